@@ -1,0 +1,129 @@
+"""One frame's way in: raw Kafka record, its metadata, its pixels (frame message v1)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+
+from contracts.position import KafkaPosition
+
+EVENT_TYPE = "irstream.frame.v1"
+Pixels = NDArray[np.uint8] | NDArray[np.uint16] | NDArray[np.float32]
+
+
+class Platform(StrEnum):
+    """Where the camera is."""
+
+    LAND = "land"
+    AIR = "air"
+    SPACE = "space"
+    UNKNOWN = "unknown"
+
+
+class Band(StrEnum):
+    """Spectral band of the camera."""
+
+    NIR = "nir"
+    SWIR = "swir"
+    MWIR = "mwir"
+    LWIR = "lwir"
+    UNKNOWN = "unknown"
+
+
+class ContentType(StrEnum):
+    """The codecs of frame message v1."""
+
+    PNG = "image/png"
+    JPEG = "image/jpeg"
+    TIFF = "image/tiff"
+    NPY = "application/x-npy"
+    RAW = "application/octet-stream"
+
+
+class RawLayout(BaseModel):
+    """`ir_width ir_height ir_dtype`: how raw little-endian bytes are laid out (row-major)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    width_px: int = Field(gt=0)
+    height_px: int = Field(gt=0)
+    dtype: str = Field(pattern="^(uint8|uint16|float32)$")
+
+
+class FrameMeta(BaseModel):
+    """The key and headers of one frame message, typed; what was missing is filled in as DESIGN.md §4 says."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    sensor_id: str
+    frame_id: str
+    frame_number: int | None = None
+    captured_at: datetime
+    platform: Platform = Platform.UNKNOWN
+    band: Band = Band.UNKNOWN
+    bit_depth: int | None = None
+    content_type: ContentType
+    raw_layout: RawLayout | None = None
+    headers: dict[str, str] = Field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RawRecord:
+    """A message as the broker gave it; nothing is trusted yet.
+
+    Attributes:
+        timestamp_ms: Kafka's timestamp, milliseconds since the epoch (UTC).
+        headers: in order, duplicates kept.
+    """
+
+    position: KafkaPosition
+    key: bytes | None
+    value: bytes | None
+    headers: tuple[tuple[str, bytes], ...]
+    timestamp_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Normalisation:
+    """The linear map that takes this frame's counts to the networks' input: `(counts - mean) / scale`.
+
+    Linear and unclipped, so every bit of the sensor stays distinguishable in order (invariant 7).
+    """
+
+    mean: float
+    scale: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Frame:
+    """A decoded, validated frame.
+
+    Attributes:
+        pixels_HW: counts as the sensor sent them, uint8, uint16 or float32 (possibly a read-only view).
+        bit_depth: significant bits (8 to 16; 32 for float32).
+        ingested_at: Kafka's timestamp.
+        decode_ms: time spent decoding, validating and measuring this frame.
+    """
+
+    position: KafkaPosition
+    meta: FrameMeta
+    pixels_HW: Pixels
+    bit_depth: int
+    normalisation: Normalisation
+    ingested_at: datetime
+    decode_ms: float = 0.0
+
+    @property
+    def height_px(self) -> int:
+        """Rows."""
+        return int(self.pixels_HW.shape[0])
+
+    @property
+    def width_px(self) -> int:
+        """Columns."""
+        return int(self.pixels_HW.shape[1])

@@ -1,0 +1,121 @@
+"""One frame's way out: every consumed position ends as exactly one of these outcomes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from contracts.errors import RejectReason
+from contracts.frame import Band, Platform
+from contracts.position import KafkaPosition
+
+
+@dataclass(frozen=True, slots=True)
+class Detection:
+    """One target: one box, one mask, one class, whoever found it.
+
+    Coordinates are pixel edges of the sensor's frame (see `contracts.outputs`).
+    """
+
+    label: str
+    score: float
+    x_min_px: float
+    y_min_px: float
+    x_max_px: float
+    y_max_px: float
+    centroid_x_px: float
+    centroid_y_px: float
+    area_px: float
+    class_scores: dict[str, float]
+    mask_rle: str | None
+    found_by: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRef:
+    """Which weights made a row: task, registered name, sha256 of the weights file."""
+
+    task: str
+    name: str
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class BatchInfo:
+    """The batch a frame was computed in: how many items, and why the batch was closed."""
+
+    task: str
+    size: int
+    closed_by: str
+
+
+@dataclass(frozen=True, slots=True)
+class StageTimes:
+    """Milliseconds per stage; `wait` is all queueing between the stages."""
+
+    read: float = 0.0
+    decode: float = 0.0
+    wait: float = 0.0
+    detect: float = 0.0
+    segment: float = 0.0
+    classify: float = 0.0
+    fuse: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class FrameResult:
+    """Status `ok`: the networks have seen this frame."""
+
+    position: KafkaPosition
+    sensor_id: str
+    frame_id: str
+    frame_number: int | None
+    captured_at: datetime
+    ingested_at: datetime
+    finished_at: datetime
+    width_px: int
+    height_px: int
+    bit_depth: int
+    platform: Platform
+    band: Band
+    headers: dict[str, str]
+    detections: tuple[Detection, ...]
+    models: tuple[ModelRef, ...]
+    preprocess_version: str
+    batch: tuple[BatchInfo, ...]
+    stage_ms: StageTimes
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """Status `rejected`: this message cannot be used, and why. The payload stays in Kafka, named by position."""
+
+    position: KafkaPosition
+    reason: RejectReason
+    detail: str
+    ingested_at: datetime
+    finished_at: datetime
+    sensor_id: str | None = None
+    frame_id: str | None = None
+    frame_number: int | None = None
+    captured_at: datetime | None = None
+    platform: Platform = Platform.UNKNOWN
+    band: Band = Band.UNKNOWN
+    headers: dict[str, str] = field(default_factory=dict)
+    width_px: int | None = None
+    height_px: int | None = None
+    bit_depth: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """Status `gap`: retention passed us by; `[position.offset, stop)` no longer exists."""
+
+    position: KafkaPosition
+    stop: int
+    detail: str
+    ingested_at: datetime
+    finished_at: datetime
+
+
+Outcome = FrameResult | DeadLetter | Gap

@@ -1,0 +1,107 @@
+"""The model interface: what every network of every task looks like to actors, training and evaluation.
+
+Metadata is part of it from the first day: a network that uses none ignores it.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Generic, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from contracts.frame import Band, Frame, Platform
+from contracts.outputs import Classification, Detections, Segmentation
+
+Output = TypeVar("Output", Detections, Segmentation, Classification)
+PLATFORMS = tuple(Platform)
+BANDS = tuple(Band)
+
+
+class Task(StrEnum):
+    """The three tasks (column `models.task`)."""
+
+    DETECTION = "detection"
+    SEGMENTATION = "segmentation"
+    CLASSIFICATION = "classification"
+
+
+@dataclass(frozen=True, slots=True)
+class InputSpec:
+    """What a network wants to be fed.
+
+    Attributes:
+        size_multiple_px: height and width must be multiples of it (the caller pads right and bottom).
+        fixed_size_px: for classifiers, the side of the square crop; None for any size.
+    """
+
+    size_multiple_px: int = 32
+    fixed_size_px: int | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MetadataBatch:
+    """Metadata of a batch, index-coded so that it travels with the pixels.
+
+    Attributes:
+        platform_B: `(B,)` int64, index into `PLATFORMS`.
+        band_B: `(B,)` int64, index into `BANDS`.
+        size_px_B2: `(B, 2)` float32, height and width of the whole frame.
+    """
+
+    platform_B: Tensor
+    band_B: Tensor
+    size_px_B2: Tensor
+
+    @classmethod
+    def of(cls, frames: Sequence[Frame]) -> MetadataBatch:
+        """Collect the metadata of some frames."""
+        return cls(
+            torch.tensor([PLATFORMS.index(frame.meta.platform) for frame in frames]),
+            torch.tensor([BANDS.index(frame.meta.band) for frame in frames]),
+            torch.tensor([[frame.height_px, frame.width_px] for frame in frames], dtype=torch.float32).reshape(-1, 2),
+        )
+
+    @classmethod
+    def unknown(cls, size_px: tuple[int, int], num: int = 1) -> MetadataBatch:
+        """Platform and band unknown, one frame size (height, width) for all."""
+        return cls(
+            torch.full((num,), PLATFORMS.index(Platform.UNKNOWN)),
+            torch.full((num,), BANDS.index(Band.UNKNOWN)),
+            torch.tensor([size_px] * num, dtype=torch.float32),
+        )
+
+    def to(self, device: torch.device | str) -> MetadataBatch:
+        """The same on another device."""
+        return MetadataBatch(self.platform_B.to(device), self.band_B.to(device), self.size_px_B2.to(device))
+
+
+class Model(nn.Module, ABC, Generic[Output]):
+    """A network of one task.
+
+    Attributes:
+        name: registered name.
+        task: which of the three.
+        input_spec: what `forward` accepts.
+    """
+
+    name: str
+    task: Task
+    input_spec: InputSpec
+
+    @abstractmethod
+    def forward(self, pixels_BCHW: Tensor, metadata: MetadataBatch) -> Tensor | tuple[Tensor, ...]:
+        """Normalised pixels `(B, 1, H, W)` float32 to raw outputs (logits)."""
+
+    @abstractmethod
+    def postprocess(self, raw: Tensor | tuple[Tensor, ...], sizes_px: Sequence[tuple[int, int]]) -> list[Output]:
+        """Raw outputs to one output per item, in pixels of the item.
+
+        Args:
+            raw: what `forward` returned.
+            sizes_px: B pairs (height, width) without padding; nothing outside is reported.
+        """
