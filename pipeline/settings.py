@@ -1,0 +1,26 @@
+"""Settings of the stream itself (light import: no ray, no torch)."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class StreamSettings(BaseModel):
+    """How frames are read, held and fused. Every key is also an environment variable `IRSTREAM_STREAM__...`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    epoch_s: float = Field(600.0, gt=0, description="length of one Ray Data execution, seconds")
+    epoch_overlap_s: float = Field(2.0, ge=0, description="the next epoch starts this long before the end of the present one")
+    epoch_max_blocks: int = Field(20_000, gt=0, description="an epoch also ends after this many blocks per partition")
+    block_max_frames: int = Field(16, gt=0, description="most frames of one block")
+    block_max_bytes: int = Field(32 * 2**20, gt=0, description="a block is closed above this many bytes of messages")
+    block_max_wait_s: float = Field(0.05, gt=0, description="a block is closed this long after its poll began")
+    in_flight_bytes: int = Field(256 * 2**20, gt=0, description="most bytes of frames between Kafka and the table (credits)")
+    in_flight_blocks: int = Field(64, gt=0, description="most blocks between Kafka and the table (credits)")
+    model_timeout_s: float = Field(120.0, gt=0, description="a model that does not answer for this long ends the generation")
+    drain_timeout_s: float = Field(60.0, gt=0, description="how long a stop waits for frames in flight")
+    restart_backoff_s: float = Field(0.5, gt=0, description="first pause before a new generation; doubles up to 30 s")
+    match_iou: float = Field(0.1, ge=0, le=1, description="detector box and segmented region with at least this IoU are one target")
+    match_distance_px: float = Field(3.0, ge=0, description="or whose centres are closer than this")
+    read_cpus: float = Field(0.25, gt=0, description="Ray CPUs a read task reserves")
