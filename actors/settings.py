@@ -1,0 +1,89 @@
+"""Settings of the model actors and of their batching (pydantic only: reading settings must not load torch)."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
+
+MEBIBYTE = 1024 * 1024
+SidePx = Annotated[int, Field(ge=8, le=16384)]
+
+
+class BatchPolicy(BaseModel):
+    """When a batch is closed and how much may queue before callers wait.
+
+    Attributes:
+        max_batch_size: items in one batch.
+        max_batch_pixels: padded pixels in one batch (bounds memory and time where frames are large); an item that
+            is larger alone still forms a batch of one.
+        max_wait_s: how long the oldest item waits for others while the network is idle.
+        deadline_s: latency budget of an item, from the moment its frame was read; a batch closes early when the budget
+            would be missed otherwise. None for no budget.
+        max_queue_frames: items held (queued and running) before callers wait.
+        max_queue_bytes: bytes held before callers wait; an item that is larger alone is let in when nothing else is held.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    max_batch_size: int = Field(default=16, ge=1, le=1024)
+    max_batch_pixels: PositiveInt = 4 * 1024 * 1024
+    max_wait_s: float = Field(default=0.02, ge=0, le=60)
+    deadline_s: PositiveFloat | None = 0.5
+    max_queue_frames: int = Field(default=256, ge=1, le=1_000_000)
+    max_queue_bytes: PositiveInt = 256 * MEBIBYTE
+
+    @model_validator(mode="after")
+    def _a_full_batch_fits_the_queue(self) -> BatchPolicy:
+        if self.max_queue_frames < self.max_batch_size:
+            raise ValueError(f"expected max_queue_frames >= max_batch_size, got {self.max_queue_frames} < {self.max_batch_size}")
+        return self
+
+
+class TileSettings(BaseModel):
+    """How frames too large for one pass are cut.
+
+    Attributes:
+        whole_frame_max_px: a frame with both sides up to this is not cut.
+        side_px: side of a tile.
+        overlap_px: least overlap of neighbouring tiles; targets up to this size are whole in at least one tile.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    whole_frame_max_px: SidePx = 1024
+    side_px: SidePx = 640
+    overlap_px: int = Field(default=64, ge=0)
+
+    @model_validator(mode="after")
+    def _tiles_move_on(self) -> TileSettings:
+        if self.overlap_px * 2 > self.side_px:
+            raise ValueError(f"expected overlap_px <= side_px / 2, got {self.overlap_px} with side_px = {self.side_px}")
+        if self.side_px > self.whole_frame_max_px:
+            raise ValueError(f"expected side_px <= whole_frame_max_px, got {self.side_px} > {self.whole_frame_max_px}")
+        return self
+
+
+class ModelActorSettings(BaseModel):
+    """One model actor: which network, on what, and how frames are fed to it.
+
+    Attributes:
+        model: registered name (`irstream models list`).
+        weights: path of a safetensors file; None for the weights that ship with the network.
+        device: `auto` takes the first CUDA device when there is one, else the CPU.
+        threads: CPU threads of the network; None for half of the machine's cores (at least one), because several
+            actors share a machine.
+        tiles: how large frames are cut (ignored by the classifier, which sees crops).
+        score_threshold: least score reported; None for the one in the model card.
+        warm_up_px: frame sizes (height, width) computed once at start, so that the first real frame is not the slow one.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    model: str = Field(min_length=1)
+    weights: str | None = None
+    device: Literal["auto", "cpu", "cuda"] | Annotated[str, Field(pattern=r"^cuda:\d+$")] = "auto"
+    threads: PositiveInt | None = None
+    tiles: TileSettings = TileSettings()
+    score_threshold: float | None = Field(default=None, gt=0, lt=1)
+    warm_up_px: tuple[tuple[SidePx, SidePx], ...] = ((256, 256),)
