@@ -1,0 +1,1 @@
+"""The three model actors, their batcher and their settings."""

@@ -22,7 +22,7 @@ class FramePoison:
     detail: str
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)  # no slots: Python 3.11 cannot make a frozen, slotted, generic instance by its alias
 class Reply(Generic[Output]):
     """Outputs of one network for the frames of one block.
 

@@ -75,6 +75,9 @@ class ModelActorSettings(BaseModel):
             actors share a machine.
         tiles: how large frames are cut (ignored by the classifier, which sees crops).
         score_threshold: least score reported; None for the one in the model card.
+        replicas: how many of this actor share the work.
+        num_cpus: CPUs each replica reserves in Ray (bookkeeping only; `threads` is what it computes on).
+        num_gpus: share of a GPU each replica reserves in Ray; 0 where there is none.
         warm_up_px: frame sizes (height, width) computed once at start, so that the first real frame is not the slow one.
     """
 
@@ -86,4 +89,7 @@ class ModelActorSettings(BaseModel):
     threads: PositiveInt | None = None
     tiles: TileSettings = TileSettings()
     score_threshold: float | None = Field(default=None, gt=0, lt=1)
+    replicas: PositiveInt = 1
+    num_cpus: float = Field(default=0.5, ge=0)
+    num_gpus: float = Field(default=0.0, ge=0)
     warm_up_px: tuple[tuple[SidePx, SidePx], ...] = ((256, 256),)
