@@ -23,4 +23,5 @@ class StreamSettings(BaseModel):
     restart_backoff_s: float = Field(0.5, gt=0, description="first pause before a new generation; doubles up to 30 s")
     match_iou: float = Field(0.1, ge=0, le=1, description="detector box and segmented region with at least this IoU are one target")
     match_distance_px: float = Field(3.0, ge=0, description="or whose centres are closer than this")
+    label_min_score: float = Field(0.5, ge=0, le=1, description="below this class score a target is labelled just `target`")
     read_cpus: float = Field(0.25, gt=0, description="Ray CPUs a read task reserves")

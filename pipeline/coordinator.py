@@ -1,0 +1,149 @@
+"""The coordinator of one generation: who may read what, how much may be in flight, and when to stop.
+
+One small actor per generation. Ray Data replays a killed read task silently and splices its blocks in by index, which
+loses or doubles frames, and it lets a backlog run away into the object store. So a read task must *claim* its
+partition (a second claim of the same epoch and partition is a replay: the generation is over) and must be *admitted*
+before each poll (credits bound the blocks and bytes between Kafka and the table).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from contracts.errors import IrstreamError, RetryLater
+
+
+@dataclass(frozen=True, slots=True)
+class ReadStatus:
+    """What the driver polls.
+
+    Attributes:
+        finished: `(epoch, partition)` of each read task that ended, with the offsets it began and ended at.
+        running: how many read tasks have claimed and not finished.
+        fault: why this generation must end, or None.
+        messages: messages read so far.
+        blocks_in_flight: admitted blocks that have not come back.
+        bytes_in_flight: bytes of blocks on their way.
+    """
+
+    finished: dict[tuple[int, int], tuple[int, int]] = field(default_factory=dict)
+    running: int = 0
+    fault: IrstreamError | None = None
+    messages: int = 0
+    blocks_in_flight: int = 0
+    bytes_in_flight: int = 0
+
+
+class Coordinator:
+    """Claims, credits and the stop flag of one generation; plain asyncio, wrapped as a Ray actor by the source."""
+
+    def __init__(self, starts: Mapping[int, int], max_blocks: int, max_bytes: int) -> None:
+        """Begin a generation.
+
+        Args:
+            starts: first offset to read, per partition (where the table stands).
+            max_blocks: most blocks in flight.
+            max_bytes: most bytes in flight; one block may exceed it alone, or nothing larger would ever pass.
+        """
+        self._next_offset = dict(starts)
+        self._ready_epoch = dict.fromkeys(starts, 0)
+        self._claims: set[tuple[int, int]] = set()
+        self._finished: dict[tuple[int, int], tuple[int, int]] = {}
+        self._fault: IrstreamError | None = None
+        self._max_blocks = max_blocks
+        self._max_bytes = max_bytes
+        self._blocks = 0
+        self._bytes = 0
+        self._messages = 0
+        self._stopping = False
+        self._changed = asyncio.Condition()
+
+    async def claim(self, epoch: int, partition: int) -> int | None:
+        """Ask for a partition; waits until the epoch before has finished it.
+
+        Returns:
+            The offset to read from, or None when there is nothing to read any more (stopping, or this is a replay).
+        """
+        async with self._changed:
+            if (epoch, partition) in self._claims:
+                self._fault = self._fault or RetryLater(
+                    expected="each read task to run once",
+                    got="a second start: its worker died",
+                    where=f"read task of epoch {epoch}, partition {partition}",
+                    action="The generation restarts from the table.",
+                )
+                self._stopping = True
+                self._changed.notify_all()
+                return None
+            self._claims.add((epoch, partition))
+            await self._changed.wait_for(lambda: self._stopping or self._ready_epoch[partition] == epoch)
+            return None if self._stopping else self._next_offset[partition]
+
+    async def admit(self, *, holds_slot: bool) -> bool:
+        """Wait for room for one more block; True when the reader now holds a slot, False when it must stop.
+
+        Args:
+            holds_slot: the reader still holds the slot of its last admission, because that poll found nothing.
+        """
+        async with self._changed:
+            if not holds_slot:
+                await self._changed.wait_for(lambda: self._stopping or self._has_room())
+                if not self._stopping:
+                    self._blocks += 1
+            elif self._stopping:
+                self._blocks -= 1
+            return not self._stopping
+
+    def _has_room(self) -> bool:
+        return self._blocks < self._max_blocks and (self._bytes < self._max_bytes or self._blocks == 0)
+
+    async def charge(self, num_bytes: int, num_messages: int = 0) -> None:
+        """Count bytes that are now on their way (negative: a block turned out smaller than thought)."""
+        async with self._changed:
+            self._bytes += num_bytes
+            self._messages += num_messages
+            if num_bytes < 0:
+                self._changed.notify_all()
+
+    async def give_back(self, num_blocks: int, num_bytes: int) -> None:
+        """Blocks whose rows are visible (or which are dropped) leave the house."""
+        async with self._changed:
+            self._blocks -= num_blocks
+            self._bytes -= num_bytes
+            self._changed.notify_all()
+
+    async def finish(self, epoch: int, partition: int, stop: int, *, holds_slot: bool) -> None:
+        """A read task ends: everything before `stop` was handed on; the next epoch may go on from there."""
+        async with self._changed:
+            if holds_slot:
+                self._blocks -= 1
+            self._finished[epoch, partition] = (self._next_offset[partition], stop)
+            self._next_offset[partition] = stop
+            self._ready_epoch[partition] = epoch + 1
+            self._changed.notify_all()
+
+    async def fail(self, error: IrstreamError) -> None:
+        """A read task cannot go on; the driver acts by the class of the error."""
+        async with self._changed:
+            self._fault = self._fault or error
+            self._stopping = True
+            self._changed.notify_all()
+
+    async def stop(self) -> None:
+        """Ask all read tasks to end after what they have in hand."""
+        async with self._changed:
+            self._stopping = True
+            self._changed.notify_all()
+
+    async def status(self) -> ReadStatus:
+        """A snapshot for the driver."""
+        return ReadStatus(
+            finished=dict(self._finished),
+            running=len(self._claims) - len(self._finished),
+            fault=self._fault,
+            messages=self._messages,
+            blocks_in_flight=self._blocks,
+            bytes_in_flight=self._bytes,
+        )

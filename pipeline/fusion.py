@@ -1,0 +1,174 @@
+"""One target, one detection: what the detector and the segmenter found is joined, then named by the classifier.
+
+A region belongs to the box it overlaps best (IoU, or its centre in the box, or centres closer than a few pixels: tiny
+targets have tiny IoU). Several regions in one box are fragments of one target and become one mask. What only one of
+the two found stays, and `found_by` says so.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from pycocotools import mask as coco_mask
+
+from contracts.outputs import Classification, Detections, Float32, Segmentation
+from contracts.result import Detection
+
+UNNAMED = "target"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Targets:
+    """The targets of one frame before they are named.
+
+    Attributes:
+        boxes_xyxy_px: `(n, 4)` float32, pixel edges of the frame; also what the classifier crops.
+        scores: `(n,)` float32.
+        centroids_xy_px: `(n, 2)` float32, of the mask, or of the box where there is none.
+        areas_px: `(n,)` float32, of the mask, or of the box where there is none.
+        mask_rles: n compressed RLE strings or None.
+        found_by: n tuples of `detector`, `segmenter`.
+    """
+
+    boxes_xyxy_px: Float32
+    scores: Float32
+    centroids_xy_px: Float32
+    areas_px: Float32
+    mask_rles: tuple[str | None, ...]
+    found_by: tuple[tuple[str, ...], ...]
+
+    def __len__(self) -> int:
+        """How many targets."""
+        return len(self.scores)
+
+
+def join(
+    detections: Detections, segmentation: Segmentation, size_px: tuple[int, int], *, match_iou: float, match_distance_px: float
+) -> Targets:
+    """Join the two findings of one frame.
+
+    A target that both found keeps the detector's box and the segmenter's mask; its score is `1 - (1 - a)(1 - b)`:
+    both would have to be wrong.
+
+    Args:
+        detections: boxes of the frame.
+        segmentation: regions of the frame.
+        size_px: height, width of the frame (for the union of masks).
+        match_iou: a box and a region with at least this IoU are one target.
+        match_distance_px: so are those whose centres are closer than this.
+    """
+    owner = _owners(detections.boxes_xyxy_px, segmentation, match_iou, match_distance_px)
+    num_boxes = len(detections)
+    boxes = list(detections.boxes_xyxy_px)
+    scores = [float(score) for score in detections.scores]
+    centroids = [_centre(box) for box in boxes]
+    areas = [float((box[2] - box[0]) * (box[3] - box[1])) for box in boxes]
+    rles: list[str | None] = [None] * num_boxes
+    found_by: list[tuple[str, ...]] = [("detector",)] * num_boxes
+    for box in range(num_boxes):
+        regions = np.flatnonzero(owner == box)
+        if len(regions) == 0:
+            continue
+        weights = segmentation.areas_px[regions]
+        scores[box] = 1 - (1 - scores[box]) * (1 - float(np.average(segmentation.scores[regions], weights=weights)))
+        centroids[box] = np.average(segmentation.centroids_xy_px[regions], axis=0, weights=weights)
+        areas[box] = float(weights.sum())
+        rles[box] = _union([segmentation.mask_rles[region] for region in regions], size_px)
+        found_by[box] = ("detector", "segmenter")
+    for region in np.flatnonzero(owner < 0):
+        boxes.append(segmentation.boxes_xyxy_px[region])
+        scores.append(float(segmentation.scores[region]))
+        centroids.append(segmentation.centroids_xy_px[region])
+        areas.append(float(segmentation.areas_px[region]))
+        rles.append(segmentation.mask_rles[region])
+        found_by.append(("segmenter",))
+    return Targets(
+        boxes_xyxy_px=np.asarray(boxes, np.float32).reshape(-1, 4),
+        scores=np.asarray(scores, np.float32),
+        centroids_xy_px=np.asarray(centroids, np.float32).reshape(-1, 2),
+        areas_px=np.asarray(areas, np.float32),
+        mask_rles=tuple(rles),
+        found_by=tuple(found_by),
+    )
+
+
+def name_targets(targets: Targets, classes: Classification | None, label_min_score: float) -> tuple[Detection, ...]:
+    """Give every target its class, best score first.
+
+    Args:
+        targets: n targets.
+        classes: scores of their crops in the same order; None when no classifier ran.
+        label_min_score: a target whose best class scores lower is labelled `target`.
+
+    Raises:
+        ValueError: not one row of class scores per target.
+    """
+    if classes is not None and len(classes) != len(targets):
+        raise ValueError(f"expected class scores for {len(targets)} targets, got {len(classes)}")
+    order = np.argsort(-targets.scores, kind="stable")
+    return tuple(_detection(targets, int(index), classes, label_min_score) for index in order)
+
+
+def _detection(targets: Targets, index: int, classes: Classification | None, label_min_score: float) -> Detection:
+    class_scores: dict[str, float] = {}
+    label = UNNAMED
+    if classes is not None:
+        class_scores = {name: float(score) for name, score in zip(classes.class_names, classes.scores[index], strict=True)}
+        best = max(class_scores, key=class_scores.__getitem__)
+        label = best if class_scores[best] >= label_min_score else UNNAMED
+    x_min, y_min, x_max, y_max = (float(edge) for edge in targets.boxes_xyxy_px[index])
+    return Detection(
+        label=label,
+        score=float(targets.scores[index]),
+        x_min_px=x_min,
+        y_min_px=y_min,
+        x_max_px=x_max,
+        y_max_px=y_max,
+        centroid_x_px=float(targets.centroids_xy_px[index, 0]),
+        centroid_y_px=float(targets.centroids_xy_px[index, 1]),
+        area_px=float(targets.areas_px[index]),
+        class_scores=class_scores,
+        mask_rle=targets.mask_rles[index],
+        found_by=targets.found_by[index],
+    )
+
+
+def _owners(boxes_xyxy_px: Float32, segmentation: Segmentation, match_iou: float, match_distance_px: float) -> NDArray[np.int64]:
+    """For each region the box it belongs to, or -1."""
+    num_regions = len(segmentation)
+    if num_regions == 0 or len(boxes_xyxy_px) == 0:
+        return np.full(num_regions, -1)
+    iou = _iou(segmentation.boxes_xyxy_px, boxes_xyxy_px)
+    x, y = segmentation.centroids_xy_px.T[:, :, None]
+    inside = (x >= boxes_xyxy_px[:, 0]) & (x < boxes_xyxy_px[:, 2]) & (y >= boxes_xyxy_px[:, 1]) & (y < boxes_xyxy_px[:, 3])
+    centres = (boxes_xyxy_px[:, :2] + boxes_xyxy_px[:, 2:]) / 2
+    distance_px = np.hypot(x - centres[:, 0], y - centres[:, 1])
+    fits = (iou >= match_iou) | inside | (distance_px < match_distance_px)
+    # IoU decides between fitting boxes; between equal IoU (often 0) the nearer centre does.
+    preference = np.where(fits, iou - 1e-4 * distance_px, -np.inf)
+    best = preference.argmax(axis=1)
+    return np.where(fits.any(axis=1), best, -1)
+
+
+def _iou(first_xyxy: Float32, second_xyxy: Float32) -> Float32:
+    low = np.maximum(first_xyxy[:, None, :2], second_xyxy[None, :, :2])
+    high = np.minimum(first_xyxy[:, None, 2:], second_xyxy[None, :, 2:])
+    overlap = np.clip(high - low, 0, None).prod(axis=2)
+    first, second = (np.prod(boxes[:, 2:] - boxes[:, :2], axis=1) for boxes in (first_xyxy, second_xyxy))
+    iou: Float32 = overlap / np.maximum(first[:, None] + second[None, :] - overlap, 1e-9)
+    return iou
+
+
+def _centre(box: Float32) -> Float32:
+    centre: Float32 = (box[:2] + box[2:]) / 2
+    return centre
+
+
+def _union(rles: list[str], size_px: tuple[int, int]) -> str:
+    if len(rles) == 1:
+        return rles[0]
+    merged = coco_mask.merge([{"size": list(size_px), "counts": rle.encode()} for rle in rles])
+    counts: bytes = merged["counts"]
+    return counts.decode()
