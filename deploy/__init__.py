@@ -1,0 +1,1 @@
+"""Wiring: settings, command line, Serve application, broker, live view, demo."""

@@ -1,0 +1,1 @@
+"""The command `irstream`, one module per sub-command."""

@@ -1,0 +1,1 @@
+"""What a running stream looks like to people."""

@@ -1,0 +1,64 @@
+"""`irstream config check|show`: is the configuration right, and where does each value come from."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import typer
+
+from deploy.cli.options import ConfigOption, JsonOption, load, print_json
+
+app = typer.Typer(help="Check and show the settings.", no_args_is_help=True, pretty_exceptions_enable=False)
+
+
+@app.command()
+def check(config: ConfigOption = None, as_json: JsonOption = False) -> None:
+    """Name every mistake in the settings: place, key, value, expectation (exit code 2)."""
+    from dataclasses import asdict
+
+    from deploy.mistakes import InvalidSettingsError
+
+    try:
+        loaded = load(config)
+    except InvalidSettingsError as error:
+        if not as_json:
+            raise
+        print_json({"ok": False, "mistakes": [asdict(mistake) for mistake in error.mistakes]})
+        raise typer.Exit(error.exit_code) from error
+    if as_json:
+        print_json({"ok": True, "file": loaded.file, "mistakes": []})
+    else:
+        changed = sum(origin != "default" for origin in loaded.origins.values())
+        typer.echo(f"{loaded.file}: all {len(loaded.origins)} settings are right ({changed} set, the rest are defaults)")
+
+
+@app.command()
+def show(config: ConfigOption = None, as_json: JsonOption = False) -> None:
+    """Every setting, its value and where it comes from; secrets stay hidden."""
+    from deploy.mistakes import HIDDEN, dotted, is_secret, shown
+    from deploy.settings import flatten
+
+    loaded = load(config)
+    values = {
+        key: HIDDEN if is_secret(key) and value not in (None, "") else value
+        for key, value in flatten(loaded.settings.model_dump(mode="json")).items()
+    }
+    if as_json:
+        nested: dict[str, Any] = {}
+        for key, value in values.items():
+            section = nested
+            for part in key[:-1]:
+                section = section.setdefault(str(part), {})
+            section[str(key[-1])] = value
+        print_json({"file": loaded.file, "settings": nested, "origins": loaded.origins})
+        return
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table("setting", "value", "from", box=None, pad_edge=False)
+    for key, value in values.items():
+        origin = loaded.origins[dotted(key)]
+        style = "dim" if origin == "default" else ""
+        table.add_row(Text(dotted(key)), Text(shown(key, value)), Text(origin), style=style)
+    Console(soft_wrap=True).print(table)

@@ -1,0 +1,122 @@
+"""The command `irstream`: sub-commands are imported when used, errors become one clear message."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+# Name, module (each has a Typer called `app`), line in `irstream --help`.
+COMMANDS = (
+    ("broker", "deploy.cli.broker", "Start, stop and find a real one-node Kafka for demos and tests."),
+    ("publish", "deploy.cli.publish", "Publish frames with their metadata: folders, clips, dataset indexes, or the synthetic source."),
+    ("stream", "deploy.cli.stream", "Read frames from Kafka, detect, segment, classify, write the results table."),
+    ("config", "deploy.cli.config", "Check and show the settings."),
+    ("demo", "deploy.cli.demo", "The whole system on this machine in a few minutes: broker, feeds, stream, contact sheet."),
+)
+EXIT_FAULT = 70  # EX_SOFTWARE: a fault of irstream itself; 0 done, 1 the answer is no, 2 wrong use or settings
+EXIT_INTERRUPTED = 130
+
+
+class LazyCommand(TyperCommand):
+    """Stands for a command in `--help` and imports its module only when the command is used."""
+
+    def __init__(self, name: str, module: str, summary: str) -> None:
+        """Know the help line without the module."""
+        super().__init__(name=name, help=summary)
+        self.module = module
+
+    def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
+        """Hand over to the real command."""
+        command = typer.main.get_command(import_module(self.module).app)
+        return command.make_context(info_name, args, parent=parent, **extra)
+
+
+class LazyGroup(TyperGroup):
+    """The root group: lazy commands, and the border where errors become messages."""
+
+    def __init__(self, **attributes: Any) -> None:
+        """Add a stand-in for each command."""
+        super().__init__(**attributes)
+        for name, module, summary in COMMANDS:
+            self.add_command(LazyCommand(name, module, summary))
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command; errors raised on purpose become a message and an exit code."""
+        from contracts.errors import IrstreamError
+
+        try:
+            return super().invoke(ctx)
+        except Exception as error:
+            # Ray wraps an error of another process and keeps the original as `cause`.
+            ours = error if isinstance(error, IrstreamError) and not hasattr(error, "cause") else getattr(error, "cause", None)
+            if not isinstance(ours, IrstreamError) or debugging():
+                raise
+            show_error(str(ours))
+            raise typer.Exit(getattr(ours, "exit_code", 2)) from error
+
+
+app = typer.Typer(
+    cls=LazyGroup,
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_enable=False,  # they print local variables, which may hold secrets
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def debugging() -> bool:
+    """Whether errors shall show their traceback (`--debug` or IRSTREAM_DEBUG=1)."""
+    return os.environ.get("IRSTREAM_DEBUG", "") not in ("", "0")
+
+
+def show_error(text: str) -> None:
+    """One message on stderr, coloured on a terminal."""
+    if sys.stderr.isatty():
+        from rich.console import Console
+        from rich.text import Text
+
+        Console(stderr=True).print(Text("error: ", style="bold red") + Text(text))
+    else:
+        sys.stderr.write(f"error: {text}\n")
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"irstream {version('irstream')}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.", is_eager=True, callback=_print_version)] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks of errors (also IRSTREAM_DEBUG=1).")] = False,
+) -> None:
+    """Infrared frames in from Kafka, detections out to Parquet, exactly once."""
+    if debug:
+        os.environ["IRSTREAM_DEBUG"] = "1"
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Entry point of the command; ends the process with its exit code."""
+    try:
+        app(args=None if arguments is None else list(arguments))
+    except KeyboardInterrupt:
+        show_error("interrupted")
+        sys.exit(EXIT_INTERRUPTED)
+    except Exception:
+        if debugging():
+            raise
+        import traceback
+
+        traceback.print_exc()
+        show_error("this is a fault of irstream; please report it with the lines above")
+        sys.exit(EXIT_FAULT)

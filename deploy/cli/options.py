@@ -1,0 +1,57 @@
+"""Options that several commands share, and how they become settings."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from deploy.settings import LoadedSettings
+
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option("--config", "-c", help="Settings file; default: ray_config.yaml in the working folder, else the packaged one."),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object for programs.")]
+BootstrapOption = Annotated[
+    str | None, typer.Option("--bootstrap-servers", help="Kafka address (kafka.bootstrap_servers).", show_default=False)
+]
+TopicOption = Annotated[str | None, typer.Option("--topic", help="Topic of the frames (kafka.topic).", show_default=False)]
+TableOption = Annotated[str | None, typer.Option("--table", help="Path or URL of the results table (sink.table).", show_default=False)]
+RunIdOption = Annotated[str | None, typer.Option("--run-id", help="Run the rows belong to (run_id).", show_default=False)]
+
+
+def load(
+    config: Path | None,
+    *,
+    bootstrap_servers: str | None = None,
+    topic: str | None = None,
+    table: str | None = None,
+    run_id: str | None = None,
+) -> LoadedSettings:
+    """Settings of a command: file, environment, and the options given.
+
+    Raises:
+        SettingsError: see `deploy.settings.load_settings`.
+    """
+    from deploy.settings import Override, load_settings
+
+    return load_settings(
+        config,
+        [
+            Override("kafka.bootstrap_servers", bootstrap_servers, "--bootstrap-servers"),
+            Override("kafka.topic", topic, "--topic"),
+            Override("sink.table", table, "--table"),
+            Override("run_id", run_id, "--run-id"),
+        ],
+    )
+
+
+def print_json(value: Any) -> None:
+    """One JSON object on stdout: indented for people who look, one line for pipes."""
+    indent = 2 if sys.stdout.isatty() else None
+    sys.stdout.write(json.dumps(value, indent=indent, default=str) + "\n")

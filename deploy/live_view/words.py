@@ -1,0 +1,20 @@
+"""Numbers as people read them."""
+
+from __future__ import annotations
+
+
+def count(number: int) -> str:
+    """`12345` to `12 345`."""
+    return f"{number:,}".replace(",", " ")
+
+
+def seconds(value_s: float | None) -> str:
+    """`0.0384` to `38 ms`, `12.3` to `12.3 s`, `200` to `3 min 20 s`; None to a dash."""
+    if value_s is None:
+        return "-"
+    if value_s < 1:
+        return f"{value_s * 1000:.0f} ms"
+    if value_s < 120:
+        return f"{value_s:.1f} s"
+    minutes, rest_s = divmod(round(value_s), 60)
+    return f"{minutes} min {rest_s} s"
