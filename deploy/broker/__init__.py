@@ -1,0 +1,1 @@
+"""A real one-node Apache Kafka for demos and tests."""

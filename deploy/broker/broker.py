@@ -1,0 +1,298 @@
+"""A real Apache Kafka on this machine: one KRaft node from Kafka's own jars, for demos and tests.
+
+Read by `irstream broker up|down|status`, by the demo and by the tests. An own Kafka needs nothing of this: name it in
+`IRSTREAM_KAFKA__BOOTSTRAP_SERVERS`.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Self
+
+import psutil
+from kafka.errors import KafkaError
+
+from contracts.errors import SettingsError
+from deploy.broker.config import HOST, Home, format_command, format_from, server_properties, start_command, write_properties
+from deploy.broker.jars import cache_folder, ensure_jars
+from deploy.broker.java import Java, find_java
+from deploy.broker.process import (
+    BrokerInfo,
+    hold_port,
+    lock_home,
+    log_tail,
+    running,
+    spawn_detached,
+    spawn_guarded,
+    stop_process,
+    write_state,
+)
+from pipeline.kafka_client import KafkaSettings, connect_admin
+
+_START_TIMEOUT_S = 90.0
+_STOP_TIMEOUT_S = 20.0
+_POLL_S = 0.05
+_MIN_FREE_BYTES = 200 * 1000 * 1000
+
+
+def default_home() -> Path:
+    """`$IRSTREAM_BROKER_HOME`, else `$XDG_STATE_HOME/irstream/broker`, else the same below `~/.local/state`."""
+    named = os.environ.get("IRSTREAM_BROKER_HOME")
+    if named:
+        return Path(named)
+    base = os.environ.get("XDG_STATE_HOME")
+    return (Path(base) if base else Path.home() / ".local" / "state") / "irstream" / "broker"
+
+
+class Broker:
+    """One Kafka node with its data in one folder.
+
+    As a context manager the node lives as long as the block, and dies with this process however that ends; `up()`
+    starts one that stays until `down()`.
+    """
+
+    def __init__(
+        self,
+        home: Path | None = None,
+        port: int | None = None,
+        *,
+        preferred_port: int | None = None,
+        min_free_bytes: int = _MIN_FREE_BYTES,
+        say: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        """Describe the node; nothing is started yet.
+
+        Args:
+            home: its folder; default: `default_home()`.
+            port: exactly this port; default: the last one of this home if free, else `preferred_port` if free, else any.
+            preferred_port: see `port`.
+            min_free_bytes: refuse to start with less room on the disk.
+            say: told what takes time (the first download).
+        """
+        self.home = Home((home or default_home()).absolute())
+        self._port = port
+        self._preferred_port = preferred_port
+        self._min_free_bytes = min_free_bytes
+        self._say = say
+        self._child: subprocess.Popen[bytes] | None = None
+        self._info: BrokerInfo | None = None
+
+    @property
+    def info(self) -> BrokerInfo:
+        """The started node.
+
+        Raises:
+            RuntimeError: it was not started by this object.
+        """
+        if self._info is None:
+            raise RuntimeError("the broker is not started: use `with Broker(...)` or `up()`")
+        return self._info
+
+    @property
+    def bootstrap_servers(self) -> str:
+        """Address for clients."""
+        return self.info.bootstrap_servers
+
+    def status(self) -> BrokerInfo | None:
+        """The node of this home if it runs and has answered; None otherwise."""
+        found = running(self.home)
+        return found[0] if found is not None and found[0].ready else None
+
+    def up(self) -> BrokerInfo:
+        """Start a node that outlives this process; if one runs already, just describe it.
+
+        Raises:
+            SettingsError: nothing fits (no Java, no jars, no room, port taken, folder in use or not writable), or it did
+                not become ready; the text shows the end of its log.
+        """
+        return self._start(guarded=False)
+
+    def start(self) -> BrokerInfo:
+        """Start a node that dies with this process. Same errors as `up`, and also when one runs already."""
+        return self._start(guarded=True)
+
+    def down(self, timeout_s: float = _STOP_TIMEOUT_S) -> bool:
+        """Stop the node of this home: SIGTERM, then SIGKILL after the time. Gives whether there was one."""
+        found = running(self.home)
+        if found is not None:
+            stop_process(found[1], timeout_s)
+        self._reap(timeout_s)
+        self._info = None
+        self.home.state.unlink(missing_ok=True)
+        return found is not None
+
+    def __enter__(self) -> Self:
+        """Start a node that dies with this process."""
+        self.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        """Stop it."""
+        self.down()
+
+    def _reap(self, timeout_s: float) -> None:
+        """Close our end of the guard's pipe and collect our child, so that no zombie stays."""
+        child, self._child = self._child, None
+        if child is None:
+            return
+        if child.stdin is None and child.poll() is None:
+            child.terminate()
+        for pipe in (child.stdin, child.stdout):
+            if pipe is not None:
+                pipe.close()
+        try:
+            child.wait(timeout_s + 5.0)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            child.wait()
+
+    def _start(self, *, guarded: bool) -> BrokerInfo:
+        self._prepare_folders()
+        lock = lock_home(self.home)
+        if lock is None:
+            return self._join_other(guarded=guarded)
+        held: list[socket.socket] = []
+        try:
+            with lock:
+                self._reap(_STOP_TIMEOUT_S)  # a guard whose Java was killed
+                java, jars = find_java(), ensure_jars(cache_folder(), say=self._say)
+                held = self._choose_ports()
+                port, controller_port = (each.getsockname()[1] for each in held)
+                write_properties(self.home.properties, server_properties(self.home, port, controller_port))
+                self._format(java, jars)
+                info = self._launch(java, jars, port, lock, guarded=guarded)
+            self._wait_until_ready(info)
+        except BaseException:
+            self.down()
+            raise
+        finally:
+            for each in held:
+                each.close()
+        self._info = replace(info, ready=True)
+        write_state(self.home, self._info)
+        self.home.last_port.write_text(f"{port}\n")
+        return self._info
+
+    def _prepare_folders(self) -> None:
+        try:
+            self.home.logs.mkdir(parents=True, exist_ok=True)
+            self.home.lock.touch()
+        except OSError as error:
+            raise SettingsError(
+                expected="a folder that can be written",
+                got=str(error),
+                where=f"broker home {self.home.root}",
+                action="Name another one with --home or IRSTREAM_BROKER_HOME.",
+            ) from error
+        free = shutil.disk_usage(self.home.root).free
+        if free < self._min_free_bytes:
+            raise SettingsError(
+                expected=f"at least {self._min_free_bytes / 1e6:.0f} MB of free disk space",
+                got=f"{free / 1e6:.0f} MB",
+                where=f"broker home {self.home.root}",
+                action="Make room, or name a folder on another disk with --home or IRSTREAM_BROKER_HOME.",
+            )
+
+    def _join_other(self, *, guarded: bool) -> BrokerInfo:
+        """Somebody holds the lock: wait until that broker is ready (`up`), or refuse."""
+        deadline = time.monotonic() + _START_TIMEOUT_S
+        while not guarded and time.monotonic() < deadline:
+            info = self.status()
+            if info is not None:
+                self._info = info
+                return info
+            if lock := lock_home(self.home):
+                lock.close()
+                return self._start(guarded=guarded)
+            time.sleep(_POLL_S)
+        raise SettingsError(
+            expected="a data folder that no running broker uses",
+            got="its lock is held by a running one",
+            where=f"broker home {self.home.root}",
+            action="Stop that one with `irstream broker down`, or name another folder with --home or IRSTREAM_BROKER_HOME.",
+        )
+
+    def _choose_ports(self) -> list[socket.socket]:
+        """Hold the client port and the controller port."""
+        if self._port is not None:
+            wanted = [self._port]
+        else:
+            last = self.home.last_port.read_text().strip() if self.home.last_port.is_file() else ""
+            wanted = [int(last)] if last.isdigit() else []
+            wanted += [self._preferred_port] if self._preferred_port else []
+            wanted.append(0)
+        held = next((one for one in map(hold_port, wanted) if one is not None), None)
+        controller = hold_port(0)
+        if held is None or controller is None:
+            raise SettingsError(
+                expected="a free port",
+                got=f"port {wanted[0]} is taken or not allowed",
+                where=f"starting the broker on {HOST}",
+                action="Choose another one with --port, or none for any free one.",
+            )
+        return [held, controller]
+
+    def _format(self, java: Java, jars: Sequence[Path]) -> None:
+        """Give a new data folder its identity; keep the checkpoint, so that the next new folder costs no Java start."""
+        if self.home.formatted:
+            return
+        kept = cache_folder() / "bootstrap.checkpoint"
+        if kept.is_file():
+            format_from(kept, self.home)
+            return
+        command = format_command(java, jars, self.home)
+        result = subprocess.run(command, capture_output=True, text=True, timeout=_START_TIMEOUT_S, check=False)  # noqa: S603
+        if result.returncode != 0:
+            raise self._failed(f"format ended with code {result.returncode}: {(result.stderr or result.stdout).strip()[-500:]}")
+        draft = kept.with_suffix(f".{os.getpid()}")
+        shutil.copyfile(self.home.data / "bootstrap.checkpoint", draft)
+        draft.replace(kept)
+
+    def _launch(self, java: Java, jars: Sequence[Path], port: int, lock: IO[str], *, guarded: bool) -> BrokerInfo:
+        command = start_command(java, jars, self.home)
+        if guarded:
+            self._child, pid = spawn_guarded(command, self.home.java_out, lock, _STOP_TIMEOUT_S)
+        else:
+            self._child, pid = spawn_detached(command, self.home.java_out, lock)
+        try:
+            started_at = psutil.Process(pid).create_time()
+        except psutil.NoSuchProcess:
+            started_at = time.time()
+        info = BrokerInfo(f"{HOST}:{port}", pid, started_at, str(self.home.root), str(self.home.broker_log), str(java.path), ready=False)
+        # Written before it is ready: were we killed now, `down` could still find it.
+        write_state(self.home, info)
+        return info
+
+    def _wait_until_ready(self, info: BrokerInfo) -> None:
+        """Until a client gets an answer. The port accepts only after the node is registered."""
+        deadline = time.monotonic() + _START_TIMEOUT_S
+        host, port = info.bootstrap_servers.split(":")
+        while time.monotonic() < deadline:
+            assert self._child is not None
+            if self._child.poll() is not None:
+                raise self._failed(f"it ended with code {self._child.returncode}")
+            try:
+                socket.create_connection((host, int(port)), timeout=1.0).close()
+                connect_admin(KafkaSettings(bootstrap_servers=info.bootstrap_servers, connect_timeout_s=5.0)).close()
+            except (OSError, KafkaError, SettingsError):
+                time.sleep(_POLL_S)
+                continue
+            return
+        raise self._failed(f"no answer within {_START_TIMEOUT_S:.0f} s")
+
+    def _failed(self, got: str) -> SettingsError:
+        tail = "\n".join(part for part in (log_tail(self.home.java_out), log_tail(self.home.broker_log)) if part)
+        return SettingsError(
+            expected="a Kafka broker that starts and answers",
+            got=f"{got}; the end of its log:\n{tail}\n   ",
+            where=f"broker home {self.home.root}",
+            action=f"See {self.home.broker_log}. Stale or damaged data: stop the broker, remove {self.home.data} and start again.",
+        )

@@ -1,0 +1,158 @@
+"""Start, find and stop the Java process of a broker, without ever leaving one behind."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import json
+import os
+import socket
+import subprocess
+import sys
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import IO
+
+import psutil
+
+from contracts.errors import SettingsError
+from deploy.broker.config import HOST, Home
+
+_GUARD = Path(__file__).with_name("guard.py")
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerInfo:
+    """What is known about a started broker.
+
+    Attributes:
+        bootstrap_servers: address for clients, `host:port`.
+        pid: of the Java process.
+        started_at: seconds since the epoch.
+        ready: whether it has answered a client; False only while it starts.
+    """
+
+    bootstrap_servers: str
+    pid: int
+    started_at: float
+    home: str
+    log_file: str
+    java: str
+    ready: bool
+
+
+def write_state(home: Home, info: BrokerInfo) -> None:
+    """Replace the state file at once."""
+    draft = home.state.with_suffix(".tmp")
+    draft.write_text(json.dumps(asdict(info), indent=1) + "\n")
+    draft.replace(home.state)
+
+
+def running(home: Home) -> tuple[BrokerInfo, psutil.Process] | None:
+    """The broker of this home, if its process lives.
+
+    A pid may have been given to another process since: it counts only with the start time we noted (to the second
+    or two that clock corrections move it) and with this home's configuration on its command line.
+    """
+    try:
+        known = json.loads(home.state.read_text())
+        info = BrokerInfo(**{field.name: known[field.name] for field in fields(BrokerInfo)})
+        process = psutil.Process(info.pid)
+        same = abs(process.create_time() - info.started_at) < 5.0 and str(home.properties) in process.cmdline()
+        return (info, process) if same and process.status() != psutil.STATUS_ZOMBIE else None
+    except (FileNotFoundError, psutil.NoSuchProcess, psutil.AccessDenied, json.JSONDecodeError, KeyError, TypeError):
+        return None
+
+
+def lock_home(home: Home) -> IO[str] | None:
+    """Take the lock of this home before Java starts; None when another broker (or starting one) has it.
+
+    A second node on the same data wrecks the first one although it exits itself, so this must come first. Java
+    inherits the open file: the kernel frees the lock when the last holder is gone, however it died.
+    """
+    handle = home.lock.open("a+")
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        handle.close()
+        return None
+    return handle
+
+
+def hold_port(port: int) -> socket.socket | None:
+    """Bind a port without listening; None when it is taken. `port` 0 takes any free one.
+
+    Nobody else is given a bound port, yet Java can listen on it because both sides set SO_REUSEADDR: no race between
+    choosing a port and using it. Close the socket once Java listens.
+    """
+    held = socket.socket()
+    held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        held.bind((HOST, port))
+    except OSError as error:
+        held.close()
+        if error.errno in (errno.EADDRINUSE, errno.EACCES):
+            return None
+        raise
+    return held
+
+
+def spawn_detached(command: list[str], out: Path, lock: IO[str]) -> tuple[subprocess.Popen[bytes], int]:
+    """Start a process that outlives us, in a session of its own (no Ctrl-C, no hang-up). Gives process and pid."""
+    with out.open("wb") as sink:
+        process = subprocess.Popen(  # noqa: S603 - our own command line
+            command, stdin=subprocess.DEVNULL, stdout=sink, stderr=sink, start_new_session=True, pass_fds=(lock.fileno(),)
+        )
+    return process, process.pid
+
+
+def spawn_guarded(command: list[str], out: Path, lock: IO[str], stop_s: float) -> tuple[subprocess.Popen[bytes], int]:
+    """Start a process that dies with us, even when we are killed. Gives its guard (our child) and its own pid."""
+    with out.open("wb") as sink:
+        guard = subprocess.Popen(  # noqa: S603 - our own command line
+            [sys.executable, "-I", str(_GUARD), str(stop_s), *command],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=sink,
+            start_new_session=True,
+            pass_fds=(lock.fileno(),),
+        )
+    assert guard.stdout is not None
+    line = guard.stdout.readline()
+    if not line.strip().isdigit():
+        guard.wait()
+        raise SettingsError(
+            expected="a started Java process",
+            got=out.read_text(errors="replace")[-500:],
+            where=command[0],
+            action="Check this Java installation.",
+        )
+    return guard, int(line)
+
+
+def stop_process(process: psutil.Process, timeout_s: float) -> bool:
+    """Ask a process to stop, then make it. Gives whether it stopped by itself within the time."""
+    try:
+        process.terminate()
+        process.wait(timeout_s)
+    except psutil.NoSuchProcess:
+        return True
+    except psutil.TimeoutExpired:
+        try:
+            process.kill()
+            process.wait(timeout_s)
+        except psutil.NoSuchProcess:
+            return True
+        return False
+    return True
+
+
+def log_tail(path: Path, num_lines: int = 12) -> str:
+    """The last lines of a log file, errors first if there are any; empty when there is no file."""
+    if not path.is_file():
+        return ""
+    with path.open("rb") as log:
+        log.seek(max(0, os.fstat(log.fileno()).st_size - 64_000))
+        lines = log.read().decode(errors="replace").splitlines()
+    telling = [line for line in lines if any(word in line for word in (" ERROR ", " FATAL ", "Exception", "Error:", "Caused by"))]
+    return "\n".join(f"    {line[:300]}" for line in (telling or lines)[-num_lines:])

@@ -1,0 +1,358 @@
+"""A producer that survives what kills or hangs kafka-python's: every message is written at least once, in order.
+
+kafka-python's idempotent producer (the only one that keeps order over an outage) hangs for ever after a batch expired,
+and is dead after a fatal answer of the broker. This one keeps every message until it is acknowledged, and when that
+happens it makes a new producer and sends again what was not acknowledged.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+from kafka import KafkaProducer
+from kafka.errors import (
+    AuthorizationError,
+    InvalidRecordError,
+    InvalidTimestampError,
+    InvalidTopicError,
+    KafkaError,
+    KafkaTimeoutError,
+    MessageSizeTooLargeError,
+)
+from kafka.producer.future import RecordMetadata
+
+from contracts.errors import IrstreamError, RejectReason, RejectRecord, RetryLater, SettingsError, StopPipeline
+from pipeline.kafka_settings import KafkaSettings, connect, while_running
+from pipeline.topics import ClusterWatch, missing
+
+_log = logging.getLogger(__name__)
+_LINGER_MS = 5
+_BATCH_BYTES = 2**20
+_REQUEST_TIMEOUT_S = 30.0
+_MAX_ATTEMPTS = 3
+_RETRY_PAUSE_S = 0.5
+_REFUSALS = (MessageSizeTooLargeError, AuthorizationError, InvalidTopicError, InvalidRecordError, InvalidTimestampError)
+
+
+@dataclass(slots=True, eq=False)
+class _Message:
+    """What must be kept to send it again."""
+
+    topic: str
+    key: bytes | None
+    value: bytes | None
+    headers: list[tuple[str, bytes]]
+    timestamp_ms: int
+    partition: int | None
+    num_bytes: int
+    attempts: int = 0
+
+
+class SteadyProducer:
+    """Sends messages; may be shared by threads. At least once, in order per partition, bounded in bytes.
+
+    Attributes are safe to read at any time: `acked` counts messages the broker has acknowledged, `pending` those it has not.
+    """
+
+    def __init__(self, settings: KafkaSettings) -> None:
+        """Connect.
+
+        Raises:
+            RetryLater: no answer.
+            StopPipeline: not allowed.
+        """
+        self._settings = settings
+        self._changed = threading.Condition()  # guards all state below
+        self._order = threading.Lock()  # held while messages are handed to the producer, so that they stay in order
+        self._trouble = threading.Event()
+        self._unacked: dict[int, _Message] = {}
+        self._unacked_bytes = 0
+        self._num_sent = 0
+        self._num_acked = 0
+        self._generation = 0
+        self._failure: tuple[int, KafkaError] | None = None
+        self._error: StopPipeline | None = None
+        self._waiting_since = time.monotonic()
+        self._closed = False
+        self._known_topics: set[str] = set()
+        try:
+            self._producer = self._connect()
+        except KafkaError as error:
+            raise while_running(settings, error, "producing") from error
+        threading.Thread(target=self._watch, name="steady-producer", daemon=True).start()
+
+    def __enter__(self) -> Self:
+        """For a block of sends."""
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        """Send what is left, then close. An error of the block is not hidden by one of the closing."""
+        try:
+            self.close()
+        except IrstreamError as late:
+            if kind is None:
+                raise
+            _log.warning("closing the producer: %s", late)
+
+    @property
+    def acked(self) -> int:
+        """Messages acknowledged so far."""
+        return self._num_acked
+
+    @property
+    def pending(self) -> int:
+        """Messages accepted but not acknowledged."""
+        return len(self._unacked)
+
+    def send(
+        self,
+        topic: str,
+        key: bytes | None,
+        value: bytes | None,
+        headers: Sequence[tuple[str, bytes]] = (),
+        timestamp_ms: int | None = None,
+        partition: int | None = None,
+    ) -> None:
+        """Take a message; it is written in the background. Waits while too many bytes are not acknowledged.
+
+        An error that concerns an earlier message is raised here once; the message of this call is then not taken.
+
+        Raises:
+            RejectRecord: this message is larger than `max_message_bytes`.
+            RetryLater: nothing has been acknowledged for `max_outage_s`; what was taken stays pending.
+            SettingsError: no such topic, or the topic or the rights of this user do not fit an earlier message.
+            StopPipeline: the broker refuses an earlier message for good.
+            ValueError: key and value are both None, or there is no such partition.
+        """
+        self._know(topic)
+        stamp = round(time.time() * 1000) if timestamp_ms is None else timestamp_ms
+        num_bytes = len(key or b"") + len(value or b"") + sum(len(name) + len(text) for name, text in headers)
+        message = _Message(topic, key, value, list(headers), stamp, partition, num_bytes)
+        self._wait(
+            lambda: not self._unacked or self._unacked_bytes + num_bytes <= self._settings.unacked_bytes, self._settings.max_outage_s
+        )
+        with self._order:
+            number = self._register(message)
+            try:
+                self._hand_over(number, message)
+            except MessageSizeTooLargeError as error:
+                self._forget(number)
+                expected = f"a message of at most {self._settings.max_message_bytes} bytes"
+                raise RejectRecord(RejectReason.TOO_LARGE, expected=expected, got=f"{num_bytes} bytes") from error
+            except (ValueError, TypeError):
+                self._forget(number)
+                raise
+
+    def flush(self, timeout_s: float) -> None:
+        """Wait until everything taken before this call is acknowledged.
+
+        Raises:
+            RetryLater: not within the time; it stays pending.
+            SettingsError, StopPipeline: as `send`.
+        """
+        with self._changed:
+            last = self._num_sent
+        self._wait(lambda: next(iter(self._unacked), last + 1) > last, timeout_s)
+
+    def close(self, timeout_s: float = 30.0) -> None:
+        """Flush, then close.
+
+        Raises:
+            RetryLater: not everything was acknowledged within the time: those messages may be lost.
+            SettingsError, StopPipeline: as `send`.
+        """
+        if self._closed:
+            return
+        try:
+            self.flush(timeout_s)
+        finally:
+            with self._changed:
+                self._closed = True
+            self._trouble.set()
+            with self._order:
+                _close(self._producer)
+
+    def _connect(self) -> KafkaProducer:
+        delivery_timeout_ms = round(self._settings.delivery_timeout_s * 1000)
+        return connect(
+            KafkaProducer,
+            self._settings,
+            delivery_timeout_ms=delivery_timeout_ms,
+            request_timeout_ms=min(round(_REQUEST_TIMEOUT_S * 1000), delivery_timeout_ms - _LINGER_MS),
+            max_request_size=self._settings.max_message_bytes,
+            max_block_ms=round(self._settings.connect_timeout_s * 1000),
+            linger_ms=_LINGER_MS,
+            batch_size=_BATCH_BYTES,
+            metrics_enabled=False,
+        )
+
+    def _know(self, topic: str) -> None:
+        """Ask once per topic: to an unknown one kafka-python would wait in vain."""
+        if topic in self._known_topics:
+            return
+        with ClusterWatch(self._settings) as watch:
+            if watch.find(topic) is None:
+                raise missing(self._settings, topic)
+        self._known_topics.add(topic)
+
+    def _register(self, message: _Message) -> int:
+        with self._changed:
+            if self._closed:
+                raise ValueError("the producer is closed")
+            if not self._unacked:
+                self._waiting_since = time.monotonic()
+            self._num_sent += 1
+            self._unacked[self._num_sent] = message
+            self._unacked_bytes += message.num_bytes
+            return self._num_sent
+
+    def _hand_over(self, number: int, message: _Message) -> None:
+        """Give a message to the present producer; call with `_order` held."""
+        try:
+            future = self._producer.send(
+                message.topic, message.value, message.key, message.headers, partition=message.partition, timestamp_ms=message.timestamp_ms
+            )
+        except MessageSizeTooLargeError:
+            raise
+        except KafkaError as error:
+            self._on_failure(number, self._generation, error)
+            return
+        future.add_callback(self._on_ack, number)
+        future.add_errback(self._on_failure, number, self._generation)
+
+    def _forget(self, number: int) -> _Message | None:
+        with self._changed:
+            message = self._unacked.pop(number, None)
+            if message is not None:
+                self._unacked_bytes -= message.num_bytes
+                self._changed.notify_all()
+            return message
+
+    def _on_ack(self, number: int, _: RecordMetadata) -> None:
+        with self._changed:
+            # Absent when two producers have sent it and both were acknowledged.
+            if self._forget(number) is not None:
+                self._num_acked += 1
+                self._waiting_since = time.monotonic()
+
+    def _on_failure(self, number: int, generation: int, error: KafkaError) -> None:
+        with self._changed:
+            # The first failure is the cause: after it the producer fails everything with old errors.
+            if generation == self._generation and self._failure is None:
+                self._failure = (number, error)
+                self._trouble.set()
+
+    def _wait(self, done: Callable[[], bool], timeout_s: float) -> None:
+        """Wait for a state; errors of earlier messages come out here."""
+        with self._changed:
+            self._changed.wait_for(lambda: done() or self._error is not None, timeout_s)
+            error, self._error = self._error, None
+            if error is not None:
+                raise error
+            if not done():
+                raise RetryLater(
+                    expected=f"Kafka to acknowledge what it was sent within {timeout_s:g} s",
+                    got=f"{len(self._unacked)} messages ({self._unacked_bytes} bytes) without answer for "
+                    f"{time.monotonic() - self._waiting_since:.1f} s",
+                    where=f"producing to {self._settings.bootstrap_servers}",
+                    action="They are sent as soon as the broker is back.",
+                )
+
+    def _watch(self) -> None:
+        """The thread that makes a new producer when the present one has failed or hangs."""
+        while not self._closed:
+            if not self._trouble.wait(timeout=1.0) and not self._stalled():
+                continue
+            self._trouble.clear()
+            try:
+                self._judge_failure()
+                if not self._closed:
+                    self._rebuild()
+            except (KafkaError, RetryLater) as error:
+                _log.warning("no new producer yet: %s", error)
+                time.sleep(_RETRY_PAUSE_S)
+                self._trouble.set()
+
+    def _stalled(self) -> bool:
+        """No answer for longer than kafka-python can explain: it expires a message itself after `delivery_timeout_s`."""
+        return bool(self._unacked) and time.monotonic() - self._waiting_since > 1.5 * self._settings.delivery_timeout_s + 5.0
+
+    def _judge_failure(self) -> None:
+        """Drop the message that killed the producer if it would kill the next one too, and every message whose topic is gone."""
+        with self._changed:
+            failure = self._failure
+            culprit = self._unacked.get(failure[0]) if failure else None
+            topics = {message.topic for message in self._unacked.values()}
+        if failure is not None and culprit is not None:
+            number, error = failure
+            culprit.attempts += not isinstance(error, KafkaTimeoutError)
+            if isinstance(error, _REFUSALS) or culprit.attempts >= _MAX_ATTEMPTS:
+                self._forget(number)
+                self._raise_later(_refused(culprit, error))
+        with ClusterWatch(self._settings) as watch:
+            gone = [topic for topic in topics if watch.find(topic) is None]
+        for topic in gone:
+            self._known_topics.discard(topic)
+            with self._changed:
+                numbers = [number for number, message in self._unacked.items() if message.topic == topic]
+            for number in numbers:
+                self._forget(number)
+            self._raise_later(missing(self._settings, topic))
+
+    def _raise_later(self, error: StopPipeline) -> None:
+        with self._changed:
+            self._error = self._error or error
+            self._changed.notify_all()
+
+    def _rebuild(self) -> None:
+        """Replace the producer and send again what is not acknowledged, oldest first."""
+        fresh = self._connect()
+        with self._order:
+            with self._changed:
+                self._generation += 1  # what the old one still reports as failed no longer counts
+                self._failure = None
+            old, self._producer = self._producer, fresh
+            _close(old)
+            with self._changed:
+                self._waiting_since = time.monotonic()
+                again = list(self._unacked.items())
+            _log.warning("new producer; %d messages are sent again", len(again))
+            for number, message in again:
+                self._hand_over(number, message)
+
+
+def _close(producer: KafkaProducer) -> None:
+    """Stop a producer without waiting for what hangs in it."""
+    try:
+        producer.close(timeout=0)
+    except KafkaTimeoutError:
+        # With messages inside, its close() gives up before it stops its own thread.
+        producer._sender.force_close()
+    producer._sender.join(_REQUEST_TIMEOUT_S)
+
+
+def _refused(message: _Message, error: KafkaError) -> StopPipeline:
+    where = f"producing to topic {message.topic}"
+    if isinstance(error, MessageSizeTooLargeError):
+        return SettingsError(
+            expected="a topic that takes every message up to kafka.max_message_bytes",
+            got=f"a refusal of {message.num_bytes} bytes",
+            where=where,
+            action="Raise max.message.bytes of the topic, or lower kafka.max_message_bytes (IRSTREAM_KAFKA__MAX_MESSAGE_BYTES).",
+        )
+    if isinstance(error, AuthorizationError):
+        return SettingsError(
+            expected="the right to write", got=type(error).__name__, where=where, action="Let this user write, or choose another topic."
+        )
+    return StopPipeline(
+        expected="a broker that takes the message",
+        got=f"{type(error).__name__}: {error} ({message.attempts} attempts)",
+        where=where,
+        action="See the broker's log; a heap too small for the message looks like this too.",
+    )
