@@ -1,0 +1,1 @@
+"""The networks: interface, registry, weights, transforms, losses (torch, no ray)."""

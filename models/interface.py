@@ -6,7 +6,7 @@ Metadata is part of it from the first day: a network that uses none ignores it.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Generic, TypeVar
@@ -96,6 +96,14 @@ class Model(nn.Module, ABC, Generic[Output]):
     @abstractmethod
     def forward(self, pixels_BCHW: Tensor, metadata: MetadataBatch) -> Tensor | tuple[Tensor, ...]:
         """Normalised pixels `(B, 1, H, W)` float32 to raw outputs (logits)."""
+
+    @abstractmethod
+    def configure(self, postprocess: Mapping[str, float]) -> None:
+        """Take the thresholds of a card (`ModelCard.postprocess`).
+
+        Raises:
+            ValueError: unknown name or a value out of range (a pydantic ValidationError).
+        """
 
     @abstractmethod
     def postprocess(self, raw: Tensor | tuple[Tensor, ...], sizes_px: Sequence[tuple[int, int]]) -> list[Output]:

@@ -1,0 +1,1 @@
+"""Data sets, augmentation, the training loop and one recipe per network."""

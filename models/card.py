@@ -1,0 +1,99 @@
+"""The model card: everything a person or a program must know about a set of weights before using it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
+
+from contracts.errors import SettingsError
+
+
+class Measurement(BaseModel):
+    """Figures measured with one command on one set of images.
+
+    Attributes:
+        data: data set and split, such as `nudt-sirst test (506 images)`.
+        command: how to measure it again.
+        values: name to figure; rates are fractions in [0, 1], `fa_per_mpx` false-alarm pixels per million pixels.
+        confusion: for classifiers, rows are truth, columns are predictions, in the order of the card's classes.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    data: str
+    command: str
+    values: dict[str, float]
+    confusion: list[list[int]] | None = None
+
+
+class ModelCard(BaseModel):
+    """One set of weights of one registered network.
+
+    Attributes:
+        name: registered name.
+        task: `detection`, `segmentation` or `classification`.
+        paper: where the network is from.
+        parameters: trainable parameters.
+        gmacs: multiply-adds (1e9) for one input of `input_px` squared, by torch's flop counter.
+        classes: labels in column order; `target` alone for networks that know only targets.
+        data: what it was trained on.
+        data_licence: what the licences of that data say.
+        recipe: how it was trained, with everything needed to do it again.
+        postprocess: thresholds, chosen on validation images only.
+        measured: figures on test images.
+        preprocess_version: `models.transforms.PREPROCESS_VERSION` it was trained with.
+        digest: sha256 of the safetensors file.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    task: str
+    paper: str
+    parameters: int = Field(gt=0)
+    gmacs: float = Field(gt=0)
+    input_px: int = Field(gt=0)
+    classes: tuple[str, ...] = ("target",)
+    data: str
+    data_licence: str
+    recipe: dict[str, JsonValue]
+    postprocess: dict[str, float]
+    measured: tuple[Measurement, ...] = ()
+    preprocess_version: str
+    digest: str = Field(pattern="^[0-9a-f]{64}$")
+
+
+def write_card(card: ModelCard, path: Path) -> None:
+    """Write a card as readable JSON."""
+    path.write_text(json.dumps(card.model_dump(mode="json"), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def read_card(path: Path) -> ModelCard:
+    """Read a card.
+
+    Raises:
+        SettingsError: no such file, or not a card.
+    """
+    try:
+        return ModelCard.model_validate_json(path.read_bytes())
+    except FileNotFoundError as error:
+        raise _unusable(path, "no such file") from error
+    except ValueError as error:
+        raise _unusable(path, str(error)) from error
+
+
+def _unusable(path: Path, got: str) -> SettingsError:
+    return SettingsError(
+        expected="a model card (JSON) beside the weights",
+        got=got,
+        where=f"model card {path}",
+        action="Train the network (python -m training.train) or name weights that have a card.",
+    )
+
+
+def describe(card: ModelCard) -> dict[str, Any]:
+    """The lines people look for first: name, task, size, digest."""
+    return {"name": card.name, "task": card.task, "parameters": card.parameters, "gmacs": card.gmacs, "digest": card.digest}

@@ -1,0 +1,107 @@
+"""The registry: a new network is one file with `@register_model(name)` and one line in `_MODULES`.
+
+Modules are imported when first asked for, so that naming a model costs nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from contracts.errors import SettingsError
+from models.card import ModelCard, read_card
+from models.interface import Model, Task
+from models.weights import WEIGHTS_FOLDER, digest_of, load_weights
+
+_MODULES = (
+    "models.segmentation.acm",
+    "models.segmentation.unet",
+)
+AnyModel = Model[Any]
+_M = TypeVar("_M", bound=type[AnyModel])
+_registry: dict[str, type[AnyModel]] = {}
+
+
+def register_model(name: str) -> Callable[[_M], _M]:
+    """Class decorator: make a network known under a name.
+
+    Raises:
+        ValueError: the name is taken by another class.
+    """
+
+    def register(kind: _M) -> _M:
+        known = _registry.setdefault(name, kind)
+        if known.__qualname__ != kind.__qualname__:
+            raise ValueError(f"model name {name!r} is taken by {known.__qualname__}")
+        _registry[name] = kind
+        kind.name = name
+        return kind
+
+    return register
+
+
+def list_models(task: Task | str | None = None) -> list[str]:
+    """Registered names, sorted; of one task if given."""
+    return sorted(name for name, kind in _all().items() if task is None or kind.task == task)
+
+
+def create_model(name: str) -> AnyModel:
+    """Build a network with random weights.
+
+    Raises:
+        SettingsError: unknown name; the text lists those that exist.
+    """
+    kinds = _all()
+    if name not in kinds:
+        raise SettingsError(
+            expected=f"one of {', '.join(sorted(kinds))}",
+            got=repr(name),
+            where="model name",
+            action="Use a registered name (irstream models list).",
+        )
+    return kinds[name]()
+
+
+def load_model(name: str, weights: str | Path | None = None) -> tuple[AnyModel, ModelCard]:
+    """Build a network with trained weights, in evaluation mode, and its card.
+
+    Args:
+        name: registered name.
+        weights: safetensors file with its card beside it (same name, `.json`); None for those in the package.
+
+    Raises:
+        SettingsError: unknown name, weights or card missing or damaged, or they do not belong together.
+    """
+    model = create_model(name)
+    path = WEIGHTS_FOLDER / f"{name}.safetensors" if weights is None else Path(weights)
+    if not path.is_file():
+        raise SettingsError(
+            expected="a safetensors file with trained weights",
+            got="no such file",
+            where=f"model {name}, weights {path}",
+            action="Train it first (python -m training.train) or name another file.",
+        )
+    card = read_card(path.with_suffix(".json"))
+    _check(card, name, model.task, digest_of(path), path)
+    load_weights(model, path)
+    model.configure(card.postprocess)
+    return model.eval(), card
+
+
+def _check(card: ModelCard, name: str, task: Task, digest: str, path: Path) -> None:
+    for what, expected, got in (("name", name, card.name), ("task", str(task), card.task), ("digest", card.digest, digest)):
+        if expected != got:
+            raise SettingsError(
+                expected=f"{what} {expected}",
+                got=got,
+                where=f"weights {path} and their card",
+                action="Use weights together with their own card.",
+            )
+
+
+def _all() -> dict[str, type[AnyModel]]:
+    for module in _MODULES:
+        importlib.import_module(module)
+    return _registry

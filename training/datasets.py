@@ -1,0 +1,160 @@
+"""The labelled images on disk: `index.jsonl` of each folder, official splits, decoded once into memory.
+
+Roles: `train` learns, `select` chooses thresholds, `test` only measures. Where a data set has no validation split of
+its own, `select` is a fixed part of its training split, chosen by a hash of the image (or clip) name.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from contracts.errors import SettingsError
+from contracts.frame import Normalisation
+from models.transforms import measure, normalise
+
+SEGMENTATION_SETS = ("nudt-sirst", "irstd-1k", "sirst-v2")
+BOX_SETS = ("nudt-sirst", "irstd-1k", "sirst-v2", "hit-uav", "drone-ir")
+CLASS_SETS = ("hit-uav", "drone-ir")
+_CLASS_NAMES = {
+    "hit-uav": ("person", "car", "bicycle", "other_vehicle", "ignore"),
+    "drone-ir": ("airplane", "bird", "drone", "helicopter"),
+}
+
+
+class Role(StrEnum):
+    """What an image may be used for."""
+
+    TRAIN = "train"
+    SELECT = "select"
+    TEST = "test"
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """One labelled image; pixels are decoded on first use and kept.
+
+    Attributes:
+        dataset: folder name.
+        image_id: name within the data set.
+        role: what it may be used for.
+        boxes_xyxy_px: `(n, 4)` float32, pixel edges.
+        labels: n class names; `target` where the set knows only targets, `ignore` for regions nobody labelled.
+        platform: as the index says, or None.
+        band: as the index says, or None.
+    """
+
+    dataset: str
+    image_id: str
+    role: Role
+    image_path: Path
+    mask_path: Path | None
+    boxes_xyxy_px: NDArray[np.float32]
+    labels: tuple[str, ...]
+    platform: str | None
+    band: str | None
+
+    @cached_property
+    def pixels_HW(self) -> NDArray[np.uint8]:
+        """Grey counts.
+
+        Raises:
+            SettingsError: the file cannot be read.
+        """
+        return _read_grey(self.image_path)
+
+    @cached_property
+    def mask_HW(self) -> NDArray[np.uint8]:
+        """Target pixels, 0 or 1; all 0 where the index names no mask."""
+        if self.mask_path is None:
+            return np.zeros(self.pixels_HW.shape, np.uint8)
+        return (_read_grey(self.mask_path) > 127).astype(np.uint8)
+
+    @cached_property
+    def normalisation(self) -> Normalisation:
+        """As the stream would measure this frame."""
+        return measure(self.pixels_HW, 8)
+
+    def normalised(self) -> NDArray[np.float32]:
+        """The whole frame as the networks see it."""
+        return normalise(self.pixels_HW, self.normalisation)
+
+
+def data_root() -> Path:
+    """Where the labelled images are: `IRSTREAM_DATA`, or `../shared/data`."""
+    return Path(os.environ.get("IRSTREAM_DATA", "../shared/data"))
+
+
+def read_samples(datasets: Iterable[str], role: Role, root: Path | None = None) -> list[Sample]:
+    """All images of some data sets that have a role, in the order of their indexes.
+
+    Raises:
+        SettingsError: a data set is not there.
+    """
+    folder = data_root() if root is None else root
+    return [sample for dataset in datasets for sample in _read_index(folder, dataset) if sample.role is role]
+
+
+def _read_index(root: Path, dataset: str) -> list[Sample]:
+    index = root / dataset / "index.jsonl"
+    if not index.is_file():
+        raise SettingsError(
+            expected=f"data set {dataset}",
+            got="no index.jsonl",
+            where=str(index),
+            action="Set IRSTREAM_DATA to the folder of the data sets.",
+        )
+    return [_sample(root / dataset, dataset, json.loads(line)) for line in index.read_text(encoding="utf-8").splitlines()]
+
+
+def _sample(folder: Path, dataset: str, entry: dict[str, Any]) -> Sample:
+    boxes_xywh = np.array(entry["boxes"], np.float32).reshape(-1, 4)
+    names = _CLASS_NAMES.get(dataset)
+    return Sample(
+        dataset=dataset,
+        image_id=entry["id"],
+        role=_role(dataset, entry),
+        image_path=folder / entry["file"],
+        mask_path=folder / entry["mask"] if entry["mask"] else None,
+        boxes_xyxy_px=np.concatenate([boxes_xywh[:, :2], boxes_xywh[:, :2] + boxes_xywh[:, 2:]], axis=1),
+        labels=tuple("target" if names is None else names[index] for index in entry.get("classes", [0] * len(boxes_xywh))),
+        platform=entry.get("platform"),
+        band=entry.get("band"),
+    )
+
+
+def _role(dataset: str, entry: dict[str, Any]) -> Role:
+    split = entry["split"]
+    if dataset == "drone-ir":
+        # It has train and val only, and frames of one clip look alike: val measures, some training clips choose.
+        if split == "val":
+            return Role.TEST
+        return Role.SELECT if _bucket(entry["clip"], 8) == 0 else Role.TRAIN
+    if split == "test":
+        return Role.TEST
+    if split == "val":
+        return Role.SELECT
+    held_out = dataset in ("nudt-sirst", "irstd-1k") and _bucket(entry["id"], 10) == 0
+    return Role.SELECT if held_out else Role.TRAIN
+
+
+def _bucket(name: str, num: int) -> int:
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:4], "big") % num
+
+
+def _read_grey(path: Path) -> NDArray[np.uint8]:
+    image = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
+    if image is None:
+        raise SettingsError(expected="a readable image", got="none", where=str(path), action="Check the data set folder (IRSTREAM_DATA).")
+    return np.asarray(image, np.uint8)

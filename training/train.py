@@ -1,0 +1,77 @@
+"""Train one registered network: `python -m training.train acm --minutes 35`.
+
+A recipe is a Python function per network, so that what was done is code and not a line of flags. Checkpoints go to
+`runs/train/NAME`; starting the same command again continues there.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from models.zoo import create_model
+from training.datasets import SEGMENTATION_SETS, Role, read_samples
+from training.loop import LoopReport, LoopSettings, train
+from training.segmentation import SegmentationBatches, SegmentationRecipe, segmentation_step
+
+StepLoss = Callable[[nn.Module], Tensor]
+RUNS = Path("runs/train")
+
+
+def _segmenter(recipe: SegmentationRecipe) -> StepLoss:
+    batches = SegmentationBatches(read_samples(SEGMENTATION_SETS, Role.TRAIN), recipe)
+    return partial(segmentation_step, batches, recipe)
+
+
+def acm() -> tuple[StepLoss, float]:
+    """ACM: cheap enough for wide crops, which its global gates want."""
+    return _segmenter(SegmentationRecipe(crop_px=160)), 3e-3
+
+
+def unet_light() -> tuple[StepLoss, float]:
+    """Light U-Net: six times dearer, so smaller crops with more of them around targets."""
+    return _segmenter(SegmentationRecipe(crop_px=128, target_probability=0.7)), 2e-3
+
+
+RECIPES: dict[str, Callable[[], tuple[StepLoss, float]]] = {"acm": acm, "unet_light": unet_light}
+
+
+def train_network(name: str, minutes: float, folder: Path, max_steps: int | None = None) -> tuple[nn.Module, LoopReport]:
+    """Train a registered network by its recipe.
+
+    Args:
+        name: key of `RECIPES`.
+        minutes: budget.
+        folder: for checkpoints.
+        max_steps: see `LoopSettings`.
+
+    Returns:
+        The averaged model, and what was done.
+    """
+    torch.manual_seed(20)
+    loss_of, max_lr = RECIPES[name]()
+    # channels_last is 1.3 to 2 times faster on CPUs; fp32 because bf16 without native instructions is slower.
+    model = create_model(name).to(memory_format=torch.channels_last)
+    return train(model, loss_of, LoopSettings(budget_s=minutes * 60, max_lr=max_lr, max_steps=max_steps), folder)
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(prog="python -m training.train", description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("name", choices=sorted(RECIPES))
+    parser.add_argument("--minutes", type=float, default=35.0)
+    parser.add_argument("--folder", type=Path, help="checkpoints (default runs/train/NAME)")
+    parser.add_argument("--threads", type=int, default=2)
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    _, report = train_network(arguments.name, arguments.minutes, arguments.folder or RUNS / arguments.name)
+    print(f"{arguments.name}: {report.steps} steps in {report.elapsed_s:.0f} s, last loss {report.last_loss:.4f}")
+
+
+if __name__ == "__main__":
+    main()
