@@ -46,13 +46,16 @@ class ContentType(StrEnum):
 
 
 class RawLayout(BaseModel):
-    """`ir_width ir_height ir_dtype`: how raw little-endian bytes are laid out (row-major)."""
+    """`ir_width ir_height ir_dtype`: how raw little-endian bytes are laid out (row-major).
+
+    Raw pixels need all three; of an encoded image those given are checked against it.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    width_px: int = Field(gt=0)
-    height_px: int = Field(gt=0)
-    dtype: str = Field(pattern="^(uint8|uint16|float32)$")
+    width_px: int | None = Field(default=None, gt=0)
+    height_px: int | None = Field(default=None, gt=0)
+    dtype: str | None = Field(default=None, pattern="^(uint8|uint16|float32)$")
 
 
 class FrameMeta(BaseModel):

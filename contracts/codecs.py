@@ -1,0 +1,316 @@
+"""Pixels in and out of the five codecs of frame message v1, every count kept bit-exact (JPEG within its loss).
+
+The decoders below were chosen by measurement (benchmarks/codecs.py). What each library lets pass silently decided as much:
+
+- PNG: libpng draws a picture from data that is longer than its header promises. So the pixel data are inflated here, to exactly
+  the promised size, and libpng only undoes the row filters. Together that costs what libpng alone costs.
+- JPEG: libjpeg fills what is missing with grey and only warns. `simplejpeg` is the one binding that turns the warning into an error.
+- TIFF: libtiff reports short strips, `tifffile` fills them with zeros.
+"""
+
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from contracts.errors import RejectReason, RejectRecord
+from contracts.frame import ContentType, FrameMeta, Pixels, RawLayout
+from contracts.limits import InputLimits
+from contracts.probes import PNG_SIGNATURE, ImageHeader, corrupt, probe_jpeg, probe_npy, probe_png, unsupported
+from contracts.tiff import probe_tiff
+
+FLOAT_BIT_DEPTH = 32
+_MAX_PNG_CHUNKS = 100_000
+_MAX_JPEG_SCANS = 128  # a progressive file has about 10; thousands of them are a way to burn our time
+_JPEG_QUALITY = 95
+# Adam7: first column, first row, column step, row step of each pass.
+_ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
+_SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # PNG colour type -> samples per pixel as stored
+_IEND = b"\0\0\0\0IEND\xaeB`\x82"
+
+
+def decode_pixels(value: bytes, meta: FrameMeta, limits: InputLimits) -> tuple[Pixels, int]:
+    """Decode one frame.
+
+    The promised size is checked against `limits` before anything is allocated.
+
+    Args:
+        value: the message's value, exactly one image.
+        meta: its headers; `content_type` names the codec, `raw_layout` and `bit_depth` are checked against the pixels.
+        limits: sizes and compression ratio that are still believed.
+
+    Returns:
+        pixels_HW: `(height, width)` uint8, uint16 or float32 in native byte order, C order; may be a read-only view of `value`.
+        bit_depth: as given, else 8 or 16 for the container, 32 for float32.
+
+    Raises:
+        RejectRecord: damaged, truncated, too large, contradictory, not grey, not finite.
+    """
+    header = probe(value, meta)
+    limits.check_size(header.width_px, header.height_px, header.decoded_bytes, len(value))
+    _check_declared(meta.raw_layout, header)
+    pixels = _DECODERS[meta.content_type](value, header)
+    pixels_HW = _one_channel(pixels)
+    promised = (header.height_px, header.width_px)
+    if pixels_HW.shape != promised or pixels_HW.dtype.name != header.dtype:
+        raise corrupt(f"{promised} {header.dtype} as the header says", f"{pixels_HW.shape} {pixels_HW.dtype.name}")
+    return pixels_HW, check_counts(pixels_HW, meta.bit_depth)
+
+
+def probe(value: bytes, meta: FrameMeta) -> ImageHeader:
+    """What the message promises to hold, without decoding.
+
+    Raises:
+        RejectRecord: the header of the image is damaged or not supported.
+    """
+    if meta.content_type is ContentType.RAW:
+        return _raw_header(meta.raw_layout)
+    probes = {ContentType.PNG: probe_png, ContentType.JPEG: probe_jpeg, ContentType.TIFF: probe_tiff, ContentType.NPY: probe_npy}
+    return probes[meta.content_type](value)
+
+
+def check_counts(pixels_HW: Pixels, bit_depth: int | None) -> int:
+    """Check the counts against the stated bit depth and for NaN and infinity.
+
+    Returns:
+        The significant bits: as stated, else those of the container.
+
+    Raises:
+        RejectRecord: a count needs more bits than stated, more bits are stated than the container has, or a value is not finite.
+    """
+    if pixels_HW.dtype == np.float32:
+        _check_finite(pixels_HW)
+        container = FLOAT_BIT_DEPTH
+        fits = bit_depth in (None, FLOAT_BIT_DEPTH)
+    else:
+        container = 8 * pixels_HW.dtype.itemsize
+        fits = bit_depth is None or bit_depth <= container
+    if not fits:
+        got = f"ir_bit_depth {bit_depth} for {pixels_HW.dtype.name}"
+        raise RejectRecord(RejectReason.BIT_DEPTH_CONTRADICTION, expected=f"a bit depth that fits {pixels_HW.dtype.name}", got=got)
+    if bit_depth is not None and bit_depth < container and (highest := int(pixels_HW.max())) >> bit_depth:
+        expected = f"counts of at most {2**bit_depth - 1} for ir_bit_depth {bit_depth}"
+        raise RejectRecord(RejectReason.BIT_DEPTH_CONTRADICTION, expected=expected, got=f"{highest}")
+    return container if bit_depth is None else bit_depth
+
+
+def _check_finite(pixels_HW: Pixels) -> None:
+    # One NaN or infinity makes the sum not finite; the exact test is needed only when finite values overflow it.
+    with np.errstate(over="ignore", invalid="ignore"):
+        if np.isfinite(pixels_HW.sum()):
+            return
+    num = int(np.count_nonzero(~np.isfinite(pixels_HW)))
+    if num:
+        raise RejectRecord(RejectReason.NOT_FINITE, expected="finite pixels", got=f"{num} of {pixels_HW.size} are NaN or infinite")
+
+
+def _check_declared(layout: RawLayout | None, header: ImageHeader) -> None:
+    if layout is None:
+        return
+    declared = (layout.width_px, layout.height_px, layout.dtype)
+    actual = (header.width_px, header.height_px, header.dtype)
+    if any(said is not None and said != found for said, found in zip(declared, actual, strict=True)):
+        expected = f"ir_width, ir_height, ir_dtype of the image: {actual}"
+        raise RejectRecord(RejectReason.HEADER_CONTRADICTION, expected=expected, got=f"{declared}")
+
+
+def _one_channel(pixels: Pixels) -> Pixels:
+    """Grey as it is; grey stored as colour loses its copies; real colour or transparency is refused."""
+    if pixels.ndim == 2:
+        return pixels
+    channels_HWC: NDArray[Any] = pixels
+    num_colours = 1 if channels_HWC.shape[2] < 3 else 3
+    if any((channels_HWC[..., 0] != channels_HWC[..., index]).any() for index in range(1, num_colours)):
+        raise unsupported("grey (equal channels)", "a colour image")
+    if channels_HWC.shape[2] > num_colours:
+        opaque = 1 if channels_HWC.dtype == np.float32 else np.iinfo(channels_HWC.dtype).max
+        if (channels_HWC[..., -1] != opaque).any():
+            raise unsupported("opaque pixels", "an image with transparency")
+    return np.ascontiguousarray(channels_HWC[..., 0])
+
+
+def _decode_png(value: bytes, header: ImageHeader) -> Pixels:
+    import imagecodecs
+
+    ihdr = value[16:29]
+    palette, compressed = _png_chunks(value)
+    promised = _png_data_bytes(header, bits=ihdr[8], colour=ihdr[9], interlaced=bool(ihdr[12]))
+    try:
+        data = imagecodecs.deflate_decode(compressed, out=promised)
+    except imagecodecs.DeflateError as error:
+        if "INSUFFICIENT_SPACE" in str(error):
+            raise RejectRecord(RejectReason.SIZE_MISMATCH, expected=f"{promised} bytes as IHDR says", got="more pixel data") from error
+        raise corrupt("intact PNG pixel data", str(error)) from error
+    if len(data) != promised:
+        raise RejectRecord(RejectReason.SIZE_MISMATCH, expected=f"{promised} bytes as IHDR says", got=f"{len(data)}")
+    stored = PNG_SIGNATURE + _png_chunk(b"IHDR", ihdr) + palette + _png_chunk(b"IDAT", zlib.compress(data, 0)) + _IEND
+    try:
+        pixels: Pixels = imagecodecs.png_decode(stored)
+    except (RuntimeError, ValueError) as error:
+        raise corrupt("PNG rows with filters of the standard", str(error)) from error
+    return pixels
+
+
+def _png_chunks(value: bytes) -> tuple[bytes, bytes]:
+    """The PLTE chunk (or nothing) and the joined IDAT data; every checksum has been checked, IEND has been seen."""
+    palette, data, at = b"", [], 8
+    for _ in range(_MAX_PNG_CHUNKS):
+        head = value[at : at + 8]
+        body_end = at + 8 + int.from_bytes(head[:4], "big")
+        if len(head) < 8 or body_end + 4 > len(value):
+            raise corrupt("a PNG that ends with IEND", f"a truncated one: {len(value)} bytes")
+        kind = head[4:]
+        if zlib.crc32(memoryview(value)[at + 4 : body_end]) != int.from_bytes(value[body_end : body_end + 4], "big"):
+            raise corrupt("PNG chunks with the right checksum", f"a damaged {kind.decode('ascii', 'backslashreplace')}")
+        if kind == b"IDAT":
+            data.append(value[at + 8 : body_end])
+        elif kind == b"PLTE":
+            palette = value[at : body_end + 4]
+        elif kind == b"acTL":
+            raise unsupported("one image in the PNG", "an animation")
+        elif kind == b"IEND":
+            return palette, data[0] if len(data) == 1 else b"".join(data)
+        at = body_end + 4
+    raise corrupt(f"at most {_MAX_PNG_CHUNKS} PNG chunks", "more")
+
+
+def _png_data_bytes(header: ImageHeader, *, bits: int, colour: int, interlaced: bool) -> int:
+    """Bytes of the inflated rows, each with its filter byte."""
+    passes = _ADAM7 if interlaced else ((0, 0, 1, 1),)
+    total = 0
+    for first_column, first_row, column_step, row_step in passes:
+        columns = -(-(header.width_px - first_column) // column_step)
+        rows = -(-(header.height_px - first_row) // row_step)
+        if columns > 0 and rows > 0:
+            total += rows * (1 + (columns * bits * _SAMPLES[colour] + 7) // 8)
+    return total
+
+
+def _png_chunk(kind: bytes, body: bytes) -> bytes:
+    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(body, zlib.crc32(kind)))
+
+
+def _decode_jpeg(value: bytes, header: ImageHeader) -> Pixels:
+    """Luma: of a colour JPEG the Y channel as stored (ITU-R BT.601), without a way through RGB."""
+    import simplejpeg
+
+    if value.count(b"\xff\xda") > _MAX_JPEG_SCANS:
+        raise RejectRecord(RejectReason.TOO_LARGE, expected=f"at most {_MAX_JPEG_SCANS} scans in a JPEG", got="more")
+    try:
+        pixels: Pixels = simplejpeg.decode_jpeg(value, colorspace="GRAY", strict=True)
+    except ValueError as error:
+        raise corrupt("an intact JPEG", str(error)) from error
+    return pixels[..., 0]
+
+
+def _decode_tiff(value: bytes, header: ImageHeader) -> Pixels:
+    import imagecodecs
+
+    try:
+        pixels: Pixels = imagecodecs.tiff_decode(value)
+    except (RuntimeError, ValueError) as error:
+        raise corrupt("intact TIFF pixel data", str(error) or type(error).__name__) from error
+    return pixels
+
+
+def _decode_npy(value: bytes, header: ImageHeader) -> Pixels:
+    flat: NDArray[Any] = _flat(value, header)
+    if header.column_major:
+        return np.ascontiguousarray(flat.reshape(header.height_px, header.width_px, order="F"))
+    return flat.reshape(header.height_px, header.width_px)
+
+
+def _decode_raw(value: bytes, header: ImageHeader) -> Pixels:
+    return _flat(value, header).reshape(header.height_px, header.width_px)
+
+
+def _flat(value: bytes, header: ImageHeader) -> Pixels:
+    num_bytes = len(value) - header.data_start
+    if num_bytes != header.decoded_bytes:
+        expected = f"{header.decoded_bytes} bytes for {header.width_px}x{header.height_px} {header.dtype}"
+        raise RejectRecord(RejectReason.SIZE_MISMATCH, expected=expected, got=f"{num_bytes}")
+    dtype = np.dtype(header.dtype)
+    stored = dtype.newbyteorder(">") if header.big_endian else dtype
+    flat: Pixels = np.frombuffer(value, stored, offset=header.data_start).astype(dtype, copy=False)
+    return flat
+
+
+def _raw_header(layout: RawLayout | None) -> ImageHeader:
+    if layout is None or layout.width_px is None or layout.height_px is None or layout.dtype is None:
+        raise RejectRecord(RejectReason.HEADER_INVALID, expected="ir_width, ir_height and ir_dtype for raw pixels", got="not all of them")
+    return ImageHeader(layout.width_px, layout.height_px, layout.dtype)
+
+
+_DECODERS: dict[ContentType, Callable[[bytes, ImageHeader], Pixels]] = {
+    ContentType.PNG: _decode_png,
+    ContentType.JPEG: _decode_jpeg,
+    ContentType.TIFF: _decode_tiff,
+    ContentType.NPY: _decode_npy,
+    ContentType.RAW: _decode_raw,
+}
+
+
+def encode_pixels(pixels_HW: Pixels, content_type: ContentType) -> bytes:
+    """Encode one frame as a message's value.
+
+    Args:
+        pixels_HW: `(height, width)`; PNG takes uint8 and uint16, JPEG uint8, the others float32 too.
+        content_type: the codec; only JPEG (quality 95) loses anything.
+
+    Raises:
+        ValueError: not two axes, or a type the codec does not hold.
+    """
+    allowed = _ENCODABLE[content_type]
+    if pixels_HW.ndim != 2 or pixels_HW.dtype.name not in allowed:
+        raise ValueError(f"{content_type}: expected (H, W) of {' or '.join(allowed)}, got {pixels_HW.shape} {pixels_HW.dtype}")
+    native: Any = np.ascontiguousarray(pixels_HW, dtype=pixels_HW.dtype.newbyteorder("="))  # little endian wherever Ray runs
+    return _ENCODERS[content_type](native)
+
+
+def _encode_png(pixels_HW: Pixels) -> bytes:
+    import imagecodecs
+
+    # Level 1: 2 % larger than level 6 on infrared frames and four times as fast.
+    return bytes(imagecodecs.png_encode(pixels_HW, level=1))
+
+
+def _encode_jpeg(pixels_HW: Pixels) -> bytes:
+    import simplejpeg
+
+    return bytes(simplejpeg.encode_jpeg(pixels_HW[..., None], quality=_JPEG_QUALITY, colorspace="GRAY"))
+
+
+def _encode_tiff(pixels_HW: Pixels) -> bytes:
+    import tifffile
+
+    stream = io.BytesIO()
+    tifffile.imwrite(stream, pixels_HW, photometric="minisblack", metadata=None)
+    return stream.getvalue()
+
+
+def _encode_npy(pixels_HW: Pixels) -> bytes:
+    stream = io.BytesIO()
+    np.lib.format.write_array(stream, pixels_HW, allow_pickle=False)
+    return stream.getvalue()
+
+
+_ENCODABLE = {
+    ContentType.PNG: ("uint8", "uint16"),
+    ContentType.JPEG: ("uint8",),
+    ContentType.TIFF: ("uint8", "uint16", "float32"),
+    ContentType.NPY: ("uint8", "uint16", "float32"),
+    ContentType.RAW: ("uint8", "uint16", "float32"),
+}
+_ENCODERS: dict[ContentType, Callable[[Pixels], bytes]] = {
+    ContentType.PNG: _encode_png,
+    ContentType.JPEG: _encode_jpeg,
+    ContentType.TIFF: _encode_tiff,
+    ContentType.NPY: _encode_npy,
+    ContentType.RAW: lambda pixels_HW: pixels_HW.tobytes(),
+}

@@ -1,0 +1,155 @@
+"""What an encoded image says about itself, read from its first bytes without decoding or allocating anything.
+
+Pure Python over `bytes`: no C library sees a message before its promised size has been checked.
+Sources: PNG 3rd edition (W3C 2025) §11.2; ITU-T T.81 annex B; TIFF 6.0 and the BigTIFF extension; NEP 1.
+"""
+
+from __future__ import annotations
+
+import io
+import struct
+import tokenize
+import zlib
+from dataclasses import dataclass
+
+import numpy as np
+
+from contracts.errors import RejectReason, RejectRecord
+from contracts.frame import ContentType
+
+PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_SIGNATURES = (
+    (PNG_SIGNATURE, ContentType.PNG),
+    (b"\xff\xd8\xff", ContentType.JPEG),
+    (b"II*\0", ContentType.TIFF),
+    (b"MM\0*", ContentType.TIFF),
+    (b"II+\0", ContentType.TIFF),
+    (b"MM\0+", ContentType.TIFF),
+    (b"\x93NUMPY", ContentType.NPY),
+)
+_NPY_HEADER_BYTES = 4096  # numpy writes 118; a header far beyond it is an attack on the parser
+_PNG_CHANNELS = {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}
+_PNG_PALETTE = 3
+
+
+@dataclass(frozen=True, slots=True)
+class ImageHeader:
+    """Size and kind of the pixels an encoded image promises.
+
+    Attributes:
+        dtype: `uint8`, `uint16` or `float32` of one sample.
+        num_channels: samples per pixel after decoding.
+        data_start: for NPY, where the pixels begin.
+        big_endian: for NPY, the byte order of the pixels.
+        column_major: for NPY, Fortran order.
+    """
+
+    width_px: int
+    height_px: int
+    dtype: str
+    num_channels: int = 1
+    data_start: int = 0
+    big_endian: bool = False
+    column_major: bool = False
+
+    @property
+    def decoded_bytes(self) -> int:
+        """Bytes of the decoded samples."""
+        return self.width_px * self.height_px * self.num_channels * np.dtype(self.dtype).itemsize
+
+
+def sniff(value: bytes) -> ContentType | None:
+    """The codec by the file signature, or None (raw pixels have none)."""
+    for signature, content_type in _SIGNATURES:
+        if value.startswith(signature):
+            return content_type
+    return None
+
+
+def corrupt(expected: str, got: str) -> RejectRecord:
+    """The image's own structure does not hold."""
+    return RejectRecord(RejectReason.CORRUPT_IMAGE, expected=expected, got=got)
+
+
+def unsupported(expected: str, got: str) -> RejectRecord:
+    """A valid image, but none that holds one frame of counts."""
+    return RejectRecord(RejectReason.UNSUPPORTED_PIXELS, expected=expected, got=got)
+
+
+def probe_png(value: bytes) -> ImageHeader:
+    """Read IHDR.
+
+    Raises:
+        RejectRecord: no intact IHDR, or samples of fewer than 8 bits.
+    """
+    if len(value) < 33 or value[8:16] != b"\0\0\0\rIHDR" or zlib.crc32(value[12:29]) != int.from_bytes(value[29:33], "big"):
+        raise corrupt("a PNG that begins with an intact IHDR", "a damaged or missing IHDR")
+    width_px, height_px, bits, colour, compression, filtering, interlace = struct.unpack(">IIBBBBB", value[16:29])
+    if colour not in _PNG_CHANNELS or compression or filtering or interlace > 1 or not width_px or not height_px:
+        raise corrupt("an IHDR with values of the PNG standard", f"{width_px}x{height_px}, colour type {colour}, interlace {interlace}")
+    if colour == _PNG_PALETTE:
+        bits = 8  # of the palette's entries, whatever the width of the index
+    if bits not in (8, 16):
+        raise unsupported("8 or 16 bits per sample", f"{bits}")
+    return ImageHeader(width_px, height_px, f"uint{bits}", _PNG_CHANNELS[colour])
+
+
+def probe_jpeg(value: bytes) -> ImageHeader:
+    """Walk the marker segments up to the frame header.
+
+    Raises:
+        RejectRecord: no intact frame header, or a process other than 8-bit Huffman-coded DCT.
+    """
+    at = 2
+    while at + 4 <= len(value):
+        if value[at] != 0xFF:
+            break
+        marker = value[at + 1]
+        if marker == 0xFF:  # fill byte
+            at += 1
+            continue
+        length = int.from_bytes(value[at + 2 : at + 4], "big")
+        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
+            return _jpeg_frame(marker, value[at + 4 : at + 2 + length])
+        if length < 2 or marker in (0xD9, 0xDA):
+            break
+        at += 2 + length
+    raise corrupt("a JPEG with a frame header before its first scan", "none")
+
+
+def _jpeg_frame(marker: int, segment: bytes) -> ImageHeader:
+    if len(segment) < 6:
+        raise corrupt("a whole JPEG frame header", f"{len(segment)} bytes of it")
+    bits, height_px, width_px, num_channels = struct.unpack(">BHHB", segment[:6])
+    if marker > 0xC2 or bits != 8:
+        raise unsupported("baseline or progressive JPEG of 8 bits", f"process {marker - 0xC0} of {bits} bits")
+    if num_channels not in (1, 3):
+        raise unsupported("a JPEG of 1 or 3 components", f"{num_channels}")
+    if not width_px or not height_px:
+        raise corrupt("a JPEG that states its size", f"{width_px}x{height_px} px")
+    return ImageHeader(width_px, height_px, "uint8", num_channels)
+
+
+def probe_npy(value: bytes) -> ImageHeader:
+    """Read the header of a `.npy` file (version 1 or 2); nothing is evaluated or unpickled.
+
+    Raises:
+        RejectRecord: no intact header, not two axes, or a type other than uint8, uint16 and float32.
+    """
+    stream = io.BytesIO(value[: _NPY_HEADER_BYTES + 12])
+    readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+    try:
+        version = np.lib.format.read_magic(stream)
+        if version not in readers:
+            raise unsupported("NPY version 1.0 or 2.0", f"{version[0]}.{version[1]}")
+        shape, column_major, dtype = readers[version](stream, max_header_size=_NPY_HEADER_BYTES)
+    # What numpy's header parser lets out on hostile text (it goes through `ast.literal_eval`, which runs nothing).
+    except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError, tokenize.TokenError) as error:
+        raise corrupt("an intact NPY header", f"{type(error).__name__}: {error}"[:200]) from error
+    if dtype.hasobject or dtype.fields is not None or dtype.name not in ("uint8", "uint16", "float32"):
+        raise unsupported("uint8, uint16 or float32", str(dtype)[:80])
+    if len(shape) != 2 or any(type(side) is not int or side <= 0 for side in shape):
+        raise unsupported("an array of height x width", f"shape {shape}"[:80])
+    height_px, width_px = shape
+    big_endian = dtype.byteorder == ">"
+    return ImageHeader(width_px, height_px, dtype.name, 1, stream.tell(), big_endian, bool(column_major))

@@ -1,0 +1,82 @@
+"""A record becomes a frame or a dead letter: parse, decode, validate, measure. Never an exception for what a producer sent."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from datetime import UTC, datetime
+
+import numpy as np
+
+from contracts.codecs import decode_pixels
+from contracts.errors import RejectReason, RejectRecord
+from contracts.frame import Frame, Normalisation, Pixels, RawRecord
+from contracts.limits import InputLimits
+from contracts.message import kafka_moment, parse_record, read_what_is_readable
+from contracts.result import DeadLetter
+from models.transforms import measure
+
+_LOG = logging.getLogger(__name__)
+
+
+def decode_record(record: RawRecord, limits: InputLimits) -> Frame | DeadLetter:
+    """Decode one message.
+
+    Args:
+        record: the message as the broker gave it.
+        limits: what is refused unread.
+
+    Returns:
+        The frame, or a dead letter with the reason and whatever metadata could be read.
+    """
+    started = time.perf_counter()
+    try:
+        meta = parse_record(record, limits)
+        assert record.value is not None  # parse_record refuses tombstones
+        pixels_HW, bit_depth = decode_pixels(record.value, meta, limits)
+        normalisation = _measure(pixels_HW, bit_depth)
+    except RejectRecord as reject:
+        return _dead_letter(record, reject, limits)
+    except MemoryError:
+        raise  # says something about this machine, nothing about the message
+    except Exception as error:  # noqa: BLE001  # a message no decoder foresaw would otherwise stop the stream at every restart
+        _LOG.exception("unforeseen failure while decoding %s", record.position)
+        poison = RejectRecord(RejectReason.POISON, expected="a message that can be decoded", got=f"{type(error).__name__}: {error}"[:500])
+        return _dead_letter(record, poison, limits)
+    return Frame(
+        position=record.position,
+        meta=meta,
+        pixels_HW=pixels_HW,
+        bit_depth=bit_depth,
+        normalisation=normalisation,
+        ingested_at=kafka_moment(record.timestamp_ms),
+        decode_ms=(time.perf_counter() - started) * 1e3,
+    )
+
+
+def _measure(pixels_HW: Pixels, bit_depth: int) -> Normalisation:
+    with np.errstate(over="ignore"):  # finite float32 pixels beyond 1e19 have squares beyond float32
+        normalisation = measure(pixels_HW, bit_depth)
+    if not (math.isfinite(normalisation.mean) and math.isfinite(normalisation.scale)):
+        got = f"mean {normalisation.mean}, standard deviation {normalisation.scale}"
+        raise RejectRecord(RejectReason.NOT_FINITE, expected="pixels with a finite mean and spread", got=got)
+    return normalisation
+
+
+def _dead_letter(record: RawRecord, reject: RejectRecord, limits: InputLimits) -> DeadLetter:
+    readable = read_what_is_readable(record, limits)
+    return DeadLetter(
+        position=record.position,
+        reason=reject.reason,
+        detail=reject.detail,
+        ingested_at=kafka_moment(record.timestamp_ms),
+        finished_at=datetime.now(UTC),
+        sensor_id=readable.sensor_id,
+        frame_id=readable.frame_id,
+        frame_number=readable.frame_number,
+        captured_at=readable.captured_at,
+        platform=readable.platform,
+        band=readable.band,
+        headers=readable.headers,
+    )
