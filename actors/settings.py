@@ -74,7 +74,7 @@ class ModelActorSettings(BaseModel):
         threads: CPU threads of the network; None for half of the machine's cores (at least one), because several
             actors share a machine.
         tiles: how large frames are cut (ignored by the classifier, which sees crops).
-        score_threshold: least score reported; None for the one in the model card.
+        postprocess: values that replace those of the model card, such as `threshold`.
         replicas: how many of this actor share the work.
         num_cpus: CPUs each replica reserves in Ray (bookkeeping only; `threads` is what it computes on).
         num_gpus: share of a GPU each replica reserves in Ray; 0 where there is none.
@@ -88,7 +88,7 @@ class ModelActorSettings(BaseModel):
     device: Literal["auto", "cpu", "cuda"] | Annotated[str, Field(pattern=r"^cuda:\d+$")] = "auto"
     threads: PositiveInt | None = None
     tiles: TileSettings = TileSettings()
-    score_threshold: float | None = Field(default=None, gt=0, lt=1)
+    postprocess: dict[str, float] = Field(default_factory=dict)
     replicas: PositiveInt = 1
     num_cpus: float = Field(default=0.5, ge=0)
     num_gpus: float = Field(default=0.0, ge=0)
