@@ -1,10 +1,11 @@
 """The error tree. A class is an action, and every text says: expected, got, where, what to do.
 
-    IrstreamError
-    ├── RejectRecord   this message cannot be used: dead letter, go on
-    ├── RetryLater     something outside is away: back off, stay where we are
-    └── StopPipeline   going on would lose or falsify data, or cannot work: exit, stay
-        └── SettingsError   a person must change a setting or a command
+IrstreamError
+├── RejectRecord   this message cannot be used: dead letter, go on
+├── RetryLater     something outside is away: back off, stay where we are
+│   └── GenerationFailed   what is in flight cannot be trusted: drop it, start again from the table
+└── StopPipeline   going on would lose or falsify data, or cannot work: exit, stay
+    └── SettingsError   a person must change a setting or a command
 """
 
 from __future__ import annotations
@@ -92,6 +93,10 @@ def _rebuild_located(kind: type[_Located], expected: str, got: str, where: str, 
 
 class RetryLater(_Located):
     """Something outside is away for now: back off and try again from the same position."""
+
+
+class GenerationFailed(RetryLater):
+    """What is in flight cannot be trusted any more (a hole, an overlap): drop it and start again from the table."""
 
 
 class StopPipeline(_Located):

@@ -1,0 +1,183 @@
+"""Opening, creating and filling the Delta table of the results; everything that knows the file formats."""
+
+from __future__ import annotations
+
+import json
+import re
+import tempfile
+import time
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from deltalake import DeltaTable, Schema
+from deltalake.exceptions import DeltaError, TableNotFoundError
+from deltalake.fs import DeltaStorageHandler
+from deltalake.transaction import AddAction
+from pyarrow.fs import FileSystem, PyFileSystem
+
+from contracts.arrow import PARTITION_COLUMNS, RESULTS_SCHEMA
+from contracts.errors import SettingsError
+
+# Per-file minima and maxima in the log let readers skip files; numbers only, strings would have to be truncated.
+_STATISTICS_COLUMNS = ("source_partition", "source_offset")
+_CONFIGURATION: Mapping[str, str | None] = {
+    # A reader replays the log from the last checkpoint: 100 small files at most.
+    "delta.checkpointInterval": "100",
+    # One commit a second is 2.6 million log files in 30 days, the default; a week is enough to look back.
+    "delta.logRetentionDuration": "interval 7 days",
+}
+_ANSI_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+
+
+def open_or_create_results(uri: str, storage_options: dict[str, str]) -> DeltaTable:
+    """Open the table, or create it with `RESULTS_SCHEMA`; two processes may do so at the same time.
+
+    Raises:
+        SettingsError: the place cannot be used: a file in the way, no permission, another table, an unknown URL
+            scheme, an object store that does not answer.
+    """
+    if "://" not in uri:
+        _require_writable_folder(Path(uri))
+    try:
+        table = _open(uri, storage_options) or _create(uri, storage_options)
+    except (DeltaError, OSError) as error:
+        raise SettingsError(
+            expected="a Delta table, or a place where one can be created",
+            got=plain_text(error),
+            where=f"sink.table = {uri}",
+            action="Choose another folder or URL, or check credentials and sink.storage_options.",
+        ) from error
+    _require_results_schema(table, uri)
+    return table
+
+
+class _BytesOnly:
+    """A writable file for `pa.PythonFile`: deltalake 1.6 takes bytes, pyarrow 26 hands over its own buffers."""
+
+    closed = False
+
+    def __init__(self, target: Any) -> None:
+        self._target = target
+
+    def write(self, data: Any) -> int:
+        return int(self._target.write(bytes(data)))
+
+    def flush(self) -> None:
+        self._target.flush()
+
+    def close(self) -> None:
+        self._target.close()
+        self.closed = True
+
+
+class _StorageHandler(DeltaStorageHandler):
+    def open_output_stream(self, path: str, metadata: dict[str, str] | None = None) -> pa.PythonFile:
+        return pa.PythonFile(_BytesOnly(self._handler.open_output_stream(path, metadata)), mode="w")
+
+
+def object_store(uri: str, storage_options: dict[str, str]) -> FileSystem:
+    """The table's folder as a pyarrow file system, through the same object store that Delta uses."""
+    return PyFileSystem(_StorageHandler(uri, storage_options or None))
+
+
+def write_data_file(store: FileSystem, rows: pa.Table) -> AddAction:
+    """Write rows of one partition (`run_id`, `ingest_date`) as one Parquet file with a unique name.
+
+    Args:
+        store: the table's folder.
+        rows: at least one row with `RESULTS_SCHEMA`; the partition columns are constant.
+
+    Returns:
+        What a commit needs to refer to the file.
+    """
+    values = {name: str(rows.column(name)[0].as_py()) for name in PARTITION_COLUMNS}
+    folder = "/".join(f"{name}={value}" for name, value in values.items())
+    path = f"{folder}/part-{uuid.uuid4()}.zstd.parquet"
+    buffer = pa.BufferOutputStream()
+    pq.write_table(rows.drop_columns(list(PARTITION_COLUMNS)), buffer, compression="zstd")
+    content = buffer.getvalue()
+    with store.open_output_stream(path) as file:
+        file.write(content)
+    return AddAction(path, content.size, values, int(time.time() * 1000), True, _statistics(rows))
+
+
+def plain_text(error: BaseException) -> str:
+    """The text of an error of the object store on one line, without terminal colours."""
+    return " ".join(_ANSI_COLOUR.sub("", str(error)).split())
+
+
+def _statistics(rows: pa.Table) -> str:
+    extremes = {name: pc.min_max(rows.column(name)).as_py() for name in _STATISTICS_COLUMNS}
+    return json.dumps(
+        {
+            "numRecords": rows.num_rows,
+            "minValues": {name: value["min"] for name, value in extremes.items()},
+            "maxValues": {name: value["max"] for name, value in extremes.items()},
+            "nullCount": dict.fromkeys(extremes, 0),
+        }
+    )
+
+
+def _open(uri: str, storage_options: dict[str, str]) -> DeltaTable | None:
+    try:
+        return DeltaTable(uri, storage_options=storage_options or None)
+    except TableNotFoundError:
+        return None
+
+
+def _create(uri: str, storage_options: dict[str, str]) -> DeltaTable:
+    try:
+        DeltaTable.create(
+            uri,
+            Schema.from_arrow(RESULTS_SCHEMA),
+            mode="error",
+            partition_by=list(PARTITION_COLUMNS),
+            name="irstream results",
+            description="One row per consumed Kafka position; see docs/results-table.md",
+            configuration=_CONFIGURATION,
+            storage_options=storage_options or None,
+        )
+    except DeltaError:
+        # Somebody else may have been quicker.
+        if (table := _open(uri, storage_options)) is not None:
+            return table
+        raise
+    return DeltaTable(uri, storage_options=storage_options or None)
+
+
+def _require_writable_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        # Delta ignores names that begin with an underscore or a dot.
+        with tempfile.TemporaryFile(prefix=".write-probe-", dir=folder):
+            pass
+    except OSError as error:
+        raise SettingsError(
+            expected="a folder that can be created and written to",
+            got=f"{error.strerror} ({error.filename})",
+            where=f"sink.table = {folder}",
+            action="Choose another folder, or make this one writable.",
+        ) from error
+
+
+def _require_results_schema(table: DeltaTable, uri: str) -> None:
+    wanted = {field.name: field for field in Schema.from_arrow(RESULTS_SCHEMA).fields}
+    found = {field.name: field for field in table.schema().fields}
+    partitions = list(table.metadata().partition_columns)
+    wrong = [f"no column {name}" for name in wanted if name not in found]
+    wrong += [f"column {name} is {found[name].type}" for name in wanted if name in found and found[name].type != wanted[name].type]
+    wrong += [f"a required column {name}" for name in found if name not in wanted and not found[name].nullable]
+    if partitions != list(PARTITION_COLUMNS):
+        wrong.append(f"partitioned by {', '.join(partitions) or 'nothing'}")
+    if wrong:
+        raise SettingsError(
+            expected=f"a results table partitioned by {', '.join(PARTITION_COLUMNS)} with the columns of docs/results-table.md",
+            got=f"a table with {'; '.join(wrong[:5])}",
+            where=f"sink.table = {uri}",
+            action="This table belongs to something else or to another version. Choose another folder or URL.",
+        )

@@ -1,0 +1,300 @@
+"""The results table: one Delta commit makes rows visible and moves the offsets, or neither.
+
+Steps of `append`, and what a crash after each leaves behind:
+
+1. The handle is brought up to date; every span must begin where the table stands. (nothing)
+2. Data files with unique names are written. (files nobody refers to; readers never see them)
+3. One commit names the files and sets, per partition, the transaction `<run_id>/<topic>/<partition>` to the next
+   offset. Delta's own conflict check refuses it when somebody has moved one of these since step 1. (all of it)
+
+The id of each topic is pinned by a second transaction, `<run_id>/<topic>/<partition>@<topic_id>`: transactions live
+as long as the table, the metadata of a commit only as long as the log (docs/adr/0010-topic-id.md).
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+from bisect import bisect_right
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from deltalake import CommitProperties, DeltaTable, Transaction
+from deltalake.exceptions import CommitFailedError, DeltaError
+from deltalake.transaction import AddAction, RemoveAction
+from pyarrow.fs import FileSystem
+
+from contracts.arrow import outcomes_to_table
+from contracts.errors import RetryLater, SettingsError, StopPipeline
+from contracts.position import OffsetRange, TopicPartition
+from contracts.result import Gap, Outcome
+from pipeline.delta_table import object_store, open_or_create_results, plain_text, write_data_file
+from pipeline.offsets import continue_from
+
+# The name becomes a folder (run_id=...) and the first part of transaction ids.
+_RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+
+
+@dataclass(frozen=True, slots=True)
+class CommitInfo:
+    """One commit.
+
+    Attributes:
+        version: of the table, at least this commit's (a neighbour may have committed since).
+        num_rows: rows it made visible.
+        next_offsets: where each partition stands now.
+        commit_ms: milliseconds from the first to the last step.
+    """
+
+    version: int
+    num_rows: int
+    next_offsets: dict[TopicPartition, int]
+    commit_ms: float
+
+
+class OutcomeTable(Protocol):
+    """What the committer needs of a table; `ResultsTable` and the tests' `MemoryTable` pass one suite."""
+
+    def next_offsets(self, topic: str, partitions: Iterable[int]) -> dict[int, int]:
+        """Where the run stands, for those partitions it has committed."""
+        ...
+
+    def append(self, outcomes: Sequence[Outcome], spans: Sequence[OffsetRange], topic_ids: Mapping[str, str]) -> CommitInfo:
+        """Make the rows visible and move the offsets, or neither."""
+        ...
+
+
+class ResultsTable:
+    """The results of one run in one Delta table. Methods may be called from any thread; one runs at a time."""
+
+    def __init__(self, path: str, run_id: str, storage_options: Mapping[str, str] | None = None) -> None:
+        """Nothing is opened yet.
+
+        Args:
+            path: folder or URL of the table.
+            run_id: `live` or the name of a reprocessing run.
+            storage_options: for the object store, passed through as they are.
+
+        Raises:
+            SettingsError: the run id cannot be a folder name.
+        """
+        if not _RUN_ID.fullmatch(run_id):
+            raise SettingsError(
+                expected="letters, digits, '.', '_' and '-', at most 128, beginning with a letter or digit",
+                got=repr(run_id),
+                where="run_id",
+                action="Choose another run_id.",
+            )
+        self.path = path
+        self.run_id = run_id
+        self._storage_options = dict(storage_options or {})
+        self._table: DeltaTable | None = None
+        self._store: FileSystem | None = None
+        self._stands: dict[TopicPartition, int | None] = {}
+        self._stands_version = -1
+        self._same_topic: set[tuple[TopicPartition, str]] = set()
+        self._lock = threading.RLock()
+
+    def open_or_create(self) -> None:
+        """Open the table, create it where there is none.
+
+        Raises:
+            SettingsError: the place cannot be written, or holds something else.
+        """
+        with self._lock:
+            self._table = open_or_create_results(self.path, self._storage_options)
+            self._store = object_store(self.path, self._storage_options)
+            self._stands_version = -1
+
+    @property
+    def version(self) -> int:
+        """Delta version this handle knows."""
+        return int(self._opened().version())
+
+    def next_offsets(self, topic: str, partitions: Iterable[int]) -> dict[int, int]:
+        """Where the run stands: the first offset without a row, for those partitions it has committed.
+
+        Transactions can be asked for but not listed, hence `partitions`.
+
+        Raises:
+            RetryLater: the object store does not answer.
+        """
+        with self._lock:
+            self._refresh()
+            stands = {partition: self._stand(TopicPartition(topic, partition)) for partition in partitions}
+        return {partition: offset for partition, offset in stands.items() if offset is not None}
+
+    def require_topic(self, topic: str, topic_id: str, partitions: Iterable[int]) -> None:
+        """Check that the offsets in the table were counted in this very topic, not in one deleted since.
+
+        Raises:
+            StopPipeline: the table stands somewhere in another topic of this name.
+            RetryLater: the object store does not answer.
+        """
+        with self._lock:
+            self._refresh()
+            for partition in partitions:
+                self._require_topic_id(TopicPartition(topic, partition), topic_id)
+
+    def append(self, outcomes: Sequence[Outcome], spans: Sequence[OffsetRange], topic_ids: Mapping[str, str]) -> CommitInfo:
+        """Make rows visible and move the offsets in one commit.
+
+        Args:
+            outcomes: in log order per partition; each lies in one of the spans, at most one per position.
+            spans: what the commit accounts for; spans without a row (markers, compaction) move the offset alone.
+            topic_ids: Kafka's id of each topic that has one.
+
+        Raises:
+            StopPipeline: a span does not begin where the table stands, somebody else committed first, or the topic
+                was recreated.
+            RetryLater: the object store failed; whether the commit took place is for the next start to read.
+            ValueError: an outcome outside the spans, or two for one position.
+        """
+        require_outcomes_in_spans(outcomes, spans)
+        with self._lock:
+            return self._append(outcomes, spans, topic_ids)
+
+    def _append(self, outcomes: Sequence[Outcome], spans: Sequence[OffsetRange], topic_ids: Mapping[str, str]) -> CommitInfo:
+        started_s = time.monotonic()
+        self._refresh()
+        stands = {span.topic_partition: self._stand(span.topic_partition) for span in spans}
+        following = continue_from(stands, spans, self.path)
+        transactions = [Transaction(self._app_id(partition), offset) for partition, offset in following.items()]
+        for partition in following:
+            if (topic_id := topic_ids.get(partition.topic)) is not None:
+                self._require_topic_id(partition, topic_id)
+                if stands[partition] is None:
+                    transactions.append(Transaction(self._topic_app_id(partition, topic_id), 0))
+        version = self._commit(outcomes, transactions, following, topic_ids)
+        self._stands |= following
+        self._stands_version = version
+        return CommitInfo(version, len(outcomes), following, (time.monotonic() - started_s) * 1e3)
+
+    def _commit(
+        self,
+        outcomes: Sequence[Outcome],
+        transactions: list[Transaction],
+        following: Mapping[TopicPartition, int],
+        topic_ids: Mapping[str, str],
+    ) -> int:
+        table = self._opened()
+        before = int(table.version())
+        rows = outcomes_to_table(outcomes, self.run_id)
+        try:
+            files: list[AddAction | RemoveAction] = [write_data_file(self._opened_store(), part) for part in _split_by_day(rows)]
+            properties = CommitProperties(
+                custom_metadata={
+                    "irstream": {
+                        "run_id": self.run_id,
+                        "next_offsets": {str(partition): offset for partition, offset in following.items()},
+                        "topic_ids": {topic: topic_ids[topic] for topic in {p.topic for p in following} if topic in topic_ids},
+                    }
+                },
+                app_transactions=transactions,
+            )
+            table.create_write_transaction(files, "append", table.schema(), commit_properties=properties)
+        except CommitFailedError as error:
+            raise self._refused(error) from error
+        except (DeltaError, OSError) as error:
+            raise self._unavailable(error) from error
+        self._refresh()
+        # A neighbour's commit in between may have been of this run: what we remember is then read again.
+        return int(table.version()) if int(table.version()) == before + 1 else -1
+
+    def _refused(self, error: CommitFailedError) -> StopPipeline:
+        return StopPipeline(
+            expected="to be the only process that writes these partitions of this run",
+            got=f"another commit came first ({plain_text(error)})",
+            where=f"{self.path}, run_id {self.run_id}",
+            action="Nothing of ours was written. Stop one of the two processes, or give one of them another run_id.",
+        )
+
+    def _unavailable(self, error: Exception) -> RetryLater:
+        return RetryLater(
+            expected="the table to be readable and writable",
+            got=plain_text(error),
+            where=self.path,
+            action="Trying again from where the table stands; check disk space, network and credentials.",
+        )
+
+    def _opened(self) -> DeltaTable:
+        if self._table is None:
+            raise RuntimeError("open_or_create() comes first")
+        return self._table
+
+    def _opened_store(self) -> FileSystem:
+        if self._store is None:
+            raise RuntimeError("open_or_create() comes first")
+        return self._store
+
+    def _refresh(self) -> None:
+        try:
+            self._opened().update_incremental()
+        except (DeltaError, OSError) as error:
+            raise self._unavailable(error) from error
+
+    def _stand(self, partition: TopicPartition) -> int | None:
+        version = int(self._opened().version())
+        if version != self._stands_version:
+            self._stands.clear()
+            self._stands_version = version
+        if partition not in self._stands:
+            self._stands[partition] = self._transaction(self._app_id(partition))
+        return self._stands[partition]
+
+    def _require_topic_id(self, partition: TopicPartition, topic_id: str) -> None:
+        if (partition, topic_id) in self._same_topic or self._stand(partition) is None:
+            return
+        if self._transaction(self._topic_app_id(partition, topic_id)) is not None:
+            self._same_topic.add((partition, topic_id))
+            return
+        raise StopPipeline(
+            expected=f"topic {partition.topic} to be the one whose offsets the table holds",
+            got=f"a topic of the same name with id {topic_id}: it was deleted and created again",
+            where=f"{self.path}, run_id {self.run_id}, {partition}",
+            action="Offsets of the new topic mean other messages. Continue it under another run_id.",
+        )
+
+    def _transaction(self, app_id: str) -> int | None:
+        try:
+            version = self._opened().transaction_version(app_id)
+        except (DeltaError, OSError) as error:
+            raise self._unavailable(error) from error
+        return None if version is None else int(version)
+
+    def _app_id(self, partition: TopicPartition) -> str:
+        return f"{self.run_id}/{partition}"
+
+    def _topic_app_id(self, partition: TopicPartition, topic_id: str) -> str:
+        return f"{self._app_id(partition)}@{topic_id}"
+
+
+def require_outcomes_in_spans(outcomes: Iterable[Outcome], spans: Iterable[OffsetRange]) -> None:
+    """Check that every outcome lies in a span, in log order, each position once.
+
+    Raises:
+        ValueError: one does not.
+    """
+    by_partition: dict[TopicPartition, list[OffsetRange]] = {}
+    for span in sorted(spans):
+        by_partition.setdefault(span.topic_partition, []).append(span)
+    last: dict[TopicPartition, int] = {}
+    for outcome in outcomes:
+        partition, offset = outcome.position.topic_partition, outcome.position.offset
+        stop = outcome.stop if isinstance(outcome, Gap) else offset + 1
+        candidates = by_partition.get(partition, [])
+        index = bisect_right(candidates, offset, key=lambda span: span.start) - 1
+        if index < 0 or stop > candidates[index].stop:
+            raise ValueError(f"expected outcomes inside the spans, got {outcome.position}")
+        if offset < last.get(partition, 0):
+            raise ValueError(f"expected one outcome per position in log order, got {outcome.position} too late")
+        last[partition] = stop
+
+
+def _split_by_day(rows: pa.Table) -> list[pa.Table]:
+    days = pc.unique(rows.column("ingest_date"))
+    return [rows] if len(days) == 1 else [rows.filter(pc.equal(rows.column("ingest_date"), day)) for day in days]

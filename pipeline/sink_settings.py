@@ -1,0 +1,32 @@
+"""Settings of the results table, its commits and the alerts (light import: no deltalake, no kafka)."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+
+
+class SinkSettings(BaseModel):
+    """Where rows go and how often. Every key is also an environment variable `IRSTREAM_SINK__...`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    table: str = Field("runs/results", min_length=1, description="folder or URL (s3://, gs://, abfss://) of the Delta table")
+    commit_interval_s: float = Field(1.0, gt=0, description="at most one commit in this time, unless a bound below is reached")
+    max_rows_per_commit: int = Field(5_000, gt=0, description="a commit is made at once when this many rows are ready")
+    max_waiting_spans: int = Field(10_000, gt=0, description="more blocks than this behind a lost one restart the generation")
+    compact_after_commits: int = Field(
+        500, ge=0, description="small files are merged after this many commits, so that commits stay fast; 0 never merges"
+    )
+    publish_timeout_s: float = Field(30.0, gt=0, description="how long alerts and dead letters may take to be acknowledged before a commit")
+    alerts: Literal["detections", "all", "off"] = Field(
+        "detections", description="alerts for frames with at least one detection, for all frames, or none"
+    )
+    storage_options: dict[str, SecretStr] = Field(
+        default_factory=dict, description="options of the object store, passed through as they are; values are never shown"
+    )
+
+    def plain_storage_options(self) -> dict[str, str]:
+        """The options as the object store needs them: never log these."""
+        return {name: value.get_secret_value() for name, value in self.storage_options.items()}
