@@ -18,6 +18,7 @@ from models.weights import WEIGHTS_FOLDER, digest_of, load_weights
 _MODULES = (
     "models.segmentation.acm",
     "models.segmentation.unet",
+    "models.detection.fcos",
 )
 AnyModel = Model[Any]
 _M = TypeVar("_M", bound=type[AnyModel])

@@ -9,10 +9,10 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +25,9 @@ from contracts.frame import Normalisation
 from models.transforms import measure, normalise
 
 SEGMENTATION_SETS = ("nudt-sirst", "irstd-1k", "sirst-v2")
-BOX_SETS = ("nudt-sirst", "irstd-1k", "sirst-v2", "hit-uav", "drone-ir")
-CLASS_SETS = ("hit-uav", "drone-ir")
+BOX_SETS = ("nudt-sirst", "irstd-1k", "sirst-v2", "hit-uav", "drone-ir", "drone-ir-clips")
+CLASS_SETS = ("hit-uav", "drone-ir", "drone-ir-clips")
+_CLIP_STEP_FRAMES = 15
 _CLASS_NAMES = {
     "hit-uav": ("person", "car", "bicycle", "other_vehicle", "ignore"),
     "drone-ir": ("airplane", "bird", "drone", "helicopter"),
@@ -49,6 +50,8 @@ class Sample:
         dataset: folder name.
         image_id: name within the data set.
         role: what it may be used for.
+        read_pixels: decodes the image.
+        mask_path: mask file, or None where there is no mask.
         boxes_xyxy_px: `(n, 4)` float32, pixel edges.
         labels: n class names; `target` where the set knows only targets, `ignore` for regions nobody labelled.
         platform: as the index says, or None.
@@ -58,7 +61,7 @@ class Sample:
     dataset: str
     image_id: str
     role: Role
-    image_path: Path
+    read_pixels: Callable[[], NDArray[np.uint8]]
     mask_path: Path | None
     boxes_xyxy_px: NDArray[np.float32]
     labels: tuple[str, ...]
@@ -72,7 +75,7 @@ class Sample:
         Raises:
             SettingsError: the file cannot be read.
         """
-        return _read_grey(self.image_path)
+        return self.read_pixels()
 
     @cached_property
     def mask_HW(self) -> NDArray[np.uint8]:
@@ -107,15 +110,58 @@ def read_samples(datasets: Iterable[str], role: Role, root: Path | None = None) 
 
 
 def _read_index(root: Path, dataset: str) -> list[Sample]:
-    index = root / dataset / "index.jsonl"
+    if dataset == "drone-ir-clips":
+        return _read_clips(root)
+    return [_sample(root / dataset, dataset, entry) for entry in _read_lines(root / dataset / "index.jsonl")]
+
+
+def _read_lines(index: Path) -> list[dict[str, Any]]:
     if not index.is_file():
         raise SettingsError(
-            expected=f"data set {dataset}",
-            got="no index.jsonl",
-            where=str(index),
-            action="Set IRSTREAM_DATA to the folder of the data sets.",
+            expected="a data set", got="no index", where=str(index), action="Set IRSTREAM_DATA to the folder of the data sets."
         )
-    return [_sample(root / dataset, dataset, json.loads(line)) for line in index.read_text(encoding="utf-8").splitlines()]
+    return [json.loads(line) for line in index.read_text(encoding="utf-8").splitlines()]
+
+
+def _read_clips(root: Path) -> list[Sample]:
+    """Every 15th frame of the clips that belong to the training clips of `drone-ir`, and to no other role.
+
+    Clips of its `val` split stay out altogether, so that no frame of a measured clip is learnt from.
+    """
+    roles = {entry["clip"]: _role("drone-ir", entry) for entry in _read_lines(root / "drone-ir" / "index.jsonl")}
+    samples = []
+    for track in _read_lines(root / "drone-ir-clips" / "tracks.jsonl"):
+        path = root / "drone-ir-clips" / track["video"]
+        if roles.get(path.name) is Role.TRAIN:
+            samples += _clip_samples(path, track)
+    return samples
+
+
+def _clip_samples(path: Path, track: dict[str, Any]) -> list[Sample]:
+    capture = cv2.VideoCapture(str(path))
+    samples = []
+    for frame, box in enumerate(track["boxes_xywh_px"]):
+        if not capture.grab():
+            break
+        found, image = capture.retrieve() if frame % _CLIP_STEP_FRAMES == 0 and box else (False, None)
+        if found and image is not None:
+            grey = np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), np.uint8)
+            x, y, width, height = box
+            samples.append(
+                Sample(
+                    dataset="drone-ir-clips",
+                    image_id=f"{path.stem}_f{frame:04d}",
+                    role=Role.TRAIN,
+                    read_pixels=partial(np.copy, grey),
+                    mask_path=None,
+                    boxes_xyxy_px=np.array([[x, y, x + width, y + height]], np.float32),
+                    labels=(track["class"].lower(),),
+                    platform="Land",
+                    band="LWIR",
+                )
+            )
+    capture.release()
+    return samples
 
 
 def _sample(folder: Path, dataset: str, entry: dict[str, Any]) -> Sample:
@@ -125,7 +171,7 @@ def _sample(folder: Path, dataset: str, entry: dict[str, Any]) -> Sample:
         dataset=dataset,
         image_id=entry["id"],
         role=_role(dataset, entry),
-        image_path=folder / entry["file"],
+        read_pixels=partial(_read_grey, folder / entry["file"]),
         mask_path=folder / entry["mask"] if entry["mask"] else None,
         boxes_xyxy_px=np.concatenate([boxes_xywh[:, :2], boxes_xywh[:, :2] + boxes_xywh[:, 2:]], axis=1),
         labels=tuple("target" if names is None else names[index] for index in entry.get("classes", [0] * len(boxes_xywh))),
@@ -140,7 +186,7 @@ def _role(dataset: str, entry: dict[str, Any]) -> Role:
         # It has train and val only, and frames of one clip look alike: val measures, some training clips choose.
         if split == "val":
             return Role.TEST
-        return Role.SELECT if _bucket(entry["clip"], 8) == 0 else Role.TRAIN
+        return Role.SELECT if _bucket(entry["clip"], 7) == 0 else Role.TRAIN
     if split == "test":
         return Role.TEST
     if split == "val":

@@ -15,7 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from models.zoo import create_model
-from training.datasets import SEGMENTATION_SETS, Role, read_samples
+from training.datasets import BOX_SETS, SEGMENTATION_SETS, Role, read_samples
+from training.detection import DetectionBatches, DetectionRecipe, detection_step
 from training.loop import LoopReport, LoopSettings, train
 from training.segmentation import SegmentationBatches, SegmentationRecipe, segmentation_step
 
@@ -38,7 +39,13 @@ def unet_light() -> tuple[StepLoss, float]:
     return _segmenter(SegmentationRecipe(crop_px=128, target_probability=0.7)), 2e-3
 
 
-RECIPES: dict[str, Callable[[], tuple[StepLoss, float]]] = {"acm": acm, "unet_light": unet_light}
+def fcos_light() -> tuple[StepLoss, float]:
+    """Light FCOS on the boxes of all sets."""
+    recipe = DetectionRecipe(crop_px=224)
+    return partial(detection_step, DetectionBatches(read_samples(BOX_SETS, Role.TRAIN), recipe), recipe), 2e-3
+
+
+RECIPES: dict[str, Callable[[], tuple[StepLoss, float]]] = {"acm": acm, "unet_light": unet_light, "fcos_light": fcos_light}
 
 
 def train_network(name: str, minutes: float, folder: Path, max_steps: int | None = None) -> tuple[nn.Module, LoopReport]:
