@@ -1,0 +1,198 @@
+"""The results table as a public contract."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import fields, replace
+from datetime import UTC, date, datetime, timedelta, timezone
+
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from contracts.arrow import RESULTS_COLUMNS, RESULTS_SCHEMA, Status, outcomes_to_table, table_to_outcomes
+from contracts.errors import RejectReason
+from contracts.result import BatchInfo, Detection, ModelRef, Outcome, StageTimes
+from tests import outcomes as make
+from tests.pinned import assert_pinned
+
+# DESIGN §4, written out once more on purpose: other programs read these names and types.
+PINNED = """\
+run_id: string not null
+ingest_date: date32[day] not null
+source_topic: string not null
+source_partition: int32 not null
+source_offset: int64 not null
+sensor_id: string
+frame_id: string
+frame_number: int64
+captured_at: timestamp[us, tz=UTC]
+ingested_at: timestamp[us, tz=UTC] not null
+finished_at: timestamp[us, tz=UTC] not null
+width_px: int32
+height_px: int32
+bit_depth: int32
+platform: string
+band: string
+headers: map<string, string>
+status: string not null
+source_offset_end: int64
+reason: string
+detail: string
+detections: list<item: struct<label: string, score: float, x_min_px: float, y_min_px: float, x_max_px: float, y_max_px: float, \
+centroid_x_px: float, centroid_y_px: float, area_px: float, class_scores: map<string, float>, mask_rle: string, \
+found_by: list<item: string>>>
+models: list<item: struct<task: string, name: string, digest: string>>
+preprocess_version: string
+batch: list<item: struct<task: string, size: int32, closed_by: string>>
+stage_ms: struct<read: float, decode: float, wait: float, detect: float, segment: float, classify: float, fuse: float>"""
+
+
+def test_schema_is_the_published_one() -> None:
+    assert "\n".join(str(field).removeprefix("pyarrow.Field<").removesuffix(">") for field in RESULTS_SCHEMA) == PINNED
+
+
+@pytest.mark.parametrize(
+    ("part", "column"), [(Detection, "detections"), (ModelRef, "models"), (BatchInfo, "batch"), (StageTimes, "stage_ms")], ids=str
+)
+def test_structs_have_the_fields_of_their_dataclass(part: type, column: str) -> None:
+    kind = RESULTS_SCHEMA.field(column).type
+    struct = kind.value_type if pa.types.is_list(kind) else kind
+    assert [struct.field(index).name for index in range(struct.num_fields)] == [field.name for field in fields(part)]
+
+
+@settings(deadline=None)  # the first call imports half of pyarrow
+@given(st.lists(make.outcomes, max_size=8))
+def test_every_outcome_survives_the_way_to_arrow_and_back(outcomes: list[Outcome]) -> None:
+    table = outcomes_to_table(outcomes, "live")
+    table.validate(full=True)
+    assert table.schema == RESULTS_SCHEMA
+    assert table_to_outcomes(table) == outcomes
+
+
+@pytest.mark.parametrize(
+    ("outcome", "filled", "empty"),
+    [
+        pytest.param(make.result(7), {"status": "ok", "preprocess_version": "1"}, ["reason", "detail", "source_offset_end"], id="ok"),
+        pytest.param(
+            make.letter(7, sensor_id=None),
+            {"status": "rejected", "reason": "corrupt_image", "detections": [], "platform": "unknown"},
+            ["sensor_id", "width_px", "stage_ms", "preprocess_version", "source_offset_end", "captured_at"],
+            id="rejected",
+        ),
+        pytest.param(
+            make.gap(7, 30),
+            {"status": "gap", "source_offset": 7, "source_offset_end": 30, "detections": [], "models": []},
+            ["sensor_id", "reason", "frame_id", "stage_ms"],
+            id="gap",
+        ),
+    ],
+)
+def test_row_of_each_status(outcome: Outcome, filled: dict[str, object], empty: list[str]) -> None:
+    (row,) = outcomes_to_table([outcome], "archive-2025").to_pylist()
+    assert row | filled | {"run_id": "archive-2025"} == row
+    assert all(row[name] is None for name in empty)
+
+
+def test_ingest_date_is_the_utc_day_of_kafkas_timestamp_or_of_noticing_a_gap() -> None:
+    late_in_lima = datetime(2026, 2, 28, 22, tzinfo=timezone(timedelta(hours=-5)))
+    frame = make.result(0, ingested_at=late_in_lima)
+    lost = replace(make.gap(1, 5), ingested_at=datetime(1999, 1, 1, tzinfo=UTC), finished_at=late_in_lima)
+    table = outcomes_to_table([frame, lost], "live")
+    assert table.column("ingest_date").to_pylist() == [date(2026, 3, 1)] * 2
+
+
+def test_text_that_is_no_unicode_is_escaped_and_cannot_stop_the_stream() -> None:
+    hostile = replace(make.letter(0), detail="key \udcff", headers={"a\udc80": "b\udc81"})
+    (row,) = outcomes_to_table([hostile], "live").to_pylist(maps_as_pydicts="strict")
+    assert (row["detail"], row["headers"]) == ("key \\udcff", {"a\\udc80": "b\\udc81"})
+
+
+def test_unknown_status_is_refused() -> None:
+    table = outcomes_to_table([make.gap(0, 1)], "live")
+    odd = table.set_column(table.schema.get_field_index("status"), RESULTS_SCHEMA.field("status"), pa.array(["lost"]))
+    with pytest.raises(ValueError, match="lost"):
+        table_to_outcomes(odd)
+
+
+def _type_words(kind: pa.DataType) -> str:
+    simple: list[tuple[Callable[[pa.DataType], bool], str]] = [
+        (pa.types.is_float32, "float32"),
+        (pa.types.is_date32, "date"),
+        (pa.types.is_timestamp, "timestamp µs UTC"),
+    ]
+    for matches, words in simple:
+        if matches(kind):
+            return words
+    if pa.types.is_map(kind):
+        return f"map<{_type_words(kind.key_type)}, {_type_words(kind.item_type)}>"
+    if pa.types.is_list(kind):
+        return f"list<{_type_words(kind.value_type)}>"
+    return "struct" if pa.types.is_struct(kind) else str(kind)
+
+
+def _struct_lines(kind: pa.DataType) -> list[str]:
+    struct = kind.value_type if pa.types.is_list(kind) else kind
+    return [f"| `{struct.field(index).name}` | {_type_words(struct.field(index).type)} |" for index in range(struct.num_fields)]
+
+
+def test_the_document_says_what_the_code_does() -> None:
+    lines = [DOCUMENT_HEAD, "| column | type | null | meaning |", "|---|---|---|---|"]
+    lines += [f"| `{c.name}` | {_type_words(c.type)} | {'never' if c.required else 'possible'} | {c.meaning} |" for c in RESULTS_COLUMNS]
+    for name in ("detections", "models", "batch", "stage_ms"):
+        lines += [
+            "",
+            f"### `{name}`",
+            "",
+            STRUCT_NOTES[name],
+            "",
+            "| field | type |",
+            "|---|---|",
+            *_struct_lines(RESULTS_SCHEMA.field(name).type),
+        ]
+    lines += ["", "## Rejections", "", "Values of `reason`:", "", *(f"- `{reason.value}`" for reason in RejectReason)]
+    lines += ["", f"Values of `status`: {', '.join(f'`{status.value}`' for status in Status)}.", ""]
+    assert_pinned("results-table.md", "\n".join(lines))
+
+
+DOCUMENT_HEAD = """\
+# The results table
+
+One row per consumed position (topic, partition, offset): a result, a rejection, or a gap. Exactly once: the Delta
+commit that makes rows visible also moves the offsets. Delta Lake (reader version 1), data in Parquet with zstd,
+partitioned by `run_id` and `ingest_date`. Columns may be added at the end; none is renamed, retyped or removed.
+This page is written by `tests/contracts/test_arrow.py`, which fails when it and the code differ.
+
+## Reading it
+
+```python
+import duckdb, polars
+from deltalake import DeltaTable
+
+results = DeltaTable("runs/results").to_pyarrow_dataset()
+duckdb.sql("select sensor_id, count(*) from results where run_id = 'live' group by all")
+polars.scan_delta("runs/results").filter(polars.col("status") == "ok").collect()
+DeltaTable("runs/results").to_pandas()
+```
+
+DuckDB's own `delta_scan('runs/results')` and Spark's `format("delta")` read it as it is.
+Rows of one partition are ordered by `source_offset`; files and rows within the table are not.
+
+## Where a run stands
+
+Every commit carries, per partition, the Delta transaction `<run_id>/<topic>/<partition>`; its version is the next
+offset to read: `DeltaTable(...).transaction_version("live/frames/0")`. A second one,
+`<run_id>/<topic>/<partition>@<topic_id>`, says which topic of that name the offsets were counted in.
+Offsets below it without a row held no record (transaction markers, compaction).
+
+## Columns
+"""
+STRUCT_NOTES = {
+    "detections": "Pixel edges in the sensor's frame: the first pixel spans x in [0, 1). `mask_rle` is COCO's compressed run-length code "
+    "over the whole frame (`pycocotools.mask.decode({'size': [height_px, width_px], 'counts': mask_rle})`), null where no mask belongs to "
+    "the target. `found_by`: `detector`, `segmenter`, or both.",
+    "models": "`task` is `detection`, `segmentation` or `classification`.",
+    "batch": "`closed_by`: `full`, `waited`, `drained` or `deadline`.",
+    "stage_ms": "`wait` is all queueing between the stages.",
+}
