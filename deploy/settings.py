@@ -28,7 +28,7 @@ from pipeline.sink_settings import SinkSettings
 ENV_PREFIX = "IRSTREAM_"
 ENV_DELIMITER = "__"
 # Variables with our prefix that are no settings of the application.
-OTHER_VARIABLES = frozenset({"IRSTREAM_DATA", "IRSTREAM_DEBUG", "IRSTREAM_BROKER_HOME"})
+OTHER_VARIABLES = frozenset({"IRSTREAM_DATA", "IRSTREAM_DEBUG", "IRSTREAM_BROKER_HOME", "IRSTREAM_BROKER_PORT"})
 
 
 class ModelsSettings(BaseModel):
@@ -59,7 +59,7 @@ class AppSettings(BaseSettings):
     )
 
     run_id: str = Field(
-        "live", pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", description="partition of the table; its rows and offsets are separate"
+        "live", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$", description="partition of the table; its rows and offsets are separate"
     )
     kafka: KafkaSettings = KafkaSettings()
     preprocess: InputLimits = InputLimits()

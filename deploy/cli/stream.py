@@ -1,0 +1,46 @@
+"""`irstream stream`: frames from Kafka through three networks into the results table."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from deploy.cli.options import BootstrapOption, ConfigOption, JsonOption, RunIdOption, TableOption, TopicOption, load, print_json
+
+app = typer.Typer(pretty_exceptions_enable=False)
+
+
+@app.command()
+def stream(
+    until_caught_up: Annotated[
+        bool, typer.Option("--until-caught-up", help="End when every offset that existed at the start has its row.")
+    ] = False,
+    config: ConfigOption = None,
+    bootstrap_servers: BootstrapOption = None,
+    topic: TopicOption = None,
+    table: TableOption = None,
+    run_id: RunIdOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Read frames from Kafka, detect, segment, classify, write the results table: one row for every message, exactly once.
+
+    Starts where the table stands. Ctrl-C (or SIGTERM) drains: frames in flight get their rows, then it ends.
+    """
+    from rich.console import Console
+
+    from deploy.live_view.summary import summary_json, summary_table
+    from deploy.live_view.view import open_view
+    from deploy.run import run_here
+
+    settings = load(config, bootstrap_servers=bootstrap_servers, topic=topic, table=table, run_id=run_id).settings
+    console = Console(stderr=as_json, soft_wrap=True)
+    title = f"irstream {settings.run_id}: {settings.kafka.topic} -> {settings.sink.table}"
+    with open_view(console, title) as view:
+        summary = run_here(settings, view, until_caught_up=until_caught_up)
+    if as_json:
+        print_json(summary_json(summary))
+    else:
+        console.print(summary_table(summary))
+    if not summary.drained:
+        raise typer.Exit(1)

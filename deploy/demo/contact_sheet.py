@@ -1,0 +1,199 @@
+"""One picture of many frames with what was found in them, for a person's eyes.
+
+The 8-bit conversion here (percentiles, per frame) is for people only; the networks see the sensor's own counts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from contracts.frame import Pixels
+from contracts.result import Detection
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+COLUMNS = 4
+TILE_INCHES = 3.6
+DPI = 130
+_DARK, _TEXT, _DIM = "#14171c", "#e8eaed", "#9aa0a6"
+_TRUTH = "#5ad1ff"
+_FOUND = {("detector", "segmenter"): "#ffd23f", ("detector",): "#ff8c42", ("segmenter",): "#7ddf64"}
+_LEGEND = (("box and mask", ("detector", "segmenter")), ("box only", ("detector",)), ("mask only", ("segmenter",)))
+_LOUPE_SHARE = 0.36  # of the tile's side
+_LABELS_AT_MOST = 6
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Tile:
+    """One frame of the sheet.
+
+    Attributes:
+        pixels_HW: counts as the sensor sent them.
+        title: sensor, band, size, bit depth.
+        detections: found targets.
+        truth_xyxy_px: boxes of the real targets where they are known, else None.
+    """
+
+    pixels_HW: Pixels
+    title: str
+    detections: tuple[Detection, ...]
+    truth_xyxy_px: tuple[tuple[float, float, float, float], ...] | None = None
+
+
+def write_contact_sheet(tiles: Sequence[Tile], path: Path, heading: str) -> None:
+    """Draw the tiles in rows of four and write a PNG.
+
+    Raises:
+        ValueError: no tile.
+    """
+    if not tiles:
+        raise ValueError("expected at least one tile, got none")
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    columns = min(COLUMNS, len(tiles))
+    rows = -(-len(tiles) // columns)
+    height_inches = rows * (TILE_INCHES + 0.35) + 0.9
+    figure = Figure(figsize=(columns * TILE_INCHES, height_inches), facecolor=_DARK)
+    FigureCanvasAgg(figure)
+    margin = 0.9 / height_inches
+    figure.subplots_adjust(left=0.01, right=0.99, bottom=0.45 / height_inches, top=1 - margin * 0.85, wspace=0.03, hspace=0.13)
+    figure.text(0.012, 1 - 0.28 / height_inches, heading, color=_TEXT, fontsize=13, weight="bold", va="center")
+    for index in range(rows * columns):
+        axes = figure.add_subplot(rows, columns, index + 1)
+        axes.set_axis_off()
+        axes.set_anchor("N")
+        if index < len(tiles):
+            _draw_tile(axes, tiles[index])
+    _draw_legend(figure, height_inches, truth=any(tile.truth_xyxy_px is not None for tile in tiles))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=DPI, facecolor=_DARK)
+
+
+def stretched(pixels_HW: Pixels, low: float = 0.5, high: float = 99.8) -> NDArray[np.uint8]:
+    """Counts between two percentiles as 0 to 255; a flat frame becomes mid grey."""
+    finite = pixels_HW[np.isfinite(pixels_HW)]
+    if finite.size == 0:
+        return np.full(pixels_HW.shape, 127, np.uint8)
+    dark, bright = np.percentile(finite, [low, high])
+    if bright <= dark:
+        dark, bright = float(finite.min()), float(finite.max())
+    if bright <= dark:
+        return np.full(pixels_HW.shape, 127, np.uint8)
+    scaled = (np.nan_to_num(pixels_HW.astype(np.float32), nan=dark) - dark) * (255.0 / (bright - dark))
+    shown: NDArray[np.uint8] = np.clip(scaled, 0, 255).astype(np.uint8)
+    return shown
+
+
+def decode_mask(mask_rle: str, height_px: int, width_px: int) -> NDArray[np.bool_]:
+    """COCO compressed RLE over the whole frame to `(H, W)`."""
+    from pycocotools import mask
+
+    decoded: NDArray[np.bool_] = mask.decode({"size": [height_px, width_px], "counts": mask_rle.encode()}).astype(bool)
+    return decoded
+
+
+def _draw_tile(axes: Axes, tile: Tile) -> None:
+    height_px, width_px = tile.pixels_HW.shape
+    picture_HW = stretched(tile.pixels_HW)
+    _draw_layers(axes, tile, picture_HW, line=1.3, pad_px=max(1.0, 0.006 * max(height_px, width_px)))
+    axes.set_xlim(0, width_px)
+    axes.set_ylim(height_px, 0)
+    best = sorted(tile.detections, key=lambda found: -found.score)
+    for found in best[:_LABELS_AT_MOST]:
+        _label(axes, found, width_px, height_px)
+    if best:
+        _draw_loupe(axes, tile, picture_HW, best[0])
+    known = "" if tile.truth_xyxy_px is None else f", {len(tile.truth_xyxy_px)} true"
+    axes.set_title(tile.title, color=_TEXT, fontsize=8.5, loc="left", pad=4)
+    axes.set_title(f"{len(tile.detections)} found{known}", color=_DIM, fontsize=8.5, loc="right", pad=4)
+
+
+def _draw_layers(axes: Axes, tile: Tile, picture_HW: NDArray[np.uint8], line: float, pad_px: float) -> None:
+    """Picture, mask outlines, boxes and truth, in the pixel-edge coordinates of the frame; boxes stand `pad_px` off."""
+    from matplotlib.patches import Rectangle
+
+    height_px, width_px = tile.pixels_HW.shape
+    axes.imshow(picture_HW, cmap="gray", vmin=0, vmax=255, extent=(0, width_px, height_px, 0), interpolation="nearest")
+    for x_min, y_min, x_max, y_max in tile.truth_xyxy_px or ():
+        box = (x_min - 2 * pad_px, y_min - 2 * pad_px), x_max - x_min + 4 * pad_px, y_max - y_min + 4 * pad_px
+        axes.add_patch(Rectangle(*box, fill=False, edgecolor=_TRUTH, linestyle=(0, (3, 2)), linewidth=line))
+    for found in tile.detections:
+        colour = _colour(found)
+        if found.mask_rle is not None:
+            mask_HW = np.pad(decode_mask(found.mask_rle, height_px, width_px), 1)
+            x_px, y_px = np.arange(-0.5, width_px + 1), np.arange(-0.5, height_px + 1)
+            axes.contour(x_px, y_px, mask_HW, levels=[0.5], colors=[colour], linewidths=line * 0.8)
+        size = found.x_max_px - found.x_min_px + 2 * pad_px, found.y_max_px - found.y_min_px + 2 * pad_px
+        corner = found.x_min_px - pad_px, found.y_min_px - pad_px
+        axes.add_patch(Rectangle(corner, *size, fill=False, edgecolor=colour, linewidth=line))
+
+
+def _label(axes: Axes, found: Detection, width_px: int, height_px: int) -> None:
+    """Label and score beside the box, inside the picture."""
+    right, low = found.x_max_px > 0.72 * width_px, found.y_min_px < 0.08 * height_px
+    axes.annotate(
+        f"{found.label} {found.score:.2f}",
+        (found.x_min_px if right else found.x_max_px, found.y_max_px if low else found.y_min_px),
+        xytext=(-4 if right else 4, -3 if low else 3),
+        textcoords="offset points",
+        ha="right" if right else "left",
+        va="top" if low else "bottom",
+        fontsize=7.5,
+        color="black",
+        bbox={"boxstyle": "round,pad=0.15", "facecolor": _colour(found), "edgecolor": "none", "alpha": 0.9},
+        annotation_clip=True,
+    )
+
+
+def _draw_loupe(axes: Axes, tile: Tile, picture_HW: NDArray[np.uint8], found: Detection) -> None:
+    """The best target enlarged, in the corner farthest from every target."""
+    height_px, width_px = tile.pixels_HW.shape
+    extent_px = max(found.x_max_px - found.x_min_px, found.y_max_px - found.y_min_px)
+    half_px = max(10.0, 1.25 * extent_px)
+    if 2 * half_px > 0.25 * min(height_px, width_px):
+        return  # large enough to be seen without
+    x_px, y_px = (found.x_min_px + found.x_max_px) / 2, (found.y_min_px + found.y_max_px) / 2
+    corners = [(left, low) for left in (0.015, 0.985 - _LOUPE_SHARE) for low in (0.015, 0.985 - _LOUPE_SHARE)]
+    middles = [
+        ((each.x_min_px + each.x_max_px) / 2 / width_px, 1 - (each.y_min_px + each.y_max_px) / 2 / height_px) for each in tile.detections
+    ]
+    half = _LOUPE_SHARE / 2
+    left, low = max(corners, key=lambda corner: min(max(abs(corner[0] + half - x), abs(corner[1] + half - y)) for x, y in middles))
+    loupe = axes.inset_axes((left, low, _LOUPE_SHARE, _LOUPE_SHARE))
+    _draw_layers(loupe, tile, picture_HW, line=1.6, pad_px=0.04 * half_px)
+    loupe.set_xlim(x_px - half_px, x_px + half_px)
+    loupe.set_ylim(y_px + half_px, y_px - half_px)
+    loupe.set_xticks([])
+    loupe.set_yticks([])
+    for spine in loupe.spines.values():
+        spine.set_edgecolor(_colour(found))
+        spine.set_linewidth(1.2)
+
+
+def _draw_legend(figure: Any, height_inches: float, *, truth: bool) -> None:
+    from matplotlib.lines import Line2D
+
+    lines = [Line2D([], [], color=_FOUND[by], linewidth=2, label=name) for name, by in _LEGEND]
+    if truth:
+        lines.append(Line2D([], [], color=_TRUTH, linewidth=2, linestyle=(0, (3, 2)), label="truth"))
+    figure.legend(
+        handles=lines,
+        loc="lower left",
+        bbox_to_anchor=(0.005, 0.06 / height_inches),
+        ncols=len(lines),
+        frameon=False,
+        labelcolor=_TEXT,
+        fontsize=9,
+    )
+
+
+def _colour(found: Detection) -> str:
+    return _FOUND.get(tuple(sorted(found.found_by)), _FOUND[("detector", "segmenter")])

@@ -1,0 +1,108 @@
+"""One stream in this process: Ray, the three models, signals that drain, a view that shows it."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import TYPE_CHECKING
+
+from pipeline.progress import StreamProgress
+
+if TYPE_CHECKING:
+    from deploy.live_view.view import StreamView
+    from deploy.settings import AppSettings
+    from pipeline.progress import StreamSummary
+
+
+def check_start(settings: AppSettings) -> None:
+    """What can be known wrong before Ray and the models are started, which takes many seconds.
+
+    Raises:
+        SettingsError: no native CRC, no broker, no such topic, or a table that cannot be written.
+    """
+    from pipeline.kafka_settings import require_native_crc
+    from pipeline.sink import ResultsTable
+    from pipeline.topics import describe_topic
+
+    require_native_crc()
+    describe_topic(settings.kafka, settings.kafka.topic)
+    ResultsTable(settings.sink.table, settings.run_id, settings.sink.plain_storage_options()).open_or_create()
+
+
+def run_here(settings: AppSettings, view: StreamView, *, until_caught_up: bool) -> StreamSummary:
+    """Stream until stopped by a signal (or caught up), then put everything away.
+
+    Raises:
+        SettingsError: see `check_start`; or a model cannot be loaded.
+        StopPipeline: going on would lose or falsify data.
+        KeyboardInterrupt: interrupted before the stream began, or for the third time.
+    """
+    check_start(settings)
+    view.show(StreamProgress(note="starting Ray"))
+    from deploy.cluster import ray_session
+
+    with ray_session():
+        from deploy.app import running_models, stream_job
+        from pipeline.stream import run_stream
+
+        view.show(StreamProgress(note="loading the three models"))
+        with running_models(settings) as models, draining(view.say, settings.stream.drain_timeout_s) as drain:
+
+            def on_progress(progress: StreamProgress) -> None:
+                drain.saw(progress)
+                view.show(progress)
+
+            return run_stream(stream_job(settings, models), stop=drain.stop, until_caught_up=until_caught_up, on_progress=on_progress)
+
+
+class Drain:
+    """Turns Ctrl-C and SIGTERM into a drain: the second one says what is waited for, the third gives up waiting."""
+
+    def __init__(self, say: Callable[[str], None], timeout_s: float) -> None:
+        """Nothing is asked for yet."""
+        self.stop = threading.Event()
+        self._say = say
+        self._timeout_s = timeout_s
+        self._asked = 0
+        self._progress = StreamProgress()
+
+    def saw(self, progress: StreamProgress) -> None:
+        """Remember the newest snapshot."""
+        self._progress = progress
+
+    def on_signal(self, number: int, frame: FrameType | None) -> None:
+        """Handler for both signals.
+
+        Raises:
+            KeyboardInterrupt: asked for the third time.
+        """
+        self._asked += 1
+        if self._asked == 1:
+            self.stop.set()
+            self._say(f"stopping: no new frames are read, those in flight get their rows (at most {self._timeout_s:g} s)")
+        elif self._asked == 2:
+            self._say(f"still waiting: {self.waiting_for()}; once more to give up (nothing is lost, the next start reads them again)")
+        else:
+            raise KeyboardInterrupt
+
+    def waiting_for(self) -> str:
+        """What the drain waits for, in words."""
+        in_flight = self._progress.frames_in - self._progress.frames_out
+        if in_flight > 0:
+            return f"{in_flight} frames are read and have no row yet ({self._progress.state})"
+        return f"every frame that was read has its row; the last commit and the models are put away ({self._progress.state})"
+
+
+@contextmanager
+def draining(say: Callable[[str], None], timeout_s: float) -> Iterator[Drain]:
+    """Have Ctrl-C and SIGTERM drain while the block runs; afterwards they do what they did before."""
+    drain = Drain(say, timeout_s)
+    before = {number: signal.signal(number, drain.on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield drain
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
