@@ -19,6 +19,7 @@ _MODULES = (
     "models.segmentation.acm",
     "models.segmentation.unet",
     "models.detection.fcos",
+    "models.classification.basic_cnn",
 )
 AnyModel = Model[Any]
 _M = TypeVar("_M", bound=type[AnyModel])

@@ -15,7 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from models.zoo import create_model
-from training.datasets import BOX_SETS, SEGMENTATION_SETS, Role, read_samples
+from training.classification import ClassificationBatches, ClassificationRecipe, classification_step
+from training.datasets import BOX_SETS, CLASS_SETS, SEGMENTATION_SETS, Role, read_samples
 from training.detection import DetectionBatches, DetectionRecipe, detection_step
 from training.loop import LoopReport, LoopSettings, train
 from training.segmentation import SegmentationBatches, SegmentationRecipe, segmentation_step
@@ -45,7 +46,18 @@ def fcos_light() -> tuple[StepLoss, float]:
     return partial(detection_step, DetectionBatches(read_samples(BOX_SETS, Role.TRAIN), recipe), recipe), 2e-3
 
 
-RECIPES: dict[str, Callable[[], tuple[StepLoss, float]]] = {"acm": acm, "unet_light": unet_light, "fcos_light": fcos_light}
+def basic_cnn() -> tuple[StepLoss, float]:
+    """Basic CNN on target crops, classes equally often."""
+    recipe = ClassificationRecipe()
+    return partial(classification_step, ClassificationBatches(read_samples(CLASS_SETS, Role.TRAIN), recipe), recipe), 2e-3
+
+
+RECIPES: dict[str, Callable[[], tuple[StepLoss, float]]] = {
+    "acm": acm,
+    "unet_light": unet_light,
+    "fcos_light": fcos_light,
+    "basic_cnn": basic_cnn,
+}
 
 
 def train_network(name: str, minutes: float, folder: Path, max_steps: int | None = None) -> tuple[nn.Module, LoopReport]:
