@@ -159,6 +159,11 @@ def _pack_rejection(letter: DeadLetter) -> dict[str, object]:
 
 def _unpack_rejection(item: dict[str, Any], span: OffsetRange) -> DeadLetter:
     plain = item | {name: _moment(item[name]) for name in _MOMENTS}
-    position = KafkaPosition(span.topic, span.partition, plain.pop("offset"))
-    enums = {"reason": RejectReason(plain.pop("reason")), "platform": Platform(plain.pop("platform")), "band": Band(plain.pop("band"))}
-    return DeadLetter(position=position, **enums, **plain)
+    offset, reason, platform, band = (plain.pop(name) for name in ("offset", "reason", "platform", "band"))
+    return DeadLetter(
+        position=KafkaPosition(span.topic, span.partition, offset),
+        reason=RejectReason(reason),
+        platform=Platform(platform),
+        band=Band(band),
+        **plain,
+    )

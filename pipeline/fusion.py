@@ -157,13 +157,12 @@ def _iou(first_xyxy: Float32, second_xyxy: Float32) -> Float32:
     high = np.minimum(first_xyxy[:, None, 2:], second_xyxy[None, :, 2:])
     overlap = np.clip(high - low, 0, None).prod(axis=2)
     first, second = (np.prod(boxes[:, 2:] - boxes[:, :2], axis=1) for boxes in (first_xyxy, second_xyxy))
-    iou: Float32 = overlap / np.maximum(first[:, None] + second[None, :] - overlap, 1e-9)
+    iou: Float32 = (overlap / np.maximum(first[:, None] + second[None, :] - overlap, 1e-9)).astype(np.float32)
     return iou
 
 
 def _centre(box: Float32) -> Float32:
-    centre: Float32 = (box[:2] + box[2:]) / 2
-    return centre
+    return np.asarray((box[:2] + box[2:]) / 2, np.float32)
 
 
 def _union(rles: list[str], size_px: tuple[int, int]) -> str:

@@ -33,8 +33,8 @@ def boxes(*items: Box, score: float = 0.5) -> Detections:
 
 def regions(*items: Box, score: float = 0.5) -> Segmentation:
     xyxy = np.array(items, np.float32).reshape(-1, 4)
-    areas = np.prod(xyxy[:, 2:] - xyxy[:, :2], axis=1)
-    centroids = (xyxy[:, :2] + xyxy[:, 2:]) / 2
+    areas = np.prod(xyxy[:, 2:] - xyxy[:, :2], axis=1).astype(np.float32)
+    centroids = ((xyxy[:, :2] + xyxy[:, 2:]) / 2).astype(np.float32)
     return Segmentation(xyxy, np.full(len(items), score, np.float32), centroids, areas, tuple(rle_of(item) for item in items))
 
 

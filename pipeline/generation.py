@@ -1,0 +1,230 @@
+"""One generation of the stream: from where the table stands until it is caught up, stopped, or anything fails.
+
+Any failure ends a generation (invariant 4): what is in flight is dropped and the next one starts from the table.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections import Counter
+from collections.abc import Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, replace
+from typing import Any
+
+import ray
+import structlog
+
+from contracts.errors import IrstreamError, RetryLater
+from contracts.limits import InputLimits
+from contracts.position import OffsetRange
+from pipeline.alerts import AlertPublisher
+from pipeline.committer import Committer
+from pipeline.coordinator import Coordinator, ReadStatus
+from pipeline.epochs import BlockRef, EpochThread
+from pipeline.router import ModelHandles, RoutedBlock, Router
+from pipeline.source import ReadPlan, epoch_dataset
+from pipeline.stream_stats import StreamStats
+
+_POLL_S = 0.2
+_ACTOR_ANSWER_S = 60.0
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class GenerationParts:
+    """What a generation is made of; all of it outlives a failure but the committer.
+
+    Attributes:
+        plan: what to read (epoch number 0; the generation counts on).
+        starts: where the table stands, per partition.
+        loop: the asyncio loop (in a thread of its own) the router runs on.
+    """
+
+    plan: ReadPlan
+    starts: dict[int, int]
+    limits: InputLimits
+    models: ModelHandles
+    committer: Committer
+    alerts: AlertPublisher
+    stats: StreamStats
+    loop: asyncio.AbstractEventLoop
+
+
+class Generation:
+    """Runs epochs, routes their blocks, and watches everything that can fail."""
+
+    def __init__(self, parts: GenerationParts) -> None:
+        """Start the coordinator actor; reading begins with `run`."""
+        self._parts = parts
+        self._stream = parts.plan.stream
+        self._router = Router(parts.models, parts.plan.stream)
+        remote: Any = ray.remote(Coordinator).options(num_cpus=0, max_concurrency=10_000)
+        self._coordinator: Any = remote.remote(parts.starts, self._stream.in_flight_blocks, self._stream.in_flight_bytes)
+        self._epochs: list[EpochThread] = []
+        self._tasks: dict[Future[None], int] = {}
+        self._covered: Counter[tuple[int, int]] = Counter()
+        self._checked: set[int] = set()
+        self._sizes: dict[OffsetRange, int] = {}
+        self._failure: BaseException | None = None
+        self._lock = threading.Lock()
+        self._wake = threading.Event()
+        self._closed = False
+
+    def run(self, stop: threading.Event) -> None:
+        """Read until the plan's end or until `stop`; returns with everything read visible in the table.
+
+        Raises:
+            StopPipeline: going on makes no sense.
+            Exception: anything else: drop this generation and start another.
+        """
+        try:
+            self._start_epoch()
+            next_epoch_at = self._next_epoch_at()
+            while not stop.is_set():
+                self._wait()
+                status = self._status()
+                self._check_ended_epochs(status)
+                if self._parts.plan.stop_at:
+                    if all(epoch.ended.is_set() for epoch in self._epochs):
+                        break
+                elif time.monotonic() >= next_epoch_at or self._somebody_finished(status):
+                    self._start_epoch()
+                    next_epoch_at = self._next_epoch_at()
+            self._drain()
+        finally:
+            self._close()
+
+    def on_committed(self, spans: Sequence[OffsetRange]) -> None:
+        """Rows are visible: their blocks leave the house (called by the committer's thread)."""
+        with self._lock:
+            num_bytes = sum(self._sizes.pop(span, 0) for span in spans)
+        if not self._closed:
+            self._coordinator.give_back.remote(len(spans), num_bytes)
+
+    def fail(self, error: BaseException) -> None:
+        """Something of this generation failed (any thread); the first error counts."""
+        with self._lock:
+            self._failure = self._failure or error
+        self._wake.set()
+
+    def _next_epoch_at(self) -> float:
+        return time.monotonic() + max(0.0, self._stream.epoch_s - self._stream.epoch_overlap_s)
+
+    def _start_epoch(self) -> None:
+        number = len(self._epochs)
+        dataset = epoch_dataset(replace(self._parts.plan, epoch=number), self._coordinator, self._parts.limits)
+        thread = EpochThread(number, dataset, lambda block: self._on_block(number, block), self._on_epoch_end)
+        self._epochs.append(thread)
+        thread.start()
+
+    def _on_epoch_end(self, thread: EpochThread) -> None:
+        if thread.error is not None:
+            self.fail(thread.error)
+        self._wake.set()
+
+    def _on_block(self, epoch: int, block: BlockRef) -> None:
+        self._coordinator.charge.remote(block.num_bytes)
+        task = asyncio.run_coroutine_threadsafe(self._route(epoch, block), self._parts.loop)
+        with self._lock:
+            self._tasks[task] = epoch
+        task.add_done_callback(self._on_routed)
+
+    async def _route(self, epoch: int, block: BlockRef) -> None:
+        routed = await self._router.route(block.ref, _fetch)
+        self._parts.alerts.publish(routed.outcomes)
+        with self._lock:
+            self._sizes[routed.span] = block.num_bytes + routed.read_bytes
+            self._covered[epoch, routed.span.partition] += len(routed.span)
+        self._hand_over(routed)
+
+    def _hand_over(self, routed: RoutedBlock) -> None:
+        self._parts.committer.add(routed.span, routed.outcomes)
+
+    def _on_routed(self, task: Future[None]) -> None:
+        with self._lock:
+            self._tasks.pop(task, None)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self.fail(error)
+
+    def _wait(self) -> None:
+        self._wake.wait(_POLL_S)
+        self._wake.clear()
+        if self._failure is not None:
+            raise self._failure
+
+    def _status(self) -> ReadStatus:
+        status: ReadStatus = ray.get(self._coordinator.status.remote(), timeout=_ACTOR_ANSWER_S)
+        self._parts.stats.on_read(status.messages)
+        if status.fault is not None:
+            raise status.fault
+        return status
+
+    def _somebody_finished(self, status: ReadStatus) -> bool:
+        """A partition whose part of the newest epoch is over would idle until the next epoch."""
+        newest = len(self._epochs) - 1
+        return any(epoch == newest for epoch, _ in status.finished)
+
+    def _check_ended_epochs(self, status: ReadStatus) -> None:
+        """Compare what an ended epoch's readers say they read with what arrived (Ray Data can end short without an error)."""
+        for thread in self._epochs:
+            if thread.epoch in self._checked or not thread.ended.is_set() or self._in_flight(thread.epoch):
+                continue
+            if self._failure is not None:
+                raise self._failure
+            for (epoch, partition), (start, stop) in status.finished.items():
+                got = self._covered[epoch, partition]
+                if epoch == thread.epoch and got != stop - start:
+                    raise RetryLater(
+                        expected=f"{stop - start} offsets [{start}, {stop}) of partition {partition}",
+                        got=f"{got} offsets",
+                        where=f"epoch {epoch}",
+                        action="Ray Data lost or doubled blocks; the generation restarts from the table.",
+                    )
+            self._checked.add(thread.epoch)
+
+    def _in_flight(self, epoch: int) -> int:
+        with self._lock:
+            return sum(number == epoch for number in self._tasks.values())
+
+    def _drain(self) -> None:
+        """Let everything that was read become visible."""
+        deadline = time.monotonic() + self._stream.drain_timeout_s
+        ray.get(self._coordinator.stop.remote(), timeout=_ACTOR_ANSWER_S)
+        while len(self._checked) < len(self._epochs):
+            self._wait()
+            self._check_ended_epochs(self._status())
+            if time.monotonic() > deadline:
+                raise _too_slow("blocks in flight", self._stream.drain_timeout_s)
+        self._parts.committer.drain(max(1.0, deadline - time.monotonic()))
+        self._status()
+
+    def _close(self) -> None:
+        """End everything of this generation; nothing of it reaches the table afterwards."""
+        self._closed = True
+        with self._lock:
+            tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        self._parts.committer.close()
+        # Killing the coordinator fails every read task at its next call, which ends the executions.
+        ray.kill(self._coordinator, no_restart=True)
+        for thread in self._epochs:
+            thread.join(timeout=self._stream.drain_timeout_s)
+            if thread.is_alive():
+                log.warning("epoch_still_running", epoch=thread.epoch, waited_s=self._stream.drain_timeout_s)
+
+
+async def _fetch(ref: Any) -> Any:
+    return await ref
+
+
+def _too_slow(what: str, waited_s: float) -> IrstreamError:
+    return RetryLater(
+        expected=f"{what} to be done within {waited_s:g} s",
+        got="some left",
+        where="draining",
+        action="What is not visible yet is read again at the next start; raise stream.drain_timeout_s if this is normal here.",
+    )

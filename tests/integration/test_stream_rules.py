@@ -1,0 +1,154 @@
+"""The stream on a real broker and a real Ray; the networks answer by rule, so every row is known beforehand."""
+
+from __future__ import annotations
+
+import json
+import threading
+from pathlib import Path
+
+import pytest
+
+from contracts.errors import StopPipeline
+from pipeline.kafka_client import KafkaSettings
+from pipeline.log_reader import LogReader
+from pipeline.progress import StreamProgress
+from pipeline.stream import run_stream
+from tests.conftest import RealKafka
+from tests.integration.feeds import Message, assert_exactly_once, catch_up, feed, frames, job, marked_frame, rows
+from tests.pipeline.rule_networks import RuleNetworks
+
+pytestmark = [pytest.mark.broker, pytest.mark.ray, pytest.mark.usefixtures("local_ray")]
+
+
+@pytest.fixture
+def settings(kafka: RealKafka) -> KafkaSettings:
+    """Three topics of its own for each test."""
+    return kafka.settings(
+        topic=kafka.new_topic(2),
+        alerts_topic=kafka.new_topic(1),
+        dead_letter_topic=kafka.new_topic(1),
+    )
+
+
+def messages_in(settings: KafkaSettings, topic: str, num: int) -> list[dict[str, object]]:
+    with LogReader(settings, topic, 0, 0) as reader:
+        found: list[dict[str, object]] = []
+        for _ in range(20):
+            found += [json.loads(record.value or b"null") for record in reader.poll(1000, 0.5)]
+            if len(found) >= num:
+                break
+        # One poll more: nothing may follow.
+        return found + [json.loads(record.value or b"null") for record in reader.poll(1000, 0.5)]
+
+
+def test_every_message_becomes_one_row_and_bad_ones_a_dead_letter_too(settings: KafkaSettings, tmp_path: Path) -> None:
+    bad: list[Message] = [
+        (None, marked_frame(1), [], 0),
+        (b"cam", None, [], 1),
+        (b"cam", b"not an image", [], 0),
+        (b"cam", marked_frame(1)[:-9], [], 1),
+    ]
+    poison: list[Message] = [(b"cam", marked_frame(255), [], 0)]
+    feed(settings, [*frames(60), *bad, *frames(40), *poison, *frames(20)])
+    summary = catch_up(job(settings, tmp_path / "table", RuleNetworks().handles()))
+    found = rows(tmp_path / "table")
+    assert_exactly_once(found, settings)
+    rejected = [row for row in found if row["status"] == "rejected"]
+    assert sorted(row["reason"] for row in rejected) == ["corrupt_image", "key_missing", "poison", "tombstone", "unsupported_codec"]
+    assert (summary.drained, summary.progress.frames_out, summary.progress.rejected, summary.progress.detections) == (True, 125, 5, 120)
+    assert summary.progress.lag == 0
+    letters = messages_in(settings, settings.dead_letter_topic, 5)
+    assert sorted((letter["partition"], letter["offset"]) for letter in letters) == sorted(
+        (row["source_partition"], row["source_offset"]) for row in rejected
+    )
+    assert len(messages_in(settings, settings.alerts_topic, 120)) == 120
+
+
+def test_a_restart_goes_on_exactly_where_the_table_stands(settings: KafkaSettings, tmp_path: Path) -> None:
+    one = job(settings, tmp_path / "table", RuleNetworks().handles())
+    feed(settings, frames(30))
+    assert catch_up(one).progress.frames_out == 30
+    assert catch_up(one).progress.frames_out == 0
+    feed(settings, frames(25))
+    assert catch_up(one).progress.frames_out == 25
+    assert_exactly_once(rows(tmp_path / "table"), settings)
+
+
+def test_stop_drains_and_leaves_nothing_half_done(settings: KafkaSettings, tmp_path: Path) -> None:
+    one = job(settings, tmp_path / "table", RuleNetworks(delay_s=0.05).handles(), in_flight_blocks=8)
+    feed(settings, frames(400))
+    stop = threading.Event()
+
+    def watch(progress: StreamProgress) -> None:
+        if progress.frames_out > 0:
+            stop.set()
+
+    summary = run_stream(one, stop=stop, on_progress=watch)
+    assert summary.drained
+    first = len(rows(tmp_path / "table"))
+    assert 0 < first <= 400
+    assert summary.progress.frames_out == first == summary.progress.frames_in, "what was read is visible"
+    assert catch_up(one).progress.frames_out == 400 - first
+    assert_exactly_once(rows(tmp_path / "table"), settings)
+
+
+def test_a_continuous_stream_passes_from_epoch_to_epoch_without_loss(settings: KafkaSettings, tmp_path: Path) -> None:
+    one = job(settings, tmp_path / "table", RuleNetworks().handles(), epoch_s=3.0, epoch_overlap_s=1.0)
+    stop = threading.Event()
+    runner = threading.Thread(target=run_stream, args=(one,), kwargs={"stop": stop, "on_progress": lambda progress: seen.append(progress)})
+    seen: list[StreamProgress] = []
+    runner.start()
+    try:
+        pause = threading.Event()
+        for _ in range(40):
+            feed(settings, frames(10))
+            pause.wait(0.2)
+    finally:
+        stop.set()
+        runner.join(60)
+    assert not runner.is_alive()
+    assert {progress.generation for progress in seen} == {1}, [progress.note for progress in seen]
+    catch_up(one)
+    assert_exactly_once(rows(tmp_path / "table"), settings)
+
+
+def test_networks_that_fail_for_a_while_cost_a_restart_but_no_row(settings: KafkaSettings, tmp_path: Path) -> None:
+    class Failing(RuleNetworks):
+        calls = 0
+
+        async def segment(self, block: object) -> object:  # type: ignore[override]
+            Failing.calls += 1
+            if Failing.calls in (3, 9):
+                raise RuntimeError("the actor died")
+            return await super().segment(block)
+
+    feed(settings, frames(120))
+    one = job(settings, tmp_path / "table", Failing().handles(), restart_backoff_s=0.1)
+    summary = catch_up(one)
+    assert summary.progress.generation == 3
+    assert_exactly_once(rows(tmp_path / "table"), settings)
+
+
+def test_runs_lie_beside_each_other(settings: KafkaSettings, tmp_path: Path) -> None:
+    feed(settings, frames(20))
+    for run_id in ("live", "again"):
+        catch_up(job(settings, tmp_path / "table", RuleNetworks().handles(), run_id=run_id))
+    found = rows(tmp_path / "table")
+    for run_id in ("live", "again"):
+        assert_exactly_once([row for row in found if row["run_id"] == run_id], settings)
+
+
+def test_another_topic_of_the_same_name_stops_the_stream(kafka: RealKafka, settings: KafkaSettings, tmp_path: Path) -> None:
+    from pipeline.kafka_client import connect_admin, ensure_topic
+
+    one = job(settings, tmp_path / "table", RuleNetworks().handles())
+    feed(settings, frames(10))
+    catch_up(one)
+    admin = connect_admin(settings)
+    admin.delete_topics([settings.topic])
+    admin.close()
+    ensure_topic(settings, settings.topic, 2)
+    feed(settings, frames(30))
+    with pytest.raises(StopPipeline, match=r"another topic|other messages"):
+        catch_up(one)
+    assert len(rows(tmp_path / "table")) == 10
