@@ -39,7 +39,7 @@ class KafkaSettings(BaseModel):
     dead_letter_topic: str = Field(default="frames.dead", min_length=1, description="messages that cannot be used, by reference")
     group_hint: str = Field("irstream", min_length=1, description="lag tools see our progress under it; nobody may subscribe with it")
     max_message_bytes: int = Field(default=80 * 2**20, ge=2**20, description="largest message we send or accept")
-    fetch_bytes: int = Field(default=8 * 2**20, ge=2**16, description="how much one fetch brings (a larger message still comes)")
+    fetch_bytes: int = Field(default=2**20, ge=2**16, description="how much one fetch brings (a larger message still comes)")
     unacked_bytes: int = Field(default=64 * 2**20, ge=2**20, description="a producer waits above this many bytes that are not acknowledged")
     connect_timeout_s: float = Field(default=10.0, gt=0, description="a start without an answer fails after this time")
     probe_interval_s: float = Field(default=2.0, gt=0, description="how often a silent connection is asked whether it lives")

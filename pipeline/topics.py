@@ -10,7 +10,7 @@ from typing import Any, Self, TypeVar
 
 import kafka
 from kafka import KafkaAdminClient
-from kafka.errors import KafkaError, TopicAlreadyExistsError, for_code
+from kafka.errors import KafkaError, NoError, TopicAlreadyExistsError, UnknownTopicOrPartitionError, for_code
 from kafka.structs import OffsetAndMetadata
 
 from contracts.errors import RetryLater, SettingsError, StopPipeline
@@ -69,9 +69,9 @@ class ClusterWatch:
         """
         described = self._ask(f"describing topic {topic}", lambda admin: admin.describe_topics([topic]))[0]
         error = for_code(described["error_code"])
-        if error is for_code(3):  # UnknownTopicOrPartitionError
+        if error is UnknownTopicOrPartitionError:
             return None
-        if error is not for_code(0):
+        if error is not NoError:
             raise while_running(self._settings, error(), f"describing topic {topic}")
         partitions = sorted(int(each["partition_index"]) for each in described["partitions"])
         return TopicInfo(str(described["topic_id"]), tuple(partitions))
@@ -108,7 +108,10 @@ class ClusterWatch:
         try:
             found = {kafka.TopicPartition(each.topic, each.partition): OffsetAndMetadata(stop, "", -1) for each, stop in offsets.items()}
             group = self._settings.group_hint
-            self._ask("offset hint", lambda admin: admin.alter_group_offsets(group, found))
+            answers = self._ask("offset hint", lambda admin: admin.alter_group_offsets(group, found))
+            refused = {str(each): kind.__name__ for each, kind in answers.items() if kind is not NoError}
+            if refused:
+                _log.warning("offset hint for lag tools refused (does somebody subscribe with group %s?): %s", group, refused)
         except (RetryLater, StopPipeline) as error:
             # The very first one may come before the broker has made its own topic for offsets.
             _log.info("offset hint for lag tools not written: %s", error)

@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from itertools import count
 from pathlib import Path
 from uuid import uuid4
 
+import psutil
 import pytest
 
+from deploy.broker.broker import Broker
 from pipeline.kafka_client import KafkaSettings, ensure_topic
 
 ADDRESS_VARIABLE = "IRSTREAM_KAFKA__BOOTSTRAP_SERVERS"
 
 
-@dataclass(frozen=True)
 class RealKafka:
     """A running broker and how to use it in a test."""
 
-    bootstrap_servers: str
-    _numbers: Iterator[int] = field(default_factory=count)
+    def __init__(self, bootstrap_servers: str) -> None:
+        self.bootstrap_servers = bootstrap_servers
 
     def settings(self, **changes: object) -> KafkaSettings:
         """Settings that point here, e.g. `settings(topic=kafka.new_topic())`."""
@@ -29,7 +29,7 @@ class RealKafka:
 
     def new_topic(self, partitions: int = 2, **config: object) -> str:
         """Create a topic of its own for one test; `retention_ms=1000` becomes `retention.ms=1000`."""
-        name = f"test-{uuid4().hex[:8]}-{next(self._numbers)}"
+        name = f"test-{uuid4().hex[:12]}"
         ensure_topic(self.settings(), name, partitions, {key.replace("_", "."): str(value) for key, value in config.items()})
         return name
 
@@ -41,10 +41,52 @@ def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealKafka]:
     if named:
         yield RealKafka(named)
         return
-    from deploy.broker.broker import Broker
-
     with Broker(tmp_path_factory.mktemp("kafka")) as broker:
         yield RealKafka(broker.bootstrap_servers)
+
+
+class FragileKafka(RealKafka):
+    """A broker of our own that a test may freeze, kill and revive."""
+
+    def __init__(self, broker: Broker) -> None:
+        super().__init__(broker.bootstrap_servers)
+        self.broker = broker
+
+    def freeze(self) -> None:
+        """Stop it in its tracks, connections open: the worst kind of outage."""
+        os.kill(self.broker.info.pid, signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let it go on."""
+        os.kill(self.broker.info.pid, signal.SIGCONT)
+
+    def kill(self) -> None:
+        """SIGKILL, and wait until it is gone."""
+        process = psutil.Process(self.broker.info.pid)
+        process.kill()
+        process.wait(10)
+
+    def revive(self) -> None:
+        """Start it again on the same port and data."""
+        self.broker.start()
+
+
+@pytest.fixture(scope="session")
+def _fragile_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
+    # With automatic topics on, as many brokers in the field have it: our clients must not create any.
+    with Broker(tmp_path_factory.mktemp("fragile"), overrides={"auto.create.topics.enable": "true"}) as broker:
+        yield broker
+
+
+@pytest.fixture
+def fragile_kafka(_fragile_broker: Broker) -> Iterator[FragileKafka]:
+    """A second broker, only for tests that do it harm; it is well again after each."""
+    fragile = FragileKafka(_fragile_broker)
+    yield fragile
+    if _fragile_broker.status() is None:
+        fragile.revive()
+    else:
+        fragile.thaw()
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,7 @@ import shutil
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -65,6 +65,7 @@ class Broker:
         port: int | None = None,
         *,
         preferred_port: int | None = None,
+        overrides: Mapping[str, str] | None = None,
         min_free_bytes: int = _MIN_FREE_BYTES,
         say: Callable[[str], None] = lambda _: None,
     ) -> None:
@@ -74,12 +75,14 @@ class Broker:
             home: its folder; default: `default_home()`.
             port: exactly this port; default: the last one of this home if free, else `preferred_port` if free, else any.
             preferred_port: see `port`.
+            overrides: settings of the node in Kafka's own names, above ours.
             min_free_bytes: refuse to start with less room on the disk.
             say: told what takes time (the first download).
         """
         self.home = Home((home or default_home()).absolute())
         self._port = port
         self._preferred_port = preferred_port
+        self._overrides = dict(overrides or {})
         self._min_free_bytes = min_free_bytes
         self._say = say
         self._child: subprocess.Popen[bytes] | None = None
@@ -166,7 +169,7 @@ class Broker:
                 java, jars = find_java(), ensure_jars(cache_folder(), say=self._say)
                 held = self._choose_ports()
                 port, controller_port = (each.getsockname()[1] for each in held)
-                write_properties(self.home.properties, server_properties(self.home, port, controller_port))
+                write_properties(self.home.properties, server_properties(self.home, port, controller_port) | self._overrides)
                 self._format(java, jars)
                 info = self._launch(java, jars, port, lock, guarded=guarded)
             self._wait_until_ready(info)
