@@ -169,10 +169,9 @@ class ResultsTable:
                 self._require_topic_id(partition, topic_id)
                 if stands[partition] is None:
                     transactions.append(Transaction(self._topic_app_id(partition, topic_id), 0))
-        version = self._commit(outcomes, transactions, following, topic_ids)
+        self._stands_version = self._commit(outcomes, transactions, following, topic_ids)
         self._stands |= following
-        self._stands_version = version
-        return CommitInfo(version, len(outcomes), following, (time.monotonic() - started_s) * 1e3)
+        return CommitInfo(self.version, len(outcomes), following, (time.monotonic() - started_s) * 1e3)
 
     def _commit(
         self,
@@ -181,29 +180,31 @@ class ResultsTable:
         following: Mapping[TopicPartition, int],
         topic_ids: Mapping[str, str],
     ) -> int:
-        table = self._opened()
-        before = int(table.version())
-        rows = outcomes_to_table(outcomes, self.run_id)
+        before = self.version
+        note = {
+            "run_id": self.run_id,
+            "next_offsets": {str(partition): offset for partition, offset in following.items()},
+            "topic_ids": {topic: topic_ids[topic] for topic in {partition.topic for partition in following} if topic in topic_ids},
+        }
         try:
-            files: list[AddAction | RemoveAction] = [write_data_file(self._opened_store(), part) for part in _split_by_day(rows)]
-            properties = CommitProperties(
-                custom_metadata={
-                    "irstream": {
-                        "run_id": self.run_id,
-                        "next_offsets": {str(partition): offset for partition, offset in following.items()},
-                        "topic_ids": {topic: topic_ids[topic] for topic in {p.topic for p in following} if topic in topic_ids},
-                    }
-                },
-                app_transactions=transactions,
-            )
-            table.create_write_transaction(files, "append", table.schema(), commit_properties=properties)
+            files = self._write_files(outcomes_to_table(outcomes, self.run_id))
+            self._commit_files(files, CommitProperties(custom_metadata={"irstream": note}, app_transactions=transactions))
         except CommitFailedError as error:
             raise self._refused(error) from error
         except (DeltaError, OSError) as error:
             raise self._unavailable(error) from error
         self._refresh()
         # A neighbour's commit in between may have been of this run: what we remember is then read again.
-        return int(table.version()) if int(table.version()) == before + 1 else -1
+        return self.version if self.version == before + 1 else -1
+
+    def _write_files(self, rows: pa.Table) -> list[AddAction | RemoveAction]:
+        days = pc.unique(rows.column("ingest_date"))
+        parts = [rows] if len(days) == 1 else [rows.filter(pc.equal(rows.column("ingest_date"), day)) for day in days]
+        return [write_data_file(self._opened_store(), part) for part in parts]
+
+    def _commit_files(self, files: list[AddAction | RemoveAction], properties: CommitProperties) -> None:
+        table = self._opened()
+        table.create_write_transaction(files, "append", table.schema(), commit_properties=properties)
 
     def _refused(self, error: CommitFailedError) -> StopPipeline:
         return StopPipeline(
@@ -293,8 +294,3 @@ def require_outcomes_in_spans(outcomes: Iterable[Outcome], spans: Iterable[Offse
         if offset < last.get(partition, 0):
             raise ValueError(f"expected one outcome per position in log order, got {outcome.position} too late")
         last[partition] = stop
-
-
-def _split_by_day(rows: pa.Table) -> list[pa.Table]:
-    days = pc.unique(rows.column("ingest_date"))
-    return [rows] if len(days) == 1 else [rows.filter(pc.equal(rows.column("ingest_date"), day)) for day in days]

@@ -33,19 +33,19 @@ finished_at: timestamp[us, tz=UTC] not null
 width_px: int32
 height_px: int32
 bit_depth: int32
-platform: string
-band: string
-headers: map<string, string>
+platform: string not null
+band: string not null
+headers: map<string, string> not null
 status: string not null
 source_offset_end: int64
 reason: string
 detail: string
 detections: list<item: struct<label: string, score: float, x_min_px: float, y_min_px: float, x_max_px: float, y_max_px: float, \
 centroid_x_px: float, centroid_y_px: float, area_px: float, class_scores: map<string, float>, mask_rle: string, \
-found_by: list<item: string>>>
-models: list<item: struct<task: string, name: string, digest: string>>
+found_by: list<item: string>>> not null
+models: list<item: struct<task: string, name: string, digest: string>> not null
 preprocess_version: string
-batch: list<item: struct<task: string, size: int32, closed_by: string>>
+batch: list<item: struct<task: string, size: int32, closed_by: string>> not null
 stage_ms: struct<read: float, decode: float, wait: float, detect: float, segment: float, classify: float, fuse: float>"""
 
 
