@@ -60,7 +60,7 @@ def running(home: Home) -> tuple[BrokerInfo, psutil.Process] | None:
         process = psutil.Process(info.pid)
         same = abs(process.create_time() - info.started_at) < 5.0 and str(home.properties) in process.cmdline()
         return (info, process) if same and process.status() != psutil.STATUS_ZOMBIE else None
-    except (FileNotFoundError, psutil.NoSuchProcess, psutil.AccessDenied, json.JSONDecodeError, KeyError, TypeError):
+    except (OSError, psutil.NoSuchProcess, psutil.AccessDenied, json.JSONDecodeError, KeyError, TypeError):
         return None
 
 

@@ -111,7 +111,7 @@ def test_no_broker_at_start_names_address_and_reason_and_leaves_no_thread(call: 
 
 
 def test_wrong_protocol_is_named_and_not_just_a_timeout(kafka: RealKafka) -> None:
-    with pytest.raises(SettingsError, match="SSL|disconnected|handshake|socket"):
+    with pytest.raises(SettingsError, match=r"SSL|disconnected|handshake|socket"):
         open_consumer(kafka.settings(security_protocol="SSL", connect_timeout_s=1.0))
 
 
@@ -133,7 +133,7 @@ def test_ensure_topic_refuses_a_wrong_configuration(kafka: RealKafka) -> None:
 
 def test_asking_for_an_unknown_topic_never_creates_it(fragile_kafka: FragileKafka) -> None:
     settings = fragile_kafka.settings(**IMPATIENT)  # this broker would create topics by itself
-    with pytest.raises(SettingsError, match="kafka-topics.sh --create"):
+    with pytest.raises(SettingsError, match=r"kafka-topics\.sh --create"):
         describe_topic(settings, "misspelt")
     with pytest.raises(SettingsError, match="misspelt"):
         end_offsets(settings, "misspelt")

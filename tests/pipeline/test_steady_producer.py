@@ -157,13 +157,11 @@ def test_memory_is_bounded_while_the_broker_is_away(fragile_kafka: FragileKafka)
         producer.send(topic, b"key", b"0")
         producer.flush(20)
         fragile_kafka.freeze()
-        taken = 0
+        for _ in range(10):
+            producer.send(topic, b"key", bytes(100_000))
         began = time.monotonic()
         with pytest.raises(RetryLater, match="without answer"):
-            while taken < 100:
-                producer.send(topic, b"key", bytes(100_000))
-                taken += 1
-        assert taken == 10
+            producer.send(topic, b"key", bytes(100_000))
         assert 0.9 < time.monotonic() - began < 5
         fragile_kafka.thaw()
         producer.flush(20)
@@ -196,7 +194,7 @@ def test_closing_says_what_is_lost_and_leaves_no_thread(fragile_kafka: FragileKa
 def test_wrong_use_is_refused_and_forgotten(kafka: RealKafka, partition: int) -> None:
     topic = kafka.new_topic(partitions=1)
     with SteadyProducer(kafka.settings()) as producer:
-        with pytest.raises(ValueError, match="partition|key"):
+        with pytest.raises(ValueError, match=r"partition|key"):
             producer.send(topic, None, None if partition == 0 else b"value", partition=partition)
         assert producer.pending == 0
 
