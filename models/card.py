@@ -17,7 +17,7 @@ class Measurement(BaseModel):
     Attributes:
         data: data set and split, such as `nudt-sirst test (506 images)`.
         command: how to measure it again.
-        values: name to figure; rates are fractions in [0, 1], `fa_per_mpx` false-alarm pixels per million pixels.
+        values: name to figure; rates are fractions in [0, 1], `fa_ppm` false-alarm pixels per million pixels.
         confusion: for classifiers, rows are truth, columns are predictions, in the order of the card's classes.
     """
 

@@ -1,6 +1,6 @@
 """One training loop for all tasks: time-budgeted one-cycle AdamW, averaged weights, checkpoints that resume.
 
-The budget is minutes of computing, not epochs: a schedule that ends when the time ends wastes neither.
+The budget is seconds of a clock, not epochs: a schedule that ends when the time ends wastes neither.
 """
 
 from __future__ import annotations

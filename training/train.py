@@ -7,6 +7,7 @@ A recipe is a Python function per network, so that what was done is code and not
 from __future__ import annotations
 
 import argparse
+import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -65,7 +66,7 @@ def train_network(name: str, minutes: float, folder: Path, max_steps: int | None
 
     Args:
         name: key of `RECIPES`.
-        minutes: budget.
+        minutes: budget of processor time per thread: minutes on an idle machine, the same work on a busy one.
         folder: for checkpoints.
         max_steps: see `LoopSettings`.
 
@@ -76,14 +77,19 @@ def train_network(name: str, minutes: float, folder: Path, max_steps: int | None
     loss_of, max_lr = RECIPES[name]()
     # channels_last is 1.3 to 2 times faster on CPUs; fp32 because bf16 without native instructions is slower.
     model = create_model(name).to(memory_format=torch.channels_last)
-    return train(model, loss_of, LoopSettings(budget_s=minutes * 60, max_lr=max_lr, max_steps=max_steps), folder)
+    settings = LoopSettings(budget_s=minutes * 60, max_lr=max_lr, max_steps=max_steps)
+    return train(model, loss_of, settings, folder, clock=_cpu_clock)
+
+
+def _cpu_clock() -> float:
+    return time.process_time() / torch.get_num_threads()
 
 
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(prog="python -m training.train", description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("name", choices=sorted(RECIPES))
-    parser.add_argument("--minutes", type=float, default=35.0)
+    parser.add_argument("--minutes", type=float, default=35.0, help="budget of processor time per thread (default 35)")
     parser.add_argument("--folder", type=Path, help="checkpoints (default runs/train/NAME)")
     parser.add_argument("--threads", type=int, default=2)
     arguments = parser.parse_args()

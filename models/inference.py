@@ -1,0 +1,105 @@
+"""Ready for inference: batch norms folded away, channels last, and the number format that is fastest on this device."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from copy import deepcopy
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TypeVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+from torchvision.models.resnet import BasicBlock
+
+from models.interface import MetadataBatch
+from models.zoo import AnyModel
+
+# Half precision must win clearly: it costs accuracy in the last digits and makes results depend on the machine.
+_MIN_GAIN = 1.5
+_PROBE_SHAPE = (4, 32, 64, 64)
+_M = TypeVar("_M", bound=nn.Module)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class InferenceModel:
+    """A prepared network on its device; only `forward` differs from the network it was made from, by rounding.
+
+    Attributes:
+        model: folded copy; its `postprocess` is the original's.
+        device: where it computes.
+        dtype: float32, or what autocast uses.
+    """
+
+    model: AnyModel
+    device: torch.device
+    dtype: torch.dtype
+
+    def forward(self, pixels_B1HW: Tensor, metadata: MetadataBatch) -> Tensor | tuple[Tensor, ...]:
+        """Normalised pixels `(B, 1, H, W)` float32 (any device) to raw outputs on the model's device, without gradients."""
+        autocast = self.dtype is not torch.float32
+        with torch.inference_mode(), torch.autocast(self.device.type, self.dtype if autocast else None, enabled=autocast):
+            pixels = pixels_B1HW.to(self.device, non_blocking=True, memory_format=torch.channels_last)
+            return self.model(pixels, metadata.to(self.device))  # type: ignore[no-any-return]  # nn.Module.__call__ is Any
+
+
+def prepare(model: AnyModel, device: torch.device | str = "cpu", dtype: torch.dtype | None = None) -> InferenceModel:
+    """Make a folded copy of a network on a device.
+
+    Args:
+        model: left as it is.
+        device: where to compute.
+        dtype: number format; None probes for the fastest.
+    """
+    place = torch.device(device)
+    folded = fold_batch_norms(deepcopy(model).eval()).to(place, memory_format=torch.channels_last).requires_grad_(False)
+    return InferenceModel(folded, place, fastest_dtype(str(place)) if dtype is None else dtype)
+
+
+def fold_batch_norms(model: _M) -> _M:
+    """Fold every batch norm that follows a convolution into it, in place; outputs stay equal up to rounding.
+
+    Knows the two patterns our networks are made of: neighbours in an `nn.Sequential`, and torchvision's `BasicBlock`.
+
+    Raises:
+        ValueError: the model is in training mode, where batch norm is no linear map.
+    """
+    if model.training:
+        raise ValueError("expected a model in evaluation mode")
+    for module in model.modules():
+        if isinstance(module, BasicBlock):
+            module.conv1, module.bn1 = fuse_conv_bn_eval(module.conv1, module.bn1), nn.Identity()
+            module.conv2, module.bn2 = fuse_conv_bn_eval(module.conv2, module.bn2), nn.Identity()
+        elif isinstance(module, nn.Sequential):
+            _fold_neighbours(module)
+    return model
+
+
+def _fold_neighbours(sequence: nn.Sequential) -> None:
+    for index in range(len(sequence) - 1):
+        first, second = sequence[index], sequence[index + 1]
+        if isinstance(first, nn.Conv2d) and isinstance(second, nn.BatchNorm2d):
+            sequence[index], sequence[index + 1] = fuse_conv_bn_eval(first, second), nn.Identity()
+
+
+@lru_cache
+def fastest_dtype(device: str) -> torch.dtype:
+    """Time a convolution in float32 and bfloat16 on this very device and take bfloat16 only where it wins clearly."""
+    plain, half = (_probe_ms(device, dtype) for dtype in (torch.float32, torch.bfloat16))
+    return torch.bfloat16 if half * _MIN_GAIN < plain else torch.float32
+
+
+@torch.inference_mode()
+def _probe_ms(device: str, dtype: torch.dtype) -> float:
+    layer = nn.Conv2d(_PROBE_SHAPE[1], _PROBE_SHAPE[1], 3, padding=1).to(device, dtype, memory_format=torch.channels_last)
+    x = torch.zeros(_PROBE_SHAPE, device=device, dtype=dtype).contiguous(memory_format=torch.channels_last)
+    times = []
+    for _ in range(7):
+        start = time.perf_counter()
+        layer(x)
+        if x.is_cuda:
+            torch.cuda.synchronize()
+        times.append((time.perf_counter() - start) * 1e3)
+    return statistics.median(times[2:])

@@ -1,0 +1,163 @@
+"""Measure a network on labelled images exactly as the stream would run it, and choose its thresholds.
+
+Thresholds come from images of role `select`; images of role `test` only measure.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from contracts.outputs import Detections
+from evaluation.classification import classification_scores, confusion_matrix
+from evaluation.detection import DetectionMetrics
+from evaluation.segmentation import SegmentationMetrics
+from models.card import Measurement
+from models.classification.basic_cnn import CLASS_NAMES, BasicCnn
+from models.detection.fcos import LightFcos
+from models.inference import InferenceModel, prepare
+from models.interface import MetadataBatch
+from models.segmentation.base import SegmentationModel
+from models.transforms import crop_square, padded_size
+from training.classification import targets_of
+from training.datasets import BOX_SETS, SEGMENTATION_SETS, Role, Sample, read_samples
+
+_CANDIDATE_THRESHOLDS = (0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7)
+# Average precision wants weak detections too.
+_LOWEST_SCORE = 0.05
+_CROPS_A_BATCH = 64
+_CLASS_TEST_SETS = ("hit-uav", "drone-ir")
+_SPLIT_NAMES = {"drone-ir": {Role.TEST: "val clips", Role.SELECT: "held-out train clips"}}
+
+
+def run_frame(model: InferenceModel, sample: Sample) -> Any:
+    """Raw output for one whole image, padded at the right and bottom with its mean as in the stream."""
+    pixels_HW = sample.normalised()
+    height_px, width_px = padded_size(*pixels_HW.shape, model.model.input_spec.size_multiple_px)
+    padded = np.zeros((1, 1, height_px, width_px), np.float32)
+    padded[0, 0, : pixels_HW.shape[0], : pixels_HW.shape[1]] = pixels_HW
+    return model.forward(torch.from_numpy(padded), MetadataBatch.unknown(pixels_HW.shape))
+
+
+def probability_maps(model: InferenceModel, samples: Sequence[Sample]) -> Iterator[tuple[Sample, NDArray[np.float32]]]:
+    """Each image with its probability map `(H, W)`."""
+    network = model.model
+    assert isinstance(network, SegmentationModel)
+    for sample in samples:
+        height_px, width_px = sample.pixels_HW.shape
+        yield sample, network.probabilities(run_frame(model, sample))[0, :height_px, :width_px].numpy()
+
+
+def choose_segmentation_threshold(network: SegmentationModel) -> dict[str, float]:
+    """The threshold with the best mean over the data sets of IoU plus nIoU on `select` images."""
+    metrics = {(name, threshold): SegmentationMetrics() for name in SEGMENTATION_SETS for threshold in _CANDIDATE_THRESHOLDS}
+    for sample, map_HW in probability_maps(prepare(network, dtype=torch.float32), read_samples(SEGMENTATION_SETS, Role.SELECT)):
+        for threshold in _CANDIDATE_THRESHOLDS:
+            metrics[sample.dataset, threshold].update(map_HW > threshold, sample.mask_HW > 0)
+    scores = {key: metric.compute() for key, metric in metrics.items()}
+    quality = {
+        threshold: sum(scores[name, threshold].iou + scores[name, threshold].niou for name in SEGMENTATION_SETS)
+        for threshold in _CANDIDATE_THRESHOLDS
+    }
+    return {"threshold": max(quality, key=lambda threshold: quality[threshold]), "min_area_px": 1}
+
+
+def measure_segmentation(network: SegmentationModel, role: Role, command: str) -> list[Measurement]:
+    """IoU, nIoU, Pd and Fa of each data set, at the network's threshold."""
+    metrics = {name: SegmentationMetrics() for name in SEGMENTATION_SETS}
+    for sample, map_HW in probability_maps(prepare(network, dtype=torch.float32), read_samples(SEGMENTATION_SETS, role)):
+        metrics[sample.dataset].update(map_HW > network.settings.threshold, sample.mask_HW > 0)
+    measured = []
+    for name, metric in metrics.items():
+        scores = metric.compute()
+        values = {"iou": scores.iou, "niou": scores.niou, "pd": scores.pd, "fa_ppm": scores.fa_ppm, "targets": scores.num_targets}
+        measured.append(_measurement(name, role, scores.num_images, command, values))
+    return measured
+
+
+def detect(network: LightFcos, samples: Sequence[Sample], lowest_score: float = _LOWEST_SCORE) -> Iterator[tuple[Sample, Detections]]:
+    """Each image with its boxes, also weak ones."""
+    model = prepare(network, dtype=torch.float32)
+    assert isinstance(model.model, LightFcos)
+    model.model.configure(network.settings.model_dump() | {"score_threshold": lowest_score})
+    for sample in samples:
+        yield sample, model.model.postprocess(run_frame(model, sample), [sample.pixels_HW.shape])[0]
+
+
+def boxes_of(sample: Sample) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """True boxes and ignored regions of an image."""
+    ignored = np.array([label == "ignore" for label in sample.labels], bool)
+    return sample.boxes_xyxy_px[~ignored], sample.boxes_xyxy_px[ignored]
+
+
+def choose_score_threshold(network: LightFcos) -> dict[str, float]:
+    """The mean over the data sets of the threshold with the best F1 on `select` images."""
+    metrics = _detection_metrics(network, Role.SELECT)
+    thresholds = [metric.best_threshold() for metric in metrics.values()]
+    return network.settings.model_dump() | {"score_threshold": round(float(np.mean(thresholds)), 2)}
+
+
+def measure_detection(network: LightFcos, role: Role, command: str) -> list[Measurement]:
+    """AP50, recall, and precision and recall at the network's threshold, of each data set."""
+    measured = []
+    for name, metric in _detection_metrics(network, role).items():
+        scores = metric.compute(network.settings.score_threshold)
+        values = {key: float(value) for key, value in dataclasses.asdict(scores).items() if not key.startswith("num_")}
+        values = {"ap50": values.pop("ap"), **values, "targets": scores.num_targets}
+        measured.append(_measurement(name, role, scores.num_images, command, values))
+    return measured
+
+
+def _detection_metrics(network: LightFcos, role: Role) -> dict[str, DetectionMetrics]:
+    samples = read_samples(BOX_SETS, role)
+    metrics = {sample.dataset: DetectionMetrics() for sample in samples}
+    for sample, found in detect(network, samples):
+        metrics[sample.dataset].update(found, *boxes_of(sample))
+    return metrics
+
+
+def classify(network: BasicCnn, samples: Sequence[Sample]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """True and answered class of every labelled target, cropped around its true box."""
+    model, targets, side_px = prepare(network, dtype=torch.float32), targets_of(samples), network.input_spec.fixed_size_px
+    assert side_px is not None
+    answers = []
+    for start in range(0, len(targets), _CROPS_A_BATCH):
+        part = targets[start : start + _CROPS_A_BATCH]
+        crops = [
+            (crop_square(s.pixels_HW, box, side_px) - np.float32(s.normalisation.mean)) / np.float32(s.normalisation.scale)
+            for s, box, _ in part
+        ]
+        logits = model.forward(torch.from_numpy(np.stack(crops)[:, None]), MetadataBatch.unknown((side_px, side_px), len(part)))
+        assert isinstance(logits, torch.Tensor)
+        answers.append(logits.argmax(1).numpy())
+    return np.array([label for _, _, label in targets], np.int64), np.concatenate(answers).astype(np.int64)
+
+
+def measure_classification(network: BasicCnn, role: Role, command: str) -> list[Measurement]:
+    """Accuracy, macro-F1 and confusion matrix, of each data set and of both together."""
+    measured = []
+    for names in (*((name,) for name in _CLASS_TEST_SETS), _CLASS_TEST_SETS):
+        samples = read_samples(names, role)
+        scores = classification_scores(confusion_matrix(*classify(network, samples), len(CLASS_NAMES)))
+        values = {
+            "accuracy": scores.accuracy,
+            "macro_precision": scores.macro_precision,
+            "macro_recall": scores.macro_recall,
+            "macro_f1": scores.macro_f1,
+        }
+        values |= {f"f1_{name}": float(f1) for name, f1 in zip(CLASS_NAMES, scores.f1_K, strict=True)}
+        measurement = _measurement(" + ".join(names), role, len(samples), command, values)
+        measured.append(measurement.model_copy(update={"confusion": scores.confusion_KK.tolist()}))
+    return measured
+
+
+def _measurement(dataset: str, role: Role, num_images: int, command: str, values: dict[str, float]) -> Measurement:
+    split = _SPLIT_NAMES.get(dataset, {}).get(role, str(role))
+    finite = {name: round(float(value), 4) for name, value in values.items() if math.isfinite(value)}
+    return Measurement(data=f"{dataset} {split} ({num_images} images)", command=command, values=finite)
