@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from pipeline.progress import StreamSummary
 
 
+Watch = Callable[[StreamProgress, threading.Event], None]
+
+
 def check_start(settings: AppSettings) -> None:
     """What can be known wrong before Ray and the models are started, which takes many seconds.
 
@@ -32,8 +35,14 @@ def check_start(settings: AppSettings) -> None:
     ResultsTable(settings.sink.table, settings.run_id, settings.sink.plain_storage_options()).open_or_create()
 
 
-def run_here(settings: AppSettings, view: StreamView, *, until_caught_up: bool) -> StreamSummary:
+def run_here(settings: AppSettings, view: StreamView, *, until_caught_up: bool = False, watch: Watch | None = None) -> StreamSummary:
     """Stream until stopped by a signal (or caught up), then put everything away.
+
+    Args:
+        settings: what to stream, and how.
+        view: shows how it goes.
+        until_caught_up: end when every offset that existed at the start has its row.
+        watch: gets every snapshot and the event that stops the stream.
 
     Raises:
         SettingsError: see `check_start`; or a model cannot be loaded.
@@ -54,6 +63,8 @@ def run_here(settings: AppSettings, view: StreamView, *, until_caught_up: bool) 
             def on_progress(progress: StreamProgress) -> None:
                 drain.saw(progress)
                 view.show(progress)
+                if watch is not None:
+                    watch(progress, drain.stop)
 
             return run_stream(stream_job(settings, models), stop=drain.stop, until_caught_up=until_caught_up, on_progress=on_progress)
 

@@ -1,0 +1,50 @@
+"""`irstream demo`: the whole system on this machine in a few minutes (`make demo`)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from deploy.cli.options import ConfigOption, JsonOption, load, print_json
+
+app = typer.Typer(pretty_exceptions_enable=False)
+
+
+@app.command()
+def demo(
+    frames: Annotated[
+        Path | None, typer.Option("--frames", help="Your own images, clips or dataset index. Default: four synthetic infrared sensors.")
+    ] = None,
+    out: Annotated[Path, typer.Option("--out", help="Folder for the results table and the contact sheet.")] = Path("demo-out"),
+    num_frames: Annotated[int, typer.Option("--num-frames", min=1, help="Most frames to publish.")] = 400,
+    fps: Annotated[float, typer.Option("--fps", min=0.1, help="Frames a second of each sensor.")] = 2.0,
+    feed_at_most_s: Annotated[float, typer.Option("--feed-at-most-s", min=1, help="The feeds end after this time.")] = 75.0,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Start a real Kafka and a local Ray, publish camera feeds, run the stream with its three networks, show what was found.
+
+    Set IRSTREAM_KAFKA__BOOTSTRAP_SERVERS to use a Kafka of yours. Everything the demo starts is stopped again.
+    """
+    from rich.console import Console
+
+    from deploy.demo.demo import DemoPlan, run_demo
+    from deploy.demo.next_steps import next_steps
+    from deploy.live_view.summary import summary_json, summary_table
+    from deploy.live_view.view import open_view
+
+    settings = load(config).settings
+    console = Console(stderr=as_json, soft_wrap=True)
+    plan = DemoPlan(frames, out, num_frames, fps, feed_at_most_s)
+    with open_view(console, "irstream demo") as view:
+        report = run_demo(plan, settings, view)
+    if as_json:
+        sheet = None if report.contact_sheet is None else str(report.contact_sheet)
+        print_json({"summary": summary_json(report.summary), "table": str(report.table), "contact_sheet": sheet})
+    else:
+        console.print(summary_table(report.summary))
+        typer.echo("\n" + next_steps(report.table, report.contact_sheet))
+    if not report.summary.drained:
+        raise typer.Exit(1)

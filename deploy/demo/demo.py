@@ -1,0 +1,177 @@
+"""The demo: broker, feeds, stream with three networks, table, contact sheet; everything it started is stopped again."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+from contracts.errors import SettingsError
+from contracts.result import FrameResult
+from deploy.demo.contact_sheet import Tile, write_contact_sheet
+from deploy.demo.feeds import Feed, recorded_source, synthetic_source
+from deploy.demo.results import choose, fetch_frames, read_results
+from deploy.live_view.words import count
+from deploy.run import run_here
+from deploy.settings import variable_of
+from pipeline.kafka_settings import require_native_crc
+from pipeline.topics import ensure_topic
+
+if TYPE_CHECKING:
+    from deploy.live_view.view import StreamView
+    from deploy.settings import AppSettings
+    from pipeline.progress import StreamProgress, StreamSummary
+    from pipeline.publish import PublishProgress
+
+RUN_ID = "demo"
+_PARTITIONS = 2
+_TILES = 16
+BROKER_VARIABLE = variable_of("kafka.bootstrap_servers")
+
+
+@dataclass(frozen=True, slots=True)
+class DemoPlan:
+    """What to show.
+
+    Attributes:
+        frames: images, clips or a dataset; None for the synthetic sensors.
+        out: folder for table and picture.
+        num_frames: most frames to publish.
+        fps: frames a second of each sensor.
+        feed_at_most_s: the feeds end after this time.
+    """
+
+    frames: Path | None
+    out: Path
+    num_frames: int
+    fps: float
+    feed_at_most_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class DemoReport:
+    """What came out.
+
+    Attributes:
+        contact_sheet: the picture, None when no frame got through.
+    """
+
+    summary: StreamSummary
+    published: PublishProgress | None
+    table: Path
+    contact_sheet: Path | None
+
+
+def run_demo(plan: DemoPlan, settings: AppSettings, view: StreamView) -> DemoReport:
+    """Show everything once.
+
+    Args:
+        plan: what to show.
+        settings: of the stream; table, run id and topics are the demo's own.
+        view: shows how it goes.
+
+    Raises:
+        SettingsError: nothing to publish at the given path, or no broker can be had.
+        StopPipeline: the stream cannot go on.
+    """
+    require_native_crc()
+    source = synthetic_source(plan.fps) if plan.frames is None else recorded_source(plan.frames)
+    table = empty_table(plan.out)
+    with _broker(settings, view) as bootstrap_servers:
+        own = _demo_settings(settings, bootstrap_servers, table)
+        for topic in (own.kafka.topic, own.kafka.alerts_topic, own.kafka.dead_letter_topic):
+            ensure_topic(own.kafka, topic, _PARTITIONS)
+        view.say(f"{len(source.sensors)} sensors: {', '.join(source.sensors)}")
+        feed = Feed(source, own.kafka, fps=plan.fps, num_frames=plan.num_frames, at_most_s=plan.feed_at_most_s)
+        try:
+            summary = run_here(own, view, watch=lambda progress, stop: _conduct(feed, progress, stop))
+        finally:
+            published = feed.close()
+        sheet = _contact_sheet(plan, own, summary)
+    return DemoReport(summary, published, table, sheet)
+
+
+def _conduct(feed: Feed, progress: StreamProgress, stop: threading.Event) -> None:
+    """Start the feeds when the stream is ready, stop the stream when everything sent has its row."""
+    if progress.state == "streaming":
+        feed.start()
+    if feed.done and progress.lag == 0:
+        stop.set()
+
+
+@contextmanager
+def _broker(settings: AppSettings, view: StreamView) -> Iterator[str]:
+    """The broker named in the environment, else one of our own that ends with the demo."""
+    if os.environ.get(BROKER_VARIABLE):
+        yield settings.kafka.bootstrap_servers
+        return
+    from deploy.broker.broker import Broker
+
+    with tempfile.TemporaryDirectory(prefix="irstream-demo-") as folder:
+        view.say("starting Kafka")
+        with Broker(Path(folder), say=view.say) as broker:
+            view.say(f"Kafka is up at {broker.bootstrap_servers}")
+            yield broker.bootstrap_servers
+
+
+def _demo_settings(settings: AppSettings, bootstrap_servers: str, table: Path) -> AppSettings:
+    """The same settings with the demo's own topics and table: it must not touch what others have in this broker."""
+    topic = f"irstream-demo-{uuid4().hex[:8]}"
+    names = {"topic": topic, "alerts_topic": f"{topic}.detections", "dead_letter_topic": f"{topic}.dead"}
+    kafka = settings.kafka.model_copy(update=names | {"bootstrap_servers": bootstrap_servers})
+    return settings.model_copy(update={"run_id": RUN_ID, "kafka": kafka, "sink": settings.sink.model_copy(update={"table": str(table)})})
+
+
+def empty_table(out: Path) -> Path:
+    """The place of the table, cleared of the table of an earlier demo (its offsets belong to a topic that is gone).
+
+    Raises:
+        SettingsError: something that is no table of ours is in the way.
+    """
+    table = out / "results"
+    if (table / "_delta_log").is_dir():
+        shutil.rmtree(table)
+    elif table.exists() and (not table.is_dir() or any(table.iterdir())):
+        raise SettingsError(
+            expected="a free place for the results table",
+            got="something that is no table",
+            where=str(table),
+            action="Choose another --out.",
+        )
+    table.mkdir(parents=True, exist_ok=True)
+    return table
+
+
+def _contact_sheet(plan: DemoPlan, settings: AppSettings, summary: StreamSummary) -> Path | None:
+    chosen = choose(read_results(settings.sink.table, RUN_ID), _TILES)
+    frames = fetch_frames(settings.kafka, [result.position for result in chosen], settings.preprocess)
+    tiles = [
+        Tile(frames[result.position].pixels_HW, _title(result), result.detections, _truth(result))
+        for result in chosen
+        if result.position in frames
+    ]
+    if not tiles:
+        return None
+    path = plan.out / "contact-sheet.png"
+    progress = summary.progress
+    heading = f"irstream: {count(progress.frames_out)} frames of {len(summary.by_sensor)} sensors, {count(progress.detections)} detections"
+    write_contact_sheet(tiles, path, heading)
+    return path
+
+
+def _title(result: FrameResult) -> str:
+    return f"{result.sensor_id}  {result.band.value}  {result.width_px}x{result.height_px}  {result.bit_depth} bit"
+
+
+def _truth(result: FrameResult) -> tuple[tuple[float, float, float, float], ...] | None:
+    """Boxes of the header `truth`, which only synthetic sensors send."""
+    header = result.headers.get("truth")
+    return None if header is None else tuple(tuple(target["box_xyxy_px"]) for target in json.loads(header))

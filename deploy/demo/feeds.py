@@ -1,0 +1,104 @@
+"""The camera feeds of the demo: synthetic sensors that differ in every way, or somebody's own frames."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+from contracts.frame import Band, ContentType, Platform
+from pipeline.inputs.cameras import CameraSequence
+from pipeline.inputs.datasets import DatasetIndex
+from pipeline.inputs.feeds import FrameSource
+from pipeline.inputs.find import Labels, find_sequences
+from pipeline.kafka_settings import KafkaSettings
+from pipeline.publish import PublishProgress, publish
+from pipeline.steady_producer import SteadyProducer
+from pipeline.synthetic.settings import Scene, SyntheticSettings
+
+SENSORS_AT_MOST = 8
+_DATASET_SENSORS = 4
+_CAMERAS = {
+    "mast-lwir": SyntheticSettings(
+        scene=Scene.SKYLINE, platform=Platform.LAND, band=Band.LWIR, height_px=256, width_px=256, bit_depth=14, seed=1
+    ),
+    "uav-lwir": SyntheticSettings(
+        scene=Scene.GROUND, platform=Platform.AIR, band=Band.LWIR, height_px=512, width_px=640, bit_depth=8, seed=2
+    ),
+    "coast-mwir": SyntheticSettings(
+        scene=Scene.SEA, platform=Platform.LAND, band=Band.MWIR, height_px=256, width_px=320, bit_depth=12, seed=3
+    ),
+    "orbit-mwir": SyntheticSettings(
+        scene=Scene.ORBIT, platform=Platform.SPACE, band=Band.MWIR, height_px=384, width_px=384, bit_depth=16, seed=4
+    ),
+}
+
+
+def synthetic_source(fps: float) -> FrameSource:
+    """Four synthetic sensors: three platforms, two bands, four sizes, four bit depths; the truth travels in a header."""
+    cameras = {name: settings.model_copy(update={"fps": fps}) for name, settings in _CAMERAS.items()}
+    return FrameSource([CameraSequence(settings, name, ContentType.PNG, with_truth=True) for name, settings in cameras.items()])
+
+
+def recorded_source(frames: Path) -> FrameSource:
+    """Somebody's images, clips or dataset; sets of single images are dealt out to several sensors.
+
+    Raises:
+        SettingsError: nothing there that can be published.
+    """
+    sequences = find_sequences([frames], Labels())
+    if len(sequences) == 1 and isinstance(sequences[0], DatasetIndex):
+        return FrameSource(sequences, num_sensors=_DATASET_SENSORS)
+    return FrameSource(sequences, num_sensors=min(len(sequences), SENSORS_AT_MOST))
+
+
+class Feed:
+    """Publishes a source in a thread, at a rate, up to a number of frames and a time."""
+
+    def __init__(self, source: FrameSource, kafka: KafkaSettings, *, fps: float, num_frames: int, at_most_s: float) -> None:
+        """Nothing is sent before `start`."""
+        self._source, self._kafka, self._fps, self._num_frames = source, kafka, fps, num_frames
+        self._stop = threading.Event()
+        self._timer = threading.Timer(at_most_s, self._stop.set)
+        self._timer.daemon = True
+        self._thread = threading.Thread(target=self._run, name="feed", daemon=True)
+        self._error: Exception | None = None
+        self._summary: PublishProgress | None = None
+        self._started = False
+
+    def start(self) -> None:
+        """Begin to send; does nothing the second time."""
+        if not self._started:
+            self._started = True
+            self._timer.start()
+            self._thread.start()
+
+    @property
+    def done(self) -> bool:
+        """Whether everything is sent and acknowledged (or has failed)."""
+        return self._started and not self._thread.is_alive()
+
+    def wait(self, timeout_s: float) -> bool:
+        """Wait until `done`; False when it is not within the time."""
+        self._thread.join(timeout_s)
+        return self.done
+
+    def close(self) -> PublishProgress | None:
+        """Stop sending and wait for the end; what was sent, None when never started.
+
+        Raises:
+            IrstreamError: the broker was away for too long, or the topic is gone.
+        """
+        self._stop.set()
+        self._timer.cancel()
+        if self._started:
+            self._thread.join()
+        if self._error is not None:
+            raise self._error
+        return self._summary
+
+    def _run(self) -> None:
+        try:
+            with SteadyProducer(self._kafka) as producer:
+                self._summary = publish(self._source, producer, self._kafka.topic, fps=self._fps, limit=self._num_frames, stop=self._stop)
+        except Exception as error:  # noqa: BLE001 - raised again by `close`, in the thread that can act on it
+            self._error = error

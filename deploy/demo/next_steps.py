@@ -1,0 +1,35 @@
+"""What to look at after the demo, and a query that works as printed."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+
+_QUERY = (
+    "import polars as pl; print(pl.read_delta('{table}').explode('detections').unnest('detections').drop_nulls('label')"
+    ".group_by('sensor_id', 'label').agg(pl.len().alias('detections'), pl.col('score').mean().round(2)).sort('sensor_id', 'label'))"
+)
+
+
+def query_command(table: Path) -> list[str]:
+    """A program and its arguments that count detections per sensor and label."""
+    return [_short(sys.executable), "-c", _QUERY.format(table=table)]
+
+
+def next_steps(table: Path, contact_sheet: Path | None) -> str:
+    """Where things are and what to do next."""
+    return "\n".join(
+        [
+            f"picture  {contact_sheet or 'none: no frame got through'}",
+            f"table    {table}  (Delta Lake; plain Parquet files inside)",
+            "query    " + shlex.join(query_command(table)),
+            "next     irstream broker up; irstream publish synthetic --create-topic; irstream stream",
+        ]
+    )
+
+
+def _short(path: str) -> str:
+    """Relative to the working folder where that is shorter."""
+    here = f"{Path.cwd()}/"
+    return path.removeprefix(here)

@@ -1,0 +1,160 @@
+"""The demo's parts: feeds that differ, a picture with the truth, a query that works as printed."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from contracts.codecs import encode_pixels
+from contracts.errors import IrstreamError, SettingsError
+from contracts.frame import Band, ContentType, Platform
+from contracts.limits import InputLimits
+from contracts.position import KafkaPosition, OffsetRange
+from contracts.result import Detection, FrameResult, StageTimes
+from deploy.demo.demo import empty_table
+from deploy.demo.feeds import Feed, recorded_source, synthetic_source
+from deploy.demo.next_steps import next_steps, query_command
+from deploy.demo.results import fetch_frames, read_results
+from pipeline.inputs.feeds import FrameToSend
+from pipeline.sink import ResultsTable
+from tests.conftest import RealKafka
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def result(offset: int, topic: str = "frames", num_detections: int = 1) -> FrameResult:
+    found = Detection("drone", 0.75, 1, 2, 3, 4, 2, 3, 4, {"drone": 0.75}, None, ("detector",))
+    moment = NOW + timedelta(seconds=offset)
+    return FrameResult(
+        position=KafkaPosition(topic, 0, offset),
+        sensor_id="cam",
+        frame_id=f"cam/{offset}",
+        frame_number=offset,
+        captured_at=moment,
+        ingested_at=moment,
+        finished_at=moment,
+        width_px=64,
+        height_px=64,
+        bit_depth=14,
+        platform=Platform.LAND,
+        band=Band.MWIR,
+        headers={"truth": '[{"box_xyxy_px":[1,2,3,4]}]'},
+        detections=(found,) * num_detections,
+        models=(),
+        preprocess_version="1",
+        batch=(),
+        stage_ms=StageTimes(),
+    )
+
+
+def table_of(folder: Path, num: int) -> Path:
+    table = ResultsTable(str(folder), "demo")
+    table.open_or_create()
+    outcomes = [result(offset, num_detections=offset % 2) for offset in range(num)]
+    table.append(outcomes, [OffsetRange("frames", 0, 0, num)], {"frames": "id"})
+    return folder
+
+
+def test_the_synthetic_sensors_differ_in_every_way() -> None:
+    source = synthetic_source(2.0)
+    first: dict[str, FrameToSend] = {}
+    for frame in source.frames():
+        assert isinstance(frame, FrameToSend)
+        if frame.sensor_id in first:
+            break
+        first[frame.sensor_id] = frame
+    assert len(first) == len(source.sensors) >= 4
+    pictures = [frame.picture for frame in first.values()]
+    assert len({picture.bit_depth for picture in pictures}) == 4
+    assert len({picture.platform for picture in pictures}) >= 3
+    assert len({picture.band for picture in pictures}) >= 2
+    assert all("truth" in picture.headers for picture in pictures)
+
+
+@pytest.mark.parametrize(("folder", "num_sensors"), [("hit-uav", 4), ("irstd-1k", 4), ("drone-ir-clips", 8)])
+def test_recorded_frames_come_from_several_sensors(shared_data: Path, folder: str, num_sensors: int) -> None:
+    assert len(recorded_source(shared_data / folder).sensors) == num_sensors
+
+
+def test_a_folder_without_frames_is_named(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError) as caught:
+        recorded_source(tmp_path)
+    assert str(tmp_path) in str(caught.value)
+
+
+def folder_of_images(folder: Path, num: int) -> Path:
+    folder.mkdir()
+    for index in range(num):
+        pixels_HW = np.full((32, 48), 100 * index, np.uint16)
+        (folder / f"{index:03}.png").write_bytes(encode_pixels(pixels_HW, ContentType.PNG))
+    return folder
+
+
+@pytest.mark.broker
+def test_a_feed_sends_everything_and_its_pixels_come_back_by_position(kafka: RealKafka, tmp_path: Path) -> None:
+    settings = kafka.settings(topic=kafka.new_topic(partitions=1))
+    feed = Feed(recorded_source(folder_of_images(tmp_path / "images", 5)), settings, fps=1000, num_frames=4, at_most_s=60)
+    assert not feed.done
+    feed.start()
+    feed.start()
+    summary = feed.close() if feed.wait(60) else None
+    assert summary is not None
+    assert (summary.sent, summary.acked) == (4, 4)
+    wanted = [KafkaPosition(settings.topic, 0, offset) for offset in (3, 1)]
+    frames = fetch_frames(settings, wanted, InputLimits())
+    assert [int(frames[position].pixels_HW[0, 0]) for position in wanted] == [300, 100]
+
+
+@pytest.mark.broker
+def test_a_feed_ends_at_its_time(kafka: RealKafka, tmp_path: Path) -> None:
+    settings = kafka.settings(topic=kafka.new_topic())
+    feed = Feed(recorded_source(folder_of_images(tmp_path / "images", 50)), settings, fps=4, num_frames=50, at_most_s=0.6)
+    feed.start()
+    assert feed.wait(30)
+    summary = feed.close()
+    assert summary is not None
+    assert 1 <= summary.sent < 10
+
+
+def test_a_feed_that_fails_says_why(tmp_path: Path) -> None:
+    from pipeline.kafka_settings import KafkaSettings
+
+    nowhere = KafkaSettings(bootstrap_servers="127.0.0.1:1", connect_timeout_s=0.5)
+    feed = Feed(recorded_source(folder_of_images(tmp_path / "images", 1)), nowhere, fps=4, num_frames=1, at_most_s=60)
+    feed.start()
+    assert feed.wait(60)
+    with pytest.raises(IrstreamError, match=r"127\.0\.0\.1:1"):
+        feed.close()
+
+
+def test_a_table_of_an_earlier_demo_is_replaced_and_nothing_else(tmp_path: Path) -> None:
+    table = table_of(tmp_path / "results", 3)
+    assert empty_table(tmp_path) == table
+    assert list(table.iterdir()) == []
+    (table / "thesis.txt").write_text("years of work")
+    with pytest.raises(SettingsError):
+        empty_table(tmp_path)
+    assert (table / "thesis.txt").read_text() == "years of work"
+
+
+def test_rows_come_back_in_order(tmp_path: Path) -> None:
+    results = read_results(str(table_of(tmp_path / "results", 4)), "demo")
+    assert [item.position.offset for item in results] == [0, 1, 2, 3]
+    assert read_results(str(tmp_path / "results"), "another") == []
+
+
+def test_the_printed_query_works(tmp_path: Path) -> None:
+    table = table_of(tmp_path / "results", 6)
+    printed = next_steps(table, tmp_path / "contact-sheet.png")
+    line = next(line for line in printed.splitlines() if line.startswith("query"))
+    command = line.removeprefix("query").strip()
+    done = subprocess.run(command, shell=True, cwd=Path.cwd(), capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "drone" in done.stdout
+    assert "3" in done.stdout
+    assert query_command(table)[0] in (sys.executable, sys.executable.removeprefix(f"{Path.cwd()}/"))
