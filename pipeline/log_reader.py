@@ -16,7 +16,7 @@ from kafka.errors import (
     UnsupportedCodecError,
 )
 
-from contracts.errors import IrstreamError, StopPipeline
+from contracts.errors import IrstreamError, RetryLater, StopPipeline
 from contracts.frame import RawRecord
 from contracts.position import KafkaPosition
 from pipeline.kafka_settings import KafkaSettings, connect_consumer, while_running
@@ -40,7 +40,8 @@ class GapFound(IrstreamError):  # noqa: N818 - like the errors of contracts, its
 class LogReader:
     """Reads one partition in order. Not for several threads.
 
-    `poll()` of kafka-python says nothing when the broker is away or the topic is gone; this one does.
+    `poll()` of kafka-python says nothing when the broker is away or the topic is gone; this one does. A recreated topic
+    is noticed after `probe_interval_s` at most; whoever commits offsets asks `ClusterWatch.verify` first to be sure.
     """
 
     def __init__(self, settings: KafkaSettings, topic: str, partition: int, start_offset: int, topic_id: str | None = None) -> None:
@@ -126,9 +127,15 @@ class LogReader:
             self._raise_broken(error)
         except KafkaError as error:
             raise while_running(self._settings, error, self._where) from error
+        records = batch.get(self._tp, ())
         if self._known_topic_id() != self._topic_id:
-            self._confirm_topic()
-        if not batch:
+            try:
+                self._confirm_topic()
+            except RetryLater:
+                if records:
+                    self.seek_to(records[0].offset)
+                raise
+        if not records:
             if time.monotonic() - self._heard_at >= self._settings.probe_interval_s:
                 self._probe()
             return []
@@ -136,7 +143,7 @@ class LogReader:
         topic, partition = self._topic, self._partition
         return [
             RawRecord(KafkaPosition(topic, partition, record.offset), record.key, record.value, tuple(record.headers), record.timestamp)
-            for record in batch[self._tp]
+            for record in records
         ]
 
     def close(self) -> None:

@@ -159,7 +159,10 @@ class PartitionRead:
                 room = self._room(reader, stop_at, len(records))
                 if left_s <= 0 or room == 0:
                     break
-                more = reader.poll(room, left_s)
+                try:
+                    more = reader.poll(room, left_s)
+                except RetryLater:
+                    break  # what is in hand stays a block; the next poll meets the outage again
                 records += more
                 num_bytes += sum(len(record.value or b"") for record in more)
         except GapFound as gap:
