@@ -6,6 +6,7 @@ import json
 import threading
 from pathlib import Path
 
+import psutil
 import pytest
 
 from contracts.errors import StopPipeline
@@ -152,3 +153,24 @@ def test_another_topic_of_the_same_name_stops_the_stream(kafka: RealKafka, setti
     with pytest.raises(StopPipeline, match=r"another topic|other messages"):
         catch_up(one)
     assert len(rows(tmp_path / "table")) == 10
+
+
+def test_a_killed_read_worker_costs_a_restart_but_no_row(settings: KafkaSettings, tmp_path: Path) -> None:
+    feed(settings, frames(600))
+    one = job(settings, tmp_path / "table", RuleNetworks(delay_s=0.05).handles(), in_flight_blocks=4, restart_backoff_s=0.1)
+    killed: list[int] = []
+
+    def kill_a_reader(progress: StreamProgress) -> None:
+        if progress.frames_out > 0 and not killed:
+            reader = next(process for process in read_workers() if "KafkaEpoch" in " ".join(process.cmdline()))
+            killed.append(reader.pid)
+            reader.kill()
+
+    summary = run_stream(one, stop=threading.Event(), until_caught_up=True, on_progress=kill_a_reader)
+    assert killed
+    assert summary.progress.generation > 1, "Ray Data would have replayed the task silently"
+    assert_exactly_once(rows(tmp_path / "table"), settings)
+
+
+def read_workers() -> list[psutil.Process]:
+    return psutil.Process().children(recursive=True)

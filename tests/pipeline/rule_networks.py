@@ -15,6 +15,7 @@ from contracts.result import BatchInfo, ModelRef
 from pipeline.router import ModelHandles
 
 DIGEST = "0" * 64
+MARKED_SIZES_PX = ((64, 96), (8, 64))  # frames of any other size (height, width) hold no target
 
 
 class RuleNetworks:
@@ -53,7 +54,8 @@ class RuleNetworks:
         # A table, or the ObjectRef of one, as the stream hands it over.
         if inspect.isawaitable(block):
             block = await block
-        return [int(frame.pixels_HW[0, 0]) for frame in unpack_block(block).frames]
+        frames = unpack_block(block).frames
+        return [int(frame.pixels_HW[0, 0]) if frame.pixels_HW.shape in MARKED_SIZES_PX else 0 for frame in frames]
 
     def _rest(self, task: str, num: int) -> tuple[list[BatchInfo | None], list[float], list[float]]:
         return [BatchInfo(task, num, "full")] * num, [2.0] * num, [1.0] * num

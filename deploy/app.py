@@ -1,0 +1,161 @@
+"""The Serve application: three model deployments, and the stream that feeds them.
+
+`serve run ray_config.yaml` (or KubeRay's RayService) builds it with `build`; `irstream stream` deploys the same three
+models and runs the same stream in its own process, where Ctrl-C can drain it.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from typing import Any, TypeAlias
+
+from ray import serve
+from ray.serve import Application
+from ray.serve.handle import DeploymentHandle as _DeploymentHandle
+
+from actors.classifier import ClassifierActor
+from actors.detector import DetectorActor
+from actors.reply import ClassifierReply, DetectorReply, SegmenterReply
+from actors.segmenter import SegmenterActor
+from actors.settings import BatchPolicy, ModelActorSettings
+from contracts.outputs import Float32
+from deploy.settings import AppSettings, settings_from_args
+from pipeline.progress import StreamProgress
+from pipeline.router import ModelHandles
+from pipeline.stream import StreamJob, run_stream
+
+DeploymentHandle: TypeAlias = _DeploymentHandle[Any]
+APP_NAME = "irstream"
+_STOP_WAIT_S = 90.0
+
+
+def build(args: dict[str, Any]) -> Application:
+    """Application builder for Serve configs.
+
+    Args:
+        args: `AppSettings` as a plain mapping (the `args` of `ray_config.yaml`).
+
+    Raises:
+        SettingsError: a setting is wrong.
+    """
+    settings = settings_from_args(args)
+    options = {"ray_actor_options": {"num_cpus": 0.5}, "graceful_shutdown_timeout_s": _STOP_WAIT_S}
+    return _bound(StreamDriver, "stream", options, settings, *_model_applications(settings))
+
+
+def _bound(kind: type[Any], name: str, options: dict[str, Any], *arguments: Any) -> Application:
+    """A class as a named deployment with its constructor's arguments (Ray's decorators are typed for functions only)."""
+    deploy: Any = serve.deployment
+    application: Application = deploy(kind).options(name=name, **options).bind(*arguments)
+    return application
+
+
+def _model_applications(settings: AppSettings) -> tuple[Application, Application, Application]:
+    models, batching = settings.models, settings.batching
+    return (
+        _model("detector", DetectorActor, models.detector, batching.detector),
+        _model("segmenter", SegmenterActor, models.segmenter, batching.segmenter),
+        _model("classifier", ClassifierActor, models.classifier, batching.classifier),
+    )
+
+
+def _model(name: str, actor: type[Any], settings: ModelActorSettings, policy: BatchPolicy) -> Application:
+    options = {
+        "num_replicas": settings.replicas,
+        "max_ongoing_requests": 1000,  # the actor's own batcher bounds what it holds, in frames and bytes
+        "ray_actor_options": {"num_cpus": settings.num_cpus, "num_gpus": settings.num_gpus},
+    }
+    return _bound(actor, name, options, settings, policy)
+
+
+def handles_of(detector: DeploymentHandle, segmenter: DeploymentHandle, classifier: DeploymentHandle) -> ModelHandles:
+    """The router's view of three Serve deployments."""
+
+    async def detect(block: Any) -> DetectorReply:
+        reply: DetectorReply = await detector.run.remote(block)
+        return reply
+
+    async def segment(block: Any) -> SegmenterReply:
+        reply: SegmenterReply = await segmenter.run.remote(block)
+        return reply
+
+    async def classify(block: Any, boxes_xyxy_px: list[Float32]) -> ClassifierReply:
+        reply: ClassifierReply = await classifier.run.remote(block, boxes_xyxy_px)
+        return reply
+
+    return ModelHandles(detect, segment, classify)
+
+
+class ModelDoor:
+    """Ingress of the models alone: keeps the three deployments in one Serve application."""
+
+    def __init__(self, detector: DeploymentHandle, segmenter: DeploymentHandle, classifier: DeploymentHandle) -> None:
+        """Hold the handles, so that Serve deploys what they name."""
+        self._handles = (detector, segmenter, classifier)
+
+    def names(self) -> list[str]:
+        """The deployments behind this door."""
+        return [handle.deployment_name for handle in self._handles]
+
+
+@contextmanager
+def running_models(settings: AppSettings) -> Iterator[ModelHandles]:
+    """Deploy the three models and wait until they answer; needs `ray.init`.
+
+    Raises:
+        SettingsError: a model cannot be loaded.
+    """
+    serve.start(proxy_location="Disabled")
+    door = _bound(ModelDoor, "models", {"ray_actor_options": {"num_cpus": 0}}, *_model_applications(settings))
+    serve.run(door, name=APP_NAME, route_prefix=None)
+    yield handles_of(*(serve.get_deployment_handle(name, APP_NAME) for name in ("detector", "segmenter", "classifier")))
+
+
+def stream_job(settings: AppSettings, models: ModelHandles) -> StreamJob:
+    """What `run_stream` needs of the settings."""
+    return StreamJob(settings.run_id, settings.kafka, settings.stream, settings.preprocess, settings.sink, models)
+
+
+class StreamDriver:
+    """Ingress of the application: runs the stream in a thread for as long as the replica lives."""
+
+    def __init__(
+        self, settings: AppSettings, detector: DeploymentHandle, segmenter: DeploymentHandle, classifier: DeploymentHandle
+    ) -> None:
+        """Start streaming."""
+        self._stop = threading.Event()
+        self._progress = StreamProgress()
+        self._error: BaseException | None = None
+        job = stream_job(settings, handles_of(detector, segmenter, classifier))
+        self._thread = threading.Thread(target=self._run, args=(job,), name="stream", daemon=True)
+        self._thread.start()
+
+    def _run(self, job: StreamJob) -> None:
+        try:
+            run_stream(job, stop=self._stop, on_progress=self._keep)
+        except Exception as error:  # noqa: BLE001 - told to Serve by check_health, which restarts the replica
+            self._error = error
+
+    def _keep(self, progress: StreamProgress) -> None:
+        self._progress = progress
+
+    def status(self) -> dict[str, Any]:
+        """The newest `StreamProgress` as a plain mapping, and the error that ended the stream, if any."""
+        return asdict(self._progress) | {"error": None if self._error is None else str(self._error)}
+
+    def check_health(self) -> None:
+        """Serve's health check: a stream that ended by an error makes the replica unhealthy.
+
+        Raises:
+            StopPipeline: the error that ended it.
+        """
+        if self._error is not None:
+            raise self._error
+
+    def __del__(self) -> None:
+        """Serve stops the replica: drain."""
+        self._stop.set()
+        self._thread.join(_STOP_WAIT_S)
