@@ -1,0 +1,1 @@
+"""The synthetic infrared source: backdrops, targets, optics, sensor, exact truth. numpy only, deterministic for a seed."""

@@ -1,0 +1,1 @@
+"""Where published frames come from: folders of images, videos, clips, dataset indexes, the synthetic cameras."""

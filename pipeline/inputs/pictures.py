@@ -1,0 +1,70 @@
+"""What every input gives: pictures ready to be sent, or a word about what could not be used."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from contracts.frame import Band, ContentType, Platform, RawLayout
+from pipeline.synthetic.truth import FrameTruth
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Picture:
+    """One encoded frame and what is known about it.
+
+    Attributes:
+        payload: the message's value.
+        content_type: its codec.
+        platform, band: `unknown` where not known.
+        bit_depth: significant bits; None where the container alone says it.
+        raw_layout: for raw pixels.
+        headers: further headers (`item` names the picture within its input).
+        truth: for synthetic frames.
+    """
+
+    payload: bytes
+    content_type: ContentType
+    platform: Platform = Platform.UNKNOWN
+    band: Band = Band.UNKNOWN
+    bit_depth: int | None = None
+    raw_layout: RawLayout | None = None
+    headers: dict[str, str] = field(default_factory=dict)
+    truth: FrameTruth | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Unusable:
+    """Something of an input that is no frame; publishing says so and goes on.
+
+    Attributes:
+        what: file, or part of it.
+        why: expected, got.
+    """
+
+    what: str
+    why: str
+
+
+class PictureSequence(Protocol):
+    """Pictures that belong together in time or place: one folder, one clip, one camera."""
+
+    @property
+    def name(self) -> str:
+        """Becomes the sensor's id, unless the user names it."""
+        ...
+
+    @property
+    def num_pictures(self) -> int | None:
+        """How many a pass gives, bad ones included; None when unknown or without end."""
+        ...
+
+    @property
+    def fps(self) -> float | None:
+        """The rate it was recorded at, where known."""
+        ...
+
+    def pictures(self) -> Iterator[Picture | Unusable]:
+        """One pass from the beginning; may be called again."""
+        ...
