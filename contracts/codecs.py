@@ -2,8 +2,7 @@
 
 The decoders below were chosen by measurement (benchmarks/codecs.py). What each library lets pass silently decided as much:
 
-- PNG: libpng draws a picture from data that is longer than its header promises. So the pixel data are inflated here, to exactly
-  the promised size, and libpng only undoes the row filters. Together that costs what libpng alone costs.
+- PNG: libpng draws a picture from data that is longer than its header promises; `contracts.png` inflates by itself.
 - JPEG: libjpeg fills what is missing with grey and only warns. `simplejpeg` is the one binding that turns the warning into an error.
 - TIFF: libtiff reports short strips, `tifffile` fills them with zeros.
 """
@@ -11,8 +10,6 @@ The decoders below were chosen by measurement (benchmarks/codecs.py). What each 
 from __future__ import annotations
 
 import io
-import struct
-import zlib
 from collections.abc import Callable
 from typing import Any
 
@@ -22,17 +19,13 @@ from numpy.typing import NDArray
 from contracts.errors import RejectReason, RejectRecord
 from contracts.frame import ContentType, FrameMeta, Pixels, RawLayout
 from contracts.limits import InputLimits
-from contracts.probes import PNG_SIGNATURE, ImageHeader, corrupt, probe_jpeg, probe_npy, probe_png, unsupported
+from contracts.png import decode_png, probe_png
+from contracts.probes import ImageHeader, corrupt, probe_jpeg, probe_npy, unsupported
 from contracts.tiff import probe_tiff
 
 FLOAT_BIT_DEPTH = 32
-_MAX_PNG_CHUNKS = 100_000
 _MAX_JPEG_SCANS = 128  # a progressive file has about 10; thousands of them are a way to burn our time
 _JPEG_QUALITY = 95
-# Adam7: first column, first row, column step, row step of each pass.
-_ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
-_SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # PNG colour type -> samples per pixel as stored
-_IEND = b"\0\0\0\0IEND\xaeB`\x82"
 
 
 def decode_pixels(value: bytes, meta: FrameMeta, limits: InputLimits) -> tuple[Pixels, int]:
@@ -135,67 +128,6 @@ def _one_channel(pixels: Pixels) -> Pixels:
     return np.ascontiguousarray(channels_HWC[..., 0])
 
 
-def _decode_png(value: bytes, header: ImageHeader) -> Pixels:
-    import imagecodecs
-
-    ihdr = value[16:29]
-    palette, compressed = _png_chunks(value)
-    promised = _png_data_bytes(header, bits=ihdr[8], colour=ihdr[9], interlaced=bool(ihdr[12]))
-    try:
-        data = imagecodecs.deflate_decode(compressed, out=promised)
-    except imagecodecs.DeflateError as error:
-        if "INSUFFICIENT_SPACE" in str(error):
-            raise RejectRecord(RejectReason.SIZE_MISMATCH, expected=f"{promised} bytes as IHDR says", got="more pixel data") from error
-        raise corrupt("intact PNG pixel data", str(error)) from error
-    if len(data) != promised:
-        raise RejectRecord(RejectReason.SIZE_MISMATCH, expected=f"{promised} bytes as IHDR says", got=f"{len(data)}")
-    stored = PNG_SIGNATURE + _png_chunk(b"IHDR", ihdr) + palette + _png_chunk(b"IDAT", zlib.compress(data, 0)) + _IEND
-    try:
-        pixels: Pixels = imagecodecs.png_decode(stored)
-    except (RuntimeError, ValueError) as error:
-        raise corrupt("PNG rows with filters of the standard", str(error)) from error
-    return pixels
-
-
-def _png_chunks(value: bytes) -> tuple[bytes, bytes]:
-    """The PLTE chunk (or nothing) and the joined IDAT data; every checksum has been checked, IEND has been seen."""
-    palette, data, at = b"", [], 8
-    for _ in range(_MAX_PNG_CHUNKS):
-        head = value[at : at + 8]
-        body_end = at + 8 + int.from_bytes(head[:4], "big")
-        if len(head) < 8 or body_end + 4 > len(value):
-            raise corrupt("a PNG that ends with IEND", f"a truncated one: {len(value)} bytes")
-        kind = head[4:]
-        if zlib.crc32(memoryview(value)[at + 4 : body_end]) != int.from_bytes(value[body_end : body_end + 4], "big"):
-            raise corrupt("PNG chunks with the right checksum", f"a damaged {kind.decode('ascii', 'backslashreplace')}")
-        if kind == b"IDAT":
-            data.append(value[at + 8 : body_end])
-        elif kind == b"PLTE":
-            palette = value[at : body_end + 4]
-        elif kind == b"acTL":
-            raise unsupported("one image in the PNG", "an animation")
-        elif kind == b"IEND":
-            return palette, data[0] if len(data) == 1 else b"".join(data)
-        at = body_end + 4
-    raise corrupt(f"at most {_MAX_PNG_CHUNKS} PNG chunks", "more")
-
-
-def _png_data_bytes(header: ImageHeader, *, bits: int, colour: int, interlaced: bool) -> int:
-    """Bytes of the inflated rows, each with its filter byte."""
-    passes = _ADAM7 if interlaced else ((0, 0, 1, 1),)
-    total = 0
-    for first_column, first_row, column_step, row_step in passes:
-        columns = -(-(header.width_px - first_column) // column_step)
-        rows = -(-(header.height_px - first_row) // row_step)
-        if columns > 0 and rows > 0:
-            total += rows * (1 + (columns * bits * _SAMPLES[colour] + 7) // 8)
-    return total
-
-
-def _png_chunk(kind: bytes, body: bytes) -> bytes:
-    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(body, zlib.crc32(kind)))
-
-
 def _decode_jpeg(value: bytes, header: ImageHeader) -> Pixels:
     """Luma: of a colour JPEG the Y channel as stored (ITU-R BT.601), without a way through RGB."""
     import simplejpeg
@@ -248,7 +180,7 @@ def _raw_header(layout: RawLayout | None) -> ImageHeader:
 
 
 _DECODERS: dict[ContentType, Callable[[bytes, ImageHeader], Pixels]] = {
-    ContentType.PNG: _decode_png,
+    ContentType.PNG: decode_png,
     ContentType.JPEG: _decode_jpeg,
     ContentType.TIFF: _decode_tiff,
     ContentType.NPY: _decode_npy,

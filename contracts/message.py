@@ -7,46 +7,15 @@ Whatever contradicts the contract or itself is a `RejectRecord`, never a guess.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta, timezone
-from enum import StrEnum
-from typing import TypeVar
+from datetime import UTC, datetime, timedelta
 
 from contracts.errors import RejectReason, RejectRecord
 from contracts.frame import EVENT_TYPE, Band, ContentType, FrameMeta, Platform, RawLayout, RawRecord
+from contracts.headers import EARLIEST, LATEST, MAX_FRAME_NUMBER, SPEC_VERSION, Headers
 from contracts.limits import InputLimits as InputLimits
 from contracts.probes import sniff
-
-CONTRACT_HEADERS = (
-    "ce_specversion",
-    "ce_id",
-    "ce_source",
-    "ce_type",
-    "ce_time",
-    "content-type",
-    "ir_platform",
-    "ir_band",
-    "ir_frame",
-    "ir_bit_depth",
-    "ir_width",
-    "ir_height",
-    "ir_dtype",
-)
-SPEC_VERSION = "1.0"
-RAW_DTYPES = ("uint8", "uint16", "float32")
-BIT_DEPTHS = (*range(8, 17), 32)
-_MAX_FRAME_NUMBER = 2**63 - 1
-_MAX_SIDE_PX = 2**31 - 1
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-# Times a row can hold: pandas' nanoseconds end in 2262, and nobody recorded infrared frames before 1970.
-_EARLIEST, _LATEST = _EPOCH, datetime(2200, 1, 1, tzinfo=UTC)
-_CASE_KEPT = ("ce_id", "ce_source")
-_RFC3339 = re.compile(
-    r"(\d{4})-(\d\d)-(\d\d)[T ](\d\d):(\d\d):(\d\d)(?:\.(\d{1,12}))?(?:(Z)|([+-])(\d\d):(\d\d))", re.ASCII | re.IGNORECASE
-)
-_Word = TypeVar("_Word", bound=StrEnum)
 
 
 def parse_record(record: RawRecord, limits: InputLimits) -> FrameMeta:
@@ -60,14 +29,14 @@ def parse_record(record: RawRecord, limits: InputLimits) -> FrameMeta:
         RejectRecord: with the reason that becomes the row's.
     """
     sensor_id = _read_key(record.key, limits)
-    headers = _Headers.read(record.headers, limits)
+    headers = Headers.read(record.headers, limits)
     headers.check_event()
     value = _read_value(record.value, limits)
     layout = headers.raw_layout()
     return FrameMeta(
         sensor_id=sensor_id,
         frame_id=headers.text("ce_id") or str(record.position),
-        frame_number=headers.integer("ir_frame", 0, _MAX_FRAME_NUMBER),
+        frame_number=headers.integer("ir_frame", 0, MAX_FRAME_NUMBER),
         captured_at=headers.moment("ce_time") or kafka_moment(record.timestamp_ms),
         platform=headers.word("ir_platform", Platform) or Platform.UNKNOWN,
         band=headers.word("ir_band", Band) or Band.UNKNOWN,
@@ -80,7 +49,7 @@ def parse_record(record: RawRecord, limits: InputLimits) -> FrameMeta:
 
 def kafka_moment(timestamp_ms: int) -> datetime:
     """Kafka's timestamp as a moment, held within 1970 to 2199 (a producer may set anything, -1 means none)."""
-    return _EPOCH + timedelta(milliseconds=min(max(timestamp_ms, 0), (_LATEST - _EPOCH) // timedelta(milliseconds=1) - 1))
+    return EARLIEST + timedelta(milliseconds=min(max(timestamp_ms, 0), (LATEST - EARLIEST) // timedelta(milliseconds=1) - 1))
 
 
 def encode_message(meta: FrameMeta, payload: bytes, *, source: str = "irstream") -> tuple[bytes, bytes, list[tuple[str, bytes]]]:
@@ -127,13 +96,13 @@ class Readable:
 def read_what_is_readable(record: RawRecord, limits: InputLimits) -> Readable:
     """Read each field by itself and leave out those that are wrong; never raises."""
     try:
-        headers = _Headers.read(record.headers, limits)
+        headers = Headers.read(record.headers, limits)
     except RejectRecord:
-        headers = _Headers()
+        headers = Headers()
     readers: dict[str, Callable[[], object]] = {
         "sensor_id": lambda: _read_key(record.key, limits),
         "frame_id": lambda: headers.text("ce_id"),
-        "frame_number": lambda: headers.integer("ir_frame", 0, _MAX_FRAME_NUMBER),
+        "frame_number": lambda: headers.integer("ir_frame", 0, MAX_FRAME_NUMBER),
         "captured_at": lambda: headers.moment("ce_time"),
         "platform": lambda: headers.word("ir_platform", Platform) or Platform.UNKNOWN,
         "band": lambda: headers.word("ir_band", Band) or Band.UNKNOWN,
@@ -146,131 +115,6 @@ def read_what_is_readable(record: RawRecord, limits: InputLimits) -> Readable:
         except RejectRecord:
             continue
     return Readable(**found)  # type: ignore[arg-type]  # a table of readers, one per field
-
-
-@dataclass(frozen=True, slots=True)
-class _Headers:
-    """Headers sorted into those of the contract (by lower-case name, all their values) and those kept for the row."""
-
-    contract: dict[str, list[bytes]] = field(default_factory=dict)
-    kept: dict[str, str] = field(default_factory=dict)
-
-    @classmethod
-    def read(cls, headers: Iterable[tuple[str, bytes | None]], limits: InputLimits) -> _Headers:
-        contract: dict[str, list[bytes]] = {}
-        others: dict[str, list[str]] = {}
-        num_bytes = 0
-        for num, (name, raw) in enumerate(headers, start=1):
-            value = raw or b""  # Kafka knows headers without a value
-            num_bytes += len(name) + len(value)
-            if num > limits.max_headers or num_bytes > limits.max_header_bytes:
-                expected = f"at most {limits.max_headers} headers and {limits.max_header_bytes} bytes of them"
-                raise RejectRecord(RejectReason.TOO_LARGE, expected=expected, got="more")
-            if (lowered := name.lower()) in CONTRACT_HEADERS:
-                contract.setdefault(lowered, []).append(value)
-            else:
-                others.setdefault(name, []).append(value.decode("utf-8", "backslashreplace"))
-        # Repeated names are joined as HTTP does it: a map holds one value per name, and none may be lost.
-        kept = {name: ", ".join(values) for name, values in others.items()}
-        if "ce_source" in contract:
-            kept["ce_source"] = ", ".join(value.decode("utf-8", "backslashreplace") for value in contract["ce_source"])
-        return cls(contract, kept)
-
-    def text(self, name: str) -> str | None:
-        """One header's value, None when missing or empty; lower case except for ids."""
-        raw = self.contract.get(name)
-        if raw is None:
-            return None
-        values = set()
-        for value in raw:
-            try:
-                text = value.decode("utf-8").strip()
-            except UnicodeDecodeError as error:
-                raise _invalid(name, "UTF-8", repr(value[:80])) from error
-            values.add(text if name in _CASE_KEPT else text.lower())
-        if len(values) > 1:
-            got = ", ".join(sorted(repr(value[:80]) for value in values))
-            raise RejectRecord(RejectReason.HEADER_CONTRADICTION, expected=f"one value of {name}", got=got)
-        return values.pop() or None
-
-    def integer(self, name: str, lowest: int, highest: int) -> int | None:
-        """A decimal number in `[lowest, highest]`."""
-        text = self.text(name)
-        if text is None:
-            return None
-        # `int()` alone would take "1_000", "+5" and the digits of every script.
-        if not (text.isascii() and text.isdigit() and len(text) <= 20 and lowest <= int(text) <= highest):
-            raise _invalid(name, f"an integer in [{lowest}, {highest}]", repr(text[:80]))
-        return int(text)
-
-    def word(self, name: str, words: type[_Word]) -> _Word | None:
-        """A word of a closed list; one outside it contradicts the contract and is not taken for `unknown`."""
-        text = self.text(name)
-        if text is None:
-            return None
-        if text not in list(words):
-            raise _invalid(name, " | ".join(words), repr(text[:80]))
-        return words(text)
-
-    def moment(self, name: str) -> datetime | None:
-        """An RFC 3339 time with its zone, as UTC with microseconds."""
-        text = self.text(name)
-        if text is None:
-            return None
-        expected = "an RFC 3339 time with zone between 1970 and 2199, such as 2026-03-01T12:00:00.25Z"
-        try:
-            moment = _rfc3339(text)
-        except (ValueError, OverflowError) as error:
-            raise _invalid(name, expected, repr(text[:80])) from error
-        if not _EARLIEST <= moment < _LATEST:
-            raise _invalid(name, expected, repr(text[:80]))
-        return moment
-
-    def bit_depth(self) -> int | None:
-        """`ir_bit_depth`; whether it fits the pixels is seen when they are decoded."""
-        bit_depth = self.integer("ir_bit_depth", 0, _MAX_FRAME_NUMBER)
-        if bit_depth is not None and bit_depth not in BIT_DEPTHS:
-            expected = "ir_bit_depth 8 to 16, or 32 for float32"
-            raise RejectRecord(RejectReason.BIT_DEPTH_CONTRADICTION, expected=expected, got=f"{bit_depth}")
-        return bit_depth
-
-    def raw_layout(self) -> RawLayout | None:
-        """`ir_width ir_height ir_dtype`, as far as given."""
-        width_px = self.integer("ir_width", 1, _MAX_SIDE_PX)
-        height_px = self.integer("ir_height", 1, _MAX_SIDE_PX)
-        dtype = self.text("ir_dtype")
-        if dtype is not None and dtype not in RAW_DTYPES:
-            raise _invalid("ir_dtype", " | ".join(RAW_DTYPES), repr(dtype[:80]))
-        if (width_px, height_px, dtype) == (None, None, None):
-            return None
-        return RawLayout(width_px=width_px, height_px=height_px, dtype=dtype)
-
-    def check_event(self) -> None:
-        """Refuse what says that it is another kind of event."""
-        for name, wanted in (("ce_specversion", SPEC_VERSION), ("ce_type", EVENT_TYPE)):
-            found = self.text(name)
-            if found not in (None, wanted):
-                raise RejectRecord(RejectReason.UNSUPPORTED_EVENT, expected=f"{name} {wanted}", got=repr(found))
-        if (self.text("content-type") or "").startswith("application/cloudevents"):
-            got = "structured mode (content-type application/cloudevents)"
-            raise RejectRecord(RejectReason.UNSUPPORTED_EVENT, expected="a CloudEvent in binary mode", got=got)
-
-
-def _invalid(name: str, expected: str, got: str) -> RejectRecord:
-    return RejectRecord(RejectReason.HEADER_INVALID, expected=f"{name}: {expected}", got=got)
-
-
-def _rfc3339(text: str) -> datetime:
-    match = _RFC3339.fullmatch(text)
-    if match is None:
-        raise ValueError("not RFC 3339")
-    year, month, day, hour, minute, second = (int(part) for part in match.groups()[:6])
-    micros = int((match[7] or "").ljust(6, "0")[:6])
-    offset = timedelta() if match[8] else timedelta(hours=int(match[10]), minutes=int(match[11]))
-    zone = timezone(-offset if match[9] == "-" else offset)
-    leap = second == 60  # RFC 3339 §5.7 allows it; it becomes the first second of the next minute
-    moment = datetime(year, month, day, hour, minute, 59 if leap else second, micros, tzinfo=zone)
-    return (moment + timedelta(seconds=int(leap))).astimezone(UTC)
 
 
 def _read_key(key: bytes | None, limits: InputLimits) -> str:
@@ -296,7 +140,7 @@ def _read_value(value: bytes | None, limits: InputLimits) -> bytes:
     return value
 
 
-def _content_type(headers: _Headers, layout: RawLayout | None, value: bytes) -> ContentType:
+def _content_type(headers: Headers, layout: RawLayout | None, value: bytes) -> ContentType:
     """The stated codec, checked against the file signature; parameters after `;` say nothing about pixels."""
     stated = (headers.text("content-type") or "").partition(";")[0].strip()
     found = sniff(value)
