@@ -70,15 +70,16 @@ def known_keys(model: type[BaseModel]) -> Iterator[Key]:
     """Every key a settings model accepts, sections included."""
     for name, field in model.model_fields.items():
         yield (name,)
-        for part in _models_in(field.annotation):
+        for part in sections_in(field.annotation):
             yield from ((name, *rest) for rest in known_keys(part))
 
 
-def _models_in(annotation: object) -> list[type[BaseModel]]:
+def sections_in(annotation: object) -> list[type[BaseModel]]:
+    """The settings models an annotation allows."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return [annotation]
     if get_origin(annotation) in (Union, types.UnionType):
-        return [model for part in get_args(annotation) for model in _models_in(part)]
+        return [model for part in get_args(annotation) for model in sections_in(part)]
     return []
 
 
