@@ -54,7 +54,11 @@ class DatasetIndex:
                 entry = json.loads(line)
                 file = entry["file"]
             except (ValueError, KeyError, TypeError):
-                self._bad.append(Unusable(f"{path} line {number}", "expected a JSON object with `file`"))
+                self._bad.append(Unusable(f"{path} line {number}", "expected a JSON object with `file`, got something else"))
+                continue
+            # An index from elsewhere must not make us publish any file of this machine.
+            if not isinstance(file, str) or Path(file).is_absolute() or ".." in Path(file).parts:
+                self._bad.append(Unusable(f"{path} line {number}", f"expected a file below {path.parent.name}/, got {file!r}"))
                 continue
             splits.add(str(entry.get("split")))
             if split is None or entry.get("split") == split:

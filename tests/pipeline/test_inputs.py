@@ -1,0 +1,216 @@
+"""What can be published: images of every depth, videos, clips, dataset indexes; and what happens to the rest."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import tifffile
+
+from contracts.codecs import decode_pixels, encode_pixels
+from contracts.errors import SettingsError
+from contracts.frame import Band, ContentType, FrameMeta, Pixels, Platform
+from contracts.limits import InputLimits
+from contracts.message import kafka_moment
+from pipeline.inputs.feeds import FrameSource
+from pipeline.inputs.find import Labels, find_sequences
+from pipeline.inputs.images import natural_key
+from pipeline.inputs.pictures import Picture, PictureSequence, Unusable
+
+RAMP = np.arange(32 * 40, dtype=np.uint16).reshape(32, 40)
+
+
+def all_of(sequence: PictureSequence) -> tuple[list[Picture], list[Unusable]]:
+    entries = list(sequence.pictures())
+    return [entry for entry in entries if isinstance(entry, Picture)], [entry for entry in entries if isinstance(entry, Unusable)]
+
+
+def decoded(picture: Picture) -> tuple[Pixels, int]:
+    meta = FrameMeta(
+        sensor_id="s",
+        frame_id="f",
+        captured_at=kafka_moment(0),
+        content_type=picture.content_type,
+        bit_depth=picture.bit_depth,
+        raw_layout=picture.raw_layout,
+    )
+    return decode_pixels(picture.payload, meta, InputLimits())
+
+
+def write_video(path: Path, num: int, fps: float = 30.0) -> None:
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), fps, (64, 48))
+    for number in range(num):
+        writer.write(np.full((48, 64, 3), 20 * number, np.uint8))
+    writer.release()
+
+
+def test_images_are_sent_byte_for_byte_with_their_bits(tmp_path: Path) -> None:
+    files = {
+        "a.png": encode_pixels(RAMP, ContentType.PNG),
+        "b.png": encode_pixels(RAMP.astype(np.uint8), ContentType.PNG),
+        "c.tiff": encode_pixels(RAMP, ContentType.TIFF),
+        "d.npy": encode_pixels(RAMP.astype(np.float32), ContentType.NPY),
+        "e.jpg": encode_pixels(RAMP.astype(np.uint8), ContentType.JPEG),
+    }
+    for name, payload in files.items():
+        (tmp_path / name).write_bytes(payload)
+    (tmp_path / "notes.txt").write_text("not a frame")
+    (sequence,) = find_sequences([tmp_path], Labels())
+    assert (sequence.name, sequence.num_pictures, sequence.fps) == (tmp_path.name, 5, None)
+    pictures, unusable = all_of(sequence)
+    assert [picture.payload for picture in pictures] == list(files.values())
+    assert [picture.headers["item"] for picture in pictures] == list("abcde")
+    assert [decoded(picture)[1] for picture in pictures] == [16, 8, 16, 32, 8]
+    np.testing.assert_array_equal(decoded(pictures[0])[0], RAMP)
+    assert not unusable
+
+
+def test_stated_bit_depth_goes_along_and_a_wrong_one_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "ok.png").write_bytes(encode_pixels(RAMP, ContentType.PNG))
+    (tmp_path / "too_bright.png").write_bytes(encode_pixels(RAMP + np.uint16(20_000), ContentType.PNG))
+    (sequence,) = find_sequences([tmp_path], Labels(Platform.SPACE, Band.MWIR, bit_depth=12))
+    pictures, unusable = all_of(sequence)
+    assert [(picture.bit_depth, picture.platform, picture.band) for picture in pictures] == [(12, Platform.SPACE, Band.MWIR)]
+    assert "at most 4095" in unusable[0].why
+
+
+def test_files_are_taken_in_natural_order(tmp_path: Path) -> None:
+    names = ["f10.png", "f9.png", "F1.png", "f2b.png", "f2a.png", "g.png"]
+    assert sorted((tmp_path / name for name in names), key=natural_key) == [
+        tmp_path / name for name in ("F1.png", "f2a.png", "f2b.png", "f9.png", "f10.png", "g.png")
+    ]
+
+
+def test_bad_files_are_named_and_the_others_go_on(tmp_path: Path) -> None:
+    good = encode_pixels(RAMP, ContentType.PNG)
+    (tmp_path / "1.png").write_bytes(good)
+    (tmp_path / "2.png").write_bytes(good[: len(good) // 2])
+    (tmp_path / "3.png").write_bytes(b"")
+    (tmp_path / "4.png").write_bytes(b"hello, this is no image")
+    (tmp_path / "5.npy").write_bytes(encode_pixels(np.full((9, 9), np.nan, np.float32), ContentType.NPY))
+    (tmp_path / "6.png").write_bytes(good)
+    (sequence,) = find_sequences([tmp_path], Labels())
+    pictures, unusable = all_of(sequence)
+    assert [picture.headers["item"] for picture in pictures] == ["1", "6"]
+    assert [Path(entry.what).name for entry in unusable] == ["2.png", "3.png", "4.png", "5.npy"]
+    assert all(entry.why.startswith("expected ") and ", got" in entry.why.replace("; got", ", got") for entry in unusable)
+
+
+def test_colour_and_foreign_formats_become_grey_png(tmp_path: Path) -> None:
+    colour = np.zeros((24, 24, 3), np.uint8)
+    colour[..., 2] = 200
+    for name in ("colour.png", "foreign.bmp"):
+        cv2.imwrite(str(tmp_path / name), colour)
+    cv2.imwrite(str(tmp_path / "deep.pgm"), RAMP)
+    (sequence,) = find_sequences([tmp_path], Labels())
+    pictures, unusable = all_of(sequence)
+    assert not unusable
+    for picture in (pictures[0], pictures[2]):
+        np.testing.assert_allclose(decoded(picture)[0], 0.299 * 200, atol=1)
+    np.testing.assert_array_equal(decoded(pictures[1])[0], RAMP)
+
+
+def test_grey_stored_as_rgb_tiff_is_sent_as_it_is(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "grey.tif", np.repeat(RAMP.astype(np.uint8)[..., None], 3, axis=2), photometric="rgb")
+    (sequence,) = find_sequences([tmp_path], Labels())
+    ((picture,), unusable) = all_of(sequence)
+    assert picture.payload == (tmp_path / "grey.tif").read_bytes()
+    assert not unusable
+
+
+@pytest.mark.parametrize("codec", [ContentType.PNG, ContentType.RAW], ids=lambda codec: codec.name)
+def test_videos_become_grey_frames(tmp_path: Path, codec: ContentType) -> None:
+    write_video(tmp_path / "flight.avi", 6, fps=24.0)
+    (sequence,) = find_sequences([tmp_path / "flight.avi"], Labels(Platform.LAND, Band.LWIR, content_type=codec))
+    assert (sequence.name, sequence.num_pictures, sequence.fps) == ("flight", 6, 24.0)
+    pictures, unusable = all_of(sequence)
+    assert not unusable
+    assert [round(float(decoded(picture)[0].mean())) for picture in pictures] == pytest.approx([0, 20, 40, 60, 80, 100], abs=2)
+    assert {(picture.content_type, picture.platform, picture.bit_depth) for picture in pictures} == {(codec, Platform.LAND, 8)}
+    assert pictures[3].headers == {"item": "flight/3"}
+
+
+def test_a_broken_video_is_unusable_and_the_other_clip_plays(tmp_path: Path) -> None:
+    write_video(tmp_path / "good.avi", 3)
+    (tmp_path / "broken.mp4").write_bytes(b"\0\0\0\x18ftypmp42" + bytes(100))
+    source = FrameSource(find_sequences([tmp_path], Labels()))
+    assert source.sensors == ("broken", "good")
+    entries = list(source.frames())
+    assert sum(isinstance(entry, Unusable) for entry in entries) == 1
+    assert len(entries) == 4
+
+
+def test_a_folder_of_clips_is_one_sequence_per_clip(tmp_path: Path) -> None:
+    for clip in ("clip10", "clip9"):
+        (tmp_path / clip).mkdir()
+        for number in range(2):
+            (tmp_path / clip / f"{number}.png").write_bytes(encode_pixels(RAMP, ContentType.PNG))
+    (tmp_path / "videos").mkdir()
+    write_video(tmp_path / "videos" / "v1.avi", 2)
+    (tmp_path / "empty").mkdir()
+    sequences = find_sequences([tmp_path], Labels())
+    assert [(sequence.name, sequence.num_pictures) for sequence in sequences] == [("clip9", 2), ("clip10", 2), ("v1", 2)]
+
+
+def test_a_dataset_index_keeps_its_metadata(tmp_path: Path) -> None:
+    (tmp_path / "images").mkdir()
+    rows = [
+        {"id": "x1", "file": "images/1.png", "platform": "UAV", "band": "LWIR", "bit_depth": 12, "split": "train"},
+        {"id": "x2", "file": "images/2.png", "platform": "Land", "band": None, "split": "test"},
+        {"id": "x3", "file": "images/3.png", "platform": None, "band": "SWIR", "bit_depth": 16, "split": "test"},
+        {"id": "gone", "file": "images/gone.png", "platform": "Space", "band": "Lidar", "split": "test"},
+    ]
+    for number in (1, 2, 3):
+        (tmp_path / "images" / f"{number}.png").write_bytes(encode_pixels(RAMP, ContentType.PNG))
+    (tmp_path / "index.jsonl").write_text("\n".join([*map(json.dumps, rows), "{broken", '{"no": "file"}', ""]))
+    (sequence,) = find_sequences([tmp_path], Labels())
+    assert sequence.num_pictures == 6
+    pictures, unusable = all_of(sequence)
+    assert [(picture.headers["item"], picture.platform, picture.band, picture.bit_depth) for picture in pictures] == [
+        ("x1", Platform.AIR, Band.LWIR, 12),
+        ("x2", Platform.LAND, Band.UNKNOWN, None),
+        ("x3", Platform.UNKNOWN, Band.SWIR, 16),
+    ]
+    assert len(unusable) == 3
+    (only_test,) = find_sequences([tmp_path / "index.jsonl"], Labels(platform=Platform.AIR, split="test"))
+    assert [(picture.headers["item"], picture.platform) for picture in all_of(only_test)[0]] == [("x2", Platform.AIR), ("x3", Platform.AIR)]
+    with pytest.raises(SettingsError, match="splits test, train"):
+        find_sequences([tmp_path], Labels(split="validation"))
+
+
+def test_an_index_cannot_reach_outside_its_folder(tmp_path: Path) -> None:
+    (tmp_path / "secret.png").write_bytes(encode_pixels(RAMP, ContentType.PNG))
+    folder = tmp_path / "set"
+    folder.mkdir()
+    (folder / "index.jsonl").write_text("\n".join(json.dumps({"file": file}) for file in ("../secret.png", str(tmp_path / "secret.png"))))
+    (sequence,) = find_sequences([folder], Labels())
+    pictures, unusable = all_of(sequence)
+    assert not pictures
+    assert len(unusable) == 2
+
+
+@pytest.mark.parametrize("make", ["missing", "empty", "text"])
+def test_nothing_to_publish_is_an_error_that_says_what_is_expected(tmp_path: Path, make: str) -> None:
+    path = tmp_path / ("missing" if make == "missing" else "empty" if make == "empty" else "file.txt")
+    if make == "empty":
+        path.mkdir()
+    elif make == "text":
+        path.write_text("x")
+    with pytest.raises(SettingsError, match=r"images \(PNG, JPEG, TIFF, NPY\), videos, an index.jsonl"):
+        find_sequences([path], Labels())
+
+
+@pytest.mark.parametrize(
+    ("name", "num_sequences", "platform"),
+    [("irstd-1k", 1, Platform.LAND), ("hit-uav", 1, Platform.AIR), ("sirst-v2", 1, None), ("drone-ir-clips", 45, Platform.UNKNOWN)],
+)
+def test_the_public_data_sets_are_recognised(shared_data: Path, name: str, num_sequences: int, platform: Platform | None) -> None:
+    sequences = find_sequences([shared_data / name], Labels())
+    assert len(sequences) == num_sequences
+    first = next(iter(sequences[0].pictures()))
+    assert isinstance(first, Picture)
+    assert decoded(first)[0].min() >= 0
+    assert platform is None or first.platform is platform
