@@ -1,0 +1,99 @@
+"""From settings to a network that is ready to compute on its device."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from actors.settings import ModelActorSettings
+from contracts.errors import SettingsError
+from contracts.result import ModelRef
+from models.inference import InferenceModel, prepare
+from models.interface import Task
+from models.zoo import list_models, load_model
+
+RawOutput = Tensor | tuple[Tensor, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LoadedModel:
+    """A network ready to compute on its device, and which weights it has (and, for classifiers, the labels of its columns)."""
+
+    inference: InferenceModel
+    ref: ModelRef
+    class_names: tuple[str, ...]
+
+
+def load(settings: ModelActorSettings, task: Task) -> LoadedModel:
+    """Load the network of an actor.
+
+    Raises:
+        SettingsError: the name is unknown or of another task, weights are missing or damaged, the device is not there, or a
+            postprocessing value is unknown or out of range.
+    """
+    device = choose_device(settings.device)
+    if settings.model not in list_models(task):
+        raise SettingsError(
+            expected=f"a {task} model: {', '.join(list_models(task))}",
+            got=repr(settings.model),
+            where=f"settings of the {task} actor, model",
+            action="Use a registered name of this task (irstream models list).",
+        )
+    network, card = load_model(settings.model, settings.weights)
+    try:
+        network.configure(card.postprocess | settings.postprocess)
+    except ValueError as error:
+        raise SettingsError(
+            expected=f"postprocessing values that {settings.model} knows ({', '.join(card.postprocess) or 'none'})",
+            got=str(error),
+            where=f"settings of the {task} actor, postprocess",
+            action="Correct or remove the value; without it the model card's is used.",
+        ) from error
+    return LoadedModel(prepare(network, device), ModelRef(task.value, card.name, card.digest), card.classes)
+
+
+def choose_device(name: str) -> torch.device:
+    """The device a setting means.
+
+    Raises:
+        SettingsError: a CUDA device was asked for by name and is not there.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = torch.device(name)
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise SettingsError(
+            expected=f"one of the {torch.cuda.device_count()} CUDA devices torch sees",
+            got=name,
+            where="settings of a model actor, device",
+            action="Use auto or cpu, or give this process a GPU (num_gpus).",
+        )
+    return device
+
+
+def choose_threads(asked: int | None) -> int:
+    """CPU threads of one network: what was asked for, else half of the cores this process may use, at least one."""
+    return asked or max(1, len(os.sched_getaffinity(0)) // 2)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether a smaller batch may cure this error: torch has no common class for host, device and library allocations."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    text = str(error)
+    return isinstance(error, RuntimeError) and any(sign in text for sign in ("out of memory", "can't allocate memory", "ALLOC_FAILED"))
+
+
+def require_finite(raw: RawOutput) -> None:
+    """Refuse outputs that are not numbers: compared with a threshold they would silently mean "no target".
+
+    Raises:
+        FloatingPointError: an output holds NaN or infinity.
+    """
+    for tensor in (raw,) if isinstance(raw, Tensor) else raw:
+        # One pass without a mask of the same size: a sum is finite only if all its terms are.
+        if not torch.isfinite(tensor.sum(dtype=torch.float32)):
+            raise FloatingPointError("expected finite network outputs, got NaN or infinity")
