@@ -10,8 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
@@ -28,6 +27,7 @@ from kafka.errors import (
 from kafka.producer.future import RecordMetadata
 
 from contracts.errors import IrstreamError, RejectReason, RejectRecord, RetryLater, SettingsError, StopPipeline
+from pipeline.backlog import Backlog, Message
 from pipeline.kafka_settings import KafkaSettings, connect, while_running
 from pipeline.topics import ClusterWatch, missing
 
@@ -35,23 +35,10 @@ _log = logging.getLogger(__name__)
 _LINGER_MS = 5
 _BATCH_BYTES = 2**20
 _REQUEST_TIMEOUT_S = 30.0
+_STOP_TIMEOUT_S = 5.0
 _MAX_ATTEMPTS = 3
 _RETRY_PAUSE_S = 0.5
 _REFUSALS = (MessageSizeTooLargeError, AuthorizationError, InvalidTopicError, InvalidRecordError, InvalidTimestampError)
-
-
-@dataclass(slots=True, eq=False)
-class _Message:
-    """What must be kept to send it again."""
-
-    topic: str
-    key: bytes | None
-    value: bytes | None
-    headers: list[tuple[str, bytes]]
-    timestamp_ms: int
-    partition: int | None
-    num_bytes: int
-    attempts: int = 0
 
 
 class SteadyProducer:
@@ -68,17 +55,13 @@ class SteadyProducer:
             StopPipeline: not allowed.
         """
         self._settings = settings
-        self._changed = threading.Condition()  # guards all state below
+        self._backlog = Backlog(settings.unacked_bytes, f"producing to {settings.bootstrap_servers}")
         self._order = threading.Lock()  # held while messages are handed to the producer, so that they stay in order
-        self._trouble = threading.Event()
-        self._unacked: dict[int, _Message] = {}
-        self._unacked_bytes = 0
-        self._num_sent = 0
-        self._num_acked = 0
-        self._generation = 0
+        self._guard = threading.Lock()  # of the two below
         self._failure: tuple[int, KafkaError] | None = None
-        self._error: StopPipeline | None = None
-        self._waiting_since = time.monotonic()
+        self._judged = 0  # failures of this generation of producers and older ones no longer count
+        self._generation = 1  # of the present producer; changed with `_order` held
+        self._trouble = threading.Event()
         self._closed = False
         self._known_topics: set[str] = set()
         try:
@@ -103,12 +86,12 @@ class SteadyProducer:
     @property
     def acked(self) -> int:
         """Messages acknowledged so far."""
-        return self._num_acked
+        return self._backlog.num_acked
 
     @property
     def pending(self) -> int:
         """Messages accepted but not acknowledged."""
-        return len(self._unacked)
+        return len(self._backlog)
 
     def send(
         self,
@@ -132,21 +115,20 @@ class SteadyProducer:
         """
         self._know(topic)
         stamp = round(time.time() * 1000) if timestamp_ms is None else timestamp_ms
-        num_bytes = len(key or b"") + len(value or b"") + sum(len(name) + len(text) for name, text in headers)
-        message = _Message(topic, key, value, list(headers), stamp, partition, num_bytes)
-        self._wait(
-            lambda: not self._unacked or self._unacked_bytes + num_bytes <= self._settings.unacked_bytes, self._settings.max_outage_s
-        )
+        message = Message(topic, key, value, list(headers), stamp, partition)
+        self._backlog.wait_for_room(message.num_bytes, self._settings.max_outage_s)
         with self._order:
-            number = self._register(message)
+            if self._closed:
+                raise ValueError("the producer is closed")
+            number = self._backlog.add(message)
             try:
                 self._hand_over(number, message)
             except MessageSizeTooLargeError as error:
-                self._forget(number)
+                self._backlog.drop(number)
                 expected = f"a message of at most {self._settings.max_message_bytes} bytes"
-                raise RejectRecord(RejectReason.TOO_LARGE, expected=expected, got=f"{num_bytes} bytes") from error
+                raise RejectRecord(RejectReason.TOO_LARGE, expected=expected, got=f"{message.num_bytes} bytes") from error
             except (ValueError, TypeError):
-                self._forget(number)
+                self._backlog.drop(number)
                 raise
 
     def flush(self, timeout_s: float) -> None:
@@ -156,9 +138,7 @@ class SteadyProducer:
             RetryLater: not within the time; it stays pending.
             SettingsError, StopPipeline: as `send`.
         """
-        with self._changed:
-            last = self._num_sent
-        self._wait(lambda: next(iter(self._unacked), last + 1) > last, timeout_s)
+        self._backlog.wait_until_acked(timeout_s)
 
     def close(self, timeout_s: float = 30.0) -> None:
         """Flush, then close.
@@ -172,11 +152,10 @@ class SteadyProducer:
         try:
             self.flush(timeout_s)
         finally:
-            with self._changed:
-                self._closed = True
-            self._trouble.set()
             with self._order:
+                self._closed = True
                 _close(self._producer)
+            self._trouble.set()
 
     def _connect(self) -> KafkaProducer:
         delivery_timeout_ms = round(self._settings.delivery_timeout_s * 1000)
@@ -201,18 +180,7 @@ class SteadyProducer:
                 raise missing(self._settings, topic)
         self._known_topics.add(topic)
 
-    def _register(self, message: _Message) -> int:
-        with self._changed:
-            if self._closed:
-                raise ValueError("the producer is closed")
-            if not self._unacked:
-                self._waiting_since = time.monotonic()
-            self._num_sent += 1
-            self._unacked[self._num_sent] = message
-            self._unacked_bytes += message.num_bytes
-            return self._num_sent
-
-    def _hand_over(self, number: int, message: _Message) -> None:
+    def _hand_over(self, number: int, message: Message) -> None:
         """Give a message to the present producer; call with `_order` held."""
         try:
             future = self._producer.send(
@@ -226,43 +194,15 @@ class SteadyProducer:
         future.add_callback(self._on_ack, number)
         future.add_errback(self._on_failure, number, self._generation)
 
-    def _forget(self, number: int) -> _Message | None:
-        with self._changed:
-            message = self._unacked.pop(number, None)
-            if message is not None:
-                self._unacked_bytes -= message.num_bytes
-                self._changed.notify_all()
-            return message
-
     def _on_ack(self, number: int, _: RecordMetadata) -> None:
-        with self._changed:
-            # Absent when two producers have sent it and both were acknowledged.
-            if self._forget(number) is not None:
-                self._num_acked += 1
-                self._waiting_since = time.monotonic()
+        self._backlog.acknowledge(number)
 
     def _on_failure(self, number: int, generation: int, error: KafkaError) -> None:
-        with self._changed:
+        with self._guard:
             # The first failure is the cause: after it the producer fails everything with old errors.
-            if generation == self._generation and self._failure is None:
+            if generation > self._judged and self._failure is None:
                 self._failure = (number, error)
                 self._trouble.set()
-
-    def _wait(self, done: Callable[[], bool], timeout_s: float) -> None:
-        """Wait for a state; errors of earlier messages come out here."""
-        with self._changed:
-            self._changed.wait_for(lambda: done() or self._error is not None, timeout_s)
-            error, self._error = self._error, None
-            if error is not None:
-                raise error
-            if not done():
-                raise RetryLater(
-                    expected=f"Kafka to acknowledge what it was sent within {timeout_s:g} s",
-                    got=f"{len(self._unacked)} messages ({self._unacked_bytes} bytes) without answer for "
-                    f"{time.monotonic() - self._waiting_since:.1f} s",
-                    where=f"producing to {self._settings.bootstrap_servers}",
-                    action="They are sent as soon as the broker is back.",
-                )
 
     def _watch(self) -> None:
         """The thread that makes a new producer when the present one has failed or hangs."""
@@ -274,57 +214,58 @@ class SteadyProducer:
                 self._judge_failure()
                 if not self._closed:
                     self._rebuild()
-            except (KafkaError, RetryLater) as error:
+            except (KafkaError, RetryLater, StopPipeline) as error:
+                if isinstance(error, StopPipeline):
+                    self._backlog.raise_later(error)
                 _log.warning("no new producer yet: %s", error)
                 time.sleep(_RETRY_PAUSE_S)
                 self._trouble.set()
 
     def _stalled(self) -> bool:
         """No answer for longer than kafka-python can explain: it expires a message itself after `delivery_timeout_s`."""
-        return bool(self._unacked) and time.monotonic() - self._waiting_since > 1.5 * self._settings.delivery_timeout_s + 5.0
+        return self._backlog.quiet_s > 1.5 * self._settings.delivery_timeout_s + 5.0
 
     def _judge_failure(self) -> None:
         """Drop the message that killed the producer if it would kill the next one too, and every message whose topic is gone."""
-        with self._changed:
-            failure = self._failure
-            culprit = self._unacked.get(failure[0]) if failure else None
-            topics = {message.topic for message in self._unacked.values()}
+        with self._guard:
+            failure, self._failure = self._failure, None
+            self._judged = self._generation
+        culprit = self._backlog.get(failure[0]) if failure else None
         if failure is not None and culprit is not None:
             number, error = failure
             culprit.attempts += not isinstance(error, KafkaTimeoutError)
             if isinstance(error, _REFUSALS) or culprit.attempts >= _MAX_ATTEMPTS:
-                self._forget(number)
-                self._raise_later(_refused(culprit, error))
+                self._backlog.drop(number)
+                self._backlog.raise_later(_refused(culprit, error))
+        topics = {message.topic for _, message in self._backlog.snapshot()}
         with ClusterWatch(self._settings) as watch:
             gone = [topic for topic in topics if watch.find(topic) is None]
         for topic in gone:
             self._known_topics.discard(topic)
-            with self._changed:
-                numbers = [number for number, message in self._unacked.items() if message.topic == topic]
-            for number in numbers:
-                self._forget(number)
-            self._raise_later(missing(self._settings, topic))
-
-    def _raise_later(self, error: StopPipeline) -> None:
-        with self._changed:
-            self._error = self._error or error
-            self._changed.notify_all()
+            for number, message in self._backlog.snapshot():
+                if message.topic == topic:
+                    self._backlog.drop(number)
+            self._backlog.raise_later(missing(self._settings, topic))
 
     def _rebuild(self) -> None:
         """Replace the producer and send again what is not acknowledged, oldest first."""
         fresh = self._connect()
         with self._order:
-            with self._changed:
-                self._generation += 1  # what the old one still reports as failed no longer counts
-                self._failure = None
-            old, self._producer = self._producer, fresh
-            _close(old)
-            with self._changed:
-                self._waiting_since = time.monotonic()
-                again = list(self._unacked.items())
+            if self._closed:
+                _close(fresh)
+                return
+            _close(self._producer)
+            self._producer = fresh
+            self._generation += 1
+            self._backlog.restart_clock()
+            again = self._backlog.snapshot()
             _log.warning("new producer; %d messages are sent again", len(again))
             for number, message in again:
-                self._hand_over(number, message)
+                try:
+                    self._hand_over(number, message)
+                except ValueError as error:
+                    self._backlog.drop(number)
+                    self._backlog.raise_later(_refused(message, error))
 
 
 def _close(producer: KafkaProducer) -> None:
@@ -334,10 +275,10 @@ def _close(producer: KafkaProducer) -> None:
     except KafkaTimeoutError:
         # With messages inside, its close() gives up before it stops its own thread.
         producer._sender.force_close()
-    producer._sender.join(_REQUEST_TIMEOUT_S)
+    producer._sender.join(_STOP_TIMEOUT_S)
 
 
-def _refused(message: _Message, error: KafkaError) -> StopPipeline:
+def _refused(message: Message, error: Exception) -> StopPipeline:
     where = f"producing to topic {message.topic}"
     if isinstance(error, MessageSizeTooLargeError):
         return SettingsError(

@@ -39,6 +39,7 @@ from pipeline.kafka_client import KafkaSettings, connect_admin
 
 _START_TIMEOUT_S = 90.0
 _STOP_TIMEOUT_S = 20.0
+_ANSWER_TIMEOUT_S = 5.0
 _POLL_S = 0.05
 _MIN_FREE_BYTES = 200 * 1000 * 1000
 
@@ -108,6 +109,14 @@ class Broker:
         """The node of this home if it runs and has answered; None otherwise."""
         found = running(self.home)
         return found[0] if found is not None and found[0].ready else None
+
+    def answers(self, info: BrokerInfo) -> bool:
+        """Whether a running node serves a client within some seconds (a frozen one, or one out of memory, does not)."""
+        try:
+            connect_admin(KafkaSettings(bootstrap_servers=info.bootstrap_servers, connect_timeout_s=_ANSWER_TIMEOUT_S)).close()
+        except KafkaError:
+            return False
+        return True
 
     def up(self) -> BrokerInfo:
         """Start a node that outlives this process; if one runs already, just describe it.
@@ -284,11 +293,11 @@ class Broker:
                 raise self._failed(f"it ended with code {self._child.returncode}")
             try:
                 socket.create_connection((host, int(port)), timeout=1.0).close()
-                connect_admin(KafkaSettings(bootstrap_servers=info.bootstrap_servers, connect_timeout_s=5.0)).close()
-            except (OSError, KafkaError, SettingsError):
+            except OSError:
                 time.sleep(_POLL_S)
                 continue
-            return
+            if self.answers(info):
+                return
         raise self._failed(f"no answer within {_START_TIMEOUT_S:.0f} s")
 
     def _failed(self, got: str) -> SettingsError:

@@ -75,16 +75,19 @@ def down(home: HomeOption = None, as_json: JsonOption = False) -> None:
 
 @app.command()
 def status(home: HomeOption = None, as_json: JsonOption = False) -> None:
-    """Print the address of the broker; exit code 1 when it does not run."""
+    """Print the address of the broker; exit code 1 when it does not run or does not answer."""
     broker = _broker(home)
     info = broker.status()
+    frozen = info if info is not None and not broker.answers(info) else None
     if as_json:
-        _print_info(info, home=broker.home.root)
-    elif info is None:
-        typer.echo(f"No broker runs in {broker.home.root}")
-    else:
+        _print_info(None if frozen else info, home=broker.home.root)
+    elif frozen is not None:
+        typer.echo(f"The broker (pid {frozen.pid}) runs but does not answer at {frozen.bootstrap_servers}; log {frozen.log_file}")
+    elif info is not None:
         typer.echo(f"Kafka is up at {info.bootstrap_servers} (pid {info.pid}), log {info.log_file}")
-    if info is None:
+    else:
+        typer.echo(f"No broker runs in {broker.home.root}")
+    if info is None or frozen is not None:
         raise typer.Exit(1)
 
 

@@ -68,6 +68,13 @@ def test_up_outlives_its_command_and_is_found_refused_twice_and_stopped(tmp_path
         assert describe_topic(settings, "kept").topic_id == topic_id
         assert len(kafka_processes(home)) == 1
 
+        os.kill(info["pid"], signal.SIGSTOP)
+        frozen = run.invoke(app, ["broker", "status", "--home", str(home)])
+        os.kill(info["pid"], signal.SIGCONT)
+        assert frozen.exit_code == 1
+        assert "does not answer" in frozen.stdout
+        assert run.invoke(app, ["broker", "status", "--home", str(home)]).exit_code == 0
+
         # After a kill the next `up` finds neither the dead process nor its lock in the way: same port, same data.
         os.kill(info["pid"], signal.SIGKILL)
         assert gone(info["pid"])
