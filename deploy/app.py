@@ -21,6 +21,7 @@ from actors.detector import DetectorActor
 from actors.reply import ClassifierReply, DetectorReply, SegmenterReply
 from actors.segmenter import SegmenterActor
 from actors.settings import BatchPolicy, ModelActorSettings
+from contracts.errors import SettingsError
 from contracts.outputs import Float32
 from deploy.settings import AppSettings, settings_from_args
 from pipeline.progress import StreamProgress
@@ -65,6 +66,7 @@ def _model_applications(settings: AppSettings) -> tuple[Application, Application
 def _model(name: str, actor: type[Any], settings: ModelActorSettings, policy: BatchPolicy) -> Application:
     options = {
         "num_replicas": settings.replicas,
+        "max_constructor_retry_count": 2,  # a name or file that is wrong stays wrong
         "max_ongoing_requests": 1000,  # the actor's own batcher bounds what it holds, in frames and bytes
         "ray_actor_options": {"num_cpus": settings.num_cpus, "num_gpus": settings.num_gpus},
     }
@@ -110,8 +112,24 @@ def running_models(settings: AppSettings) -> Iterator[ModelHandles]:
     """
     serve.start(proxy_location="Disabled")
     door = _bound(ModelDoor, "models", {"ray_actor_options": {"num_cpus": 0}}, *_model_applications(settings))
-    serve.run(door, name=APP_NAME, route_prefix=None)
+    try:
+        serve.run(door, name=APP_NAME, route_prefix=None)
+    except RuntimeError as error:
+        raise SettingsError(
+            expected="three models that load",
+            got=_deployment_faults() or str(error),
+            where="models",
+            action="Check models.* in the settings (irstream config show) and the names and weights they give.",
+        ) from error
     yield handles_of(*(serve.get_deployment_handle(name, APP_NAME) for name in ("detector", "segmenter", "classifier")))
+
+
+def _deployment_faults() -> str:
+    """What Serve knows of the deployments that did not start: the last line of each traceback says why."""
+    application = serve.status().applications.get(APP_NAME)
+    deployments = {} if application is None else application.deployments
+    faults = {name: found.message.strip().splitlines() for name, found in deployments.items() if found.status != "HEALTHY"}
+    return "; ".join(f"{name}: {lines[-1]}" for name, lines in faults.items() if lines)
 
 
 def stream_job(settings: AppSettings, models: ModelHandles) -> StreamJob:

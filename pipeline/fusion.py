@@ -21,7 +21,7 @@ UNNAMED = "target"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Targets:
-    """The targets of one frame before they are named.
+    """The targets of one frame before they are named, best score first.
 
     Attributes:
         boxes_xyxy_px: `(n, 4)` float32, pixel edges of the frame; also what the classifier crops.
@@ -45,7 +45,13 @@ class Targets:
 
 
 def join(
-    detections: Detections, segmentation: Segmentation, size_px: tuple[int, int], *, match_iou: float, match_distance_px: float
+    detections: Detections,
+    segmentation: Segmentation,
+    size_px: tuple[int, int],
+    *,
+    match_iou: float,
+    match_distance_px: float,
+    max_targets: int,
 ) -> Targets:
     """Join the two findings of one frame.
 
@@ -58,6 +64,7 @@ def join(
         size_px: height, width of the frame (for the union of masks).
         match_iou: a box and a region with at least this IoU are one target.
         match_distance_px: so are those whose centres are closer than this.
+        max_targets: of more targets than this, those with the best scores are kept.
     """
     owner = _owners(detections.boxes_xyxy_px, segmentation, match_iou, match_distance_px)
     num_boxes = len(detections)
@@ -84,18 +91,19 @@ def join(
         areas.append(float(segmentation.areas_px[region]))
         rles.append(segmentation.mask_rles[region])
         found_by.append(("segmenter",))
+    best = sorted(range(len(scores)), key=lambda index: -scores[index])[:max_targets]
     return Targets(
-        boxes_xyxy_px=np.asarray(boxes, np.float32).reshape(-1, 4),
-        scores=np.asarray(scores, np.float32),
-        centroids_xy_px=np.asarray(centroids, np.float32).reshape(-1, 2),
-        areas_px=np.asarray(areas, np.float32),
-        mask_rles=tuple(rles),
-        found_by=tuple(found_by),
+        boxes_xyxy_px=np.asarray([boxes[index] for index in best], np.float32).reshape(-1, 4),
+        scores=np.asarray([scores[index] for index in best], np.float32),
+        centroids_xy_px=np.asarray([centroids[index] for index in best], np.float32).reshape(-1, 2),
+        areas_px=np.asarray([areas[index] for index in best], np.float32),
+        mask_rles=tuple(rles[index] for index in best),
+        found_by=tuple(found_by[index] for index in best),
     )
 
 
 def name_targets(targets: Targets, classes: Classification | None, label_min_score: float) -> tuple[Detection, ...]:
-    """Give every target its class, best score first.
+    """Give every target its class.
 
     Args:
         targets: n targets.
@@ -107,8 +115,7 @@ def name_targets(targets: Targets, classes: Classification | None, label_min_sco
     """
     if classes is not None and len(classes) != len(targets):
         raise ValueError(f"expected class scores for {len(targets)} targets, got {len(classes)}")
-    order = np.argsort(-targets.scores, kind="stable")
-    return tuple(_detection(targets, int(index), classes, label_min_score) for index in order)
+    return tuple(_detection(targets, index, classes, label_min_score) for index in range(len(targets)))
 
 
 def _detection(targets: Targets, index: int, classes: Classification | None, label_min_score: float) -> Detection:

@@ -71,6 +71,7 @@ class Generation:
         self._failure: BaseException | None = None
         self._lock = threading.Lock()
         self._wake = threading.Event()
+        self._draining = False
         self._closed = False
 
     def run(self, stop: threading.Event) -> None:
@@ -174,16 +175,25 @@ class Generation:
                 continue
             if self._failure is not None:
                 raise self._failure
-            for (epoch, partition), (start, stop) in status.finished.items():
-                got = self._covered[epoch, partition]
-                if epoch == thread.epoch and got != stop - start:
-                    raise RetryLater(
-                        expected=f"{stop - start} offsets [{start}, {stop}) of partition {partition}",
-                        got=f"{got} offsets",
-                        where=f"epoch {epoch}",
-                        action="Ray Data lost or doubled blocks; the generation restarts from the table.",
-                    )
+            for partition in self._parts.plan.partitions:
+                self._check_partition(thread.epoch, partition, status)
             self._checked.add(thread.epoch)
+
+    def _check_partition(self, epoch: int, partition: int, status: ReadStatus) -> None:
+        start, stop = status.finished.get((epoch, partition), (None, None))
+        got = self._covered[epoch, partition]
+        if start is None or stop is None:
+            # A reader that never began is right only when it was told to stop.
+            complete, expected = self._draining and got == 0, "its reader to finish"
+        else:
+            complete, expected = got == stop - start, f"the {stop - start} offsets [{start}, {stop})"
+        if not complete:
+            raise RetryLater(
+                expected=expected,
+                got=f"{got} offsets",
+                where=f"partition {partition}, epoch {epoch}",
+                action="Ray Data lost or doubled blocks; the generation restarts from the table.",
+            )
 
     def _in_flight(self, epoch: int) -> int:
         with self._lock:
@@ -192,6 +202,7 @@ class Generation:
     def _drain(self) -> None:
         """Let everything that was read become visible."""
         deadline = time.monotonic() + self._stream.drain_timeout_s
+        self._draining = True
         ray.get(self._coordinator.stop.remote(), timeout=_ACTOR_ANSWER_S)
         while len(self._checked) < len(self._epochs):
             self._wait()

@@ -125,6 +125,7 @@ class Router:
             (frame.height_px, frame.width_px),
             match_iou=settings.match_iou,
             match_distance_px=settings.match_distance_px,
+            max_targets=settings.max_detections,
         )
 
     def _outcome(self, work: _FrameWork) -> Outcome:

@@ -137,6 +137,10 @@ class _Stream:
                 failure = _unwrapped(error)
                 if isinstance(failure, StopPipeline):
                     raise failure from error
+            if stop.is_set():
+                self.stats.on_state("draining", note=str(failure))
+                log.warning("stopped_without_draining", error=str(failure), kind=type(failure).__name__)
+                return False
             if self._committed_anything:
                 fruitless, backoff_s = 0, self.job.stream.restart_backoff_s
             fruitless += 1

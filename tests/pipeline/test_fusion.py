@@ -38,8 +38,8 @@ def regions(*items: Box, score: float = 0.5) -> Segmentation:
     return Segmentation(xyxy, np.full(len(items), score, np.float32), centroids, areas, tuple(rle_of(item) for item in items))
 
 
-def fuse(found: Detections, segmented: Segmentation) -> Targets:
-    return join(found, segmented, SIZE_PX, match_iou=0.1, match_distance_px=3.0)
+def fuse(found: Detections, segmented: Segmentation, max_targets: int = 100) -> Targets:
+    return join(found, segmented, SIZE_PX, match_iou=0.1, match_distance_px=3.0, max_targets=max_targets)
 
 
 def test_what_both_found_is_one_target_with_box_and_mask() -> None:
@@ -54,7 +54,7 @@ def test_what_both_found_is_one_target_with_box_and_mask() -> None:
 
 
 def test_what_one_found_stays_and_says_so() -> None:
-    target = fuse(boxes((10, 10, 16, 16)), regions((40, 40, 44, 44)))
+    target = fuse(boxes((10, 10, 16, 16), score=0.6), regions((40, 40, 44, 44)))
     assert target.found_by == (("detector",), ("segmenter",))
     assert target.mask_rles[0] is None
     assert pixels_of(target.mask_rles[1]) == 16
@@ -80,7 +80,8 @@ def test_fragments_in_one_box_become_one_mask() -> None:
 
 def test_a_region_between_two_boxes_goes_to_the_one_it_overlaps_best() -> None:
     target = fuse(boxes((10, 10, 20, 20), (18, 10, 28, 20)), regions((19, 11, 27, 19)))
-    assert target.found_by == (("detector",), ("detector", "segmenter"))
+    assert target.found_by == (("detector", "segmenter"), ("detector",))
+    assert target.boxes_xyxy_px[0].tolist() == [18, 10, 28, 20]
 
 
 def test_nothing_found_is_no_target() -> None:
@@ -99,14 +100,16 @@ def test_no_box_is_lost_and_no_region_counted_twice(found: list[Box], segmented:
     assert len(target) == len(found) + only_segmented
     assert both <= len(found)
     assert only_segmented + both <= len(segmented)
-    assert len(found) == 0 or bool((target.boxes_xyxy_px[: len(found)] == np.array(found, np.float32)).all())
+    kept = [tuple(box) for box, found_by in zip(target.boxes_xyxy_px.tolist(), target.found_by, strict=True) if "detector" in found_by]
+    assert sorted(kept) == sorted(tuple(map(float, box)) for box in found)
+    assert bool((np.diff(target.scores) <= 0).all()), "best score first"
     with_mask = [area for area, rle in zip(target.areas_px, target.mask_rles, strict=True) if rle is not None]
     assert sum(with_mask) == pytest.approx(sum((box[2] - box[0]) * (box[3] - box[1]) for box in segmented))
 
 
 def test_names_come_best_score_first_and_only_when_sure() -> None:
     target = fuse(boxes((1, 1, 5, 5), (20, 20, 30, 30)), regions((20, 20, 30, 30)))
-    classes = Classification(("car", "person"), np.array([[0.45, 0.55], [0.9, 0.1]], np.float32))
+    classes = Classification(("car", "person"), np.array([[0.9, 0.1], [0.45, 0.55]], np.float32))
     sure, unsure = name_targets(target, classes, label_min_score=0.6)
     assert (sure.label, unsure.label) == ("car", "target")
     assert sure.score > unsure.score
@@ -123,3 +126,12 @@ def test_class_scores_of_another_number_of_targets_are_refused() -> None:
     classes = Classification(("car",), np.ones((2, 1), np.float32))
     with pytest.raises(ValueError, match="1 targets, got 2"):
         name_targets(fuse(boxes((1, 1, 5, 5)), Segmentation.empty()), classes, 0.5)
+
+
+def test_of_too_many_targets_the_best_are_kept() -> None:
+    found = Detections(
+        np.array([[10 * i, 0, 10 * i + 5, 5] for i in range(5)], np.float32), np.array([0.1, 0.9, 0.3, 0.8, 0.2], np.float32)
+    )
+    target = fuse(found, Segmentation.empty(), max_targets=2)
+    assert target.scores.tolist() == pytest.approx([0.9, 0.8])
+    assert target.boxes_xyxy_px[:, 0].tolist() == [10, 30]
