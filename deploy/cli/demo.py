@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from deploy.cli.errors import debugging
 from deploy.cli.options import ConfigOption, JsonOption, load, print_json
 
 app = typer.Typer(pretty_exceptions_enable=False)
@@ -34,11 +35,12 @@ def demo(
     from deploy.demo.next_steps import next_steps
     from deploy.live_view.summary import summary_json, summary_table
     from deploy.live_view.view import open_view
+    from deploy.logs import logs_to
 
     settings = load(config).settings
     console = Console(stderr=as_json, soft_wrap=True)
     plan = DemoPlan(frames, out, num_frames, fps, feed_at_most_s)
-    with open_view(console, "irstream demo") as view:
+    with open_view(console, "irstream demo") as view, logs_to(view.say, debug=debugging()):
         report = run_demo(plan, settings, view)
     if as_json:
         sheet = None if report.contact_sheet is None else str(report.contact_sheet)

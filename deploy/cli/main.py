@@ -11,16 +11,17 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from deploy.cli.errors import EXIT_FAULT, EXIT_INTERRUPTED, debugging, show_error
+
 # Name, module (each has a Typer called `app`), line in `irstream --help`.
 COMMANDS = (
     ("broker", "deploy.cli.broker", "Start, stop and find a real one-node Kafka for demos and tests."),
     ("publish", "deploy.cli.publish", "Publish frames with their metadata: folders, clips, dataset indexes, or the synthetic source."),
     ("stream", "deploy.cli.stream", "Read frames from Kafka, detect, segment, classify, write the results table."),
+    ("models", "deploy.cli.models", "The registered networks and their model cards."),
     ("config", "deploy.cli.config", "Check and show the settings."),
     ("demo", "deploy.cli.demo", "The whole system on this machine in a few minutes: broker, feeds, stream, contact sheet."),
 )
-EXIT_FAULT = 70  # EX_SOFTWARE: a fault of irstream itself; 0 done, 1 the answer is no, 2 wrong use or settings
-EXIT_INTERRUPTED = 130
 
 
 class LazyCommand(TyperCommand):
@@ -69,22 +70,6 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-
-def debugging() -> bool:
-    """Whether errors shall show their traceback (`--debug` or IRSTREAM_DEBUG=1)."""
-    return os.environ.get("IRSTREAM_DEBUG", "") not in ("", "0")
-
-
-def show_error(text: str) -> None:
-    """One message on stderr, coloured on a terminal."""
-    if sys.stderr.isatty():
-        from rich.console import Console
-        from rich.text import Text
-
-        Console(stderr=True).print(Text("error: ", style="bold red") + Text(text))
-    else:
-        sys.stderr.write(f"error: {text}\n")
 
 
 def _print_version(wanted: bool) -> None:

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from deploy.cli.errors import debugging
 from deploy.cli.options import BootstrapOption, ConfigOption, JsonOption, RunIdOption, TableOption, TopicOption, load, print_json
 
 app = typer.Typer(pretty_exceptions_enable=False)
@@ -31,12 +32,13 @@ def stream(
 
     from deploy.live_view.summary import summary_json, summary_table
     from deploy.live_view.view import open_view
+    from deploy.logs import logs_to
     from deploy.run import run_here
 
     settings = load(config, bootstrap_servers=bootstrap_servers, topic=topic, table=table, run_id=run_id).settings
     console = Console(stderr=as_json, soft_wrap=True)
     title = f"irstream {settings.run_id}: {settings.kafka.topic} -> {settings.sink.table}"
-    with open_view(console, title) as view:
+    with open_view(console, title) as view, logs_to(view.say, debug=debugging()):
         summary = run_here(settings, view, until_caught_up=until_caught_up)
     if as_json:
         print_json(summary_json(summary))

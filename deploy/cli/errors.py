@@ -1,0 +1,25 @@
+"""How errors look to the person who typed the command."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+EXIT_FAULT = 70  # EX_SOFTWARE: a fault of irstream itself; 0 done, 1 the answer is no, 2 wrong use or settings
+EXIT_INTERRUPTED = 130
+
+
+def debugging() -> bool:
+    """Whether errors shall show their traceback (`--debug` or IRSTREAM_DEBUG=1)."""
+    return os.environ.get("IRSTREAM_DEBUG", "") not in ("", "0")
+
+
+def show_error(text: str) -> None:
+    """One message on stderr, coloured on a terminal."""
+    if sys.stderr.isatty():
+        from rich.console import Console
+        from rich.text import Text
+
+        Console(stderr=True).print(Text("error: ", style="bold red") + Text(text))
+    else:
+        sys.stderr.write(f"error: {text}\n")

@@ -1,0 +1,54 @@
+"""Where log lines go while a person watches a command: above the live view, one line each."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import structlog
+
+_OURS = ("actors", "contracts", "deploy", "models", "observability", "pipeline")
+# Tells that a busy machine was slow for a tenth of a second, several times a minute.
+_CHATTY = ("kafka.net.selector",)
+
+
+class _Say(logging.Handler):
+    """Hands each record over as one line."""
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        super().__init__()
+        self._say = say
+        self.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            self._say(self.format(record))
+        except Exception:  # noqa: BLE001 - logging must never stop the stream; handleError reports it as logging does
+            self.handleError(record)
+
+
+@contextmanager
+def logs_to(say: Callable[[str], None], *, debug: bool = False) -> Iterator[None]:
+    """Send warnings (with `debug`, everything of ours) to `say` while the block runs; structlog goes the same way."""
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            structlog.processors.format_exc_info,
+            structlog.processors.KeyValueRenderer(key_order=["event"], drop_missing=True),
+        ],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+    )
+    handler = _Say(say)
+    logging.getLogger().addHandler(handler)
+    levels = dict.fromkeys(_CHATTY, logging.ERROR) | (dict.fromkeys(_OURS, logging.DEBUG) if debug else {})
+    before = {name: logging.getLogger(name).level for name in levels}
+    for name, level in levels.items():
+        logging.getLogger(name).setLevel(level)
+    try:
+        yield
+    finally:
+        logging.getLogger().removeHandler(handler)
+        for name, level in before.items():
+            logging.getLogger(name).setLevel(level)
