@@ -54,6 +54,6 @@ def ray_session() -> Iterator[None]:
     try:
         yield
         if not os.environ.get("RAY_ADDRESS"):
-            serve.shutdown()
+            serve.shutdown()  # type: ignore[no-untyped-call]  # Ray's own gap
     finally:
-        ray.shutdown()  # type: ignore[no-untyped-call]  # Ray's own gap
+        ray.shutdown()
