@@ -8,7 +8,7 @@ Steps of `append`, and what a crash after each leaves behind:
    offset. Delta's own conflict check refuses it when somebody has moved one of these since step 1. (all of it)
 
 The id of each topic is pinned by a second transaction, `<run_id>/<topic>/<partition>@<topic_id>`: transactions live
-as long as the table, the metadata of a commit only as long as the log (docs/adr/0010-topic-id.md).
+as long as the table, the metadata of a commit only as long as the log (docs/adr/0008-topic-id-in-a-transaction.md).
 """
 
 from __future__ import annotations

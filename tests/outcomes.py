@@ -57,7 +57,7 @@ def gap(offset: int, stop: int, topic: str = "frames", partition: int = 0) -> Ga
 
 
 _text = st.text(max_size=12)
-_float32 = st.floats(width=32, allow_nan=False)
+_float32 = st.floats(width=32, allow_nan=False, allow_infinity=False)
 _int32 = st.integers(1, 2**31 - 1)
 _int64 = st.integers(0, 2**63 - 1)
 _moment = st.datetimes(datetime(1970, 1, 2), datetime(2200, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001 - hypothesis wants naive bounds
