@@ -219,10 +219,12 @@ class Broker:
         """Somebody holds the lock: wait until that broker is ready (`up`), or refuse."""
         deadline = time.monotonic() + _START_TIMEOUT_S
         while not guarded and time.monotonic() < deadline:
-            info = self.status()
-            if info is not None:
-                self._info = info
-                return info
+            found = running(self.home)
+            if found is not None and (found[0].ready or self.answers(found[0])):
+                # Whoever started it may have been killed before it could note that.
+                self._info = replace(found[0], ready=True)
+                write_state(self.home, self._info)
+                return self._info
             if lock := lock_home(self.home):
                 lock.close()
                 return self._start(guarded=guarded)

@@ -62,6 +62,13 @@ def test_up_outlives_its_command_and_is_found_refused_twice_and_stopped(tmp_path
         again = run.invoke(app, ["broker", "up", "--home", str(home)])
         assert again.exit_code == 0
         assert f"already up at {info['bootstrap_servers']} (pid {info['pid']})" in again.stdout
+        # Had the first `up` been killed while it waited, the second one would finish its work.
+        state = Broker(home).home.state
+        state.write_text(json.dumps(info | {"ready": False}))
+        assert run.invoke(app, ["broker", "status", "--home", str(home)]).exit_code == 1
+        assert Broker(home).up().pid == info["pid"]
+        assert json.loads(state.read_text())["ready"] is True
+
         # A second node on the same data would wreck this one.
         with pytest.raises(SettingsError, match="irstream broker down"):
             Broker(home).start()
