@@ -105,7 +105,7 @@ def unpack_block(table: pa.Table) -> FrameBlock:
     if table.num_rows != 1 or table.schema.names != BLOCK_SCHEMA.names:
         raise ValueError(f"expected one row with columns {BLOCK_SCHEMA.names}, got {table.num_rows} rows with {table.schema.names}")
     meta = json.loads(table.column("meta")[0].as_py())
-    buffer = np.frombuffer(table.column("pixels")[0].as_buffer(), np.uint8)
+    buffer = _pixel_bytes(table.column("pixels"))
     span = OffsetRange(*meta["span"])
     return FrameBlock(
         span=span,
@@ -117,6 +117,16 @@ def unpack_block(table: pa.Table) -> FrameBlock:
         read_ms=meta["read_ms"],
         credit_bytes=meta["credit_bytes"],
     )
+
+
+def _pixel_bytes(column: pa.ChunkedArray) -> NDArray[np.uint8]:
+    """Bytes of the one value, read-only and in place: the scalar `column[0]` would be a copy of them all."""
+    chunk = next(chunk for chunk in column.chunks if len(chunk))
+    _, offsets, data = chunk.buffers()
+    start, stop = np.frombuffer(offsets, np.int64)[chunk.offset : chunk.offset + 2]
+    buffer = np.frombuffer(data, np.uint8)[start:stop]
+    buffer.flags.writeable = False
+    return buffer
 
 
 def _pack_frame(start: int, frame: Frame) -> dict[str, object]:

@@ -134,8 +134,9 @@ def _decode_jpeg(value: bytes, header: ImageHeader) -> Pixels:
 
     if value.count(b"\xff\xda") > _MAX_JPEG_SCANS:
         raise RejectRecord(RejectReason.TOO_LARGE, expected=f"at most {_MAX_JPEG_SCANS} scans in a JPEG", got="more")
+    pixels = np.empty((header.height_px, header.width_px, 1), np.uint8)
     try:
-        pixels: Pixels = simplejpeg.decode_jpeg(value, colorspace="GRAY", strict=True)
+        simplejpeg.decode_jpeg(value, colorspace="GRAY", strict=True, buffer=pixels)
     except ValueError as error:
         raise corrupt("an intact JPEG", str(error)) from error
     return pixels[..., 0]
@@ -144,8 +145,11 @@ def _decode_jpeg(value: bytes, header: ImageHeader) -> Pixels:
 def _decode_tiff(value: bytes, header: ImageHeader) -> Pixels:
     import imagecodecs
 
+    channels = () if header.num_channels == 1 else (header.num_channels,)
+    # Our own array, because libtiff may read another size out of a hostile directory than we did.
+    pixels: Pixels = np.empty((header.height_px, header.width_px, *channels), header.dtype)
     try:
-        pixels: Pixels = imagecodecs.tiff_decode(value)
+        imagecodecs.tiff_decode(value, out=pixels)
     except (RuntimeError, ValueError) as error:
         raise corrupt("intact TIFF pixel data", str(error) or type(error).__name__) from error
     return pixels
