@@ -54,7 +54,8 @@ def prepare(model: AnyModel, device: torch.device | str = "cpu", dtype: torch.dt
         dtype: number format; None probes for the fastest.
     """
     place = torch.device(device)
-    folded = fold_batch_norms(deepcopy(model).eval()).to(place, memory_format=torch.channels_last).requires_grad_(False)
+    folded = fold_batch_norms(deepcopy(model).eval()).to(place).requires_grad_(False)
+    folded.to(memory_format=torch.channels_last)
     return InferenceModel(folded, place, fastest_dtype(str(place)) if dtype is None else dtype)
 
 
@@ -93,7 +94,7 @@ def fastest_dtype(device: str) -> torch.dtype:
 
 @torch.inference_mode()
 def _probe_ms(device: str, dtype: torch.dtype) -> float:
-    layer = nn.Conv2d(_PROBE_SHAPE[1], _PROBE_SHAPE[1], 3, padding=1).to(device, dtype, memory_format=torch.channels_last)
+    layer = nn.Conv2d(_PROBE_SHAPE[1], _PROBE_SHAPE[1], 3, padding=1).to(device, dtype).to(memory_format=torch.channels_last)
     x = torch.zeros(_PROBE_SHAPE, device=device, dtype=dtype).contiguous(memory_format=torch.channels_last)
     times = []
     for _ in range(7):

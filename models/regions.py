@@ -31,7 +31,8 @@ def regions_of(probability_HW: NDArray[np.float32], threshold: float, min_area_p
     keep = [index for index in range(1, num) if stats_N5[index, cv2.CC_STAT_AREA] >= min_area_px]
     if not keep:
         return Segmentation.empty()
-    scores = np.bincount(labels_HW.reshape(-1), weights=probability_HW.reshape(-1), minlength=num) / stats_N5[:, cv2.CC_STAT_AREA]
+    sums = np.bincount(labels_HW.reshape(-1), weights=probability_HW.reshape(-1), minlength=num)
+    scores = sums / np.maximum(stats_N5[:, cv2.CC_STAT_AREA], 1)  # the background may have no pixel at all
     keep = sorted(keep, key=lambda index: -scores[index])[:max_regions]
     areas, left_top_N2, sizes_N2 = stats_N5[keep, 4], stats_N5[keep, :2], stats_N5[keep, 2:4]
     masks = [

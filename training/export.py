@@ -11,7 +11,7 @@ import json
 from pathlib import Path
 
 import torch
-from pydantic import JsonValue
+from pydantic import BaseModel, JsonValue
 from torch.utils.flop_counter import FlopCounterMode
 
 from models.card import Measurement, ModelCard, write_card
@@ -64,6 +64,8 @@ def export(name: str, checkpoint: Path, weights: Path) -> ModelCard:
     digest = save_weights(model.eval(), weights)
     load_weights(model, weights)
     model.configure(_choose(model))
+    settings = model.settings
+    assert isinstance(settings, BaseModel)
     recipe: dict[str, JsonValue] = {
         "command": f"python -m training.train {name}",
         "steps": int(state["steps"]),
@@ -81,7 +83,7 @@ def export(name: str, checkpoint: Path, weights: Path) -> ModelCard:
         data=", ".join(_sets(model)) + " (training splits)",
         data_licence="; ".join(LICENCES[dataset] for dataset in _sets(model)),
         recipe=recipe,
-        postprocess=dict(model.settings.model_dump()),
+        postprocess=settings.model_dump(),
         measured=tuple(measurements(model)),
         preprocess_version=PREPROCESS_VERSION,
         digest=digest,

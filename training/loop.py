@@ -37,7 +37,7 @@ class LoopSettings:
     budget_s: float
     max_lr: float = 3e-3
     weight_decay: float = 0.02
-    average_decay: float = 0.998
+    average_decay: float = 0.995
     checkpoint_s: float = 120.0
     max_steps: int | None = None
 

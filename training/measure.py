@@ -39,10 +39,10 @@ _SPLIT_NAMES = {"drone-ir": {Role.TEST: "val clips", Role.SELECT: "held-out trai
 def run_frame(model: InferenceModel, sample: Sample) -> Any:
     """Raw output for one whole image, padded at the right and bottom with its mean as in the stream."""
     pixels_HW = sample.normalised()
-    height_px, width_px = padded_size(*pixels_HW.shape, model.model.input_spec.size_multiple_px)
-    padded = np.zeros((1, 1, height_px, width_px), np.float32)
-    padded[0, 0, : pixels_HW.shape[0], : pixels_HW.shape[1]] = pixels_HW
-    return model.forward(torch.from_numpy(padded), MetadataBatch.unknown(pixels_HW.shape))
+    height_px, width_px = pixels_HW.shape
+    padded = np.zeros((1, 1, *padded_size(height_px, width_px, model.model.input_spec.size_multiple_px)), np.float32)
+    padded[0, 0, :height_px, :width_px] = pixels_HW
+    return model.forward(torch.from_numpy(padded), MetadataBatch.unknown((height_px, width_px)))
 
 
 def probability_maps(model: InferenceModel, samples: Sequence[Sample]) -> Iterator[tuple[Sample, NDArray[np.float32]]]:

@@ -1,0 +1,91 @@
+"""Reading the labelled images: roles never mix, coordinates are pixel edges."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from contracts.errors import SettingsError
+from training.datasets import BOX_SETS, SEGMENTATION_SETS, Role, read_samples
+
+
+def write_set(root: Path, dataset: str, entries: Sequence[Mapping[str, object]]) -> None:
+    folder = root / dataset
+    (folder / "images").mkdir(parents=True)
+    with (folder / "index.jsonl").open("w") as index:
+        for entry in entries:
+            cv2.imwrite(str(folder / f"images/{entry['id']}.png"), np.full((20, 30), 9, np.uint8))
+            index.write(json.dumps({"file": f"images/{entry['id']}.png", "mask": None, "platform": None, "band": None, **entry}) + "\n")
+
+
+def test_official_splits_decide_and_training_images_are_held_out_by_name(tmp_path: Path) -> None:
+    names = [f"a{number}" for number in range(60)]
+    write_set(
+        tmp_path,
+        "nudt-sirst",
+        [{"id": name, "split": "train", "boxes": []} for name in names] + [{"id": "t", "split": "test", "boxes": []}],
+    )
+    roles = {role: {sample.image_id for sample in read_samples(["nudt-sirst"], role, tmp_path)} for role in Role}
+    assert roles[Role.TEST] == {"t"}
+    assert roles[Role.TRAIN] | roles[Role.SELECT] == set(names)
+    assert not roles[Role.TRAIN] & roles[Role.SELECT]
+    assert 1 <= len(roles[Role.SELECT]) <= 15
+
+
+def test_frames_of_one_clip_share_a_role(tmp_path: Path) -> None:
+    entries = [
+        {"id": f"c{clip}_f{frame}", "clip": f"c{clip}", "split": "train", "boxes": [[1, 2, 3, 4]], "classes": [1]}
+        for clip in range(30)
+        for frame in range(3)
+    ]
+    write_set(tmp_path, "drone-ir", entries)
+    clips = [{sample.image_id.split("_")[0] for sample in read_samples(["drone-ir"], role, tmp_path)} for role in (Role.TRAIN, Role.SELECT)]
+    assert all(clips)
+    assert not clips[0] & clips[1]
+
+
+def test_boxes_labels_and_pixels(tmp_path: Path) -> None:
+    write_set(tmp_path, "hit-uav", [{"id": "x", "split": "test", "boxes": [[1, 2, 3, 4], [0, 0, 5, 5]], "classes": [3, 4]}])
+    (sample,) = read_samples(["hit-uav"], Role.TEST, tmp_path)
+    np.testing.assert_array_equal(sample.boxes_xyxy_px, [[1, 2, 4, 6], [0, 0, 5, 5]])
+    assert sample.labels == ("other_vehicle", "ignore")
+    assert sample.pixels_HW.shape == sample.mask_HW.shape == (20, 30)
+    assert not sample.mask_HW.any()
+    np.testing.assert_array_equal(sample.normalised(), 0)
+
+
+def test_missing_set_and_missing_image_are_named(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"irstd-1k.*IRSTREAM_DATA"):
+        read_samples(["irstd-1k"], Role.TRAIN, tmp_path)
+    write_set(tmp_path, "hit-uav", [{"id": "x", "split": "test", "boxes": [], "classes": []}])
+    (tmp_path / "hit-uav/images/x.png").unlink()
+    with pytest.raises(SettingsError, match=r"x\.png"):
+        read_samples(["hit-uav"], Role.TEST, tmp_path)[0].pixels_HW  # noqa: B018  # the access itself is under test
+
+
+def test_the_real_sets_have_disjoint_roles(shared_data: Path) -> None:
+    by_role = {role: read_samples(BOX_SETS, role, shared_data) for role in Role}
+    names = [{(sample.dataset, sample.image_id) for sample in samples} for samples in by_role.values()]
+    assert not (names[0] & names[1] | names[0] & names[2] | names[1] & names[2])
+    measured_clips = {
+        sample.image_id.rsplit("_f", 1)[0] for role in (Role.SELECT, Role.TEST) for sample in by_role[role] if sample.dataset == "drone-ir"
+    }
+    learnt_clips = {
+        sample.image_id.rsplit("_f", 1)[0] for sample in by_role[Role.TRAIN] if sample.dataset in ("drone-ir", "drone-ir-clips")
+    }
+    assert measured_clips
+    assert learnt_clips
+    assert not measured_clips & learnt_clips
+
+
+def test_real_masks_and_boxes_agree(shared_data: Path) -> None:
+    for sample in read_samples(SEGMENTATION_SETS, Role.TEST, shared_data)[::60]:
+        assert sample.mask_HW.shape == sample.pixels_HW.shape
+        for x_min, y_min, x_max, y_max in sample.boxes_xyxy_px.astype(int):
+            region = sample.mask_HW[y_min:y_max, x_min:x_max]
+            assert region.any(0).all() or region.any(1).all()
