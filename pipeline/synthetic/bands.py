@@ -76,7 +76,7 @@ LOOKS: dict[Band, BandLook] = {
         glint_k=3.0,
         person_k=7.0,
         vehicle_k=4.5,
-        craft_k=16.0,
+        craft_k=24.0,
     ),
     Band.MWIR: BandLook(
         Optics(4.2, 3.0, 15.0),
@@ -99,7 +99,7 @@ LOOKS: dict[Band, BandLook] = {
         glint_k=22.0,
         person_k=6.0,
         vehicle_k=7.0,
-        craft_k=22.0,
+        craft_k=30.0,
     ),
     Band.SWIR: BandLook(
         Optics(1.4, 2.0, 15.0, aberration_px=0.4),
@@ -122,7 +122,7 @@ LOOKS: dict[Band, BandLook] = {
         glint_k=34.0,
         person_k=-5.0,
         vehicle_k=6.0,
-        craft_k=10.0,
+        craft_k=15.0,
     ),
     Band.NIR: BandLook(
         Optics(0.85, 2.0, 6.0, aberration_px=0.5),
@@ -145,7 +145,7 @@ LOOKS: dict[Band, BandLook] = {
         glint_k=36.0,
         person_k=-6.0,
         vehicle_k=7.0,
-        craft_k=12.0,
+        craft_k=16.0,
     ),
 }
 

@@ -15,6 +15,7 @@ from pipeline.synthetic.backdrops.sea import SeaBackdrop
 from pipeline.synthetic.backdrops.sky import SkyBackdrop, SkylineBackdrop
 from pipeline.synthetic.bands import look_of
 from pipeline.synthetic.cast import build_cast
+from pipeline.synthetic.display import DetailDisplay
 from pipeline.synthetic.fields import Plane, random_stream
 from pipeline.synthetic.motion import Kind, Slot, Way
 from pipeline.synthetic.sensor import Scale, Sensor
@@ -25,6 +26,7 @@ from pipeline.synthetic.truth import FrameTruth, TargetTruth
 MASK_PART = 0.25
 """A pixel belongs to a target's mask when it gets at least this part of the target's strongest cover."""
 _VISIBLE_K = 1e-3
+_DETAIL = 0.45
 _BACKDROPS: dict[Scene, type[Backdrop]] = {
     Scene.SKY: SkyBackdrop,
     Scene.SKYLINE: SkylineBackdrop,
@@ -62,12 +64,11 @@ class SyntheticCamera:
         self._backdrop: Backdrop = _BACKDROPS[settings.scene](self._look, self._view, settings.seed)  # type: ignore[call-arg]
         self._slots = build_cast(settings.scene.value, self._look, self._view, self._backdrop.places, settings.seed, settings.num_targets)
         self._phases = [float(phase) for phase in random_stream(settings.seed, "sight").uniform(0.0, tau, 6)]
-        if settings.bit_depth == 8:
-            scale = Scale.of_display(_merge(self._background(0.0)), 0.5 * self._look.craft_k)
-        else:
-            scale = Scale.of_counts(settings.bit_depth)
-        self.scale = scale
-        self._sensor = Sensor(self._look, self._view.shape, scale, settings.bit_depth, settings.bad_pixels_ppm, settings.seed)
+        display = DetailDisplay(self._view.shape, _DETAIL) if settings.bit_depth == 8 else None
+        self.scale = (
+            Scale.of_counts(settings.bit_depth) if display is None else Scale.of_video(display.flatten(_merge(self._background(0.0))))
+        )
+        self._sensor = Sensor(self._look, self._view.shape, self.scale, display, settings.bit_depth, settings.bad_pixels_ppm, settings.seed)
 
     def frame(self, index: int) -> SyntheticFrame:
         """The frame `index` (from 0)."""

@@ -11,19 +11,19 @@ from pipeline.synthetic.bands import BandLook
 from pipeline.synthetic.fields import random_stream
 from pipeline.synthetic.motion import Kind, Slot, Way
 
-_FAR_AIRPLANE = Kind("airplane", "side", (0.7, 4.0), (0.25, 0.8), (25, 60))
+_FAR_AIRPLANE = Kind("airplane", "side", (1.0, 4.0), (0.4, 0.9), (25, 60))
 _AIRPLANE = Kind("airplane", "side", (9, 24), (0.35, 0.9), (14, 30))
-_AIRPLANE_TOP = Kind("airplane", "top", (2.5, 9), (0.25, 0.7), (14, 40))
+_AIRPLANE_TOP = Kind("airplane", "top", (2.5, 9), (0.6, 1.1), (14, 40))
 _HELICOPTER = Kind("helicopter", "side", (8, 24), (0.4, 1.0), (16, 40), beat_hz=2.3)
-_DRONE = Kind("drone", "side", (3.5, 14), (0.35, 0.9), (16, 36), beat_hz=3.7)
-_FAR_DRONE = Kind("drone", "side", (1.2, 3.0), (0.3, 0.9), (16, 36), beat_hz=3.7)
+_DRONE = Kind("drone", "side", (4, 15), (0.55, 1.0), (16, 36), beat_hz=3.7)
+_FAR_DRONE = Kind("drone", "side", (1.5, 3.5), (0.5, 1.0), (16, 36), beat_hz=3.7)
 _BIRD = Kind("bird", "side", (4, 11), (0.3, 0.7), (5, 11), beat_hz=3.1)
 _WALKER = Kind("person", "side", (9, 17), (0.8, 1.3), (40, 90), beat_hz=1.1, grounded=True)
-_CAR = Kind("car", "top", (15, 18), (0.7, 1.3), (10, 24), grounded=True)
-_PARKED = Kind("car", "top", (15, 18), (-0.9, 0.5), (1e6, 1e6), grounded=True)
-_TRUCK = Kind("other_vehicle", "top", (28, 40), (0.6, 1.1), (14, 30), grounded=True)
-_CYCLIST = Kind("bicycle", "top", (6.5, 8.0), (0.9, 1.4), (24, 45), beat_hz=1.0, grounded=True)
-_PEDESTRIAN = Kind("person", "top", (5.5, 8.0), (0.9, 1.5), (60, 110), beat_hz=0.9, grounded=True)
+_CAR = Kind("car", "top", (19, 22), (0.7, 1.3), (10, 24), grounded=True)
+_PARKED = Kind("car", "top", (19, 22), (-0.9, 0.5), (1e6, 1e6), grounded=True)
+_TRUCK = Kind("other_vehicle", "top", (34, 46), (0.6, 1.1), (14, 30), grounded=True)
+_CYCLIST = Kind("bicycle", "top", (8.5, 10.5), (0.9, 1.4), (24, 45), beat_hz=1.0, grounded=True)
+_PEDESTRIAN = Kind("person", "top", (7.5, 10.5), (0.9, 1.5), (60, 110), beat_hz=0.9, grounded=True)
 _SHIP = Kind("other_vehicle", "side", (14, 48), (0.5, 1.0), (60, 120), grounded=True)
 _FAR_SHIP = Kind("other_vehicle", "side", (3.5, 9), (0.5, 1.0), (60, 120), grounded=True)
 

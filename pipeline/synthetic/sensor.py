@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.synthetic.bands import BandLook
+from pipeline.synthetic.display import DetailDisplay
 from pipeline.synthetic.fields import Plane, power_law, random_stream, to_grid
 
 _SHUTTER_S = 90.0  # seconds between two flat-field corrections; the fixed pattern grows in between
@@ -33,12 +34,12 @@ class Scale:
         return cls(round(0.44 * 2**bit_depth), {9: 2.0, 10: 4.0, 11: 6.0, 12: 10.0, 13: 16.0, 14: 25.0, 15: 45.0}[bit_depth])
 
     @classmethod
-    def of_display(cls, background_HW: Plane, headroom_k: float) -> Scale:
-        """8-bit video: the background's span goes to the lower two thirds, so that targets do not all saturate."""
-        low, high = (float(np.rint(q * 64) / 64) for q in np.quantile(background_HW.astype(np.float64), [0.005, 0.995]))
-        span = max(high - low, 3.0) + headroom_k
-        per_k = round(215.0 / span * 256) / 256
-        return cls(round(18.0 - low * per_k), per_k)
+    def of_video(cls, shown_HW: Plane) -> Scale:
+        """8-bit video: the background's span fills the grey scale but for some headroom; what is hotter saturates."""
+        low, high = (float(np.rint(q * 64) / 64) for q in np.quantile(shown_HW.astype(np.float64), [0.003, 0.997]))
+        # A flat scene is not stretched until only noise is left.
+        per_k = round(188.0 / max(high - low, 5.0) * 256) / 256
+        return cls(round(14.0 - low * per_k), per_k)
 
 
 class Sensor:
@@ -48,16 +49,19 @@ class Sensor:
         look: noise of the band.
         shape: `(H, W)`.
         scale: level to counts.
+        display: what an 8-bit camera does before it shows its levels; None for raw counts.
         bit_depth: 8 to 16; 8 gives uint8, more uint16.
         bad_ppm: bad pixels per million.
         seed: of the sensor.
     """
 
-    def __init__(self, look: BandLook, shape: tuple[int, int], scale: Scale, bit_depth: int, bad_ppm: float, seed: int) -> None:
+    def __init__(
+        self, look: BandLook, shape: tuple[int, int], scale: Scale, display: DetailDisplay | None, bit_depth: int, bad_ppm: float, seed: int
+    ) -> None:
         """Draw the fixed pattern and the bad pixels."""
         rng = random_stream(seed, "sensor")
         height, width = shape
-        self._look, self._scale, self._bit_depth, self._seed, self._shape = look, scale, bit_depth, seed, shape
+        self._look, self._scale, self._display, self._bit_depth, self._seed, self._shape = look, scale, display, bit_depth, seed, shape
         column = look.column_noise_k * rng.standard_normal((1, width)) + 0.5 * look.column_noise_k * rng.standard_normal((height, 1))
         pixel = 0.5 * look.read_noise_k * rng.standard_normal(shape)
         self._pattern = to_grid(column + pixel)
@@ -72,7 +76,7 @@ class Sensor:
         num_bad = round(bad_ppm * height * width / 1e6)
         self._bad = rng.choice(height * width, size=num_bad, replace=False)
         self._bad_kind = rng.choice(3, size=num_bad, p=[0.35, 0.35, 0.3])  # dead, hot, blinking
-        self._bad_excess = to_grid(np.where(self._bad_kind == 0, -1.0, 1.0) * rng.uniform(3.0, 15.0, num_bad))
+        self._bad_excess = to_grid(np.where(self._bad_kind == 0, -1.0, 1.0) * rng.uniform(1.5, 7.0, num_bad))
         # Random telegraph noise: each blinking pixel flips after 3 to 40 frames.
         flips = rng.random((_BLINK_FRAMES, num_bad)) < rng.uniform(0.025, 0.3, num_bad)
         self._blink = (np.cumsum(flips, axis=0) % 2).astype(bool)
@@ -98,6 +102,8 @@ class Sensor:
             noise *= np.float32(look.read_noise_k)
         level += noise
         level += np.float32(0.35 * look.read_noise_k) * rng.standard_normal((self._shape[0], 1), np.float32)
+        if self._display is not None:
+            level = self._display.flatten(level)
         flat = level.reshape(-1)
         shown = (self._bad_kind < 2) | self._blink[index % _BLINK_FRAMES]
         flat[self._bad[shown]] += self._bad_excess[shown]

@@ -45,7 +45,7 @@ class SyntheticSettings(BaseModel):
     fps: float = Field(25.0, gt=0, le=1000)
     seed: int = Field(0, ge=0)
     num_targets: int | None = Field(None, ge=0, le=500)
-    bad_pixels_ppm: float = Field(30.0, ge=0, le=10_000)
+    bad_pixels_ppm: float = Field(15.0, ge=0, le=10_000)
 
 
 SCENES_OF: dict[Platform, tuple[Scene, ...]] = {

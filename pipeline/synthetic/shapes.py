@@ -138,11 +138,11 @@ def _drone_front(phase: float) -> tuple[Part, ...]:
         for across, lift in ((0.8, -0.16), (0.56, -0.1)):
             parts += [
                 Capsule((side * (across - reach), lift - 0.12), (side * (across + reach), lift - 0.12), 0.02, 0.02, 0.6, 0.6),
-                Capsule((0.0, -0.02), (side * across, lift), 0.055, 0.045, 0.9),
-                Ellipse((side * across, lift - 0.02), 0.075, 0.09, 1.7),
+                Capsule((0.0, -0.02), (side * across, lift), 0.085, 0.065, 0.9),
+                Ellipse((side * across, lift - 0.02), 0.1, 0.12, 1.6),
             ]
         parts.append(Capsule((side * 0.16, 0.1), (side * 0.3, 0.36), 0.03, 0.03, 0.7))
-    return (*parts, Slab((0.0, 0.0), 0.26, 0.15, 0.08, 1.1), Ellipse((0.0, 0.17), 0.1, 0.09, 1.5))
+    return (*parts, Slab((0.0, 0.0), 0.28, 0.18, 0.08, 1.1), Ellipse((0.0, 0.17), 0.1, 0.09, 1.5))
 
 
 def _bird_side(phase: float) -> tuple[Part, ...]:
@@ -167,6 +167,19 @@ def _person_side(phase: float) -> tuple[Part, ...]:
         Capsule((0.0, -0.42), (-0.9 * stride - 0.14, 0.1), 0.07, 0.06, 0.85),
         Capsule((0.0, -0.45), (0.0, 0.12), 0.17, 0.14, 0.9),
         Ellipse((0.0, -0.8), 0.13, 0.16, 1.5),
+    )
+
+
+def _person_above(phase: float) -> tuple[Part, ...]:
+    """From a drone at an angle: shortened, broader, the head large."""
+    stride = 0.28 * sin(tau * phase)
+    return (
+        Capsule((0.0, 0.1), (stride, 0.85), 0.16, 0.11, 0.8),
+        Capsule((0.0, 0.1), (-0.8 * stride, 0.8), 0.16, 0.11, 0.8),
+        Capsule((0.0, -0.35), (0.34 + 0.3 * stride, 0.08), 0.12, 0.09, 0.85),
+        Capsule((0.0, -0.35), (-0.34 + 0.3 * stride, 0.08), 0.12, 0.09, 0.85),
+        Capsule((0.0, -0.36), (0.0, 0.12), 0.28, 0.22, 0.95),
+        Ellipse((0.0, -0.72), 0.21, 0.22, 1.35),
     )
 
 
@@ -221,7 +234,7 @@ _SHAPES: dict[tuple[str, str], Callable[[float], tuple[Part, ...]]] = {
     ("drone", "side"): _drone_front,
     ("bird", "side"): _bird_side,
     ("person", "side"): _person_side,
-    ("person", "top"): _person_side,
+    ("person", "top"): _person_above,
     ("bicycle", "top"): _bicycle_top,
     ("car", "top"): _car_top,
     ("other_vehicle", "top"): _truck_top,

@@ -18,23 +18,25 @@ class OrbitBackdrop:
         height = view.scene_shape[0]
         shape = (-(-height // 64) * 64, -(-2 * view.width_px // 128) * 128)
         self._shape = view.shape
-        terrain = power_law(rng, shape, 3.1, longest_px=0.6 * shape[1])
-        coast = smoothstep(terrain, 0.1, 0.16)
-        hills = power_law(rng, shape, 2.4, longest_px=60)
+        terrain = power_law(rng, shape, 3.5, longest_px=0.7 * shape[1])
+        coast = smoothstep(terrain, -0.45, -0.40)
+        hills = power_law(rng, shape, 3.0, longest_px=40)
         slope = unit_variance(hills - np.roll(hills, (1, 1), (0, 1)))
-        parcels = np.rint(1.5 * power_law(rng, shape, 2.2, longest_px=40)) * 0.8
-        land = 0.5 * (look.soil_k + look.grass_k) + 1.1 * slope + parcels + 1.2 * terrain
-        water = look.water_k + 0.25 * power_law(rng, shape, 2.6)
-        ground = land * coast + water * (1 - coast)
-        wisps = unit_variance(warp(power_law(rng, shape, 2.7, stretch_x=1.5, longest_px=0.4 * shape[1]), rng, 9.0))
-        edge = float(rng.uniform(0.2, 0.8))
-        cover = blur(smoothstep(wisps, edge, edge + 1.1), 0.6) * 0.95
-        tops = (
-            look.cloud_k
-            - 2.0
-            + 1.8 * np.clip(wisps - np.roll(wisps, 2, axis=0), -2, 2) * (1 + 0.1 * abs(look.lit_cloud_k))
-            - 3.0 * np.clip(wisps - edge, 0, 2)
+        parcels = np.rint(1.3 * power_law(rng, shape, 2.0, longest_px=22)) * smoothstep(-np.abs(terrain - 0.4), -0.7, -0.2)
+        rivers = smoothstep(-np.abs(power_law(rng, shape, 3.4, longest_px=140)), -0.035, -0.01) * smoothstep(terrain, -0.3, 0.0)
+        land = 0.5 * (look.soil_k + look.grass_k) + 0.55 * slope + 0.5 * parcels + 1.6 * terrain
+        wet = np.maximum(1 - coast, rivers)
+        ground = land * (1 - wet) + (look.water_k - 2.5 + 0.5 * power_law(rng, shape, 3.2)) * wet
+        # Convection: torn sheets with thick cores, colder the higher their tops.
+        sheet = unit_variance(warp(power_law(rng, shape, 3.2, stretch_x=1.4, longest_px=0.4 * shape[1]), rng, 11.0))
+        edge = float(rng.uniform(0.1, 0.8))
+        cells = 0.55 + 0.45 * smoothstep(power_law(rng, shape, 2.4, longest_px=14), -1.2, 1.0)
+        cover = np.clip(
+            blur(smoothstep(sheet, edge, edge + 1.5) ** 1.3 * cells + 0.45 * smoothstep(sheet, edge + 0.4, edge + 1.6), 0.7), 0.0, 0.97
         )
+        tall = np.clip(sheet - edge, 0.0, 2.5)
+        lit = np.clip(sheet - np.roll(sheet, 2, axis=0), -0.6, 0.6)
+        tops = look.cloud_k - 4.0 * tall + (2.0 + 0.5 * look.lit_cloud_k) * lit
         self._ground = Layer.endless(blur(ground, 0.7), view.width_px)
         self._cover = Layer.endless(cover, view.width_px)
         self._tops = Layer.endless(cover * tops, view.width_px)

@@ -9,9 +9,9 @@ import numpy as np
 from pipeline.synthetic.backdrops.base import Light, Places, View
 from pipeline.synthetic.backdrops.sky import Clouds
 from pipeline.synthetic.bands import BandLook
-from pipeline.synthetic.fields import Field, Plane, centres, random_stream, sample, shifted, smoothstep, to_grid
+from pipeline.synthetic.fields import Field, Plane, centres, power_law, random_stream, sample, shifted, smoothstep, to_grid
 
-_OCTAVES = 5
+_OCTAVES = 6
 _TILE = 512
 
 
@@ -32,16 +32,21 @@ class SeaBackdrop:
         for octave in range(_OCTAVES):
             cosine, sine = _octave(rng, depth, across, octave)
             self._waves.append((to_grid(cosine), to_grid(sine), sqrt(2.0**octave) * 1.1))
+        cosine, sine = _far(rng, depth, across)
+        self._waves.append((to_grid(cosine), to_grid(sine), 2.3))
         # Looking flatter, the sea mirrors the warm or cold low sky more and shows its own temperature less.
         flat = np.exp(-depth / 34.0)
         mirrored = 0.35 * look.horizon_k + 0.65 * look.water_k
-        self._calm = to_grid(np.broadcast_to(look.water_k + (mirrored - look.water_k) * flat + 0.6 * depth / 180.0, (height, width)))
-        self._swing = to_grid(np.broadcast_to((0.9 + 0.03 * abs(look.glint_k)) * (1.0 - 0.75 * flat), (height, width)))
         sun_x = float(rng.uniform(-0.35, 0.35)) * 256
         lane = np.exp(-(((across - sun_x) / (14.0 + 0.42 * depth)) ** 2))
+        # Far away the glints run together into a bright lane.
+        self._calm = to_grid(
+            0.22 * look.glint_k * lane * flat
+            + np.broadcast_to(look.water_k + (mirrored - look.water_k) * flat + 0.6 * depth / 180.0, (height, width))
+        )
+        self._swing = to_grid(np.broadcast_to((0.9 + 0.03 * abs(look.glint_k)) * (1.0 - 0.6 * flat), (height, width)))
         self._glint = to_grid(look.glint_k * lane * (0.35 + 0.65 * np.exp(-depth / 90.0)))
         self._water = to_grid(np.broadcast_to(smoothstep(below, -0.8, 0.8), (height, width)))
-        self._water_2 = self._water[:, :2]
         self.places = Places(
             sky_rows=(view.margin_y_px, horizon - 4.0),
             water_line_px=horizon,
@@ -69,7 +74,7 @@ def _octave(rng: np.random.Generator, depth: Field, across: Field, octave: int) 
     """Two quadrature pictures of one octave of waves, in perspective, faded out where it is too fine for the pixels."""
     frequency_y, frequency_x = np.fft.fftfreq(_TILE)[:, None], np.fft.fftfreq(_TILE)[None, :]
     k = np.hypot(frequency_y, frequency_x)
-    band = np.exp(-((np.log2(np.maximum(k, 1e-6) * 22.0) / 0.55) ** 2))
+    band = np.exp(-((np.log2(np.maximum(k, 1e-6) * 14.0) / 0.55) ** 2))
     # Waves travel roughly with the wind: towards the viewer and to one side.
     wind = tau * rng.uniform(0.15, 0.35)
     along = (frequency_x * np.cos(wind) + frequency_y * np.sin(wind)) / np.maximum(k, 1e-6)
@@ -80,8 +85,17 @@ def _octave(rng: np.random.Generator, depth: Field, across: Field, octave: int) 
     # Ground coordinates: x grows as 1 / depth, range as 1 / depth as well (flat sea, camera close above it).
     u, v = rate * across * 26.0 / depth, rate * 5200.0 / depth
     rate_v = rate * 5200.0 / depth**2
-    # A wave of 22 samples must span at least about 3 px, else it is not drawn but averages out.
-    seen = smoothstep(-np.log2(rate_v), -2.9, -1.9)
-    gain = 0.62 * 0.86**octave * seen
+    # A wave of 14 samples must span at least about 3 px, else it is not drawn but averages out.
+    seen = smoothstep(-np.log2(rate_v), -2.3, -1.2)
+    gain = 0.60 * 0.84**octave * seen
     v = np.broadcast_to(v, u.shape)
     return sample(travelling.real, v, u) * gain, sample(travelling.imag, v, u) * gain
+
+
+def _far(rng: np.random.Generator, depth: Field, across: Field) -> tuple[Field, Field]:
+    """What is left of waves too far to be seen one by one: short flat streaks that come and go."""
+    rows, columns = 34.0 * np.log(depth), across * 1.1
+    fade = 0.75 * np.exp(-depth / 40.0) * smoothstep(depth, 2.0, 7.0)
+    streaks = [power_law(rng, (_TILE, _TILE), 0.9, stretch_x=4.0, longest_px=20) for _ in range(2)]
+    cosine, sine = (sample(field, *np.broadcast_arrays(rows, columns)) for field in streaks)
+    return cosine * fade, sine * fade

@@ -31,12 +31,17 @@ class Clouds:
         # Air near the horizon is thick and warm; a cold band lies above it where haze ends.
         gradient = look.zenith_k + (look.horizon_k - look.zenith_k) * np.exp(-2.6 * elevation)
         self._gradient = to_grid(np.broadcast_to(gradient, (height, 2)).astype(np.float64))
-        texture, lit = self._texture(rng, (height, self._period(width)), horizon_px, field_of_view_px)
-        kind_cover, thickness = self._cover(rng, texture)
-        level = look.cloud_k + lit * look.lit_cloud_k + 0.9 * texture
-        cover = blur(kind_cover, 1.0) * thickness
-        self._cover_layer = Layer.endless(np.clip(cover, 0.0, 1.0), view.width_px)
-        self._light_layer = Layer.endless(np.clip(cover, 0.0, 1.0) * level, view.width_px)
+        kind = str(rng.choice(["veil", "streaks", "heaps", "clear"], p=[0.4, 0.25, 0.2, 0.15]))
+        texture = self._texture(rng, kind, (height, self._period(width)), horizon_px, field_of_view_px)
+        # Light comes from above: rims that face up are lit. Near the horizon they are too flat and too far to show it.
+        smooth = blur(texture, 1.2)
+        lit = np.clip(smooth - np.roll(smooth, 4, axis=0), 0.0, None)
+        lit /= max(float(np.quantile(lit, 0.98)), 1e-6)
+        lit *= 1.0 - np.exp(-np.clip(horizon_px - np.arange(height)[:, None], 0.0, None) / (0.3 * field_of_view_px))
+        cover = np.clip(blur(self._cover(rng, kind, texture), 0.7), 0.0, 1.0)
+        level = look.cloud_k + lit * look.lit_cloud_k + 1.3 * texture
+        self._cover_layer = Layer.endless(cover, view.width_px)
+        self._light_layer = Layer.endless(cover * level, view.width_px)
         self._wind_px_s = float(rng.uniform(0.3, 2.0) * rng.choice([-1.0, 1.0]))
 
     @staticmethod
@@ -44,30 +49,29 @@ class Clouds:
         return -(-max(384, width_px) // 128) * 128
 
     @staticmethod
-    def _texture(rng: np.random.Generator, shape: tuple[int, int], horizon_px: float, field_of_view_px: float) -> tuple[Field, Field]:
-        """Cloud texture, flatter and finer towards the horizon, and how sunlit it is."""
+    def _texture(rng: np.random.Generator, kind: str, shape: tuple[int, int], horizon_px: float, field_of_view_px: float) -> Field:
+        """Cloud texture, flatter and finer towards the horizon; mean 0, standard deviation 1."""
         height, width = shape
-        tall = -(-int(height * 2.2) // 64) * 64
-        stretch = float(rng.uniform(1.3, 3.2))
-        flat = power_law(rng, (tall, width), float(rng.uniform(3.0, 3.7)), stretch_x=stretch, longest_px=0.7 * width)
-        wisps = warp(flat, rng, float(rng.uniform(6.0, 22.0)) * width / 384)
-        up = np.clip(horizon_px - np.arange(height), 1.0, None)[:, None]
-        near = 0.25 * field_of_view_px
-        rows = tall - near * np.log1p(up / near) * 2.2
-        columns = np.arange(width, dtype=np.float64)[None, :]
-        texture = unit_variance(sample(wisps, rows, np.broadcast_to(columns, shape)))
-        # Light comes from above: rims that face up are lit.
-        lit = np.clip(texture - np.roll(texture, 3, axis=0), 0.0, None)
-        return texture, lit / max(float(np.quantile(lit, 0.98)), 1e-6)
+        stretch = {"streaks": float(rng.uniform(3.0, 6.0)), "heaps": float(rng.uniform(1.2, 1.8))}.get(kind, float(rng.uniform(1.4, 2.6)))
+        up = np.clip(horizon_px - np.arange(height), 0.0, None)[:, None]
+        near = 0.12 * field_of_view_px
+        rows = 0.9 * up + 1.6 * near * np.log1p(up / near)
+        tall = -(-int(rows.max() + 2) // 64) * 64
+        slope = float(rng.uniform(3.2, 3.8)) if kind == "veil" else float(rng.uniform(3.0, 3.4))
+        soft = power_law(rng, (tall, width), slope, stretch_x=stretch, longest_px=0.6 * width)
+        torn = warp(soft, rng, float(rng.uniform(5.0, 14.0)) * width / 384)
+        return unit_variance(sample(torn, rows, np.broadcast_to(np.arange(width, dtype=np.float64)[None, :], shape)))
 
     @staticmethod
-    def _cover(rng: np.random.Generator, texture: Field) -> tuple[Field, float]:
-        """Cloud cover 0 to 1: veil, broken cloud or a nearly clear sky; and how opaque it is."""
-        kind = rng.choice(["veil", "broken", "clear"], p=[0.45, 0.4, 0.15])
+    def _cover(rng: np.random.Generator, kind: str, texture: Field) -> Field:
+        """How much of the sky the clouds hide, 0 to 1."""
         if kind == "veil":
-            return smoothstep(texture, -2.4, 2.2), float(rng.uniform(0.35, 0.7))
-        edge = float(rng.uniform(-0.2, 0.6)) if kind == "broken" else 1.1
-        return smoothstep(texture, edge, edge + float(rng.uniform(0.6, 1.6))), float(rng.uniform(0.6, 0.95))
+            return smoothstep(texture, -2.4, 2.4) * float(rng.uniform(0.4, 0.75))
+        edge = {"streaks": float(rng.uniform(-0.4, 0.5)), "heaps": float(rng.uniform(-0.2, 0.7)), "clear": 1.2}[kind]
+        # Thin at the rim, thick inside: two edges, one soft, one less so.
+        thin = smoothstep(texture, edge - 0.5, edge + float(rng.uniform(1.6, 2.4)))
+        thick = smoothstep(texture, edge + 0.1, edge + float(rng.uniform(0.9, 1.6)))
+        return (0.55 * thin + 0.45 * thick) * float(rng.uniform(0.75, 1.0))
 
     def window(self, time_s: float, x_px: float, y_px: float) -> Plane:
         """Sky of one frame, `(H, W)` float32, kelvin."""
