@@ -160,6 +160,7 @@ def test_equal_log_records_are_held_back_and_counted(caplog: pytest.LogCaptureFi
     for step in range(50):
         now = 100.0 + step * 0.25
         handler.handle(logging.LogRecord("kafka.net", logging.ERROR, "f", 1, "Connection failed: %s", (step,), None))
+        handler.handle(logging.LogRecord("kafka.net", logging.WARNING, "f", 1, "It is blocking the event loop", (), None))
         handler.handle(logging.LogRecord("kafka.other", logging.ERROR, "f", 1, f"attempt {step} failed", (), None))
     assert [record.getMessage() for record in caplog.records] == [
         "Connection failed: 0",
