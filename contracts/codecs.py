@@ -150,7 +150,7 @@ def _decode_tiff(value: bytes, header: ImageHeader) -> Pixels:
     pixels: Pixels = np.empty((header.height_px, header.width_px, *channels), header.dtype)
     try:
         imagecodecs.tiff_decode(value, out=pixels)
-    except (RuntimeError, ValueError) as error:
+    except (RuntimeError, ValueError, IndexError) as error:
         raise corrupt("intact TIFF pixel data", str(error) or type(error).__name__) from error
     return pixels
 

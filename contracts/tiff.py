@@ -82,10 +82,12 @@ def _directory(value: bytes) -> tuple[dict[int, tuple[int, ...]], int]:
     if num > _MAX_FIELDS:
         raise corrupt(f"at most {_MAX_FIELDS} fields in a TIFF directory", f"{num}")
     at += struct.calcsize(layout.order + layout.count)
-    fields = {}
+    fields: dict[int, tuple[int, ...]] = {}
     for index in range(num):
         entry = at + index * layout.entry_bytes
         tag, kind = layout.read("H", value, entry), layout.read("H", value, entry + 2)
+        if tag in fields:  # readers differ in which one they believe
+            raise corrupt("each TIFF tag once", f"{Tag(tag).name} twice")
         if tag in _TAGS and kind in _UNSIGNED:
             fields[tag] = _values(layout, value, entry + 4, _UNSIGNED[kind])
     return fields, layout.read(layout.offset, value, at + num * layout.entry_bytes)

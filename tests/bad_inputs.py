@@ -21,6 +21,7 @@ from tests.image_builders import (
     chunk,
     counts,
     cv2_image,
+    edited_tiff,
     ihdr,
     interlaced_png,
     npy,
@@ -29,7 +30,6 @@ from tests.image_builders import (
     png_annotations,
     png_bomb,
     resized_jpeg,
-    retagged,
     rows,
     split_png,
     tiff,
@@ -190,20 +190,22 @@ def _bad_tiff() -> Iterator[Message]:
     yield _bad("TIFF cut in half, tiled", corrupt, tiff(counts(side_px=64), tile=(16, 16))[:2000])
     yield _bad("TIFF header alone", corrupt, b"II*\0\x08\0\0\0")
     yield _bad("TIFF that points outside itself", corrupt, b"MM\0*\xff\xff\xff\xf0" + bytes(64))
-    yield _bad("TIFF bomb: 60,000 columns", RejectReason.TOO_LARGE, retagged(deflated, 256, 60_000))
-    yield _bad("TIFF bomb: 4 billion rows", RejectReason.TOO_LARGE, retagged(deflated, 257, 2**32 - 1))
-    yield _bad("TIFF that claims more rows", RejectReason.SIZE_MISMATCH, retagged(GOOD_TIFF, 257, 240))
-    yield _bad("TIFF that claims fewer rows", RejectReason.SIZE_MISMATCH, retagged(GOOD_TIFF, 257, 12))
-    yield _bad("TIFF that claims 4 billion rows", RejectReason.SIZE_MISMATCH, retagged(GOOD_TIFF, 257, 2**32 - 1))
-    yield _bad("TIFF that claims more rows, compressed", corrupt, retagged(deflated, 257, 640))
-    bomb = retagged(tiff(counts(side_px=64), tile=(16, 16)), 322, 65_520)
-    yield _bad("TIFF with a tile of 65,520 x 65,520", RejectReason.TOO_LARGE, retagged(bomb, 323, 65_520))
+    yield _bad("TIFF bomb: 60,000 columns", RejectReason.TOO_LARGE, edited_tiff(deflated, 256, 60_000))
+    yield _bad("TIFF bomb: 4 billion rows", RejectReason.TOO_LARGE, edited_tiff(deflated, 257, 2**32 - 1))
+    yield _bad("TIFF that claims more rows", RejectReason.SIZE_MISMATCH, edited_tiff(GOOD_TIFF, 257, 240))
+    yield _bad("TIFF that claims fewer rows", RejectReason.SIZE_MISMATCH, edited_tiff(GOOD_TIFF, 257, 12))
+    yield _bad("TIFF that claims 4 billion rows", RejectReason.SIZE_MISMATCH, edited_tiff(GOOD_TIFF, 257, 2**32 - 1))
+    yield _bad("TIFF that claims more rows, compressed", corrupt, edited_tiff(deflated, 257, 640))
+    bomb = edited_tiff(tiff(counts(side_px=64), tile=(16, 16)), 322, 65_520)
+    yield _bad("TIFF with a tile of 65,520 x 65,520", RejectReason.TOO_LARGE, edited_tiff(bomb, 323, 65_520))
+    yield _bad("TIFF with a field type of its own", corrupt, edited_tiff(GOOD_TIFF, 278, kind=127))
+    yield _bad("TIFF with two heights", corrupt, edited_tiff(deflated, 296, 3000, new_tag=257))
     yield _bad("TIFF of three pages", pixels, tiff(np.stack([GREY] * 3)))
     yield _bad("TIFF of int16", pixels, tiff(GREY.astype(np.int16)))
     yield _bad("TIFF of float64", pixels, tiff(GREY.astype(np.float64)))
     yield _bad("TIFF where white is zero", pixels, tiff(GREY, photometric="miniswhite"))
     yield _bad("TIFF in colour", pixels, tiff(np.dstack([GREY, GREY, 255 - GREY]), photometric="rgb"))
-    yield _bad("TIFF compressed as fax", RejectReason.UNSUPPORTED_CODEC, retagged(GOOD_TIFF, 259, 3))
+    yield _bad("TIFF compressed as fax", RejectReason.UNSUPPORTED_CODEC, edited_tiff(GOOD_TIFF, 259, 3))
     yield _bad("TIFF of compressed rubbish", corrupt, deflated.replace(b"\x78\xda", b"\x00\x00").replace(b"\x78\x9c", b"\x00\x00"))
     yield _bad("TIFF with a NaN", RejectReason.NOT_FINITE, tiff(with_one(FLOATS, np.nan)))
 

@@ -8,11 +8,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
 
+import hypothesis
 import psutil
 import pytest
 
 from deploy.broker.broker import Broker
 from pipeline.kafka_client import KafkaSettings, ensure_topic
+
+# No deadline: on a busy machine it measures the neighbours. Forty examples a property keep the suite quick.
+hypothesis.settings.register_profile("irstream", deadline=None, max_examples=40)
+hypothesis.settings.load_profile("irstream")
 
 ADDRESS_VARIABLE = "IRSTREAM_KAFKA__BOOTSTRAP_SERVERS"
 

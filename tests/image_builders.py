@@ -63,14 +63,18 @@ def tiff(pixels: NDArray[Any], **options: Any) -> bytes:
     return stream.getvalue()
 
 
-def retagged(image: bytes, tag: int, value: int) -> bytes:
-    """A little-endian classic TIFF with one LONG or SHORT field of its first directory changed in place."""
+def edited_tiff(image: bytes, tag: int, value: int | None = None, *, kind: int | None = None, new_tag: int | None = None) -> bytes:
+    """A little-endian classic TIFF with one field of its directory changed in place: its value, its type or its name."""
     damaged = bytearray(image)
     at = struct.unpack_from("<I", damaged, 4)[0]
     for entry in range(at + 2, at + 2 + 12 * struct.unpack_from("<H", damaged, at)[0], 12):
-        found, kind = struct.unpack_from("<HH", damaged, entry)
-        if found == tag:
-            struct.pack_into("<H" if kind == 3 else "<I", damaged, entry + 8, value)
+        if struct.unpack_from("<H", damaged, entry)[0] == tag:
+            struct.pack_into("<H", damaged, entry, new_tag or tag)
+            if kind is not None:
+                struct.pack_into("<H", damaged, entry + 2, kind)
+            if value is not None:
+                is_short = struct.unpack_from("<H", damaged, entry + 2)[0] == 3
+                struct.pack_into("<H" if is_short else "<I", damaged, entry + 8, value)
             return bytes(damaged)
     raise AssertionError(f"no tag {tag}")
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -86,13 +86,11 @@ def assert_equal(got: FrameBlock, sent: FrameBlock) -> None:
 
 
 @given(block=blocks())
-@settings(deadline=None, max_examples=40)
 def test_round_trip(block: FrameBlock) -> None:
     assert_equal(unpack_block(pack_block(block)), block)
 
 
 @given(block=blocks())
-@settings(deadline=None, max_examples=20)
 def test_round_trip_through_arrow_ipc(block: FrameBlock) -> None:
     """As between Ray processes: the table is serialised and read back from one buffer."""
     assert_equal(unpack_block(pa.ipc.open_stream(sent_as_stream(pack_block(block))).read_all()), block)
