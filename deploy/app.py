@@ -16,13 +16,11 @@ from ray import serve
 from ray.serve import Application
 from ray.serve.handle import DeploymentHandle as _DeploymentHandle
 
-from actors.classifier import ClassifierActor
-from actors.detector import DetectorActor
 from actors.reply import ClassifierReply, DetectorReply, SegmenterReply
-from actors.segmenter import SegmenterActor
 from actors.settings import BatchPolicy, ModelActorSettings
 from contracts.errors import SettingsError
 from contracts.outputs import Float32
+from deploy.replica import ModelReplica
 from deploy.settings import AppSettings, settings_from_args
 from pipeline.progress import StreamProgress
 from pipeline.router import ModelHandles
@@ -57,20 +55,20 @@ def _bound(kind: type[Any], name: str, options: dict[str, Any], *arguments: Any)
 def _model_applications(settings: AppSettings) -> tuple[Application, Application, Application]:
     models, batching = settings.models, settings.batching
     return (
-        _model("detector", DetectorActor, models.detector, batching.detector),
-        _model("segmenter", SegmenterActor, models.segmenter, batching.segmenter),
-        _model("classifier", ClassifierActor, models.classifier, batching.classifier),
+        _model("detector", models.detector, batching.detector),
+        _model("segmenter", models.segmenter, batching.segmenter),
+        _model("classifier", models.classifier, batching.classifier),
     )
 
 
-def _model(name: str, actor: type[Any], settings: ModelActorSettings, policy: BatchPolicy) -> Application:
+def _model(role: str, settings: ModelActorSettings, policy: BatchPolicy) -> Application:
     options = {
         "num_replicas": settings.replicas,
         "max_constructor_retry_count": 2,  # a name or file that is wrong stays wrong
         "max_ongoing_requests": 1000,  # the actor's own batcher bounds what it holds, in frames and bytes
         "ray_actor_options": {"num_cpus": settings.num_cpus, "num_gpus": settings.num_gpus},
     }
-    return _bound(actor, name, options, settings, policy)
+    return _bound(ModelReplica, role, options, role, settings, policy)
 
 
 def handles_of(detector: DeploymentHandle, segmenter: DeploymentHandle, classifier: DeploymentHandle) -> ModelHandles:

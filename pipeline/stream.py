@@ -6,7 +6,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 
 import ray
@@ -88,7 +88,7 @@ def run_stream(
     ends = end_offsets(job.kafka, job.kafka.topic) if until_caught_up else {}
     with _loop_thread() as loop, _producer(job) as producer, _alerts(job, producer) as alerts:
         stream = _Stream(job, table, topic, stats, ends, loop, producer, alerts)
-        with _reporting(stream, on_progress):
+        with closing(stream), _reporting(stream, on_progress):
             drained = stream.run(stop)
     return _summary(job, table, stats, drained=drained)
 
@@ -116,6 +116,7 @@ class _Stream:
         self._producer = producer
         self._alerts = alerts
         self._committed_anything = False
+        self._commit_watch = ClusterWatch(job.kafka)
         self._generation: Generation | None = None
         self._stands: dict[TopicPartition, int] = {}
 
@@ -176,7 +177,7 @@ class _Stream:
             starts={TopicPartition(self._topic_name, partition): start for partition, start in starts.items()},
             on_committed=lambda spans, outcomes: self._on_committed(generation, spans, outcomes),
             on_failure=lambda error: generation.fail(error),
-            before_commit=self._alerts.flush,
+            before_commit=self._before_commit,
         )
         generation = Generation(
             GenerationParts(
@@ -226,11 +227,20 @@ class _Stream:
             for partition in self._topic.partitions
         }
 
+    def _before_commit(self, timeout_s: float) -> None:
+        """Alerts first; then the last look at the topic: an id that is right now was right during all reads until now."""
+        self._alerts.flush(timeout_s)
+        self._commit_watch.verify(self._topic_name, self._topic.topic_id)
+
     def _on_committed(self, generation: Generation, spans: Sequence[OffsetRange], outcomes: Sequence[Outcome]) -> None:
         self._committed_anything = True
         self._stands = self._stands | {span.topic_partition: span.stop for span in spans}
         self.stats.on_visible(outcomes)
         generation.on_committed(spans)
+
+    def close(self) -> None:
+        """Close the connection of its own."""
+        self._commit_watch.close()
 
     def observe(self, watch: ClusterWatch) -> None:
         """Compare with the broker: lag, a hint for lag tools, and whether the topic is still the one we began with."""
