@@ -32,7 +32,7 @@ SPEC_VERSION = "1.0"
 RAW_DTYPES = ("uint8", "uint16", "float32")
 BIT_DEPTHS = (*range(8, 17), 32)
 MAX_FRAME_NUMBER = 2**63 - 1
-_MAX_SIDE_PX = 2**31 - 1
+MAX_SIDE_PX = 2**31 - 1
 # Times a row can hold: pandas' nanoseconds end in 2262, and nobody recorded infrared frames before 1970.
 EARLIEST, LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
 _CASE_KEPT = ("ce_id", "ce_source")
@@ -135,8 +135,8 @@ class Headers:
 
     def raw_layout(self) -> RawLayout | None:
         """`ir_width ir_height ir_dtype`, as far as given."""
-        width_px = self.integer("ir_width", 1, _MAX_SIDE_PX)
-        height_px = self.integer("ir_height", 1, _MAX_SIDE_PX)
+        width_px = self.integer("ir_width", 1, MAX_SIDE_PX)
+        height_px = self.integer("ir_height", 1, MAX_SIDE_PX)
         dtype = self.text("ir_dtype")
         if dtype is not None and dtype not in RAW_DTYPES:
             raise _invalid("ir_dtype", " | ".join(RAW_DTYPES), repr(dtype[:80]))

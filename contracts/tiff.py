@@ -65,7 +65,7 @@ def probe_tiff(value: bytes) -> ImageHeader:
         fields, next_directory = _directory(value)
         header = _header(fields)
         _check_segments(fields, header, len(value))
-    except struct.error as error:
+    except (struct.error, OverflowError) as error:  # an offset beyond the message, or beyond memory
         raise corrupt("a TIFF directory inside the message", f"a truncated one ({error})") from error
     if next_directory:
         raise unsupported("one image in the TIFF", "several")
