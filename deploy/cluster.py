@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from deploy.logs import quiet_ray
+
 # Read by Ray when it is imported or its processes start, hence set here, before the import. What each is worth was
 # measured on a two-core machine: metadata fetched on a thread costs 50 ms of latency per block, workers at nice 15
 # starve beside anything else, and replicas answer twice as fast when user code shares their loop (ours never blocks it).
@@ -17,6 +19,7 @@ _ENVIRONMENT = {
     "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
     "RAY_SERVE_RUN_USER_CODE_IN_SEPARATE_THREAD": "0",
     "RAY_worker_niceness": "0",
+    "RAY_SERVE_LOG_TO_STDERR": "0",  # lines of every replica between those of the live view; the files keep them
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
@@ -51,6 +54,7 @@ def ray_session() -> Iterator[None]:
             log_to_driver=False,
             logging_level=logging.WARNING,
         )
+    quiet_ray()
     try:
         yield
         if not os.environ.get("RAY_ADDRESS"):

@@ -9,8 +9,10 @@ from contextlib import contextmanager
 import structlog
 
 _OURS = ("actors", "contracts", "deploy", "models", "observability", "pipeline")
-# Tells that a busy machine was slow for a tenth of a second, several times a minute.
-_CHATTY = ("kafka.net.selector",)
+_CHATTY = (
+    "kafka.net.selector",  # a busy machine was slow for a tenth of a second: several times a minute
+    "ray._private.authentication.authentication_token_setup",  # that a local Ray made itself a token: at every start
+)
 
 
 class _Say(logging.Handler):
@@ -52,3 +54,22 @@ def logs_to(say: Callable[[str], None], *, debug: bool = False) -> Iterator[None
         logging.getLogger().removeHandler(handler)
         for name, level in before.items():
             logging.getLogger(name).setLevel(level)
+
+
+def quiet_ray() -> None:
+    """Keep Ray's libraries from writing notes between the lines of the view; their log files keep everything.
+
+    They write to stderr by handlers of their own, which Serve renews whenever it configures itself: hence a filter on its
+    logger, and on Ray Data's handlers, whose records come from many loggers below.
+    """
+    import ray.data
+    import ray.serve  # noqa: F401 - both configure their logging when imported
+
+    logging.getLogger("ray.serve").addFilter(_is_error)
+    for handler in logging.getLogger("ray.data").handlers:
+        if isinstance(handler, logging.StreamHandler) and not isinstance(handler, logging.FileHandler):
+            handler.addFilter(_is_error)
+
+
+def _is_error(record: logging.LogRecord) -> bool:
+    return record.levelno >= logging.ERROR

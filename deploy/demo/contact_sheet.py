@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 COLUMNS = 4
+_HEAD_INCHES, _FOOT_INCHES, _TITLE_INCHES = 0.5, 0.4, 0.34
+_GAP = 0.03  # of a tile's width
 TILE_INCHES = 3.6
 DPI = 130
 _DARK, _TEXT, _DIM = "#14171c", "#e8eaed", "#9aa0a6"
@@ -59,19 +61,23 @@ def write_contact_sheet(tiles: Sequence[Tile], path: Path, heading: str) -> None
     from matplotlib.figure import Figure
 
     columns = min(COLUMNS, len(tiles))
-    rows = -(-len(tiles) // columns)
-    height_inches = rows * (TILE_INCHES + 0.35) + 0.9
-    figure = Figure(figsize=(columns * TILE_INCHES, height_inches), facecolor=_DARK)
+    rows = [tiles[start : start + columns] for start in range(0, len(tiles), columns)]
+    # A row is as high as its highest tile.
+    heights = [TILE_INCHES * min(2.0, max(tile.pixels_HW.shape[0] / tile.pixels_HW.shape[1] for tile in row)) for row in rows]
+    height_inches = sum(heights) + _TITLE_INCHES * len(rows) + _HEAD_INCHES + _FOOT_INCHES
+    width_inches = columns * TILE_INCHES
+    figure = Figure(figsize=(width_inches, height_inches), facecolor=_DARK)
     FigureCanvasAgg(figure)
-    margin = 0.9 / height_inches
-    figure.subplots_adjust(left=0.01, right=0.99, bottom=0.45 / height_inches, top=1 - margin * 0.85, wspace=0.03, hspace=0.13)
-    figure.text(0.012, 1 - 0.28 / height_inches, heading, color=_TEXT, fontsize=13, weight="bold", va="center")
-    for index in range(rows * columns):
-        axes = figure.add_subplot(rows, columns, index + 1)
-        axes.set_axis_off()
-        axes.set_anchor("N")
-        if index < len(tiles):
-            _draw_tile(axes, tiles[index])
+    figure.text(0.012, 1 - 0.5 * _HEAD_INCHES / height_inches, heading, color=_TEXT, fontsize=13, weight="bold", va="center")
+    top_inches = height_inches - _HEAD_INCHES
+    for row, row_inches in zip(rows, heights, strict=True):
+        top_inches -= _TITLE_INCHES + row_inches
+        for column, tile in enumerate(row):
+            left = (column + 0.5 * _GAP) / columns
+            axes = figure.add_axes((left, top_inches / height_inches, (1 - _GAP) / columns, row_inches / height_inches))
+            axes.set_axis_off()
+            axes.set_anchor("N")
+            _draw_tile(axes, tile)
     _draw_legend(figure, height_inches, truth=any(tile.truth_xyxy_px is not None for tile in tiles))
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=DPI, facecolor=_DARK)
@@ -128,12 +134,24 @@ def _draw_layers(axes: Axes, tile: Tile, picture_HW: NDArray[np.uint8], line: fl
     for found in tile.detections:
         colour = _colour(found)
         if found.mask_rle is not None:
-            mask_HW = np.pad(decode_mask(found.mask_rle, height_px, width_px), 1)
-            x_px, y_px = np.arange(-0.5, width_px + 1), np.arange(-0.5, height_px + 1)
-            axes.contour(x_px, y_px, mask_HW, levels=[0.5], colors=[colour], linewidths=line * 0.8)
+            _outline(axes, decode_mask(found.mask_rle, height_px, width_px), colour, line * 0.8)
         size = found.x_max_px - found.x_min_px + 2 * pad_px, found.y_max_px - found.y_min_px + 2 * pad_px
         corner = found.x_min_px - pad_px, found.y_min_px - pad_px
         axes.add_patch(Rectangle(corner, *size, fill=False, edgecolor=colour, linewidth=line))
+
+
+def _outline(axes: Axes, mask_HW: NDArray[np.bool_], colour: str, line: float) -> None:
+    """The edge of a mask along the edges of its pixels."""
+    from matplotlib.collections import LineCollection
+
+    if not mask_HW.any():
+        return
+    rows, columns = np.flatnonzero(mask_HW.any(axis=1)), np.flatnonzero(mask_HW.any(axis=0))
+    padded = np.pad(mask_HW[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1], 1).astype(np.int8)
+    segments = [((x, y + 1), (x + 1, y + 1)) for y, x in np.argwhere(np.diff(padded, axis=0))]
+    segments += [((x + 1, y), (x + 1, y + 1)) for y, x in np.argwhere(np.diff(padded, axis=1))]
+    origin = np.array([columns[0] - 1, rows[0] - 1])
+    axes.add_collection(LineCollection(np.array(segments) + origin, colors=[colour], linewidths=line, capstyle="round"))
 
 
 def _label(axes: Axes, found: Detection, width_px: int, height_px: int) -> None:

@@ -12,9 +12,11 @@ _QUERY = (
 )
 
 
-def query_command(table: Path) -> list[str]:
-    """A program and its arguments that count detections per sensor and label."""
-    return [_short(sys.executable), "-c", _QUERY.format(table=table)]
+def query_command(table: Path) -> str:
+    """A command line that counts detections per sensor and label."""
+    program, query = _short(sys.executable), _QUERY.format(table=table)
+    plain = not set(query) & set('"$`!\\') and " " not in program
+    return f'{program} -c "{query}"' if plain else shlex.join([program, "-c", query])
 
 
 def next_steps(table: Path, contact_sheet: Path | None) -> str:
@@ -23,7 +25,7 @@ def next_steps(table: Path, contact_sheet: Path | None) -> str:
         [
             f"picture  {contact_sheet or 'none: no frame got through'}",
             f"table    {table}  (Delta Lake; plain Parquet files inside)",
-            "query    " + shlex.join(query_command(table)),
+            f"query    {query_command(table)}",
             "next     irstream broker up; irstream publish synthetic --create-topic; irstream stream",
         ]
     )
