@@ -39,7 +39,7 @@ class IrstreamError(Exception):
     """Base of every error irstream raises on purpose."""
 
 
-class RejectRecord(IrstreamError):
+class RejectRecord(IrstreamError):  # noqa: N818 - an error class is an action (STYLE: habit 5), its name is public
     """This message cannot be used: it becomes one rejected row and one dead letter; the stream goes on."""
 
     def __init__(self, reason: RejectReason, *, expected: str, got: str) -> None:
@@ -67,7 +67,7 @@ def _rebuild_reject(reason: RejectReason, expected: str, got: str) -> RejectReco
     return RejectRecord(reason, expected=expected, got=got)
 
 
-class _Located(IrstreamError):
+class _Located(IrstreamError):  # noqa: N818 - as above
     """Shared shape of the two errors that stop or pause the whole pipeline."""
 
     def __init__(self, *, expected: str, got: str, where: str, action: str) -> None:

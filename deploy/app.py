@@ -24,7 +24,8 @@ from deploy.replica import ModelReplica
 from deploy.settings import AppSettings, settings_from_args
 from pipeline.progress import StreamProgress
 from pipeline.router import ModelHandles
-from pipeline.stream import StreamJob, run_stream
+from pipeline.stream import run_stream
+from pipeline.stream_job import StreamJob
 
 DeploymentHandle: TypeAlias = _DeploymentHandle[Any]
 APP_NAME = "irstream"

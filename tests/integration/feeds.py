@@ -22,7 +22,8 @@ from pipeline.router import ModelHandles
 from pipeline.settings import StreamSettings
 from pipeline.sink_settings import SinkSettings
 from pipeline.steady_producer import SteadyProducer
-from pipeline.stream import StreamJob, run_stream
+from pipeline.stream import run_stream
+from pipeline.stream_job import StreamJob
 
 Message = tuple[bytes | None, bytes | None, list[tuple[str, bytes]], int]
 

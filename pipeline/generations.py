@@ -1,0 +1,209 @@
+"""Generation after generation: each from where the table stands, until the stream is done."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import ray
+import structlog
+
+from contracts.errors import IrstreamError, SettingsError, StopPipeline
+from contracts.position import OffsetRange, TopicPartition
+from contracts.result import Outcome
+from pipeline.alerts import AlertPublisher
+from pipeline.committer import Committer
+from pipeline.generation import Generation, GenerationParts
+from pipeline.kafka_client import ClusterWatch, TopicInfo, begin_offsets
+from pipeline.observer import Observer
+from pipeline.sink import ResultsTable
+from pipeline.source import ReadPlan
+from pipeline.steady_producer import SteadyProducer
+from pipeline.stream_job import StreamJob
+from pipeline.stream_stats import StreamStats
+
+_BACKOFF_MAX_S = 5.0
+_FRUITLESS_RESTARTS = 10
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Outlets:
+    """What lives longer than a generation.
+
+    Attributes:
+        loop: the asyncio loop (in a thread of its own) the routers run on.
+        watch: the committer's own connection for its last look at the topic.
+    """
+
+    loop: asyncio.AbstractEventLoop
+    producer: SteadyProducer
+    alerts: AlertPublisher
+    watch: ClusterWatch
+
+
+class Generations:
+    """The restart loop of one stream."""
+
+    def __init__(
+        self,
+        job: StreamJob,
+        table: ResultsTable,
+        topic: TopicInfo,
+        stats: StreamStats,
+        ends: Mapping[TopicPartition, int],
+        outlets: Outlets,
+        observer: Observer,
+    ) -> None:
+        """Nothing runs before `run`.
+
+        Args:
+            job: what to stream.
+            table: opened.
+            topic: what the topic was when the stream began.
+            stats: counts of the whole stream.
+            ends: where a bounded stream ends, empty for a continuous one.
+            outlets: what lives longer than a generation.
+            observer: told where the table stands.
+        """
+        self._job = job
+        self._table = table
+        self._topic = topic
+        self._stats = stats
+        self._ends = {partition.partition: offset for partition, offset in ends.items()}
+        self._outlets = outlets
+        self._observer = observer
+        self._committed_anything = False
+
+    def run(self, stop: threading.Event) -> bool:
+        """Generations until done; True when everything read is visible.
+
+        Raises:
+            StopPipeline: going on would lose or falsify data, or fails again and again.
+        """
+        number, fruitless = 1, 0
+        while True:
+            self._committed_anything = False
+            failure = self._try_generation(number, stop)
+            if failure is None:
+                return True
+            if stop.is_set():
+                log.warning("stopped_without_draining", error=str(failure), kind=type(failure).__name__)
+                return False
+            fruitless = 1 if self._committed_anything else fruitless + 1
+            if fruitless >= _FRUITLESS_RESTARTS and not isinstance(failure, IrstreamError):
+                raise StopPipeline(
+                    expected="a generation that brings at least one row to the table",
+                    got=f"{fruitless} failures in a row, the last: {failure!r}",
+                    where="stream",
+                    action="This will not heal by itself: see the log.",
+                ) from failure
+            number += 1
+            backoff_s = min(_BACKOFF_MAX_S, self._job.stream.restart_backoff_s * 2 ** (fruitless - 1))
+            log.warning("generation_failed", next_generation=number, backoff_s=backoff_s, error=str(failure), kind=type(failure).__name__)
+            self._stats.on_state("restarting", generation=number, note=str(failure))
+            if stop.wait(backoff_s):
+                return False
+
+    def _try_generation(self, number: int, stop: threading.Event) -> BaseException | None:
+        """Run one; what made it fail, or None when it is done."""
+        try:
+            self._run_generation(number, stop)
+        except SettingsError as error:
+            if number == 1:
+                raise
+            return error  # the broker was there when we started: it is away, not misspelt
+        except StopPipeline:
+            raise
+        except Exception as error:  # invariant 4: any failure ends the generation, none ends the stream
+            failure = _unwrapped(error)
+            if isinstance(failure, StopPipeline):
+                raise failure from error
+            return failure
+        return None
+
+    def _run_generation(self, number: int, stop: threading.Event) -> None:
+        known = self._table.next_offsets(self._topic_name, self._topic.partitions)
+        starts = self._starts(known)
+        if self._ends:
+            starts = {partition: start for partition, start in starts.items() if start < self._ends.get(partition, 0)}
+            if not starts:
+                return
+        elif not self._topic.partitions:
+            return
+        committer = Committer(
+            self._table,
+            run_id=self._job.run_id,
+            topic_ids={self._topic_name: self._topic.topic_id},
+            settings=self._job.sink,
+            producer=self._outlets.producer,
+            dead_letter_topic=self._job.kafka.dead_letter_topic,
+            starts={TopicPartition(self._topic_name, partition): start for partition, start in starts.items()},
+            on_committed=lambda spans, outcomes: self._on_committed(generation, spans, outcomes),
+            on_failure=lambda error: generation.fail(error),
+            before_commit=self._before_commit,
+        )
+        generation = Generation(
+            GenerationParts(
+                plan=self._plan(starts),
+                starts=starts,
+                limits=self._job.limits,
+                models=self._job.models,
+                committer=committer,
+                alerts=self._outlets.alerts,
+                stats=self._stats,
+                loop=self._outlets.loop,
+            )
+        )
+        self._observer.begin_generation({TopicPartition(self._topic_name, each): at for each, at in known.items()}, generation.fail)
+        committer.start()
+        self._stats.on_state("streaming", generation=number)
+        generation.run(stop)
+
+    @property
+    def _topic_name(self) -> str:
+        return self._job.kafka.topic
+
+    def _plan(self, starts: dict[int, int]) -> ReadPlan:
+        # Two overlapping epochs of read tasks must fit beside the models, or a partition would wait for ever.
+        resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]  # Ray's own gap
+        cpus = resources.get("CPU", 1.0)
+        read_cpus = min(self._job.stream.read_cpus, 0.5 * cpus / (2 * len(starts)))
+        return ReadPlan(
+            epoch=0,
+            topic=self._topic_name,
+            topic_id=self._topic.topic_id,
+            partitions=tuple(sorted(starts)),
+            stop_at={partition: self._ends[partition] for partition in starts} if self._ends else {},
+            kafka=self._job.kafka,
+            stream=self._job.stream.model_copy(update={"read_cpus": round(read_cpus, 3)}),
+        )
+
+    def _starts(self, known: Mapping[int, int]) -> dict[int, int]:
+        """Where the table stands; a partition it does not know begins at the start of the log."""
+        begins: dict[TopicPartition, int] = {}
+        if set(self._topic.partitions) - set(known):
+            begins = begin_offsets(self._job.kafka, self._topic_name)
+        return {
+            partition: known[partition] if partition in known else begins[TopicPartition(self._topic_name, partition)]
+            for partition in self._topic.partitions
+        }
+
+    def _before_commit(self, timeout_s: float) -> None:
+        """Alerts first; then the last look at the topic: an id that is right now was right during all reads until now."""
+        self._outlets.alerts.flush(timeout_s)
+        self._outlets.watch.verify(self._topic_name, self._topic.topic_id)
+
+    def _on_committed(self, generation: Generation, spans: Sequence[OffsetRange], outcomes: Sequence[Outcome]) -> None:
+        self._committed_anything = True
+        self._observer.on_committed(spans)
+        self._stats.on_visible(outcomes)
+        generation.on_committed(spans)
+
+
+def _unwrapped(error: BaseException) -> BaseException:
+    """The error a Ray task or actor raised, out of its wrapping."""
+    cause = getattr(error, "cause", None)
+    return cause if isinstance(cause, IrstreamError) else error
