@@ -82,15 +82,20 @@ class ModelActor(ABC, Generic[Part, PartResult]):
             self._engine = await asyncio.to_thread(self._build, wanted, self._policy)
             await old.batcher.close()
 
+    @property
+    def loaded(self) -> LoadedModel:
+        """The network that new blocks come to."""
+        return self._engine.loaded
+
     def stats(self) -> dict[str, Any]:
         """What the live view shows: the network, and the counts of its batcher since it was loaded."""
-        ref = self._engine.loaded.ref
+        ref, inference = self.loaded.ref, self.loaded.inference
         return {
             "task": ref.task,
             "model": ref.name,
             "digest": ref.digest,
-            "device": str(self._engine.loaded.inference.device),
-            "dtype": str(self._engine.loaded.inference.dtype).removeprefix("torch."),
+            "device": str(inference.device),
+            "dtype": str(inference.dtype).removeprefix("torch."),
             "threads": self._threads,
         } | asdict(self._engine.batcher.stats())
 

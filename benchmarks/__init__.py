@@ -1,0 +1,1 @@
+"""Benchmarks: `python -m benchmarks.<name>`; their results are dated files beside them."""
