@@ -80,13 +80,12 @@ class Headers:
         raw = self.contract.get(name)
         if raw is None:
             return None
-        values = set()
-        for value in raw:
-            try:
-                text = value.decode("utf-8").strip()
-            except UnicodeDecodeError as error:
-                raise _invalid(name, "UTF-8", repr(value[:80])) from error
-            values.add(text if name in _CASE_KEPT else text.lower())
+        try:
+            values = {value.decode("utf-8").strip() for value in raw}
+        except UnicodeDecodeError as error:
+            raise _invalid(name, "UTF-8", repr(error.object[:80])) from error
+        if name not in _CASE_KEPT:
+            values = {value.lower() for value in values}
         if len(values) > 1:
             got = ", ".join(sorted(repr(value[:80]) for value in values))
             raise RejectRecord(RejectReason.HEADER_CONTRADICTION, expected=f"one value of {name}", got=got)
@@ -107,9 +106,10 @@ class Headers:
         text = self.text(name)
         if text is None:
             return None
-        if text not in list(words):
-            raise _invalid(name, " | ".join(words), repr(text[:80]))
-        return words(text)
+        try:
+            return words(text)
+        except ValueError as error:
+            raise _invalid(name, " | ".join(words), repr(text[:80])) from error
 
     def moment(self, name: str) -> datetime | None:
         """An RFC 3339 time with its zone, as UTC with microseconds."""

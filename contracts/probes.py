@@ -6,9 +6,8 @@ Sources: ITU-T T.81 annex B; NumPy's NEP 1. PNG and TIFF have files of their own
 
 from __future__ import annotations
 
-import io
+import ast
 import struct
-import tokenize
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,7 +25,8 @@ _SIGNATURES = (
     (b"MM\0+", ContentType.TIFF),
     (b"\x93NUMPY", ContentType.NPY),
 )
-_NPY_HEADER_BYTES = 4096  # numpy writes 118; a header far beyond it is an attack on the parser
+_NPY_HEADER_BYTES = 4096  # numpy writes 128; a header far beyond it is an attack on the parser
+_NPY_DTYPES = {"u1": "uint8", "u2": "uint16", "f4": "float32"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,25 +110,27 @@ def _jpeg_frame(marker: int, segment: bytes) -> ImageHeader:
 
 
 def probe_npy(value: bytes) -> ImageHeader:
-    """Read the header of a `.npy` file (version 1 or 2); nothing is evaluated or unpickled.
+    """Read the header of a `.npy` file (version 1 or 2): a Python literal, so nothing is evaluated or unpickled.
 
     Raises:
         RejectRecord: no intact header, not two axes, or a type other than uint8, uint16 and float32.
     """
-    stream = io.BytesIO(value[: _NPY_HEADER_BYTES + 12])
-    readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+    if len(value) < 12 or value[6:8] not in (b"\x01\0", b"\x02\0"):
+        raise unsupported("NPY version 1.0 or 2.0", value[6:8].hex(" ") or "nothing")
+    length_start, length_end = 8, 10 if value[6] == 1 else 12
+    start = length_end + int.from_bytes(value[length_start:length_end], "little")
+    if start > min(len(value), _NPY_HEADER_BYTES):
+        raise corrupt(f"an NPY header inside the message and of at most {_NPY_HEADER_BYTES} bytes", f"one that ends at byte {start}")
     try:
-        version = np.lib.format.read_magic(stream)
-        if version not in readers:
-            raise unsupported("NPY version 1.0 or 2.0", f"{version[0]}.{version[1]}")
-        shape, column_major, dtype = readers[version](stream, max_header_size=_NPY_HEADER_BYTES)
-    # What numpy's header parser lets out on hostile text (it goes through `ast.literal_eval`, which runs nothing).
-    except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError, tokenize.TokenError) as error:
+        fields = ast.literal_eval(value[length_end:start].decode("latin-1").strip())
+        descr, column_major, shape = (fields[name] for name in ("descr", "fortran_order", "shape"))
+    # What the parser of Python literals lets out on hostile text, and what a literal of another kind does.
+    except (ValueError, SyntaxError, TypeError, KeyError, IndexError, RecursionError, MemoryError) as error:
         raise corrupt("an intact NPY header", f"{type(error).__name__}: {error}"[:200]) from error
-    if dtype.hasobject or dtype.fields is not None or dtype.name not in ("uint8", "uint16", "float32"):
-        raise unsupported("uint8, uint16 or float32", str(dtype)[:80])
-    if len(shape) != 2 or any(type(side) is not int or side <= 0 for side in shape):
+    if not isinstance(descr, str) or (dtype := _NPY_DTYPES.get(descr.lstrip("<>=|"))) is None:
+        raise unsupported("uint8, uint16 or float32", repr(descr)[:80])
+    if not isinstance(column_major, bool):
+        raise corrupt("fortran_order True or False", repr(column_major)[:80])
+    if not isinstance(shape, tuple) or len(shape) != 2 or any(type(side) is not int or side <= 0 for side in shape):
         raise unsupported("an array of height x width", f"shape {shape}"[:80])
-    height_px, width_px = shape
-    big_endian = dtype.byteorder == ">"
-    return ImageHeader(width_px, height_px, dtype.name, 1, stream.tell(), big_endian, bool(column_major))
+    return ImageHeader(shape[1], shape[0], dtype, 1, start, descr.startswith(">"), column_major)

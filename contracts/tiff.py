@@ -139,7 +139,7 @@ def _check_segments(fields: dict[int, tuple[int, ...]], header: ImageHeader, mes
     if end > message_bytes:
         raise corrupt(f"all pixels inside the message of {message_bytes} bytes", f"a TIFF segment that ends at {end}: truncated")
     if tiled:
-        tile_px = max(fields.get(Tag.TILE_WIDTH, (0,))) * max(fields.get(Tag.TILE_HEIGHT, (0,)))
+        tile_px = max(fields.get(Tag.TILE_WIDTH, ()), default=0) * max(fields.get(Tag.TILE_HEIGHT, ()), default=0)
         if tile_px > max(4 * header.width_px * header.height_px, _SMALL_TILE_PX):
             raise RejectRecord(RejectReason.TOO_LARGE, expected="tiles not much larger than the image", got=f"{tile_px} px a tile")
     elif fields.get(Tag.COMPRESSION, (1,)) == (1,) and sum(sizes) != header.decoded_bytes:
