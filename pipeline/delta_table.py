@@ -27,6 +27,8 @@ _CONFIGURATION: Mapping[str, str | None] = {
     "delta.checkpointInterval": "100",
     # One commit a second is 2.6 million log files in 30 days, the default; a week is enough to look back.
     "delta.logRetentionDuration": "interval 7 days",
+    # Files that compaction replaced stay in every checkpoint this long (a week by default: 600,000 of them).
+    "delta.deletedFileRetentionDuration": "interval 1 days",
 }
 _ANSI_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 

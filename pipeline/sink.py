@@ -32,6 +32,7 @@ from contracts.arrow import outcomes_to_table
 from contracts.errors import RetryLater, SettingsError, StopPipeline
 from contracts.position import OffsetRange, TopicPartition
 from contracts.result import Gap, Outcome
+from pipeline.compaction import Compactor
 from pipeline.delta_table import object_store, open_or_create_results, plain_text, write_data_file
 from pipeline.offsets import continue_from
 
@@ -71,13 +72,16 @@ class OutcomeTable(Protocol):
 class ResultsTable:
     """The results of one run in one Delta table. Methods may be called from any thread; one runs at a time."""
 
-    def __init__(self, path: str, run_id: str, storage_options: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, path: str, run_id: str, storage_options: Mapping[str, str] | None = None, *, compact_after_commits: int = 500
+    ) -> None:
         """Nothing is opened yet.
 
         Args:
             path: folder or URL of the table.
             run_id: `live` or the name of a reprocessing run.
             storage_options: for the object store, passed through as they are.
+            compact_after_commits: small files are merged in the background after so many commits; 0 never.
 
         Raises:
             SettingsError: the run id cannot be a folder name.
@@ -98,6 +102,7 @@ class ResultsTable:
         self._stands_version = -1
         self._same_topic: set[tuple[TopicPartition, str]] = set()
         self._lock = threading.RLock()
+        self.compactor = Compactor(path, run_id, self._storage_options, compact_after_commits)
 
     def open_or_create(self) -> None:
         """Open the table, create it where there is none.
@@ -171,6 +176,7 @@ class ResultsTable:
                     transactions.append(Transaction(self._topic_app_id(partition, topic_id), 0))
         self._stands_version = self._commit(outcomes, transactions, following, topic_ids)
         self._stands |= following
+        self.compactor.count_commit()
         return CommitInfo(self.version, len(outcomes), following, (time.monotonic() - started_s) * 1e3)
 
     def _commit(

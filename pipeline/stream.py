@@ -41,7 +41,7 @@ def run_stream(
     configure_ray_data()
     require_native_crc()
     topic = describe_topic(job.kafka, job.kafka.topic)
-    table = ResultsTable(job.sink.table, job.run_id, job.sink.plain_storage_options())
+    table = ResultsTable(job.sink.table, job.run_id, job.sink.plain_storage_options(), compact_after_commits=job.sink.compact_after_commits)
     table.open_or_create()
     table.require_topic(job.kafka.topic, topic.topic_id, topic.partitions)
     for name in (job.kafka.alerts_topic, job.kafka.dead_letter_topic):

@@ -185,6 +185,23 @@ def test_offsets_and_topic_outlive_checkpoint_log_cleanup_and_compaction(path: P
     assert read_rows(path) == [result(offset) for offset in range(6)]
 
 
+def test_small_files_are_merged_beside_the_stream(path: Path) -> None:
+    other_run = opened(path, "again-1")
+    other_run.append([result(0)], [OffsetRange("frames", 0, 0, 1)], TOPIC_IDS)
+    table = ResultsTable(str(path), "live", compact_after_commits=10)
+    table.open_or_create()
+    for offset in range(25):
+        append_one(table, offset)
+    table.compactor.wait()
+    assert len([file for file in referenced_files(path) if file.startswith("run_id=live/")]) < 16
+    assert len([file for file in referenced_files(path) if file.startswith("run_id=again-1/")]) == 1
+    assert read_rows(path) == [result(offset) for offset in range(25)]
+    append_one(table, 25)
+    assert opened(path).next_offsets("frames", [0]) == {0: 26}
+    (merged, *_) = sorted(DeltaTable(path).file_uris(), key=lambda file: -Path(file).stat().st_size)
+    assert pq.ParquetFile(merged).metadata.row_group(0).column(0).compression == "ZSTD"
+
+
 def test_neighbours_on_other_partitions_commit_between_check_and_commit(path: Path) -> None:
     opened(path)
     neighbour = opened(path)
