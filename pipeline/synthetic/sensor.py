@@ -70,7 +70,7 @@ class Sensor:
         )
         away_y = (np.arange(height)[:, None] + 0.5) / height - rng.uniform(0.42, 0.58)
         away_x = (np.arange(width)[None, :] + 0.5) / width - rng.uniform(0.42, 0.58)
-        shading = float(rng.uniform(0.4, 1.6)) * (away_y**2 + away_x**2) * 2.0 + 0.08 * power_law(rng, shape, 4.0)
+        shading = float(rng.uniform(0.4, 3.0)) * (away_y**2 + away_x**2) * 2.0 + 0.08 * power_law(rng, shape, 4.0)
         self._shading = to_grid(shading)
         self._gain = to_grid(1.0 + 0.004 * rng.standard_normal(shape))
         num_bad = round(bad_ppm * height * width / 1e6)

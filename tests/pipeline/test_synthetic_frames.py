@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -197,3 +200,30 @@ def test_every_label_can_appear_and_every_platform_has_scenes() -> None:
             seen |= {target.label for index in range(0, 1500, 100) for target in camera.light(index)[1].targets}
     assert seen == set(LABELS)
     assert set(SCENES_OF) == set(Platform)
+
+
+GOLDEN = {
+    (Scene.SKY, Band.LWIR, 14): "452c027d7cf46f37",
+    (Scene.SKYLINE, Band.LWIR, 8): "eb0de24bef72fcc3",
+    (Scene.SEA, Band.MWIR, 12): "dddd51946c7948c7",
+    (Scene.GROUND, Band.LWIR, 14): "33a986f27a244f78",
+    (Scene.ORBIT, Band.SWIR, 16): "0c747f8b02f5c6ed",
+}
+
+
+@pytest.mark.parametrize(("scene", "band", "bit_depth"), list(GOLDEN))
+def test_counts_are_the_same_on_every_machine(scene: Scene, band: Band, bit_depth: int) -> None:
+    camera = SyntheticCamera(SyntheticSettings(scene=scene, band=band, height_px=128, width_px=160, bit_depth=bit_depth, seed=42))
+    assert digest(camera, [17]) == GOLDEN[scene, band, bit_depth]
+
+
+@pytest.mark.parametrize("features", ["X86_V3"])
+def test_counts_do_not_depend_on_the_instructions_of_the_processor(features: str) -> None:
+    told = "SyntheticSettings(height_px=128, width_px=160, seed=42)"
+    program = (
+        "import hashlib; from pipeline.synthetic.camera import SyntheticCamera; from pipeline.synthetic.settings import SyntheticSettings; "
+        f"print(hashlib.sha256(SyntheticCamera({told}).frame(17).pixels_HW.tobytes()).hexdigest()[:16])"
+    )
+    environment = os.environ | {"NPY_DISABLE_CPU_FEATURES": features}
+    printed = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True).stdout
+    assert printed.strip() == GOLDEN[Scene.SKY, Band.LWIR, 14]

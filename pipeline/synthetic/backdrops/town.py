@@ -47,6 +47,7 @@ class Town:
         for v in streets:
             self._street(float(v))
         self._crossroad(self._uniform(-0.3, 0.3) * self._reach)
+        self.parked = [place for place in self.parked if all(_away(place, road) > 3.5 * metre for road in self.roads)]
 
     def _uniform(self, low: float, high: float) -> float:
         return float(self._rng.uniform(low, high))
@@ -169,3 +170,9 @@ class Town:
             self._tree(u + float(at), hedge, self._uniform(0.8, 1.2))
         for _ in range(int(self._rng.integers(2, 9))):
             self._tree(u + self._uniform(-1, 1) * half_u, v + self._uniform(-12, 12) * metre, self._uniform(0.7, 3.6))
+
+
+def _away(place: tuple[float, float, float], line: Line) -> float:
+    """Distance of a place from an endless line, pixels."""
+    span_x, span_y = line[2] - line[0], line[3] - line[1]
+    return abs((place[0] - line[0]) * span_y - (place[1] - line[1]) * span_x) / float(np.hypot(span_x, span_y))
