@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import sys
 
-EXIT_FAULT = 70  # EX_SOFTWARE: a fault of irstream itself; 0 done, 1 the answer is no, 2 wrong use or settings
+# 0 done, 1 the answer is no
+EXIT_WRONG_USE = 2  # wrong use or settings
+EXIT_FAULT = 70  # EX_SOFTWARE: a fault of irstream itself
 EXIT_INTERRUPTED = 130
 
 

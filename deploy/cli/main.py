@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from deploy.cli.errors import EXIT_FAULT, EXIT_INTERRUPTED, debugging, show_error
+from deploy.cli.errors import EXIT_FAULT, EXIT_INTERRUPTED, EXIT_WRONG_USE, debugging, show_error
 
 # Name, module (each has a Typer called `app`), line in `irstream --help`.
 COMMANDS = (
@@ -53,13 +53,16 @@ class LazyGroup(TyperGroup):
 
         try:
             return super().invoke(ctx)
+        except KeyboardInterrupt as error:
+            show_error("interrupted")
+            raise typer.Exit(EXIT_INTERRUPTED) from error
         except Exception as error:
             # Ray wraps an error of another process and keeps the original as `cause`.
             ours = error if isinstance(error, IrstreamError) and not hasattr(error, "cause") else getattr(error, "cause", None)
             if not isinstance(ours, IrstreamError) or debugging():
                 raise
             show_error(str(ours))
-            raise typer.Exit(getattr(ours, "exit_code", 2)) from error
+            raise typer.Exit(getattr(ours, "exit_code", EXIT_WRONG_USE)) from error
 
 
 app = typer.Typer(
@@ -94,9 +97,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Entry point of the command; ends the process with its exit code."""
     try:
         app(args=None if arguments is None else list(arguments))
-    except KeyboardInterrupt:
-        show_error("interrupted")
-        sys.exit(EXIT_INTERRUPTED)
     except Exception:
         if debugging():
             raise

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 from uuid import uuid4
 
 from contracts.errors import SettingsError
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 RUN_ID = "demo"
 _PARTITIONS = 2
 _TILES = 16
+_SETTLED_S, _BACKLOG_S = 40.0, 30.0
 BROKER_VARIABLE = variable_of("kafka.bootstrap_servers")
 
 
@@ -92,17 +93,39 @@ def run_demo(plan: DemoPlan, settings: AppSettings, view: StreamView) -> DemoRep
         view.say(f"{len(source.sensors)} sensors: {', '.join(source.sensors)}")
         feed = Feed(source, own.kafka, fps=plan.fps, num_frames=plan.num_frames, at_most_s=plan.feed_at_most_s)
         try:
-            summary = run_here(own, view, watch=lambda progress, stop: _conduct(feed, progress, stop))
+            summary = run_here(own, view, watch=lambda progress, stop: conduct(feed, progress, stop))
         finally:
             published = feed.close()
         sheet = _contact_sheet(plan, own, summary)
     return DemoReport(summary, published, table, sheet)
 
 
-def _conduct(feed: Feed, progress: StreamProgress, stop: threading.Event) -> None:
-    """Start the feeds when the stream is ready, stop the stream when everything sent has its row."""
+class Playable(Protocol):
+    """What the conductor needs of a `Feed`."""
+
+    @property
+    def done(self) -> bool:
+        """Everything is sent and acknowledged."""
+        ...
+
+    def start(self) -> None:
+        """Begin to send."""
+        ...
+
+    def end(self) -> None:
+        """Send no more."""
+        ...
+
+
+def conduct(feed: Playable, progress: StreamProgress, stop: threading.Event) -> None:
+    """Start the feeds when the stream is ready, stop the stream when everything sent has its row.
+
+    On a machine that cannot keep up the feeds end early, so that the demo ends in its time.
+    """
     if progress.state == "streaming":
         feed.start()
+    if progress.lag is not None and progress.elapsed_s > _SETTLED_S and progress.lag > _BACKLOG_S * max(progress.fps_out, 1.0):
+        feed.end()
     if feed.done and progress.lag == 0:
         stop.set()
 

@@ -77,6 +77,10 @@ class Feed:
         """Whether everything is sent and acknowledged (or has failed)."""
         return self._started and not self._thread.is_alive()
 
+    def end(self) -> None:
+        """Send no more; what was sent is still acknowledged."""
+        self._stop.set()
+
     def wait(self, timeout_s: float) -> bool:
         """Wait until `done`; False when it is not within the time."""
         self._thread.join(timeout_s)

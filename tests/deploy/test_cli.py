@@ -128,3 +128,14 @@ def test_a_fault_of_irstream_is_no_wrong_use(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 70
     assert "ZeroDivisionError" in done.stderr
+
+
+def test_an_interrupt_is_told_in_one_line(tmp_path: Path) -> None:
+    code = """
+import typer.core, deploy.cli.main as m
+def interrupted(self, ctx): raise KeyboardInterrupt
+typer.core.TyperGroup.invoke = interrupted
+m.main(["config", "check"])
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
+    assert (done.returncode, done.stderr) == (130, "error: interrupted\n")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -15,11 +16,12 @@ from contracts.frame import Band, ContentType, Platform
 from contracts.limits import InputLimits
 from contracts.position import KafkaPosition, OffsetRange
 from contracts.result import Detection, FrameResult, StageTimes
-from deploy.demo.demo import empty_table
+from deploy.demo.demo import conduct, empty_table
 from deploy.demo.feeds import Feed, recorded_source, synthetic_source
 from deploy.demo.next_steps import next_steps
 from deploy.demo.results import fetch_frames, read_results
 from pipeline.inputs.feeds import FrameToSend
+from pipeline.progress import StreamProgress
 from pipeline.sink import ResultsTable
 from tests.conftest import RealKafka
 
@@ -156,3 +158,38 @@ def test_the_printed_query_works(tmp_path: Path, folder: str) -> None:
     assert done.returncode == 0, done.stderr
     assert "drone" in done.stdout
     assert "3" in done.stdout
+
+
+class FakeFeed:
+    def __init__(self) -> None:
+        self.started, self.ended, self.done = False, False, False
+
+    def start(self) -> None:
+        self.started = True
+
+    def end(self) -> None:
+        self.ended = True
+
+
+def test_the_conductor_starts_feeds_late_and_stops_when_every_frame_has_its_row() -> None:
+    feed, stop = FakeFeed(), threading.Event()
+    conduct(feed, StreamProgress(state="starting"), stop)
+    assert not feed.started
+    conduct(feed, StreamProgress(state="streaming", lag=0), stop)
+    assert feed.started
+    assert not stop.is_set()
+    feed.done = True
+    conduct(feed, StreamProgress(state="streaming", lag=3), stop)
+    conduct(feed, StreamProgress(state="streaming", lag=None), stop)
+    assert not stop.is_set()
+    conduct(feed, StreamProgress(state="streaming", lag=0), stop)
+    assert stop.is_set()
+
+
+@pytest.mark.parametrize(
+    ("elapsed_s", "lag", "fps_out", "ended"), [(10, 500, 0.0, False), (60, 200, 8.0, False), (60, 300, 8.0, True), (60, 31, 0.0, True)]
+)
+def test_feeds_end_early_on_a_machine_that_cannot_keep_up(elapsed_s: float, lag: int, fps_out: float, ended: bool) -> None:
+    feed = FakeFeed()
+    conduct(feed, StreamProgress(state="streaming", lag=lag, fps_out=fps_out, elapsed_s=elapsed_s), threading.Event())
+    assert feed.ended is ended
