@@ -19,8 +19,11 @@ from kafka.errors import (
 from contracts.errors import IrstreamError, RetryLater, StopPipeline
 from contracts.frame import RawRecord
 from contracts.position import KafkaPosition
+from pipeline.header_names import accept_any_header_name
 from pipeline.kafka_settings import KafkaSettings, connect_consumer, while_running
 from pipeline.topics import ClusterWatch, missing, recreated
+
+accept_any_header_name()
 
 
 class GapFound(IrstreamError):  # noqa: N818 - like the errors of contracts, its name says what to do
