@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-import structlog
+from observability.logging import RateLimit, formatter, send_structlog_to_logging
 
 _OURS = ("actors", "contracts", "deploy", "models", "observability", "pipeline")
 _CHATTY = (
@@ -18,10 +18,10 @@ _CHATTY = (
 class _Say(logging.Handler):
     """Hands each record over as one line."""
 
-    def __init__(self, say: Callable[[str], None]) -> None:
+    def __init__(self, say: Callable[[str], None], line: logging.Formatter) -> None:
         super().__init__()
         self._say = say
-        self.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
+        self.setFormatter(line)
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
@@ -31,18 +31,17 @@ class _Say(logging.Handler):
 
 
 @contextmanager
-def logs_to(say: Callable[[str], None], *, debug: bool = False) -> Iterator[None]:
-    """Send warnings (with `debug`, everything of ours) to `say` while the block runs; structlog goes the same way."""
-    structlog.configure(
-        processors=[
-            structlog.stdlib.filter_by_level,
-            structlog.processors.format_exc_info,
-            structlog.processors.KeyValueRenderer(key_order=["event"], drop_missing=True),
-        ],
-        logger_factory=structlog.stdlib.LoggerFactory(),
-        wrapper_class=structlog.stdlib.BoundLogger,
-    )
-    handler = _Say(say)
+def logs_to(say: Callable[[str], None], *, debug: bool = False, human: bool = True) -> Iterator[None]:
+    """Send warnings (with `debug`, everything of ours) to `say` while the block runs; structlog goes the same way.
+
+    Args:
+        say: takes one line.
+        debug: everything of ours, not only warnings.
+        human: lines for people; else JSON.
+    """
+    send_structlog_to_logging()
+    handler = _Say(say, formatter(human=human))
+    handler.addFilter(RateLimit())
     logging.getLogger().addHandler(handler)
     levels = dict.fromkeys(_CHATTY, logging.ERROR) | (dict.fromkeys(_OURS, logging.DEBUG) if debug else {})
     before = {name: logging.getLogger(name).level for name in levels}

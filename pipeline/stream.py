@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 
+from observability.metrics import RayMeter
 from pipeline.alerts import AlertPublisher
 from pipeline.epochs import configure_ray_data
 from pipeline.generations import Generations, Outlets
@@ -16,6 +17,7 @@ from pipeline.progress import StreamProgress, StreamSummary
 from pipeline.sink import ResultsTable
 from pipeline.steady_producer import SteadyProducer
 from pipeline.stream_job import StreamJob
+from pipeline.stream_metrics import StreamMetrics
 from pipeline.stream_stats import StreamStats
 
 
@@ -46,7 +48,7 @@ def run_stream(
     table.require_topic(job.kafka.topic, topic.topic_id, topic.partitions)
     for name in (job.kafka.alerts_topic, job.kafka.dead_letter_topic):
         ensure_topic(job.kafka, name, len(topic.partitions))
-    stats = StreamStats()
+    stats = StreamStats(metrics=StreamMetrics(RayMeter(), job.run_id))
     ends = end_offsets(job.kafka, job.kafka.topic) if until_caught_up else {}
     with _outlets(job) as outlets, Observer(job.kafka, topic, stats, on_progress) as observer:
         drained = Generations(job, table, topic, stats, ends, outlets, observer).run(stop)

@@ -13,6 +13,7 @@ import numpy as np
 
 from contracts.result import DeadLetter, FrameResult, Gap, Outcome, StageTimes
 from pipeline.progress import StreamProgress, TaskProgress
+from pipeline.stream_metrics import StreamMetrics
 
 WINDOW_S = 10.0
 _STAGES = tuple(item.name for item in fields(StageTimes))
@@ -33,9 +34,10 @@ class _Moment:
 class StreamStats:
     """Thread-safe; all methods may be called from any thread."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        """Begin counting now."""
+    def __init__(self, clock: Callable[[], float] = time.monotonic, metrics: StreamMetrics | None = None) -> None:
+        """Begin counting now; with `metrics`, what others may scrape is counted there too."""
         self._clock = clock
+        self._metrics = metrics or StreamMetrics()
         self._began = clock()
         self._lock = threading.Lock()
         self._recent: deque[_Moment] = deque()
@@ -69,15 +71,19 @@ class StreamStats:
                 self._read_now = 0
             if note is not None:
                 self._note = note
+            self._metrics.on_generation(self._generation)
 
     def on_lag(self, lag: int | None) -> None:
         """Messages without a row, from Kafka's end offsets."""
         with self._lock:
             self._lag = lag
+        if lag is not None:
+            self._metrics.on_lag(lag)
 
     def on_visible(self, outcomes: Sequence[Outcome]) -> None:
         """Rows became visible in the table."""
         now = datetime.now(UTC)
+        self._metrics.on_visible(outcomes, now)
         moment = _Moment(self._clock(), [(now - outcome.ingested_at).total_seconds() for outcome in outcomes], len(outcomes))
         with self._lock:
             for outcome in outcomes:

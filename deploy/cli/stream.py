@@ -38,7 +38,7 @@ def stream(
     settings = load(config, bootstrap_servers=bootstrap_servers, topic=topic, table=table, run_id=run_id).settings
     console = Console(stderr=as_json, soft_wrap=True)
     title = f"irstream {settings.run_id}: {settings.kafka.topic} -> {settings.sink.table}"
-    with open_view(console, title) as view, logs_to(view.say, debug=debugging()):
+    with open_view(console, title) as view, logs_to(view.say, debug=debugging(), human=console.is_terminal):
         summary = run_here(settings, view, until_caught_up=until_caught_up)
     if as_json:
         print_json(summary_json(summary))

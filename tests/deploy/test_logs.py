@@ -18,7 +18,7 @@ def test_warnings_of_structlog_and_logging_come_as_lines() -> None:
         logging.getLogger("pipeline.topics").warning("lag unknown: %s", "timeout")
         logging.getLogger("kafka.net.selector").warning("busy")
     logging.getLogger("pipeline.topics").warning("after the end")
-    assert said == ["WARNING: event='generation_failed' next_generation=2", "WARNING: lag unknown: timeout"]
+    assert said == ["WARNING: generation_failed next_generation=2", "WARNING: lag unknown: timeout"]
 
 
 def test_debug_shows_ours_and_not_the_libraries() -> None:
@@ -26,7 +26,7 @@ def test_debug_shows_ours_and_not_the_libraries() -> None:
     with logs_to(said.append, debug=True):
         structlog.get_logger("pipeline.stream").debug("committed", rows=3)
         logging.getLogger("urllib3").debug("connection")
-    assert said == ["DEBUG: event='committed' rows=3"]
+    assert said == ["DEBUG: committed rows=3"]
     assert logging.getLogger("pipeline").level == logging.NOTSET
 
 
