@@ -169,6 +169,7 @@ class DynamicBatcher(Generic[Item, Result]):
         finally:
             if submission in self._open:
                 self._withdraw({submission})
+                self._pump()
         return [served for served in submission.served if served is not None]
 
     def reconfigure(self, policy: BatchPolicy) -> None:
@@ -259,6 +260,7 @@ class DynamicBatcher(Generic[Item, Result]):
         except RuntimeError as error:  # the executor was shut down: callers must hear of it, not wait for ever
             self._release(batch.entries)
             self._fail({entry.submission for entry in batch.entries}, error)
+            self._let_in()
             return
         self._running.add(running)
         running.add_done_callback(partial(self._finish, batch, now_s))
@@ -288,7 +290,8 @@ class DynamicBatcher(Generic[Item, Result]):
             submission = entry.submission
             submission.served[entry.index] = Served(value, size, batch.reason, (started_s - entry.submitted_s) * 1000, compute_ms)
             submission.missing -= 1
-            if not submission.missing and submission in self._open:
+            # A caller that was just cancelled has not run yet: it is still open, but its future is done.
+            if not submission.missing and submission in self._open and not submission.done.done():
                 self._open.discard(submission)
                 submission.done.set_result(None)
 
@@ -313,4 +316,3 @@ class DynamicBatcher(Generic[Item, Result]):
         self._open -= submissions
         self._release(self._buckets.withdraw(submissions))
         self._waiting = deque(entry for entry in self._waiting if entry.submission not in submissions)
-        self._pump()

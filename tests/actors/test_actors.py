@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import pickle
 import warnings
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -19,13 +21,14 @@ from actors.frames import FrameActor
 from actors.recovery import RunnerFailed
 from actors.reply import FramePoison, Reply
 from actors.segmenter import SegmenterActor
-from actors.settings import BatchPolicy, TileSettings
+from actors.settings import BatchPolicy, ModelActorSettings, TileSettings
 from contracts.block import unpack_block
 from contracts.errors import RetryLater, SettingsError
 from contracts.frame import Band, Platform
 from contracts.outputs import Classification, Detections, Segmentation
 from models.interface import BANDS, PLATFORMS, MetadataBatch
 from models.transforms import normalise
+from models.weights import WEIGHTS_FOLDER
 from models.zoo import load_model
 from tests.actors.conftest import QUICK, MakeSettings
 from tests.actors.fake_models import Trouble
@@ -111,6 +114,21 @@ def test_every_frame_gets_the_answer_of_the_bare_network(kind: AnyFrameActor, na
     assert [info.size for info in reply.batches if info is not None] == [3, 1, 3, 1, 3], "frames of one shape share a batch"
     assert all(ms > 0 for ms in reply.compute_ms)
     assert all(ms >= 0 for ms in reply.wait_ms)
+
+
+@pytest.mark.parametrize(("kind", "name"), FRAME_ACTORS[2:])
+def test_trained_weights_answer_as_the_bare_network(kind: AnyFrameActor, name: str) -> None:
+    if not all((WEIGHTS_FOLDER / name).with_suffix(suffix).is_file() for suffix in (".safetensors", ".json")):
+        pytest.skip(f"no trained weights of {name} in {WEIGHTS_FOLDER.name}")
+    settings = ModelActorSettings(model=name, warm_up_px=(), threads=1)
+    actor = kind(settings, QUICK)
+    spots = [cv2.GaussianBlur(scene(128, 160, [(y, x, 5, 5)]).astype(np.float32), (7, 7), 1.5) for y, x in ((40, 50), (90, 120))]
+
+    reply: Reply[Any] = play(actor, lambda: actor.run(block_of_scenes(spots)))
+
+    for output, pixels_HW in zip(reply.outputs, spots, strict=True):
+        assert_same(output, bare(settings, pixels_HW))
+    assert sum(counts(reply)) > 0, "a bright spot is a target to any network"
 
 
 @pytest.mark.parametrize(("kind", "name"), FAKE_FRAME_ACTORS)
@@ -318,6 +336,23 @@ def test_the_usual_shapes_are_computed_at_start_on_the_threads_asked_for(setting
     assert sizes == {(64, 64), (640, 112)}
     play(actor, lambda: actor.run(block_of_scenes(MIXED)))
     assert trouble.threads == {3}
+
+
+def test_replies_and_errors_cross_process_borders(settings_of: MakeSettings) -> None:
+    actor = SegmenterActor(settings_of("fake_segmenter"), QUICK)
+    reply: Reply[Segmentation] = play(actor, lambda: actor.run(block_of_scenes(MIXED)))
+    marked = Reply([*reply.outputs[:-1], FramePoison("why")], reply.model, reply.batches, reply.compute_ms, reply.wait_ms)
+
+    copy: Reply[Segmentation] = pickle.loads(pickle.dumps(marked))
+
+    assert copy.outputs[-1] == FramePoison("why")
+    for got, expected in zip(copy.outputs[:-1], reply.outputs[:-1], strict=True):
+        assert not isinstance(expected, FramePoison)
+        assert_same(got, expected)
+    assert (copy.model, copy.batches) == (reply.model, reply.batches)
+    failed = RunnerFailed(expected="a", got="b", where="c", action="d")
+    assert type(pickle.loads(pickle.dumps(failed))) is RunnerFailed
+    assert str(pickle.loads(pickle.dumps(failed))) == str(failed)
 
 
 def test_statistics_are_plain_values(settings_of: MakeSettings) -> None:

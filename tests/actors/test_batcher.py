@@ -259,6 +259,24 @@ def test_a_cancelled_caller_takes_back_what_has_not_started() -> None:
     assert [run.numbers for run in network.runs] == [(0, 1), (6, 7)]
 
 
+@pytest.mark.parametrize("turns", range(8))
+def test_a_caller_that_is_cancelled_while_its_result_arrives_harms_nobody(turns: int) -> None:
+    network = FakeNetwork(item_s=1)
+
+    async def scenario() -> Results:
+        batcher = network.batcher(max_batch_size=1)
+        leaver = asyncio.create_task(batcher.submit(items_of(0)))
+        stayer = asyncio.create_task(batcher.submit(items_of(1)))
+        await asyncio.sleep(1)  # the result is on its way through callbacks of the loop: hit each turn of it once
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        leaver.cancel()
+        await asyncio.wait([leaver])
+        return await stayer
+
+    assert numbers(run_virtual(scenario())) == [1]
+
+
 def test_close_finishes_everything_in_hand_and_refuses_more() -> None:
     network = FakeNetwork(item_s=0.1)
 
