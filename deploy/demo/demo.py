@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import tempfile
@@ -19,6 +18,7 @@ from contracts.result import FrameResult
 from deploy.demo.contact_sheet import Tile, write_contact_sheet
 from deploy.demo.feeds import Feed, recorded_source, synthetic_source
 from deploy.demo.results import choose, fetch_frames, read_results
+from deploy.demo.truth import Truth
 from deploy.live_view.words import count
 from deploy.run import run_here
 from deploy.settings import variable_of
@@ -84,7 +84,7 @@ def run_demo(plan: DemoPlan, settings: AppSettings, view: StreamView) -> DemoRep
         StopPipeline: the stream cannot go on.
     """
     require_native_crc()
-    source = synthetic_source(plan.fps) if plan.frames is None else recorded_source(plan.frames)
+    source = synthetic_source(plan.fps) if plan.frames is None else recorded_source(plan.frames, plan.num_frames)
     table = empty_table(plan.out)
     with _broker(settings, view) as bootstrap_servers:
         own = _demo_settings(settings, bootstrap_servers, table)
@@ -174,10 +174,11 @@ def empty_table(out: Path) -> Path:
 
 
 def _contact_sheet(plan: DemoPlan, settings: AppSettings, summary: StreamSummary) -> Path | None:
+    truth = Truth(plan.frames)
     chosen = choose(read_results(settings.sink.table, RUN_ID), _TILES)
     frames = fetch_frames(settings.kafka, [result.position for result in chosen], settings.preprocess)
     tiles = [
-        Tile(frames[result.position].pixels_HW, _title(result), result.detections, _truth(result))
+        Tile(frames[result.position].pixels_HW, _title(result), result.detections, truth.boxes(result))
         for result in chosen
         if result.position in frames
     ]
@@ -192,9 +193,3 @@ def _contact_sheet(plan: DemoPlan, settings: AppSettings, summary: StreamSummary
 
 def _title(result: FrameResult) -> str:
     return f"{result.sensor_id}  {result.band.value}  {result.width_px}x{result.height_px}  {result.bit_depth} bit"
-
-
-def _truth(result: FrameResult) -> tuple[tuple[float, float, float, float], ...] | None:
-    """Boxes of the header `truth`, which only synthetic sensors send."""
-    header = result.headers.get("truth")
-    return None if header is None else tuple(tuple(target["box_xyxy_px"]) for target in json.loads(header))

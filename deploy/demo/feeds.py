@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
+from itertools import islice, zip_longest
 from pathlib import Path
 
 from contracts.frame import Band, ContentType, Platform
@@ -10,13 +12,15 @@ from pipeline.inputs.cameras import CameraSequence
 from pipeline.inputs.datasets import DatasetIndex
 from pipeline.inputs.feeds import FrameSource
 from pipeline.inputs.find import Labels, find_sequences
+from pipeline.inputs.pictures import Picture, PictureSequence, Unusable
 from pipeline.kafka_settings import KafkaSettings
 from pipeline.publish import PublishProgress, publish
 from pipeline.steady_producer import SteadyProducer
 from pipeline.synthetic.settings import Scene, SyntheticSettings
 
-SENSORS_AT_MOST = 8
+SENSORS_AT_MOST = 6
 _DATASET_SENSORS = 4
+_STEP_AT_MOST = 5  # what is left out is decoded all the same
 _CAMERAS = {
     "mast-lwir": SyntheticSettings(
         scene=Scene.SKYLINE, platform=Platform.LAND, band=Band.LWIR, height_px=256, width_px=256, bit_depth=14, seed=1
@@ -39,16 +43,45 @@ def synthetic_source(fps: float) -> FrameSource:
     return FrameSource([CameraSequence(settings, name, ContentType.PNG, with_truth=True) for name, settings in cameras.items()])
 
 
-def recorded_source(frames: Path) -> FrameSource:
-    """Somebody's images, clips or dataset; sets of single images are dealt out to several sensors.
+def recorded_source(frames: Path, num_frames: int) -> FrameSource:
+    """Somebody's images, clips or dataset as several sensors.
+
+    Where there is more than the demo can show, frames are left out evenly, so that a clip is seen to move; clips far apart in
+    the folder go to different sensors, because neighbours look alike.
 
     Raises:
         SettingsError: nothing there that can be published.
     """
     sequences = find_sequences([frames], Labels())
-    if len(sequences) == 1 and isinstance(sequences[0], DatasetIndex):
-        return FrameSource(sequences, num_sensors=_DATASET_SENSORS)
-    return FrameSource(sequences, num_sensors=min(len(sequences), SENSORS_AT_MOST))
+    total = sum(sequence.num_pictures or 0 for sequence in sequences)
+    step = min(max(total // num_frames, 1), _STEP_AT_MOST)
+    thinned = [Thinned(sequence, step) for sequence in sequences]
+    if len(sequences) == 1:
+        return FrameSource(thinned, num_sensors=_DATASET_SENSORS if isinstance(sequences[0], DatasetIndex) else 1)
+    num_sensors = min(len(thinned), SENSORS_AT_MOST)
+    # FrameSource deals the sequences out in turn; each sensor shall play neighbours.
+    blocks = [thinned[number * len(thinned) // num_sensors : (number + 1) * len(thinned) // num_sensors] for number in range(num_sensors)]
+    dealt = [sequence for turn in zip_longest(*blocks) for sequence in turn if sequence is not None]
+    return FrameSource(dealt, num_sensors=num_sensors)
+
+
+class Thinned:
+    """Every `step`-th picture of a sequence."""
+
+    def __init__(self, whole: PictureSequence, step: int) -> None:
+        """Keep name and rate of the whole."""
+        self.name, self.fps = whole.name, whole.fps
+        self._whole, self._step = whole, step
+
+    @property
+    def num_pictures(self) -> int | None:
+        """How many are left."""
+        whole = self._whole.num_pictures
+        return None if whole is None else -(-whole // self._step)
+
+    def pictures(self) -> Iterator[Picture | Unusable]:
+        """One pass."""
+        return islice(self._whole.pictures(), 0, None, self._step)
 
 
 class Feed:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import threading
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from deploy.demo.demo import conduct, empty_table
 from deploy.demo.feeds import Feed, recorded_source, synthetic_source
 from deploy.demo.next_steps import next_steps
 from deploy.demo.results import fetch_frames, read_results
+from deploy.demo.truth import Truth
 from pipeline.inputs.feeds import FrameToSend
 from pipeline.progress import StreamProgress
 from pipeline.sink import ResultsTable
@@ -77,14 +79,52 @@ def test_the_synthetic_sensors_differ_in_every_way() -> None:
     assert all("truth" in picture.headers for picture in pictures)
 
 
-@pytest.mark.parametrize(("folder", "num_sensors"), [("hit-uav", 4), ("irstd-1k", 4), ("drone-ir-clips", 8)])
+@pytest.mark.parametrize(("folder", "num_sensors"), [("hit-uav", 4), ("irstd-1k", 4), ("drone-ir-clips", 6)])
 def test_recorded_frames_come_from_several_sensors(shared_data: Path, folder: str, num_sensors: int) -> None:
-    assert len(recorded_source(shared_data / folder).sensors) == num_sensors
+    assert len(recorded_source(shared_data / folder, 400).sensors) == num_sensors
+
+
+def test_clips_of_every_kind_are_shown(shared_data: Path) -> None:
+    """45 clips, sorted by class: the first of each sensor must not all be of the first class."""
+    first: dict[str, str] = {}
+    for frame in recorded_source(shared_data / "drone-ir-clips", 400).frames():
+        assert isinstance(frame, FrameToSend)
+        if frame.sensor_id in first:
+            break
+        first[frame.sensor_id] = frame.picture.headers["item"]
+    assert {item.split("_")[1] for item in first.values()} == {"AIRPLANE", "DRONE", "HELICOPTER"}
+
+
+def test_frames_are_left_out_evenly(tmp_path: Path) -> None:
+    source = recorded_source(folder_of_images(tmp_path / "images", 20), 5)
+    items = [frame.picture.headers["item"] for frame in source.frames() if isinstance(frame, FrameToSend)]
+    assert len(items) == source.num_frames == 5
+    assert items == sorted(items)
+    assert items[0].endswith("000")
+    assert items[-1].endswith("016")
+
+
+def test_truth_of_headers_indexes_and_tracks(tmp_path: Path) -> None:
+    (tmp_path / "index.jsonl").write_text('{"id": "XDU0", "boxes": [[10, 20, 3, 4]]}\n{"id": "empty", "boxes": []}\n')
+    (tmp_path / "tracks.jsonl").write_text('{"video": "videos/clip.mp4", "boxes_xywh_px": [[1, 2, 3, 4], null]}\n')
+    truth = Truth(tmp_path)
+
+    def of(**headers: str) -> object:
+        return truth.boxes(replace(result(0), headers=headers))
+
+    assert of(item="XDU0") == ((10, 20, 13, 24),)
+    assert of(item="empty") == ()
+    assert of(item="clip/0") == ((1, 2, 4, 6),)
+    assert of(item="clip/1") == ()
+    assert of(item="clip/7") is None
+    assert of() is None
+    assert of(item="XDU0", truth='[{"box_xyxy_px":[1,2,3,4]}]') == ((1, 2, 3, 4),)
+    assert Truth(None).boxes(replace(result(0), headers={"item": "XDU0"})) is None
 
 
 def test_a_folder_without_frames_is_named(tmp_path: Path) -> None:
     with pytest.raises(SettingsError) as caught:
-        recorded_source(tmp_path)
+        recorded_source(tmp_path, 400)
     assert str(tmp_path) in str(caught.value)
 
 
@@ -99,7 +139,7 @@ def folder_of_images(folder: Path, num: int) -> Path:
 @pytest.mark.broker
 def test_a_feed_sends_everything_and_its_pixels_come_back_by_position(kafka: RealKafka, tmp_path: Path) -> None:
     settings = kafka.settings(topic=kafka.new_topic(partitions=1))
-    feed = Feed(recorded_source(folder_of_images(tmp_path / "images", 5)), settings, fps=1000, num_frames=4, at_most_s=60)
+    feed = Feed(recorded_source(folder_of_images(tmp_path / "images", 5), 400), settings, fps=1000, num_frames=4, at_most_s=60)
     assert not feed.done
     feed.start()
     feed.start()
@@ -114,7 +154,7 @@ def test_a_feed_sends_everything_and_its_pixels_come_back_by_position(kafka: Rea
 @pytest.mark.broker
 def test_a_feed_ends_at_its_time(kafka: RealKafka, tmp_path: Path) -> None:
     settings = kafka.settings(topic=kafka.new_topic())
-    feed = Feed(recorded_source(folder_of_images(tmp_path / "images", 50)), settings, fps=4, num_frames=50, at_most_s=0.6)
+    feed = Feed(recorded_source(folder_of_images(tmp_path / "images", 50), 400), settings, fps=4, num_frames=50, at_most_s=0.6)
     feed.start()
     assert feed.wait(30)
     summary = feed.close()
@@ -126,7 +166,7 @@ def test_a_feed_that_fails_says_why(tmp_path: Path) -> None:
     from pipeline.kafka_settings import KafkaSettings
 
     nowhere = KafkaSettings(bootstrap_servers="127.0.0.1:1", connect_timeout_s=0.5)
-    feed = Feed(recorded_source(folder_of_images(tmp_path / "images", 1)), nowhere, fps=4, num_frames=1, at_most_s=60)
+    feed = Feed(recorded_source(folder_of_images(tmp_path / "images", 1), 400), nowhere, fps=4, num_frames=1, at_most_s=60)
     feed.start()
     assert feed.wait(60)
     with pytest.raises(IrstreamError, match=r"127\.0\.0\.1:1"):
