@@ -140,6 +140,8 @@ class AlertPublisher:
         self._changed = threading.Condition()  # guards everything below
         self._waiting: deque[_Message] = deque()
         self._waiting_bytes = 0
+        self._num_published = 0
+        self._num_handed_over = 0
         self._error: StopPipeline | None = None
         self._closed = False
         self._thread = threading.Thread(target=self._run, name="alerts", daemon=True)
@@ -162,6 +164,7 @@ class AlertPublisher:
                 raise self._late(f"{self._waiting_bytes} bytes of alerts wait")
             self._waiting.extend(messages)
             self._waiting_bytes += sum(len(message.value) for message in messages)
+            self._num_published += len(messages)
             self._changed.notify_all()
 
     def flush(self, timeout_s: float) -> None:
@@ -173,12 +176,14 @@ class AlertPublisher:
         """
         deadline = time.monotonic() + timeout_s
         with self._changed:
-            self._changed.wait_for(lambda: self._error is not None or not self._waiting, timeout_s)
+            # Not "until nothing waits": under load something always does.
+            target = self._num_published
+            self._changed.wait_for(lambda: self._error is not None or self._num_handed_over >= target, timeout_s)
             error, self._error = self._error, None
             if error is not None:
                 raise error
-            if self._waiting:
-                raise self._late(f"{len(self._waiting)} alerts wait after {timeout_s:g} s")
+            if self._num_handed_over < target:
+                raise self._late(f"{target - self._num_handed_over} alerts wait after {timeout_s:g} s")
         self._producer.flush(max(0.0, deadline - time.monotonic()))
 
     def close(self) -> None:
@@ -212,6 +217,7 @@ class AlertPublisher:
             with self._changed:
                 self._waiting.popleft()
                 self._waiting_bytes -= len(message.value)
+                self._num_handed_over += 1
                 self._changed.notify_all()
 
     def _next(self) -> _Message | None:

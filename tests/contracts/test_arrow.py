@@ -176,7 +176,8 @@ polars.scan_delta("runs/results").filter(polars.col("status") == "ok").collect()
 DeltaTable("runs/results").to_pandas()
 ```
 
-DuckDB's own `delta_scan('runs/results')` and Spark's `format("delta")` read it as it is.
+The tests read it with DuckDB (through the dataset and through `read_parquet` over the file list), Polars, pandas and pyarrow.
+DuckDB's `delta_scan` and Spark's `format("delta")` need an extension each; the table uses nothing beyond reader version 1.
 Rows of one partition are ordered by `source_offset`; files and rows within the table are not.
 
 ## Where a run stands

@@ -94,6 +94,31 @@ def test_while_the_broker_is_away_nothing_is_lost_and_nothing_grows() -> None:
         assert [json.loads(message.value or b"")["offset"] for message in producer.log] == [0, 1, 2]
 
 
+class EndlessProducer(MemoryProducer):
+    """While it takes one message, somebody publishes the next one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.alerts: AlertPublisher | None = None
+        self.published = 1
+
+    def send(self, topic: str, key: bytes | None, value: bytes | None, headers: Sequence[tuple[str, bytes]]) -> None:
+        if self.alerts is not None:
+            self.alerts.publish([result(self.published)])
+            self.published += 1
+        super().send(topic, key, value, headers)
+
+
+def test_flush_ends_although_new_alerts_keep_coming() -> None:
+    producer = EndlessProducer()
+    with publisher(producer) as alerts:
+        producer.alerts = alerts
+        alerts.publish([result(0)])
+        alerts.flush(TIMEOUT_S)
+        assert json.loads(producer.log[0].value or b"")["offset"] == 0
+        producer.alerts = None
+
+
 class RefusingProducer(MemoryProducer):
     """A broker that answers some messages with an error, once."""
 

@@ -166,6 +166,7 @@ def test_crash_after_the_commit_is_seen_by_the_next_start(path: Path) -> None:
 
 
 def test_offsets_and_topic_outlive_checkpoint_log_cleanup_and_compaction(path: Path) -> None:
+    zombie = opened(path)
     table = opened(path)
     for offset in range(5):
         append_one(table, offset)
@@ -182,6 +183,8 @@ def test_offsets_and_topic_outlive_checkpoint_log_cleanup_and_compaction(path: P
     with pytest.raises(StopPipeline, match="deleted and created again"):
         later.require_topic("frames", "id-2", [0])
     append_one(table, 5)
+    with pytest.raises(StopPipeline, match="where the table stands"):
+        append_one(zombie, 0)  # the file name of its next version is free again
     assert read_rows(path) == [result(offset) for offset in range(6)]
 
 
