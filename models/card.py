@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
@@ -92,8 +91,3 @@ def _unusable(path: Path, got: str) -> SettingsError:
         where=f"model card {path}",
         action="Train the network (python -m training.train) or name weights that have a card.",
     )
-
-
-def describe(card: ModelCard) -> dict[str, Any]:
-    """The lines people look for first: name, task, size, digest."""
-    return {"name": card.name, "task": card.task, "parameters": card.parameters, "gmacs": card.gmacs, "digest": card.digest}

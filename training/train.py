@@ -48,7 +48,7 @@ def fcos_light() -> tuple[StepLoss, float]:
 
 
 def basic_cnn() -> tuple[StepLoss, float]:
-    """Basic CNN on target crops, classes equally often."""
+    """Basic CNN on target crops, rare classes more often than they occur."""
     recipe = ClassificationRecipe()
     return partial(classification_step, ClassificationBatches(read_samples(CLASS_SETS, Role.TRAIN), recipe), recipe), 2e-3
 

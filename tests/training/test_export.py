@@ -1,0 +1,76 @@
+"""From a checkpoint to weights that load: thresholds, digest, card and figures fit together."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from models.weights import digest_of
+from models.zoo import create_model, list_models, load_model
+from tests.training.made_sets import write_made_sets
+from training import export as export_module
+from training import train as train_module
+from training.export import export
+from training.train import RECIPES, train_network
+
+
+@pytest.fixture(scope="module")
+def made_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("sets")
+    write_made_sets(root)
+    return root
+
+
+@pytest.fixture(autouse=True)
+def _made_data(made_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("IRSTREAM_DATA", str(made_root))
+    torch.set_num_threads(1)
+
+
+def test_every_network_has_a_recipe() -> None:
+    assert set(RECIPES) == set(list_models()) == set(export_module.PAPERS)
+
+
+@pytest.mark.parametrize("name", list_models())
+def test_a_trained_network_becomes_weights_that_load(name: str, tmp_path: Path) -> None:
+    _, report = train_network(name, 1.0, tmp_path / "run", max_steps=1)
+    assert report.steps == 1
+    weights = tmp_path / "out" / f"{name}.safetensors"
+    card = export(name, tmp_path / "run" / "checkpoint.pt", weights)
+    model, read = load_model(name, weights)
+    assert read == card
+    assert card.digest == digest_of(weights)
+    assert card.recipe["steps"] == 1
+    assert all(value >= 0 for measurement in card.measured for value in measurement.values.values())
+    assert {measurement.data.split()[0] for measurement in card.measured} <= {"nudt-sirst", "irstd-1k", "sirst-v2", "hit-uav", "drone-ir"}
+    # Half precision keeps three digits.
+    average = torch.load(tmp_path / "run" / "checkpoint.pt", weights_only=True)["average"]
+    for key, parameter in model.named_parameters():
+        torch.testing.assert_close(parameter, average[key], atol=1e-3, rtol=1e-3)
+
+
+def test_commands_train_export_and_measure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    folder, weights = tmp_path / "run", tmp_path / "acm.safetensors"
+    monkeypatch.setattr(sys, "argv", ["train", "acm", "--minutes", "0.0001", "--folder", str(folder), "--threads", "1"])
+    train_module.main()
+    assert "acm: " in capsys.readouterr().out
+    monkeypatch.setattr(sys, "argv", ["export", "acm", "--checkpoint", str(folder / "checkpoint.pt"), "--weights", str(weights)])
+    export_module.main()
+    exported = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    monkeypatch.setattr(sys, "argv", ["export", "acm", "--weights", str(weights), "--measure"])
+    export_module.main()
+    measured = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert measured == exported
+    assert [line["data"] for line in measured] == ["nudt-sirst test (2 images)", "irstd-1k test (2 images)", "sirst-v2 test (2 images)"]
+
+
+def test_the_same_checkpoint_gives_the_same_file(tmp_path: Path) -> None:
+    state = {"average": create_model("basic_cnn").state_dict(), "steps": 1, "spent_s": 1.0}
+    torch.save(state, tmp_path / "checkpoint.pt")
+    first = export("basic_cnn", tmp_path / "checkpoint.pt", tmp_path / "one.safetensors")
+    second = export("basic_cnn", tmp_path / "checkpoint.pt", tmp_path / "two.safetensors")
+    assert first.digest == second.digest
