@@ -10,7 +10,7 @@ from typing import Any, Self, TypeVar
 
 import kafka
 from kafka import KafkaAdminClient
-from kafka.errors import KafkaError, NoError, TopicAlreadyExistsError, UnknownTopicOrPartitionError, for_code
+from kafka.errors import KafkaError, NoError, RetriableError, TopicAlreadyExistsError, UnknownTopicOrPartitionError, for_code
 from kafka.structs import OffsetAndMetadata
 
 from contracts.errors import RetryLater, SettingsError, StopPipeline
@@ -109,7 +109,9 @@ class ClusterWatch:
             found = {kafka.TopicPartition(each.topic, each.partition): OffsetAndMetadata(stop, "", -1) for each, stop in offsets.items()}
             group = self._settings.group_hint
             answers = self._ask("offset hint", lambda admin: admin.alter_group_offsets(group, found))
-            refused = {str(each): kind.__name__ for each, kind in answers.items() if kind is not NoError}
+            # A coordinator that is still loading passes by itself: the next hint, seconds later, says the same.
+            lasting = {each: kind for each, kind in answers.items() if kind is not NoError and not issubclass(kind, RetriableError)}
+            refused = {str(each): kind.__name__ for each, kind in lasting.items()}
             if refused:
                 _log.warning("offset hint for lag tools refused (does somebody subscribe with group %s?): %s", group, refused)
         except (RetryLater, StopPipeline) as error:
