@@ -1,11 +1,12 @@
 """What decoding a frame costs, by codec and by library: the measurement behind the choices of `contracts/codecs.py`.
 
-Run `python benchmarks/codecs.py`. Times are the best of several rounds on one thread, in microseconds a frame; on a shared
-machine they wander by a factor of two, so read the ratios.
+Run `python benchmarks/codecs.py`. Processor time of one thread, best of several rounds, in microseconds a frame: wall time on
+a shared machine measures the neighbours.
 """
 
 from __future__ import annotations
 
+import time
 import timeit
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -39,8 +40,9 @@ def infrared_like(side_px: int, bit_depth: int) -> Pixels:
 
 def best_us(function: Callable[[], object], rounds: int = 7) -> float:
     """Microseconds of one call: the best round, because everything that disturbs only adds."""
-    timer = timeit.Timer(function)
-    number = max(1, int(0.02 / max(timer.timeit(1), 1e-6)))
+    timer = timeit.Timer(function, timer=time.thread_time)
+    timer.timeit(3)
+    number = max(1, int(0.1 / max(timer.timeit(10) / 10, 1e-5)))
     return min(timer.repeat(rounds, number)) / number * 1e6
 
 

@@ -191,6 +191,8 @@ def _bad_tiff() -> Iterator[Message]:
     yield _bad("TIFF header alone", corrupt, b"II*\0\x08\0\0\0")
     yield _bad("TIFF that points outside itself", corrupt, b"MM\0*\xff\xff\xff\xf0" + bytes(64))
     yield _bad("BigTIFF that points beyond memory", corrupt, b"II+\0\x08\0\0\0" + b"\xff" * 8 + bytes(64))
+    strips = struct.pack("<HHHIII", 1, 273, 1, 2**18 + 1, 26, 0) + bytes(2**18 + 1)
+    yield _bad("TIFF of a quarter million strips", RejectReason.TOO_LARGE, b"II*\0\x08\0\0\0" + strips)
     yield _bad("TIFF bomb: 60,000 columns", RejectReason.TOO_LARGE, edited_tiff(deflated, 256, 60_000))
     yield _bad("TIFF bomb: 4 billion rows", RejectReason.TOO_LARGE, edited_tiff(deflated, 257, 2**32 - 1))
     yield _bad("TIFF that claims more rows", RejectReason.SIZE_MISMATCH, edited_tiff(GOOD_TIFF, 257, 240))
