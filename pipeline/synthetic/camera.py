@@ -26,7 +26,7 @@ from pipeline.synthetic.truth import FrameTruth, TargetTruth
 MASK_PART = 0.25
 """A pixel belongs to a target's mask when it gets at least this part of the target's strongest cover."""
 _VISIBLE_K = 1e-3
-_DETAIL = 0.45
+_DETAIL = 0.7
 _BACKDROPS: dict[Scene, type[Backdrop]] = {
     Scene.SKY: SkyBackdrop,
     Scene.SKYLINE: SkylineBackdrop,

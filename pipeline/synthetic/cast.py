@@ -12,12 +12,13 @@ from pipeline.synthetic.fields import random_stream
 from pipeline.synthetic.motion import Kind, Slot, Way
 
 _FAR_AIRPLANE = Kind("airplane", "side", (1.0, 4.0), (0.4, 0.9), (25, 60))
-_AIRPLANE = Kind("airplane", "side", (9, 24), (0.35, 0.9), (14, 30))
+_AIRPLANE = Kind("airplane", "side", (9, 26), (0.6, 1.1), (14, 30))
 _AIRPLANE_TOP = Kind("airplane", "top", (2.5, 9), (0.6, 1.1), (14, 40))
-_HELICOPTER = Kind("helicopter", "side", (8, 24), (0.4, 1.0), (16, 40), beat_hz=2.3)
-_DRONE = Kind("drone", "side", (4, 15), (0.55, 1.0), (16, 36), beat_hz=3.7)
+_HELICOPTER = Kind("helicopter", "side", (9, 32), (0.6, 1.1), (16, 40), beat_hz=2.3)
+_DRONE = Kind("drone", "side", (6, 22), (0.7, 1.2), (16, 36), beat_hz=3.7)
+_DRONE_BELOW = Kind("drone", "below", (7, 22), (0.7, 1.2), (16, 36), beat_hz=3.7)
 _FAR_DRONE = Kind("drone", "side", (1.5, 3.5), (0.5, 1.0), (16, 36), beat_hz=3.7)
-_BIRD = Kind("bird", "side", (4, 12), (0.45, 0.9), (5, 11), beat_hz=3.1)
+_BIRD = Kind("bird", "side", (5, 15), (0.6, 1.1), (5, 11), beat_hz=3.1)
 _WALKER = Kind("person", "side", (9, 17), (0.8, 1.3), (40, 90), beat_hz=1.1, grounded=True)
 _CAR = Kind("car", "top", (19, 22), (0.7, 1.3), (10, 24), grounded=True)
 _PARKED = Kind("car", "top", (19, 22), (-0.9, 0.5), (1e6, 1e6), grounded=True)
@@ -27,10 +28,9 @@ _PEDESTRIAN = Kind("person", "top", (7.5, 10.5), (0.9, 1.5), (60, 110), beat_hz=
 _SHIP = Kind("other_vehicle", "side", (14, 48), (0.5, 1.0), (60, 120), grounded=True)
 _FAR_SHIP = Kind("other_vehicle", "side", (3.5, 9), (0.5, 1.0), (60, 120), grounded=True)
 
-_SIDE_FLYERS = (_AIRPLANE, _HELICOPTER, _DRONE, _BIRD, _FAR_AIRPLANE, _FAR_DRONE)
 _CASTS: dict[str, tuple[tuple[Kind, ...], int]] = {
-    "sky": ((_FAR_AIRPLANE, _FAR_DRONE, _DRONE, _BIRD, _AIRPLANE, _HELICOPTER), 3),
-    "skyline": ((_DRONE, _HELICOPTER, _BIRD, _AIRPLANE, _FAR_DRONE, _WALKER), 3),
+    "sky": ((_FAR_AIRPLANE, _DRONE_BELOW, _FAR_DRONE, _BIRD, _DRONE, _AIRPLANE, _HELICOPTER), 3),
+    "skyline": ((_DRONE, _HELICOPTER, _BIRD, _DRONE_BELOW, _AIRPLANE, _WALKER, _FAR_DRONE), 3),
     "sea": ((_SHIP, _BIRD, _FAR_SHIP, _FAR_AIRPLANE, _HELICOPTER, _DRONE), 3),
     "ground": ((_CAR, _PEDESTRIAN, _PEDESTRIAN, _CAR, _CYCLIST, _PEDESTRIAN, _TRUCK, _PEDESTRIAN, _CAR, _CYCLIST), 12),
     "orbit": ((_AIRPLANE_TOP,), 3),

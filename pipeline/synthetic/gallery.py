@@ -98,7 +98,7 @@ def synthetic_chips() -> _Tile:
         frame = SyntheticCamera(SyntheticSettings(scene=scene, bit_depth=8, seed=seed)).frame(100)
         for target in frame.truth.targets:
             x0, y0, x1, y1 = target.box_xyxy_px
-            if len(chips[target.label]) < 2 and max(x1 - x0, y1 - y0) >= 5 and target.clutter_ratio > 3:
+            if len(chips[target.label]) < 2 and _fits((x0, y0, x1, y1), frame.pixels_HW.shape) and target.clutter_ratio > 3:
                 chips[target.label].append(_chip(shown(frame.pixels_HW), (x0, y0, x1, y1)))
         if all(len(pair) == 2 for pair in chips.values()):
             break
@@ -115,8 +115,8 @@ def real_chips(data: Path) -> _Tile:
             if grey is None or not isinstance(boxes, list) or not isinstance(numbers, list):
                 continue
             for (x, y, width, height), number in zip(boxes, numbers, strict=True):
-                if number < len(classes) and len(chips[classes[number]]) < 2 and max(width, height) >= 6:
-                    box = (int(x), int(y), int(x + width), int(y + height))
+                box = (int(x), int(y), int(x + width), int(y + height))
+                if number < len(classes) and len(chips[classes[number]]) < 2 and _fits(box, grey.shape):
                     chips[classes[number]].append(_chip(shown(np.asarray(grey, np.uint8)), box))
                     break
     return _Tile("real targets, close up", _chip_sheet(chips))
@@ -126,6 +126,12 @@ def _rows(folder: Path) -> Iterator[dict[str, object]]:
     with (folder / "index.jsonl").open(encoding="utf-8") as lines:
         for line in lines:
             yield json.loads(line)
+
+
+def _fits(box_xyxy: tuple[int, int, int, int], shape: tuple[int, ...]) -> bool:
+    """Large enough to be looked at, and not cut off by the frame."""
+    x0, y0, x1, y1 = box_xyxy
+    return max(x1 - x0, y1 - y0) >= 5 and min(x0, y0) > 3 and x1 < shape[1] - 3 and y1 < shape[0] - 3
 
 
 def _chip(picture: Picture, box_xyxy: tuple[int, int, int, int]) -> Picture:

@@ -57,7 +57,7 @@ class Kind:
 
     Attributes:
         label: class name.
-        view: `side` or `top`.
+        view: `side`, `top` or `below`.
         size_px: smallest and largest length of its longest side in a frame 256 px high.
         contrast: smallest and largest contrast of its body, in units of the band's level for it.
         period_s: shortest and longest pass.

@@ -99,9 +99,9 @@ Part = Capsule | Ellipse | Slab | Wedge
 def _airplane_side(phase: float) -> tuple[Part, ...]:
     return (
         Wedge(((0.72, -0.04), (0.98, -0.36), (0.86, -0.36), (0.58, -0.06)), 0.9),
-        Capsule((-0.9, 0.0), (0.95, -0.03), 0.095, 0.045),
+        Capsule((-0.9, 0.0), (0.95, -0.03), 0.125, 0.06),
         Wedge(((-0.15, 0.02), (0.2, 0.02), (0.42, 0.17), (0.3, 0.17)), 1.05),
-        Capsule((-0.08, 0.13), (0.1, 0.13), 0.055, 0.05, 2.0),
+        Capsule((-0.1, 0.14), (0.12, 0.14), 0.08, 0.07, 2.0),
         Wedge(((0.74, -0.05), (0.92, -0.05), (1.0, 0.03), (0.9, 0.03)), 0.9),
     )
 
@@ -131,18 +131,28 @@ def _helicopter_side(phase: float) -> tuple[Part, ...]:
     )
 
 
-def _drone_front(phase: float) -> tuple[Part, ...]:
-    reach = 0.1 + 0.16 * abs(cos(tau * phase))
+def _drone(flatness: float, phase: float) -> tuple[Part, ...]:
+    """A quadcopter: four thick arms with warm motors, seen the more from below the larger `flatness` (0 to 1)."""
+    reach = 0.12 + 0.16 * abs(cos(tau * phase))
     parts: list[Part] = []
     for side in (-1.0, 1.0):
-        for across, lift in ((0.8, -0.16), (0.56, -0.1)):
+        for along in (-1.0, 1.0):
+            motor = (side * 0.74, along * 0.66 * flatness - 0.1 * (1.0 - flatness))
             parts += [
-                Capsule((side * (across - reach), lift - 0.12), (side * (across + reach), lift - 0.12), 0.02, 0.02, 0.6, 0.6),
-                Capsule((0.0, -0.02), (side * across, lift), 0.085, 0.065, 0.9),
-                Ellipse((side * across, lift - 0.02), 0.1, 0.12, 1.6),
+                Capsule((motor[0] - reach, motor[1] - 0.06), (motor[0] + reach, motor[1] - 0.06), 0.03, 0.03, 0.6, 0.6),
+                Capsule((0.0, 0.0), motor, 0.13, 0.1, 1.0),
+                Ellipse(motor, 0.15, 0.14, 1.4),
             ]
-        parts.append(Capsule((side * 0.16, 0.1), (side * 0.3, 0.36), 0.03, 0.03, 0.7))
-    return (*parts, Slab((0.0, 0.0), 0.28, 0.18, 0.08, 1.1), Ellipse((0.0, 0.17), 0.1, 0.09, 1.5))
+        parts.append(Capsule((side * 0.18, 0.1), (side * 0.3, 0.1 + 0.3 * (1.0 - flatness)), 0.04, 0.04, 0.7))
+    return (*parts, Slab((0.0, 0.0), 0.3, 0.22, 0.1, 1.1), Ellipse((0.0, 0.1), 0.14, 0.12, 1.5))
+
+
+def _drone_side(phase: float) -> tuple[Part, ...]:
+    return _drone(0.18, phase)
+
+
+def _drone_below(phase: float) -> tuple[Part, ...]:
+    return _drone(0.75, phase)
 
 
 def _bird_side(phase: float) -> tuple[Part, ...]:
@@ -154,7 +164,7 @@ def _bird_side(phase: float) -> tuple[Part, ...]:
     ]
     for side, tilt in ((-1.0, 0.1), (1.0, -0.05)):
         elbow = (side * 0.42, -0.28 * lift - 0.05)
-        parts += [Capsule((0.0, -0.02), elbow, 0.14, 0.1, 0.9), Capsule(elbow, (side * 0.95, -0.62 * lift + tilt), 0.1, 0.03, 0.75)]
+        parts += [Capsule((0.0, -0.02), elbow, 0.2, 0.15, 0.9), Capsule(elbow, (side * 0.95, -0.62 * lift + tilt), 0.15, 0.05, 0.75)]
     return tuple(parts)
 
 
@@ -231,7 +241,8 @@ _SHAPES: dict[tuple[str, str], Callable[[float], tuple[Part, ...]]] = {
     ("airplane", "side"): _airplane_side,
     ("airplane", "top"): _airplane_top,
     ("helicopter", "side"): _helicopter_side,
-    ("drone", "side"): _drone_front,
+    ("drone", "side"): _drone_side,
+    ("drone", "below"): _drone_below,
     ("bird", "side"): _bird_side,
     ("person", "side"): _person_side,
     ("person", "top"): _person_above,
@@ -250,7 +261,7 @@ def paint(label: str, view: str, phase: float, angle_deg: float, mirrored: bool,
 
     Args:
         label: class name, one of `LABELS`.
-        view: `side` or `top`; see `SHAPES` for what exists.
+        view: `side`, `top` or `below`; see `SHAPES` for what exists.
         phase: of wing beat, rotor or stride, in turns.
         angle_deg: turn, clockwise on the screen.
         mirrored: heading the other way.

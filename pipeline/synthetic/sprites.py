@@ -23,7 +23,7 @@ class Pose:
 
     Attributes:
         label: class name.
-        view: `side` or `top`.
+        view: `side`, `top` or `below`.
         size_px: length of its longest side; below about 1 px it is a point.
         angle_deg: turn, clockwise on the screen.
         phase: of wing beat, rotor or stride, in turns.
