@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import Any, ClassVar, Generic, TypeVar
 
 import numpy as np
+import structlog
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -26,6 +27,7 @@ from contracts.result import BatchInfo
 from models.interface import MetadataBatch, Task
 from models.transforms import normalise
 
+_log = structlog.get_logger(__name__)
 FLOAT_BYTES = 4
 Part = TypeVar("Part")
 PartResult = TypeVar("PartResult")
@@ -126,6 +128,8 @@ class ModelActor(ABC, Generic[Part, PartResult]):
 
         for shape in self._usual_shapes(loaded, settings):
             probe(shape)
+        inference = loaded.inference
+        _log.info("model_ready", **asdict(loaded.ref), device=str(inference.device), dtype=str(inference.dtype), threads=self._threads)
         batcher = DynamicBatcher(
             run_batch,
             lambda part: self._measure(loaded, part),

@@ -23,10 +23,14 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Generic, Protocol
 
+import structlog
+
 from actors.buckets import Batch, Buckets, CloseReason, Entry, ItemSize, Served, Submission
 from actors.recovery import Item, Probe, Recovered, Recovery, Result, RunBatch, describe
 from actors.reply import FramePoison
 from actors.settings import BatchPolicy
+
+_log = structlog.get_logger(__name__)
 
 
 class Clock(Protocol):
@@ -282,6 +286,7 @@ class DynamicBatcher(Generic[Item, Result]):
         assert batch.reason is not None  # only closed batches start
         self._count(batch, batch.reason, recovered)
         if recovered.fits is not None:
+            _log.warning("batch_out_of_memory", shape=str(batch.key), size=size, kept_to=recovered.fits, for_s=self._ceiling_s)
             self._buckets.learn_ceiling(batch.key, recovered.fits, now_s + self._ceiling_s)
         if recovered.attempts == 1:
             self._buckets.learn_time(batch.key, (now_s - started_s) / size)

@@ -11,6 +11,8 @@ from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
+import structlog
+
 from actors.reply import FramePoison
 from contracts.errors import RetryLater
 
@@ -19,6 +21,7 @@ Result = TypeVar("Result")
 RunBatch = Callable[[Hashable, Sequence[Item]], Sequence[Result]]
 Probe = Callable[[Hashable], None]
 MAX_DETAIL_CHARS = 500
+_log = structlog.get_logger(__name__)
 
 
 class RunnerFailed(RetryLater):
@@ -78,10 +81,12 @@ class Recovery(Generic[Item, Result]):
             half = (len(items) + 1) // 2
             return [*self._results_of(key, items[:half], recovered), *self._results_of(key, items[half:], recovered)]
         self._require_health(key, trouble)
-        results, trouble = self._attempt(key, items, recovered)
+        results, trouble = self._attempt(key, items, recovered, final=True)
         return results if trouble is None else [FramePoison(trouble)]
 
-    def _attempt(self, key: Hashable, items: Sequence[Item], recovered: Recovered[Result]) -> tuple[list[Result | FramePoison], str | None]:
+    def _attempt(
+        self, key: Hashable, items: Sequence[Item], recovered: Recovered[Result], *, final: bool = False
+    ) -> tuple[list[Result | FramePoison], str | None]:
         """One run of the network: results, or the text of what went wrong.
 
         Only text leaves this function: an error object holds the stack, the stack holds the tensors, and their memory is
@@ -94,6 +99,8 @@ class Recovery(Generic[Item, Result]):
             if self._is_out_of_memory(error):
                 recovered.out_of_memory += 1
                 recovered.fits = min(recovered.fits or len(items), max(1, len(items) // 2))
+            if final:
+                _log.warning("item_is_poison", shape=str(key), exc_info=True)
             return [], describe(error)
         if len(results) != len(items):
             raise _failed(key, f"{len(results)} results for {len(items)} items")

@@ -8,6 +8,7 @@ from collections.abc import Hashable, Sequence
 
 import numpy as np
 import pytest
+import structlog
 
 from actors.buckets import CloseReason
 from actors.recovery import Recovery, RunnerFailed
@@ -52,6 +53,12 @@ def test_a_poisoned_item_is_found_and_the_others_get_their_results() -> None:
     assert [result for result in recovered if not isinstance(result, FramePoison)] == [("done", n) for n in range(16) if n != 11]
     assert network.probes == 1
     assert len(network.runs) == 10, "whole, four levels of two halves, and a second chance for the one alone"
+
+
+def test_the_log_tells_where_in_the_network_a_poisoned_item_failed() -> None:
+    with structlog.testing.capture_logs() as lines:
+        run_virtual(_recover(FakeNetwork(), [FakeItem(0), FakeItem(1, poison=True)]))
+    assert [(line["event"], line["log_level"], line["exc_info"]) for line in lines] == [("item_is_poison", "warning", True)]
 
 
 def test_every_item_may_be_poison() -> None:
