@@ -6,6 +6,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from contracts.errors import RejectReason, RejectRecord
 
+_FLOAT32_BYTES = 4
+
 
 class InputLimits(BaseModel):
     """Limits of one message (settings `preprocess`); beyond one of them a message is rejected as too large or too small.
@@ -14,7 +16,7 @@ class InputLimits(BaseModel):
         max_bytes: size of the message's value.
         max_header_bytes: names and values of all headers together, and also the most a key may have.
         max_headers: number of headers.
-        max_pixels: width times height of a frame.
+        max_pixels: width times height of a frame; grey stored as colour may take no more bytes than so many float32.
         max_side_px: longer side of a frame.
         min_side_px: shorter side of a frame.
         max_decompression_ratio: decoded bytes over message bytes, asked only of frames above `ratio_free_bytes`: a camera
@@ -46,6 +48,9 @@ class InputLimits(BaseModel):
             raise RejectRecord(RejectReason.TOO_LARGE, expected=f"sides of at most {self.max_side_px} px", got=size)
         if width_px * height_px > self.max_pixels:
             raise RejectRecord(RejectReason.TOO_LARGE, expected=f"at most {self.max_pixels} pixels", got=f"{size} = {width_px * height_px}")
+        if decoded_bytes > _FLOAT32_BYTES * self.max_pixels:
+            expected = f"at most {_FLOAT32_BYTES * self.max_pixels} decoded bytes"
+            raise RejectRecord(RejectReason.TOO_LARGE, expected=expected, got=f"{size} = {decoded_bytes} bytes")
         if decoded_bytes > self.ratio_free_bytes and decoded_bytes > self.max_decompression_ratio * message_bytes:
             expected = f"a decompression ratio of at most {self.max_decompression_ratio:g} above {self.ratio_free_bytes} bytes"
             raise RejectRecord(RejectReason.TOO_LARGE, expected=expected, got=f"{size} from {message_bytes} bytes")

@@ -65,7 +65,7 @@ def decode_png(value: bytes, header: ImageHeader) -> Pixels:
         raise corrupt("intact PNG pixel data", str(error)) from error
     if len(data) != promised:
         raise RejectRecord(RejectReason.SIZE_MISMATCH, expected=f"{promised} bytes as IHDR says", got=f"{len(data)}")
-    stored = PNG_SIGNATURE + _chunk(b"IHDR", ihdr) + palette + _chunk(b"IDAT", zlib.compress(data, 0)) + _IEND
+    stored = b"".join((PNG_SIGNATURE, *_chunk(b"IHDR", ihdr), palette, *_chunk(b"IDAT", zlib.compress(data, 0)), _IEND))
     try:
         pixels: Pixels = imagecodecs.png_decode(stored)
     except (RuntimeError, ValueError) as error:
@@ -108,5 +108,6 @@ def _data_bytes(header: ImageHeader, *, bits: int, colour: int, interlaced: bool
     return total
 
 
-def _chunk(kind: bytes, body: bytes) -> bytes:
-    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(body, zlib.crc32(kind)))
+def _chunk(kind: bytes, body: bytes) -> tuple[bytes, ...]:
+    """The parts of a chunk, to be joined once: the body may be large."""
+    return struct.pack(">I", len(body)), kind, body, struct.pack(">I", zlib.crc32(body, zlib.crc32(kind)))

@@ -22,6 +22,7 @@ from contracts.result import DeadLetter
 from models.transforms import measure
 from pipeline.preprocess import decode_record
 from tests.bad_inputs import BAD, GOOD, GOOD_PNG, GREY, Message
+from tests.image_builders import ihdr, png, rows
 
 LIMITS = InputLimits()
 POSITION = KafkaPosition("frames", 3, 1234)
@@ -141,6 +142,14 @@ def test_limits_are_settings(limits: InputLimits, reason: RejectReason) -> None:
     assert outcome.reason is reason
     exact = InputLimits(max_bytes=len(GOOD_PNG), max_pixels=24 * 32, max_side_px=32, min_side_px=24, max_headers=2, max_header_bytes=20)
     assert isinstance(decode_record(record(ir_frame=b"1", ir_band=b"lwir"), exact), Frame)
+
+
+def test_grey_stored_as_colour_takes_no_more_memory_than_floats() -> None:
+    colour = png(ihdr(32, 24, 16, 6), rows(np.full((24, 32, 4), 65_535, np.uint16)))
+    assert isinstance(decode_record(record(colour), InputLimits(max_pixels=24 * 32 * 2)), Frame)
+    refused = decode_record(record(colour), InputLimits(max_pixels=24 * 32 * 2 - 1))
+    assert isinstance(refused, DeadLetter)
+    assert refused.reason is RejectReason.TOO_LARGE
 
 
 def test_decompression_ratio_counts_only_above_the_free_size() -> None:
