@@ -4,7 +4,7 @@ The decoders below were chosen by measurement (benchmarks/codecs.py). What each 
 
 - PNG: libpng draws a picture from data that is longer than its header promises; `contracts.png` inflates by itself.
 - JPEG: libjpeg fills what is missing with grey and only warns. `simplejpeg` is the one binding that turns the warning into an error.
-- TIFF: libtiff reports short strips, `tifffile` fills them with zeros.
+- TIFF: libtiff reports short strips; told no size, it allocates whatever the directory says.
 """
 
 from __future__ import annotations
