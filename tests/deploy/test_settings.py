@@ -79,9 +79,9 @@ def test_option_beats_variable_beats_file_beats_default(tmp_path: Path, monkeypa
 
 def test_a_section_given_in_part_keeps_its_other_defaults(tmp_path: Path) -> None:
     settings = load_settings(
-        write(tmp_path, "models:\n  detector:\n    score_threshold: 0.25\nbatching:\n  classifier:\n    max_wait_s: 0.5")
+        write(tmp_path, "models:\n  detector:\n    threads: 3\nbatching:\n  classifier:\n    max_wait_s: 0.5")
     ).settings
-    assert settings.models.detector.score_threshold == 0.25
+    assert settings.models.detector.threads == 3
     assert settings.models.detector.model == settings_from_args({}).models.detector.model
     assert settings.batching.classifier.max_wait_s == 0.5
     assert settings.batching.classifier.max_batch_size == settings_from_args({}).batching.classifier.max_batch_size
