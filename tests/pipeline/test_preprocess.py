@@ -6,6 +6,7 @@ import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -13,13 +14,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts.codecs import decode_pixels
+from contracts.codecs import decode_pixels, encode_pixels
 from contracts.errors import RejectReason, RejectRecord
-from contracts.frame import Band, Frame, Platform, RawRecord
+from contracts.frame import Band, ContentType, Frame, FrameMeta, Platform, RawLayout, RawRecord
 from contracts.limits import InputLimits
+from contracts.message import encode_message
 from contracts.position import KafkaPosition
 from contracts.result import DeadLetter
-from models.transforms import measure
+from models.transforms import measure, normalise
 from pipeline.preprocess import decode_record
 from tests.bad_inputs import BAD, GOOD, GOOD_PNG, GREY, Message
 from tests.image_builders import ihdr, png, rows
@@ -61,6 +63,30 @@ def test_surprising_message_is_accepted_with_every_count(message: Message) -> No
     assert frame.pixels_HW.flags.c_contiguous
     assert frame.normalisation == measure(frame.pixels_HW, frame.bit_depth)
     assert frame.decode_ms > 0
+
+
+@pytest.mark.parametrize("bit_depth", [8, 10, 12, 14, 16])
+@pytest.mark.parametrize("content_type", [ContentType.PNG, ContentType.TIFF, ContentType.NPY, ContentType.RAW], ids=str)
+def test_every_count_of_a_sensor_reaches_the_tensor(content_type: ContentType, bit_depth: int) -> None:
+    """From the message to the networks' input: all 2^bits counts, each distinct, in order, and to be had back exactly."""
+    side_px = 2 ** (bit_depth // 2)
+    sent: Any = (
+        np.random.default_rng(1).permutation(2**bit_depth).reshape(side_px, side_px).astype(np.uint8 if bit_depth == 8 else np.uint16)
+    )
+    layout = RawLayout(width_px=side_px, height_px=side_px, dtype=sent.dtype.name)
+    meta = FrameMeta(
+        sensor_id="cam-1", frame_id="1", captured_at=KAFKA_TIME, content_type=content_type, bit_depth=bit_depth, raw_layout=layout
+    )
+    key, value, headers = encode_message(meta, encode_pixels(sent, content_type))
+    frame = decode_record(RawRecord(POSITION, key, value, tuple(headers), 0), LIMITS)
+    assert isinstance(frame, Frame), frame
+    assert frame.bit_depth == bit_depth
+    pixels_HW = normalise(frame.pixels_HW, frame.normalisation)
+    assert pixels_HW.dtype == np.float32
+    in_order = pixels_HW.reshape(-1)[np.argsort(sent, axis=None)]
+    assert (np.diff(in_order) > 0).all()
+    back = np.rint(pixels_HW.astype(np.float64) * frame.normalisation.scale + frame.normalisation.mean)
+    np.testing.assert_array_equal(back, sent)
 
 
 def test_names_are_unique_and_the_list_is_long() -> None:
