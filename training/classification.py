@@ -27,7 +27,7 @@ class ClassificationRecipe:
     Attributes:
         batch_size: crops a step.
         balance: a class is drawn in proportion to its number of targets to this power: 1 as they come, 0 all alike. Alike makes
-            the network say rare classes far too often (half power: measured on `select` images).
+            the network say rare classes far too often (measured on `select` images).
         shift: largest error of the box's centre, as a share of its side (or of 8 px, whichever is more).
         scale: largest relative error of the box's side; both imitate what a detector hands over.
         label_smoothing: of the cross-entropy.
@@ -35,7 +35,7 @@ class ClassificationRecipe:
     """
 
     batch_size: int = 48
-    balance: float = 0.5
+    balance: float = 0.3
     shift: float = 0.12
     scale: float = 0.25
     label_smoothing: float = 0.05

@@ -28,7 +28,7 @@ from models.transforms import crop_square, padded_size
 from training.classification import targets_of
 from training.datasets import BOX_SETS, SEGMENTATION_SETS, Role, Sample, read_samples
 
-_CANDIDATE_THRESHOLDS = (0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7)
+_CANDIDATE_THRESHOLDS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.93, 0.96)
 # Average precision wants weak detections too.
 _LOWEST_SCORE = 0.05
 _CROPS_A_BATCH = 64
