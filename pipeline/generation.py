@@ -24,7 +24,7 @@ from pipeline.alerts import AlertPublisher
 from pipeline.committer import Committer
 from pipeline.coordinator import Coordinator, ReadStatus
 from pipeline.epochs import BlockRef, EpochThread
-from pipeline.router import ModelHandles, RoutedBlock, Router
+from pipeline.router import ModelHandles, Router
 from pipeline.source import ReadPlan, epoch_dataset
 from pipeline.stream_stats import StreamStats
 
@@ -67,7 +67,9 @@ class Generation:
         self._tasks: dict[Future[None], int] = {}
         self._covered: Counter[tuple[int, int]] = Counter()
         self._checked: set[int] = set()
-        self._sizes: dict[OffsetRange, int] = {}
+        self._held: dict[OffsetRange, int] = {}
+        self._uncommitted_rows = 0
+        self._routed_blocks = 0
         self._failure: BaseException | None = None
         self._lock = threading.Lock()
         self._wake = threading.Event()
@@ -99,11 +101,12 @@ class Generation:
             self._close()
 
     def on_committed(self, spans: Sequence[OffsetRange]) -> None:
-        """Rows are visible: their blocks leave the house (called by the committer's thread)."""
+        """Rows are visible (called by the committer's thread): the table has room again."""
         with self._lock:
-            num_bytes = sum(self._sizes.pop(span, 0) for span in spans)
-        if not self._closed:
-            self._coordinator.give_back.remote(len(spans), num_bytes)
+            self._uncommitted_rows -= sum(len(span) for span in spans)
+            held = [self._held.pop(span) for span in spans if span in self._held]
+        if held and not self._closed:
+            self._coordinator.give_back.remote(len(held), sum(held))
 
     def fail(self, error: BaseException) -> None:
         """Something of this generation failed (any thread); the first error counts."""
@@ -137,12 +140,19 @@ class Generation:
         routed = await self._router.route(block.ref, _fetch)
         self._parts.alerts.publish(routed.outcomes)
         with self._lock:
-            self._sizes[routed.span] = block.num_bytes + routed.read_bytes
             self._covered[epoch, routed.span.partition] += len(routed.span)
-        self._hand_over(routed)
-
-    def _hand_over(self, routed: RoutedBlock) -> None:
+        self._give_back(routed.span, block.num_bytes + routed.read_bytes)
         self._parts.committer.add(routed.span, routed.outcomes)
+
+    def _give_back(self, span: OffsetRange, num_bytes: int) -> None:
+        """The pixels are no longer needed: the reader may read on, unless rows pile up before a slow table."""
+        with self._lock:
+            self._uncommitted_rows += len(span)
+            self._routed_blocks += 1
+            if self._uncommitted_rows > self._stream.uncommitted_rows:
+                self._held[span] = num_bytes
+                return
+        self._coordinator.give_back.remote(1, num_bytes)
 
     def _on_routed(self, task: Future[None]) -> None:
         with self._lock:
@@ -200,16 +210,18 @@ class Generation:
             return sum(number == epoch for number in self._tasks.values())
 
     def _drain(self) -> None:
-        """Let everything that was read become visible."""
-        deadline = time.monotonic() + self._stream.drain_timeout_s
+        """Let everything that was read become visible; gives up when nothing moves for `drain_timeout_s`."""
         self._draining = True
         ray.get(self._coordinator.stop.remote(), timeout=_ACTOR_ANSWER_S)
+        moved_at, routed = time.monotonic(), self._routed_blocks
         while len(self._checked) < len(self._epochs):
             self._wait()
             self._check_ended_epochs(self._status())
-            if time.monotonic() > deadline:
-                raise _too_slow("blocks in flight", self._stream.drain_timeout_s)
-        self._parts.committer.drain(max(1.0, deadline - time.monotonic()))
+            if self._routed_blocks != routed:
+                moved_at, routed = time.monotonic(), self._routed_blocks
+            if time.monotonic() - moved_at > self._stream.drain_timeout_s:
+                raise _stuck("a block in flight to get its rows", self._stream.drain_timeout_s)
+        self._parts.committer.drain(self._stream.drain_timeout_s)
         self._status()
 
     def _close(self) -> None:
@@ -232,10 +244,10 @@ async def _fetch(ref: Any) -> Any:
     return await ref
 
 
-def _too_slow(what: str, waited_s: float) -> IrstreamError:
+def _stuck(what: str, waited_s: float) -> IrstreamError:
     return RetryLater(
-        expected=f"{what} to be done within {waited_s:g} s",
-        got="some left",
+        expected=f"{what} within {waited_s:g} s",
+        got="none",
         where="draining",
         action="What is not visible yet is read again at the next start; raise stream.drain_timeout_s if this is normal here.",
     )

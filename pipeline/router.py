@@ -63,6 +63,7 @@ class Router:
         """Keep the handles; calls are made on the loop that runs `route`."""
         self._models = models
         self._settings = settings
+        self._answered_at = time.monotonic()
 
     async def route(self, block: Any, fetch: Callable[[Any], Awaitable[pa.Table]]) -> RoutedBlock:
         """Take one block through the networks.
@@ -102,16 +103,29 @@ class Router:
         ]
 
     async def _in_time(self, call: Awaitable[Any]) -> Any:
+        """Wait for the networks as long as they answer anybody: a slow machine is no failure, a silent one is."""
         timeout_s = self._settings.model_timeout_s
+        answer = asyncio.ensure_future(call)
         try:
-            return await asyncio.wait_for(call, timeout_s)
-        except TimeoutError as error:
-            raise RetryLater(
-                expected=f"an answer of the model actors within {timeout_s:g} s",
-                got="none",
-                where="router",
-                action="The generation restarts; see the Serve logs if it happens again.",
-            ) from error
+            while True:
+                asked_at = time.monotonic()
+                done, _ = await asyncio.wait([answer], timeout=timeout_s)
+                if done:
+                    self._answered_at = time.monotonic()
+                    return answer.result()
+                if self._answered_at < asked_at:
+                    break
+        finally:
+            if not answer.done():
+                answer.cancel()
+                await asyncio.wait([answer])
+                _ = answer.cancelled() or answer.exception()  # looked at, or asyncio complains
+        raise RetryLater(
+            expected=f"an answer of the model actors within {timeout_s:g} s",
+            got="none",
+            where="router",
+            action="The generation restarts; see the Serve logs if it happens again.",
+        )
 
     def _join(self, frame: Frame, found: Detections | FramePoison, regions: Segmentation | FramePoison) -> Targets | FramePoison:
         if isinstance(found, FramePoison):

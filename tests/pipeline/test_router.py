@@ -16,7 +16,7 @@ from contracts.errors import RejectReason, RetryLater
 from contracts.frame import ContentType, Frame, FrameMeta, Normalisation
 from contracts.position import KafkaPosition, OffsetRange
 from contracts.result import DeadLetter, FrameResult, Gap, Outcome
-from pipeline.router import RoutedBlock, Router
+from pipeline.router import ModelHandles, RoutedBlock, Router
 from pipeline.settings import StreamSettings
 from tests.pipeline.rule_networks import RuleNetworks
 
@@ -102,3 +102,20 @@ def test_a_block_of_markers_only_accounts_for_its_offsets_without_a_row() -> Non
 def test_networks_that_do_not_answer_end_the_generation() -> None:
     with pytest.raises(RetryLater, match=r"within 0\.01 s"):
         route(block([frame(0, 0)], stop=1), RuleNetworks(delay_s=30), model_timeout_s=0.01)
+
+
+def test_slow_networks_that_answer_others_are_waited_for() -> None:
+    async def fetch(ref: pa.Table) -> pa.Table:
+        return ref
+
+    async def scenario() -> None:
+        slow, quick = RuleNetworks(delay_s=0.5), RuleNetworks(delay_s=0.02)
+        router = Router(ModelHandles(slow.detect, quick.segment, quick.classify), StreamSettings(model_timeout_s=0.1))
+        table = block([frame(0, 0)], stop=1)
+        waiting = asyncio.ensure_future(router.route(table, fetch))
+        while not waiting.done():
+            # Others are answered meanwhile, by networks of the same router.
+            await router._in_time(quick.detect(table))
+        assert len(waiting.result().outcomes) == 1
+
+    asyncio.run(scenario())
