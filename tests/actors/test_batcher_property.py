@@ -126,7 +126,7 @@ def assert_nothing_is_left(batcher: Batcher) -> None:
     assert (stats.queued_items, stats.waiting_items, stats.held_items, stats.held_bytes, stats.running_batches) == (0, 0, 0, 0, 0)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(
     policy=policies,
     script=st.lists(calls, min_size=1, max_size=8),
@@ -152,7 +152,7 @@ def test_every_item_gets_exactly_one_result_in_order(
     assert_nothing_is_left(batcher)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(policy=policies, script=st.lists(calls, min_size=1, max_size=8), events=st.lists(changes | illnesses, max_size=5))
 def test_a_sick_network_costs_whole_blocks_but_never_a_wrong_result(policy: BatchPolicy, script: list[Call], events: list[Change]) -> None:
     got, batcher = run_virtual(play(FakeNetwork(item_s=0.01), policy, script, events, 1))
@@ -163,7 +163,7 @@ def test_a_sick_network_costs_whole_blocks_but_never_a_wrong_result(policy: Batc
     assert_nothing_is_left(batcher)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(policy=policies, script=st.lists(calls, min_size=1, max_size=8))
 def test_batches_keep_the_policy_and_the_idle_network_never_lets_an_item_wait_too_long(policy: BatchPolicy, script: list[Call]) -> None:
     network = FakeNetwork(item_s=0.01)

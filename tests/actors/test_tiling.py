@@ -90,7 +90,7 @@ def test_every_pixel_is_judged_where_it_lies_deepest(size: tuple[int, int], how:
             assert abs((before.stop - before.own_stop) - (after.own_start - after.start)) <= 1
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(
     size=frame_sizes,
     boxes=st.lists(st.tuples(st.integers(0, 169), st.integers(0, 169), st.integers(1, 16), st.integers(1, 16)), max_size=12),
@@ -101,7 +101,7 @@ def test_targets_up_to_the_overlap_come_out_as_from_the_whole_frame(size: tuple[
     assert as_set(detect_tiled(pixels_HW, SMALL)) == as_set(marks_of(pixels_HW))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(
     size=frame_sizes,
     box=st.tuples(st.integers(0, 169), st.integers(0, 169), st.integers(1, 120), st.integers(1, 120)),
@@ -141,7 +141,7 @@ SEAM_PX = plan_tiles(128, 128, SMALL)[0].y.own_stop
 shift = st.tuples(st.floats(-0.9, 0.9), st.floats(-0.9, 0.9), st.floats(0.1, 1))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(
     y=st.floats(-12, 4).map(lambda offset: SEAM_PX + offset),
     x=st.floats(-12, 4).map(lambda offset: SEAM_PX + offset),
