@@ -7,6 +7,7 @@ shape went through; when the probe fails too, the network or its device is sick 
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
@@ -100,7 +101,7 @@ class Recovery(Generic[Item, Result]):
                 recovered.out_of_memory += 1
                 recovered.fits = min(recovered.fits or len(items), max(1, len(items) // 2))
             if final:
-                _log.warning("item_is_poison", shape=str(key), exc_info=True)
+                _log.warning("item_is_poison", shape=str(key), trace=traceback.format_exc())
             return [], describe(error)
         if len(results) != len(items):
             raise _failed(key, f"{len(results)} results for {len(items)} items")
