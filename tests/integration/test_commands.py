@@ -1,0 +1,84 @@
+"""The commands of the README as processes: what they print, leave behind, and how they end."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+from deltalake import DeltaTable
+
+from tests.conftest import ADDRESS_VARIABLE, RealKafka
+
+pytestmark = [pytest.mark.broker, pytest.mark.ray, pytest.mark.timeout(900)]
+IRSTREAM = [sys.executable, "-c", "from deploy.cli.main import main; main()"]
+
+
+def environment(kafka: RealKafka, **settings: str) -> dict[str, str]:
+    return (
+        {name: value for name, value in os.environ.items() if not name.startswith("IRSTREAM_")}
+        | {ADDRESS_VARIABLE: kafka.bootstrap_servers}
+        | settings
+    )
+
+
+def run(*arguments: str, cwd: Path, env: dict[str, str]) -> Any:
+    """The JSON a command prints; it must succeed."""
+    done = subprocess.run([*IRSTREAM, *arguments, "--json"], cwd=cwd, env=env, capture_output=True, text=True, timeout=800, check=False)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_the_demo_shows_every_frame_it_published(kafka: RealKafka, tmp_path: Path) -> None:
+    told = run("demo", "--num-frames", "12", "--fps", "5", "--out", "out", cwd=tmp_path, env=environment(kafka))
+    assert told["summary"]["progress"]["frames_out"] == 12
+    assert told["summary"]["drained"]
+    assert len(told["summary"]["by_sensor"]) == 4
+    rows = DeltaTable(str(tmp_path / told["table"])).to_pyarrow_dataset()
+    assert duckdb.connect().register("rows", rows).execute(
+        "select count(*), count(distinct (source_partition, source_offset)) from rows"
+    ).fetchone() == (12, 12)
+    assert (tmp_path / told["contact_sheet"]).read_bytes().startswith(b"\x89PNG")
+
+
+def test_ctrl_c_drains_and_the_next_start_goes_on(kafka: RealKafka, tmp_path: Path) -> None:
+    env = environment(
+        kafka,
+        IRSTREAM_KAFKA__TOPIC=kafka.new_topic(2),
+        IRSTREAM_KAFKA__ALERTS_TOPIC=kafka.new_topic(1),
+        IRSTREAM_KAFKA__DEAD_LETTER_TOPIC=kafka.new_topic(1),
+    )
+    published = run("publish", "synthetic", "--sensors", "3", "--fps", "0", "--limit", "60", cwd=tmp_path, env=env)
+    assert published["acked"] == 60
+    stream = subprocess.Popen(
+        [*IRSTREAM, "stream", "--json"], cwd=tmp_path, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert stream.stderr is not None
+    told: list[str] = []
+    for line in stream.stderr:
+        told.append(line)
+        if " streaming" in line and "out 0 " not in line:
+            break
+    else:
+        pytest.fail(f"the stream ended by itself: {told}")
+    stream.send_signal(signal.SIGINT)
+    out, err = stream.communicate(timeout=600)
+    assert stream.returncode == 0, err
+    first = json.loads(out)
+    assert first["drained"]
+    run("publish", "synthetic", "--sensors", "3", "--fps", "0", "--limit", "15", cwd=tmp_path, env=env)
+    second = run("stream", "--until-caught-up", cwd=tmp_path, env=env)
+    assert first["progress"]["frames_out"] + second["progress"]["frames_out"] == 75
+    rows = DeltaTable(str(tmp_path / "runs" / "results")).to_pyarrow_dataset()
+    question = (
+        "select source_partition, count(*), count(distinct source_offset), min(source_offset), max(source_offset) + 1 from rows group by 1"
+    )
+    answers = duckdb.connect().register("rows", rows).execute(question).fetchall()
+    assert sum(number for _, number, *_ in answers) == 75
+    assert all(number == distinct == end and begin == 0 for _, number, distinct, begin, end in answers)
