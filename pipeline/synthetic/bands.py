@@ -76,7 +76,7 @@ LOOKS: dict[Band, BandLook] = {
         glint_k=3.0,
         person_k=7.0,
         vehicle_k=4.5,
-        craft_k=24.0,
+        craft_k=28.0,
     ),
     Band.MWIR: BandLook(
         Optics(4.2, 3.0, 15.0),

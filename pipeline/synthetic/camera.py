@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import sin, tau
 
@@ -13,7 +14,7 @@ from pipeline.synthetic.backdrops.ground import GroundBackdrop
 from pipeline.synthetic.backdrops.orbit import OrbitBackdrop
 from pipeline.synthetic.backdrops.sea import SeaBackdrop
 from pipeline.synthetic.backdrops.sky import SkyBackdrop, SkylineBackdrop
-from pipeline.synthetic.bands import look_of
+from pipeline.synthetic.bands import BandLook, look_of
 from pipeline.synthetic.cast import build_cast
 from pipeline.synthetic.display import DetailDisplay
 from pipeline.synthetic.fields import Plane, random_stream
@@ -27,7 +28,7 @@ MASK_PART = 0.25
 """A pixel belongs to a target's mask when it gets at least this part of the target's strongest cover."""
 _VISIBLE_K = 1e-3
 _DETAIL = 0.7
-_BACKDROPS: dict[Scene, type[Backdrop]] = {
+_BACKDROPS: dict[Scene, Callable[[BandLook, View, int], Backdrop]] = {
     Scene.SKY: SkyBackdrop,
     Scene.SKYLINE: SkylineBackdrop,
     Scene.SEA: SeaBackdrop,
@@ -61,7 +62,7 @@ class SyntheticCamera:
         self.settings = settings
         self._look = look_of(settings.band)
         self._view = _view(settings)
-        self._backdrop: Backdrop = _BACKDROPS[settings.scene](self._look, self._view, settings.seed)  # type: ignore[call-arg]
+        self._backdrop: Backdrop = _BACKDROPS[settings.scene](self._look, self._view, settings.seed)
         self._slots = build_cast(settings.scene.value, self._look, self._view, self._backdrop.places, settings.seed, settings.num_targets)
         self._phases = [float(phase) for phase in random_stream(settings.seed, "sight").uniform(0.0, tau, 6)]
         display = DetailDisplay(self._view.shape, _DETAIL) if settings.bit_depth == 8 else None

@@ -21,7 +21,7 @@ _FAR_DRONE = Kind("drone", "side", (1.5, 3.5), (0.5, 1.0), (16, 36), beat_hz=3.7
 _BIRD = Kind("bird", "side", (5, 15), (0.6, 1.1), (5, 11), beat_hz=3.1)
 _WALKER = Kind("person", "side", (9, 17), (0.8, 1.3), (40, 90), beat_hz=1.1, grounded=True)
 _CAR = Kind("car", "top", (19, 22), (0.7, 1.3), (10, 24), grounded=True)
-_PARKED = Kind("car", "top", (19, 22), (-0.9, 0.5), (1e6, 1e6), grounded=True)
+_PARKED = Kind("car", "top", (19, 22), (0.8, 1.6), (1e6, 1e6), grounded=True)
 _TRUCK = Kind("other_vehicle", "top", (34, 46), (0.6, 1.1), (14, 30), grounded=True)
 _CYCLIST = Kind("bicycle", "top", (8.5, 10.5), (0.9, 1.4), (24, 45), beat_hz=1.0, grounded=True)
 _PEDESTRIAN = Kind("person", "top", (7.5, 10.5), (0.9, 1.5), (60, 110), beat_hz=0.9, grounded=True)
@@ -70,7 +70,8 @@ def _parked_slot(look: BandLook, view: View, place: tuple[float, float, float], 
 
     def plan(rng: np.random.Generator) -> Way:
         size = float(rng.uniform(*_PARKED.size_px)) * _scale(view)
-        contrast = float(rng.uniform(*_PARKED.contrast)) * look.vehicle_k
+        # Most have cooled down below the asphalt; some have just come, or stood in the sun.
+        contrast = float(rng.uniform(*_PARKED.contrast)) * look.vehicle_k * (-1.0 if rng.random() < 0.6 else 0.8)
         return Way((0.0, 1.0), (x, x), (y, y), (size, size), contrast, angle_deg=angle)
 
     return Slot(_PARKED, plan, seed, number, total)

@@ -57,7 +57,7 @@ def power_law(
     longest_px: float | None = None,
     shortest_px: float = 0.0,
 ) -> Field:
-    """Gaussian field with power spectrum `k^-slope`, periodic in both axes.
+    """Gaussian field with power spectrum `k^-slope`; periodic along axes whose length is a multiple of 32.
 
     Args:
         rng: random numbers.
@@ -70,7 +70,8 @@ def power_law(
     Returns:
         `(H, W)` float64, mean 0, standard deviation 1.
     """
-    height, width = shape
+    # Transforms of other lengths (of large primes most of all) are many times slower: cut from a larger field.
+    height, width = (-(-side // 32) * 32 for side in shape)
     frequency_y = np.fft.fftfreq(height)[:, None]
     frequency_x = np.fft.rfftfreq(width)[None, :] * stretch_x
     k2 = frequency_y**2 + frequency_x**2
@@ -78,15 +79,22 @@ def power_law(
     if shortest_px:
         amplitude *= np.exp(-k2 * shortest_px**2)
     amplitude[0, 0] = 0.0
-    return unit_variance(np.fft.irfft2(np.fft.rfft2(rng.standard_normal(shape)) * amplitude, s=shape))
+    field: Field = np.fft.irfft2(np.fft.rfft2(rng.standard_normal((height, width))) * amplitude, s=(height, width))
+    return unit_variance(field[: shape[0], : shape[1]])
 
 
 def blur(field: Field, sigma_px: float) -> Field:
-    """Gaussian blur with periodic edges, standard deviation `sigma_px`."""
-    frequency_y = np.fft.fftfreq(field.shape[0])[:, None]
-    frequency_x = np.fft.rfftfreq(field.shape[1])[None, :]
-    transfer = np.exp(-2.0 * (np.pi * sigma_px) ** 2 * (frequency_y**2 + frequency_x**2))
-    blurred: Field = np.fft.irfft2(np.fft.rfft2(field) * transfer, s=field.shape)
+    """Gaussian blur with periodic edges, standard deviation `sigma_px` (a few pixels at most: the kernel is summed directly)."""
+    reach = max(int(np.ceil(3.5 * sigma_px)), 1)
+    kernel = np.exp(-0.5 * (np.arange(-reach, reach + 1) / sigma_px) ** 2)
+    kernel /= kernel.sum()
+    blurred = field
+    for axis in (0, 1):
+        length = field.shape[axis]
+        wrapped = np.take(blurred, np.arange(-reach, length + reach) % length, axis=axis)
+        blurred = np.zeros_like(field)
+        for start, weight in enumerate(kernel):
+            blurred += weight * (wrapped[start : start + length] if axis == 0 else wrapped[:, start : start + length])
     return blurred
 
 

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from contracts.codecs import decode_pixels, encode_pixels
 from contracts.errors import SettingsError
@@ -18,7 +20,7 @@ from contracts.frame import Band, ContentType, Platform, RawRecord
 from contracts.limits import InputLimits
 from contracts.message import parse_record
 from pipeline.inputs.cameras import plan_cameras, synthetic_source
-from pipeline.inputs.feeds import FrameSource
+from pipeline.inputs.feeds import FrameSource, FrameToSend
 from pipeline.inputs.pictures import Picture, Unusable
 from pipeline.publish import PublishProgress, publish
 from pipeline.synthetic.camera import SyntheticCamera
@@ -65,7 +67,16 @@ class Clip:
             if number in self._bad:
                 yield Unusable(f"{self.name}/{number}", "expected an image, got none")
             else:
-                yield Picture(encode_pixels(np.full((8, 8), number, np.uint8), ContentType.PNG), ContentType.PNG, Platform.AIR, Band.LWIR)
+                payload = encode_pixels(np.full((8, 8), number, np.uint8), ContentType.PNG)
+                yield Picture(payload, ContentType.PNG, Platform.AIR, Band.LWIR, headers={"item": f"{self.name}/{number}"})
+
+
+def pictures_of(clip: Clip) -> list[Picture]:
+    return [entry for entry in clip.pictures() if isinstance(entry, Picture)]
+
+
+def items_of(sent: list[FrameToSend], sensor: str) -> list[str]:
+    return [entry.picture.headers["item"] for entry in sent if entry.sensor_id == sensor]
 
 
 def sensors_of(records: list[RawRecord]) -> list[str]:
@@ -171,6 +182,24 @@ def test_sequences_are_spread_over_sensors(num_sensors: int | None, sensor: str 
     assert len(list(source.frames())) == 6
 
 
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.integers(0, 7), min_size=1, max_size=6), st.one_of(st.none(), st.integers(1, 9)), st.data())
+def test_every_picture_is_sent_once_in_the_order_of_its_sequence(sizes: list[int], num_sensors: int | None, data: st.DataObject) -> None:
+    clips = [Clip(f"c{number}", size, bad=tuple(data.draw(st.sets(st.integers(0, 6), max_size=2)))) for number, size in enumerate(sizes)]
+    usable = [picture.headers["item"] for clip in clips for picture in pictures_of(clip)]
+    source = FrameSource(clips, None, num_sensors)
+    sent = [entry for entry in source.frames() if isinstance(entry, FrameToSend)]
+    items = [entry.picture.headers["item"] for entry in sent]
+    assert sorted(items) == sorted(usable)
+    assert {entry.sensor_id for entry in sent} <= set(source.sensors)
+    if num_sensors is not None:
+        assert len(source.sensors) <= max(num_sensors, len(sizes))
+    for sensor in source.sensors:
+        for clip in clips:
+            numbers = [int(item.split("/")[1]) for item in items_of(sent, sensor) if item.startswith(f"{clip.name}/")]
+            assert numbers == sorted(numbers)
+
+
 def test_one_sequence_is_dealt_out_to_several_sensors() -> None:
     producer = MemoryProducer()
     publish(FrameSource([Clip("set", 5)], None, 2), producer, "t")
@@ -238,14 +267,14 @@ def test_a_real_topic_holds_every_frame_in_order(kafka: RealKafka) -> None:
     from pipeline.kafka_client import LogReader, SteadyProducer, end_offsets
 
     topic = kafka.new_topic(partitions=3)
-    settings = kafka.settings(topic=topic)
+    address = kafka.settings(topic=topic)
     plans = plan_cameras(3, None, None, None, (64, 64), 12, 25.0, 0)
-    with SteadyProducer(settings) as producer:
+    with SteadyProducer(address) as producer:
         summary = publish(synthetic_source(plans, "cam", ContentType.PNG), producer, topic, limit=60)
     assert (summary.sent, summary.acked, summary.pending) == (60, 60, 0)
     numbers: dict[str, list[int | None]] = {}
-    for place, end in end_offsets(settings, topic).items():
-        reader = LogReader(settings, topic, place.partition, 0)
+    for place, end in end_offsets(address, topic).items():
+        reader = LogReader(address, topic, place.partition, 0)
         try:
             while reader.position < end:
                 for record in reader.poll(100, 2.0):

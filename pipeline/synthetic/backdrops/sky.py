@@ -56,6 +56,7 @@ class Clouds:
         up = np.clip(horizon_px - np.arange(height), 0.0, None)[:, None]
         near = 0.12 * field_of_view_px
         rows = 0.9 * up + 1.6 * near * np.log1p(up / near)
+        rows -= rows.min()
         tall = -(-int(rows.max() + 2) // 64) * 64
         slope = float(rng.uniform(3.2, 3.8)) if kind == "veil" else float(rng.uniform(3.0, 3.4))
         soft = power_law(rng, (tall, width), slope, stretch_x=stretch, longest_px=0.6 * width)

@@ -41,12 +41,13 @@ class Town:
         patches = power_law(rng, shape, 2.0, longest_px=10 * metre)
         self._asphalt: Field = look.asphalt_k + 1.5 * broad + 0.4 * patches + 0.1 * power_law(rng, shape, 0.8)
         self._block = 64.0 * metre
+        self._cross_u = self._uniform(-0.3, 0.3) * self._reach
         streets = np.arange(-self._reach - self._uniform(0, self._block), self._reach + self._block, self._block)
         for v in streets:
             self._strip(float(v) + self._block / 2)
         for v in streets:
             self._street(float(v))
-        self._crossroad(self._uniform(-0.3, 0.3) * self._reach)
+        self._crossroad(self._cross_u)
         self.parked = [place for place in self.parked if all(_away(place, road) > 3.5 * metre for road in self.roads)]
 
     def _uniform(self, low: float, high: float) -> float:
@@ -72,7 +73,7 @@ class Town:
             for u in np.arange(-reach, reach, self._uniform(9, 15) * metre):
                 if self._rng.random() < 0.75:
                     self._tree(float(u) + self._uniform(-2, 2) * metre, v + side * self._uniform(1.15, 1.3), self._uniform(1.3, 3.0))
-                elif self._rng.random() < 0.4:
+                elif self._rng.random() < 0.15:
                     canvas.ring(float(u), v + side * 0.86, 0.0, 0.28 * metre, look.wall_k + 6.0)
 
     def _crossroad(self, u: float) -> None:
@@ -93,12 +94,21 @@ class Town:
         u = -self._reach + self._uniform(0, 20) * self._metre
         while u < self._reach:
             half_u = self._uniform(11, 24) * self._metre
+            kerb = self._cross_u - 7.0 * self._metre
+            if u < kerb < u + 2 * half_u:
+                # No plot lies across the crossroad: it ends before, or begins behind.
+                half_u = (kerb - u) / 2
+                if half_u < 8.0 * self._metre:
+                    u = kerb + 14.0 * self._metre
+                    continue
             plot = self._rng.choice(["roof", "parking", "sports", "lawn"], p=[0.3, 0.3, 0.2, 0.2])
             {"roof": self._roof, "parking": self._parking, "sports": self._sports, "lawn": self._lawn}[str(plot)](u + half_u, v, half_u)
             for _ in range(int(self._rng.integers(3, 11))):
                 edge = self._uniform(16, 23) * (1 if self._rng.random() < 0.5 else -1)
                 self._tree(u + self._uniform(0, 2) * half_u, v + edge * self._metre, self._uniform(1.4, 4.2))
             u += 2 * half_u + self._uniform(4, 10) * self._metre
+            if kerb < u < kerb + 14.0 * self._metre:
+                u = kerb + 14.0 * self._metre
 
     def _tree(self, u: float, v: float, radius_m: float) -> None:
         self._canvas.tree(self._rng, u, v, radius_m * self._metre, self._look.foliage_k - 3.6 + float(self._rng.normal(0, 0.7)))
@@ -117,7 +127,7 @@ class Town:
         for seam in np.arange(-half_u + 3 * metre, half_u - metre, self._uniform(2.5, 6) * metre):
             canvas.box(u + float(seam), v, 0.12 * metre, half_v - 0.5 * metre, base + 1.6, opacity=0.8)
         for _ in range(int(self._rng.integers(2, 7))):
-            warm = float(self._rng.choice([-2.5, 3.5, 6.0]))
+            warm = float(self._rng.choice([-2.5, 1.5, 3.0]))
             place = (u + self._uniform(-0.7, 0.7) * half_u, v + self._uniform(-0.6, 0.6) * half_v)
             canvas.box(place[0] + 0.4 * metre, place[1] + 0.4 * metre, 1.2 * metre, 0.9 * metre, base - 1.5, opacity=0.6)
             canvas.box(*place, self._uniform(0.4, 1.4) * metre, self._uniform(0.4, 1.0) * metre, base + warm)
