@@ -185,7 +185,7 @@ def _draw_loupe(axes: Axes, tile: Tile, picture_HW: NDArray[np.uint8], found: De
     ]
     half = _LOUPE_SHARE / 2
     left, low = max(corners, key=lambda corner: min(max(abs(corner[0] + half - x), abs(corner[1] + half - y)) for x, y in middles))
-    loupe = axes.inset_axes((left, low, _LOUPE_SHARE, _LOUPE_SHARE))
+    loupe = axes.inset_axes((left, low, _LOUPE_SHARE, _LOUPE_SHARE), facecolor=_DARK)
     _draw_layers(loupe, tile, picture_HW, line=1.6, pad_px=0.04 * half_px)
     loupe.set_xlim(x_px - half_px, x_px + half_px)
     loupe.set_ylim(y_px + half_px, y_px - half_px)

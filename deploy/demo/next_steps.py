@@ -21,12 +21,15 @@ def query_command(table: Path) -> str:
 
 def next_steps(table: Path, contact_sheet: Path | None) -> str:
     """Where things are and what to do next."""
+    beside = Path(sys.executable).with_name("irstream")
+    irstream = _short(str(beside)) if beside.exists() else "irstream"
+    own_kafka = f"{irstream} broker up && {irstream} publish synthetic --create-topic --limit 100"
     return "\n".join(
         [
             f"picture  {contact_sheet or 'none: no frame got through'}",
             f"table    {table}  (Delta Lake; plain Parquet files inside)",
             f"query    {query_command(table)}",
-            "next     irstream broker up; irstream publish synthetic --create-topic; irstream stream",
+            f"next     {own_kafka} && {irstream} stream --until-caught-up",
         ]
     )
 
