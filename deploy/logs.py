@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from observability.logging import RateLimit, formatter, send_structlog_to_logging
+from observability.logging import formatter, send_structlog_to_logging
 
 _OURS = ("actors", "contracts", "deploy", "models", "observability", "pipeline")
 _CHATTY = (
@@ -41,7 +41,6 @@ def logs_to(say: Callable[[str], None], *, debug: bool = False, human: bool = Tr
     """
     send_structlog_to_logging()
     handler = _Say(say, formatter(human=human))
-    handler.addFilter(RateLimit())
     logging.getLogger().addHandler(handler)
     levels = dict.fromkeys(_CHATTY, logging.ERROR) | (dict.fromkeys(_OURS, logging.DEBUG) if debug else {})
     before = {name: logging.getLogger(name).level for name in levels}

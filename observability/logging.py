@@ -7,8 +7,6 @@ structlog and the standard library end in the same handlers and look the same. C
 from __future__ import annotations
 
 import logging
-import time
-from collections.abc import Callable
 from typing import Any
 
 import structlog
@@ -53,40 +51,6 @@ def send_structlog_to_logging() -> None:
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=False,
     )
-
-
-class RateLimit(logging.Filter):
-    """Lets the same line of one logger through once in a while and says how often it was left out.
-
-    Clients of a broker that is away repeat themselves several times a second, for hours.
-    """
-
-    def __init__(
-        self, interval_s: float = 10.0, *, loggers: tuple[str, ...] = ("kafka",), clock: Callable[[], float] = time.monotonic
-    ) -> None:
-        """Limit records of `loggers` and their children; others pass."""
-        super().__init__()
-        self._interval_s = interval_s
-        self._loggers = loggers
-        self._clock = clock
-        self._seen: dict[tuple[str, int, str], tuple[float, int]] = {}
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Whether the record passes; the first one after a pause carries the count of those left out."""
-        if not any(record.name == name or record.name.startswith(f"{name}.") for name in self._loggers):
-            return True
-        # By place in the source: the texts of one place differ in counters and addresses, and would never repeat.
-        place = (record.name, record.lineno, record.levelname)
-        now = self._clock()
-        passed_at, left_out = self._seen.get(place, (-self._interval_s, 0))
-        if now - passed_at < self._interval_s:
-            self._seen[place] = (passed_at, left_out + 1)
-            return False
-        self._seen[place] = (now, 0)
-        if left_out:
-            record.msg = f"{record.getMessage()} (and {left_out} like it)"
-            record.args = None
-        return True
 
 
 def _line(_: object, __: str, event: dict[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""Log lines: the same for structlog and the standard library, JSON where nobody watches, repetitions bounded."""
+"""Log lines: the same for structlog and the standard library, JSON where nobody watches."""
 
 from __future__ import annotations
 
@@ -10,18 +10,16 @@ from contextlib import contextmanager
 
 import structlog
 
-from observability.logging import RateLimit, formatter, send_structlog_to_logging
+from observability.logging import formatter, send_structlog_to_logging
 
 
 @contextmanager
-def capture(*, human: bool, limit: RateLimit | None = None) -> Iterator[io.StringIO]:
-    """What is logged below `irtest` and `kafka`."""
+def capture(*, human: bool) -> Iterator[io.StringIO]:
+    """What is logged."""
     send_structlog_to_logging()
     stream = io.StringIO()
     handler = logging.StreamHandler(stream)
     handler.setFormatter(formatter(human=human))
-    if limit is not None:
-        handler.addFilter(limit)
     root = logging.getLogger()
     root.addHandler(handler)
     try:
@@ -55,19 +53,3 @@ def test_people_read_one_line() -> None:
     with capture(human=True) as stream:
         structlog.get_logger("irtest").warning("alerts_wait", error="no broker", tries=2)
     assert stream.getvalue() == "WARNING: alerts_wait error='no broker' tries=2\n"
-
-
-def test_repetitions_of_the_client_come_once_in_a_while_with_their_number() -> None:
-    now = [0.0]
-    with capture(human=True, limit=RateLimit(10.0, clock=lambda: now[0])) as stream:
-        for second in range(21):
-            now[0] = second
-            logging.getLogger("kafka.conn").warning("no connection, try %d", second)
-            logging.getLogger("irtest").warning("ours %d", second)
-    lines = stream.getvalue().splitlines()
-    assert [line for line in lines if "try" in line] == [
-        "WARNING: no connection, try 0",
-        "WARNING: no connection, try 10 (and 9 like it)",
-        "WARNING: no connection, try 20 (and 9 like it)",
-    ]
-    assert sum("ours" in line for line in lines) == 21
