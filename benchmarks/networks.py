@@ -1,8 +1,8 @@
 """What the networks cost on this machine, bare: `python benchmarks/networks.py`.
 
 Milliseconds per 256 x 256 frame (per 48 x 48 crop for the classifier), forward and postprocess, prepared as the actors
-prepare them; median of several rounds. On a shared machine times wander, so the best round is printed too, and the
-ratio to the first network. The classifier's share of a frame is a few crops.
+prepare them. Median and best of several rounds by the clock, and the least processor time of a round: on a shared machine the
+clock wanders, and with `--threads 1` processor time does not. The classifier's share of a frame is a few crops.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import os
 import platform
 import statistics
 import time
-from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -24,7 +24,6 @@ from models.zoo import list_models, load_model
 
 FRAME_PX = 256
 CROPS_A_FRAME = 3
-BUDGET_MS = 40.0
 
 
 def batch_of(num: int, side_px: int) -> torch.Tensor:
@@ -36,27 +35,27 @@ def batch_of(num: int, side_px: int) -> torch.Tensor:
     return torch.from_numpy(np.stack([normalise(frame, measure(frame, 8)) for frame in counts])[:, None])
 
 
-def times_ms(function: Callable[[], object], rounds: int) -> tuple[float, float]:
-    """Median and best of several rounds after two to warm up."""
-    times = []
-    for _ in range(rounds + 2):
-        start = time.perf_counter()
-        function()
-        times.append((time.perf_counter() - start) * 1e3)
-    return statistics.median(times[2:]), min(times[2:])
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """Milliseconds per item: median and best by the clock, least processor time (of all threads)."""
+
+    median_ms: float
+    best_ms: float
+    processor_ms: float
 
 
-def cost_ms(model: InferenceModel, batch_size: int, rounds: int) -> tuple[float, float]:
-    """Median and best milliseconds per item, forward and postprocess."""
+def cost_of(model: InferenceModel, batch_size: int, rounds: int) -> Cost:
+    """Time forward and postprocess of a batch, after two rounds to warm up."""
     side_px = model.model.input_spec.fixed_size_px or FRAME_PX
     pixels, sizes = batch_of(batch_size, side_px), [(side_px, side_px)] * batch_size
     metadata = MetadataBatch.unknown((side_px, side_px), batch_size)
-
-    def once() -> object:
-        return model.model.postprocess(model.forward(pixels, metadata), sizes)
-
-    median, best = times_ms(once, rounds)
-    return median / batch_size, best / batch_size
+    clock, processor = [], []
+    for _ in range(rounds + 2):
+        start, start_processor = time.perf_counter(), time.process_time()
+        model.model.postprocess(model.forward(pixels, metadata), sizes)
+        clock.append((time.perf_counter() - start) * 1e3 / batch_size)
+        processor.append((time.process_time() - start_processor) * 1e3 / batch_size)
+    return Cost(statistics.median(clock[2:]), min(clock[2:]), min(processor[2:]))
 
 
 def main() -> None:
@@ -70,18 +69,18 @@ def main() -> None:
         f"{platform.processor() or platform.machine()}, {os.cpu_count()} CPUs, {arguments.threads} threads, load {os.getloadavg()[0]:.1f}"
     )
     print(f"torch {torch.__version__}, {torch.backends.cpu.get_cpu_capability()}, fastest format {fastest_dtype('cpu')}")
-    print(f"{'network':12} {'task':15} {'batch':>5} {'median ms':>10} {'best ms':>8} {'ratio':>6}")
-    best: dict[tuple[str, int], float] = {}
+    print(f"{'network':12} {'task':15} {'batch':>5} {'median ms':>10} {'best ms':>8} {'processor ms':>13}")
+    costs: dict[tuple[str, int], Cost] = {}
     for name in list_models():
         model = prepare(load_model(name)[0])
         for batch_size in (1, 8):
-            median, best[name, batch_size] = cost_ms(model, batch_size, arguments.rounds)
-            ratio = best[name, batch_size] / best[list_models()[0], batch_size]
-            print(f"{name:12} {model.model.task:15} {batch_size:5} {median:10.2f} {best[name, batch_size]:8.2f} {ratio:6.2f}")
+            cost = costs[name, batch_size] = cost_of(model, batch_size, arguments.rounds)
+            print(f"{name:12} {model.model.task:15} {batch_size:5} {cost.median_ms:10.2f} {cost.best_ms:8.2f} {cost.processor_ms:13.2f}")
     detector, classifier = list_models(Task.DETECTION)[0], list_models(Task.CLASSIFICATION)[0]
     for segmenter in list_models(Task.SEGMENTATION):
-        total = best[detector, 8] + best[segmenter, 8] + CROPS_A_FRAME * best[classifier, 8]
-        print(f"{detector} + {segmenter} + {CROPS_A_FRAME} crops, batch 8, best rounds: {total:.1f} ms a frame (budget {BUDGET_MS:.0f})")
+        parts = [(costs[detector, 8], 1), (costs[segmenter, 8], 1), (costs[classifier, 8], CROPS_A_FRAME)]
+        best_ms, processor_ms = sum(part.best_ms * num for part, num in parts), sum(part.processor_ms * num for part, num in parts)
+        print(f"{detector} + {segmenter} + {CROPS_A_FRAME} crops, batch 8: {best_ms:.1f} ms best, {processor_ms:.1f} ms processor time")
 
 
 if __name__ == "__main__":
