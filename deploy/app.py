@@ -6,6 +6,7 @@ models and runs the same stream in its own process, where Ctrl-C can drain it.
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -120,7 +121,11 @@ def running_models(settings: AppSettings) -> Iterator[ModelHandles]:
             where="models",
             action="Check models.* in the settings (irstream config show) and the names and weights they give.",
         ) from error
-    yield handles_of(*(serve.get_deployment_handle(name, APP_NAME) for name in ("detector", "segmenter", "classifier")))
+    try:
+        yield handles_of(*(serve.get_deployment_handle(name, APP_NAME) for name in ("detector", "segmenter", "classifier")))
+    finally:
+        if os.environ.get("RAY_ADDRESS"):  # a local Ray ends with everything in it, a cluster stays
+            serve.delete(APP_NAME)
 
 
 def _deployment_faults() -> str:

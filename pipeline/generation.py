@@ -212,6 +212,7 @@ class Generation:
     def _drain(self) -> None:
         """Let everything that was read become visible; gives up when nothing moves for `drain_timeout_s`."""
         self._draining = True
+        self._parts.stats.on_state("draining")
         ray.get(self._coordinator.stop.remote(), timeout=_ACTOR_ANSWER_S)
         moved_at, routed = time.monotonic(), self._routed_blocks
         while len(self._checked) < len(self._epochs):
