@@ -39,7 +39,7 @@ class FrameBlock:
         gap_stop: when set, `[span.start, gap_stop)` was deleted by retention before we read it.
         sequence: number of this block within its partition and generation, from 0.
         read_at: when the last record was polled.
-        read_ms: time the poll took, per record.
+        read_ms: processor time of reading, per record (waiting for messages is not counted).
         credit_bytes: what this block holds of the source's credit; given back when its rows are committed.
     """
 

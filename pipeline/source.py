@@ -148,7 +148,7 @@ class PartitionRead:
         stream = self._plan.stream
         start = reader.position
         gap_stop: int | None = None
-        began = time.perf_counter()
+        began = time.thread_time()  # of the processor: waiting for a quiet camera is no work
         try:
             idle_s = max(0.0, min(_IDLE_POLL_S, deadline - time.monotonic()))
             records = list(reader.poll(self._room(reader, stop_at, 0), idle_s))
@@ -168,13 +168,13 @@ class PartitionRead:
         except GapFound as gap:
             if reader.position != start:
                 # What was read before the hole is a block of its own; the next poll meets the gap again.
-                return self._block(start, reader, records, None, first_at - began)
+                return self._block(start, reader, records, None, time.thread_time() - began)
             gap_stop = gap.stop if stop_at is None else min(gap.stop, stop_at)
             reader.seek_to(gap_stop)
             return self._block(start, reader, [], gap_stop, 0.0)
         if reader.position == start:
             return None
-        return self._block(start, reader, records, None, first_at - began)
+        return self._block(start, reader, records, None, time.thread_time() - began)
 
     def _room(self, reader: LogReader, stop_at: int | None, held: int) -> int:
         room = self._plan.stream.block_max_frames - held
