@@ -104,8 +104,8 @@ class Playable(Protocol):
     """What the conductor needs of a `Feed`."""
 
     @property
-    def done(self) -> bool:
-        """Everything is sent and acknowledged."""
+    def sent(self) -> int | None:
+        """How many messages are in the topic once everything is sent; None before."""
         ...
 
     def start(self) -> None:
@@ -126,7 +126,8 @@ def conduct(feed: Playable, progress: StreamProgress, stop: threading.Event) -> 
         feed.start()
     if progress.lag is not None and progress.elapsed_s > _SETTLED_S and progress.lag > _BACKLOG_S * max(progress.fps_out, 1.0):
         feed.end()
-    if feed.done and progress.lag == 0:
+    # Rows are counted, not the lag: it may have been asked for before the first message was there.
+    if feed.sent is not None and progress.frames_out >= feed.sent:
         stop.set()
 
 

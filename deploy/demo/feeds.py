@@ -110,6 +110,13 @@ class Feed:
         """Whether everything is sent and acknowledged (or has failed)."""
         return self._started and not self._thread.is_alive()
 
+    @property
+    def sent(self) -> int | None:
+        """How many messages were acknowledged, once `done`; 0 after a failure, which `close` raises."""
+        if not self.done:
+            return None
+        return self._summary.acked if self._summary is not None else 0
+
     def end(self) -> None:
         """Send no more; what was sent is still acknowledged."""
         self._stop.set()

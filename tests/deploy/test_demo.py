@@ -141,11 +141,13 @@ def test_a_feed_sends_everything_and_its_pixels_come_back_by_position(kafka: Rea
     settings = kafka.settings(topic=kafka.new_topic(partitions=1))
     feed = Feed(recorded_source(folder_of_images(tmp_path / "images", 5), 400), settings, fps=1000, num_frames=4, at_most_s=60)
     assert not feed.done
+    assert feed.sent is None
     feed.start()
     feed.start()
     summary = feed.close() if feed.wait(60) else None
     assert summary is not None
     assert (summary.sent, summary.acked) == (4, 4)
+    assert feed.sent == 4
     wanted = [KafkaPosition(settings.topic, 0, offset) for offset in (3, 1)]
     frames = fetch_frames(settings, wanted, InputLimits())
     assert [int(frames[position].pixels_HW[0, 0]) for position in wanted] == [300, 100]
@@ -202,7 +204,8 @@ def test_the_printed_query_works(tmp_path: Path, folder: str) -> None:
 
 class FakeFeed:
     def __init__(self) -> None:
-        self.started, self.ended, self.done = False, False, False
+        self.started, self.ended = False, False
+        self.sent: int | None = None
 
     def start(self) -> None:
         self.started = True
@@ -218,11 +221,14 @@ def test_the_conductor_starts_feeds_late_and_stops_when_every_frame_has_its_row(
     conduct(feed, StreamProgress(state="streaming", lag=0), stop)
     assert feed.started
     assert not stop.is_set()
-    feed.done = True
-    conduct(feed, StreamProgress(state="streaming", lag=3), stop)
-    conduct(feed, StreamProgress(state="streaming", lag=None), stop)
+    conduct(feed, StreamProgress(state="streaming", frames_out=9), stop)
     assert not stop.is_set()
+    feed.sent = 9
+    # The lag was asked for before the feed had sent anything.
     conduct(feed, StreamProgress(state="streaming", lag=0), stop)
+    conduct(feed, StreamProgress(state="streaming", lag=1, frames_out=8), stop)
+    assert not stop.is_set()
+    conduct(feed, StreamProgress(state="streaming", lag=3, frames_out=9), stop)
     assert stop.is_set()
 
 
