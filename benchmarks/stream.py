@@ -133,7 +133,7 @@ def publish(data: Path, topic: str, num: int, environment: dict[str, str], total
 def finish(process: subprocess.Popen[str]) -> str:
     out, err = process.communicate(timeout=1800)
     if process.returncode != 0:
-        raise SystemExit(f"{process.args} ended with {process.returncode}\n{out}\n{err}")
+        raise SystemExit(f"{process.args!r} ended with {process.returncode}\n{out}\n{err}")
     return out
 
 

@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional
 
 
-def soft_iou_loss(logits_B1HW: Tensor, targets_B1HW: Tensor, smooth: float = 1.0) -> Tensor:
+def soft_iou_loss(logits_B1HW: Tensor, targets_B1HW: Tensor, smooth: float = 1.0, weights_B1HW: Tensor | None = None) -> Tensor:
     """One minus soft intersection over union, per sample, then averaged.
 
     Per sample and not over the whole batch, so that an image with a 9 px target weighs as much as one with 900 px.
@@ -16,6 +16,7 @@ def soft_iou_loss(logits_B1HW: Tensor, targets_B1HW: Tensor, smooth: float = 1.0
         logits_B1HW: `(B, 1, H, W)` before sigmoid.
         targets_B1HW: `(B, 1, H, W)`, 0 or 1.
         smooth: added to both sums; keeps empty crops finite and gives them a gradient.
+        weights_B1HW: 0 where nobody knows, else 1; None knows everywhere.
 
     Returns:
         Scalar in [0, 1].
@@ -23,12 +24,14 @@ def soft_iou_loss(logits_B1HW: Tensor, targets_B1HW: Tensor, smooth: float = 1.0
     Source: Rahman and Wang 2016, as used by Dai et al. 2021 (ACM), there over the batch.
     """
     probabilities = logits_B1HW.sigmoid()
+    if weights_B1HW is not None:
+        probabilities, targets_B1HW = probabilities * weights_B1HW, targets_B1HW * weights_B1HW
     intersection_B = (probabilities * targets_B1HW).sum((1, 2, 3))
     total_B = (probabilities + targets_B1HW).sum((1, 2, 3))
     return (1 - (intersection_B + smooth) / (total_B - intersection_B + smooth)).mean()
 
 
-def segmentation_loss(logits_B1HW: Tensor, targets_B1HW: Tensor, bce_weight: float = 20.0) -> Tensor:
+def segmentation_loss(logits_B1HW: Tensor, targets_B1HW: Tensor, bce_weight: float = 20.0, weights_B1HW: Tensor | None = None) -> Tensor:
     """Soft IoU plus weighted binary cross-entropy.
 
     The cross-entropy is averaged over all pixels of which about one in a thousand is target, hence the weight.
@@ -37,12 +40,13 @@ def segmentation_loss(logits_B1HW: Tensor, targets_B1HW: Tensor, bce_weight: flo
         logits_B1HW: `(B, 1, H, W)` before sigmoid.
         targets_B1HW: `(B, 1, H, W)`, 0 or 1.
         bce_weight: factor on the cross-entropy.
+        weights_B1HW: 0 where nobody knows, else 1; None knows everywhere.
 
     Returns:
         Scalar.
     """
-    cross_entropy = functional.binary_cross_entropy_with_logits(logits_B1HW, targets_B1HW)
-    return soft_iou_loss(logits_B1HW, targets_B1HW) + bce_weight * cross_entropy
+    cross_entropy = functional.binary_cross_entropy_with_logits(logits_B1HW, targets_B1HW, weight=weights_B1HW)
+    return soft_iou_loss(logits_B1HW, targets_B1HW, weights_B1HW=weights_B1HW) + bce_weight * cross_entropy
 
 
 def focal_loss(logits: Tensor, targets: Tensor, weights: Tensor, gamma: float = 2.0, alpha: float = 0.25) -> Tensor:

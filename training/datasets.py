@@ -21,17 +21,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contracts.errors import SettingsError
-from contracts.frame import Normalisation
+from contracts.frame import Normalisation, Pixels
 from models.transforms import measure, normalise
 
 SEGMENTATION_SETS = ("nudt-sirst", "irstd-1k", "sirst-v2")
 BOX_SETS = ("nudt-sirst", "irstd-1k", "sirst-v2", "hit-uav", "drone-ir", "drone-ir-clips")
 CLASS_SETS = ("hit-uav", "drone-ir", "drone-ir-clips")
+SYNTHETIC = "synthetic"
+SYNTHETIC_FOLDER = Path("runs/synthetic")
 _CLIP_STEP_FRAMES = 15
 _CLASS_NAMES = {
     "hit-uav": ("person", "car", "bicycle", "other_vehicle", "ignore"),
     "drone-ir": ("airplane", "bird", "drone", "helicopter"),
+    SYNTHETIC: ("person", "car", "bicycle", "other_vehicle", "airplane", "bird", "drone", "helicopter", "ignore"),
 }
+
+
+_HELP = f"Set IRSTREAM_DATA to the folder of the data sets, and write ours: python -m pipeline.synthetic.dataset {SYNTHETIC_FOLDER}"
 
 
 class Role(StrEnum):
@@ -56,20 +62,22 @@ class Sample:
         labels: n class names; `target` where the set knows only targets, `ignore` for regions nobody labelled.
         platform: as the index says, or None.
         band: as the index says, or None.
+        bit_depth: significant bits.
     """
 
     dataset: str
     image_id: str
     role: Role
-    read_pixels: Callable[[], NDArray[np.uint8]]
+    read_pixels: Callable[[], Pixels]
     mask_path: Path | None
     boxes_xyxy_px: NDArray[np.float32]
     labels: tuple[str, ...]
     platform: str | None
     band: str | None
+    bit_depth: int = 8
 
     @cached_property
-    def pixels_HW(self) -> NDArray[np.uint8]:
+    def pixels_HW(self) -> Pixels:
         """Grey counts.
 
         Raises:
@@ -82,12 +90,26 @@ class Sample:
         """Target pixels, 0 or 1; all 0 where the index names no mask."""
         if self.mask_path is None:
             return np.zeros(self.pixels_HW.shape, np.uint8)
-        return (_read_grey(self.mask_path) > 127).astype(np.uint8)
+        return (_read_counts(self.mask_path) > 127).astype(np.uint8)
+
+    @cached_property
+    def ignored_N(self) -> NDArray[np.bool_]:
+        """Which boxes are regions nobody labelled."""
+        return np.array([label == "ignore" for label in self.labels], bool)
+
+    @cached_property
+    def unknown_HW(self) -> NDArray[np.uint8]:
+        """Pixels of which nobody knows whether they are target, 0 or 1: ignored regions, and boxes without a mask."""
+        unknown_HW = np.zeros(self.pixels_HW.shape, np.uint8)
+        boxes_N4 = self.boxes_xyxy_px if self.mask_path is None else self.boxes_xyxy_px[self.ignored_N]
+        for x_min, y_min, x_max, y_max in boxes_N4.astype(int):
+            unknown_HW[max(y_min, 0) : y_max, max(x_min, 0) : x_max] = 1
+        return unknown_HW
 
     @cached_property
     def normalisation(self) -> Normalisation:
         """As the stream would measure this frame."""
-        return measure(self.pixels_HW, 8)
+        return measure(self.pixels_HW, self.bit_depth)
 
     def normalised(self) -> NDArray[np.float32]:
         """The whole frame as the networks see it."""
@@ -112,14 +134,15 @@ def read_samples(datasets: Iterable[str], role: Role, root: Path | None = None) 
 def _read_index(root: Path, dataset: str) -> list[Sample]:
     if dataset == "drone-ir-clips":
         return _read_clips(root)
-    return [_sample(root / dataset, dataset, entry) for entry in _read_lines(root / dataset / "index.jsonl")]
+    folder = root / dataset
+    if dataset == SYNTHETIC and not folder.is_dir():
+        folder = SYNTHETIC_FOLDER  # ours: `python -m pipeline.synthetic.dataset`
+    return [_sample(folder, dataset, entry) for entry in _read_lines(folder / "index.jsonl")]
 
 
 def _read_lines(index: Path) -> list[dict[str, Any]]:
     if not index.is_file():
-        raise SettingsError(
-            expected="a data set", got="no index", where=str(index), action="Set IRSTREAM_DATA to the folder of the data sets."
-        )
+        raise SettingsError(expected="a data set", got="no index", where=str(index), action=_HELP)
     return [json.loads(line) for line in index.read_text(encoding="utf-8").splitlines()]
 
 
@@ -171,12 +194,13 @@ def _sample(folder: Path, dataset: str, entry: dict[str, Any]) -> Sample:
         dataset=dataset,
         image_id=entry["id"],
         role=_role(dataset, entry),
-        read_pixels=partial(_read_grey, folder / entry["file"]),
+        read_pixels=partial(_read_counts, folder / entry["file"]),
         mask_path=folder / entry["mask"] if entry["mask"] else None,
         boxes_xyxy_px=np.concatenate([boxes_xywh[:, :2], boxes_xywh[:, :2] + boxes_xywh[:, 2:]], axis=1),
         labels=tuple("target" if names is None else names[index] for index in entry.get("classes", [0] * len(boxes_xywh))),
         platform=entry.get("platform"),
         band=entry.get("band"),
+        bit_depth=entry.get("bit_depth") or 8,
     )
 
 
@@ -199,8 +223,8 @@ def _bucket(name: str, num: int) -> int:
     return int.from_bytes(hashlib.sha256(name.encode()).digest()[:4], "big") % num
 
 
-def _read_grey(path: Path) -> NDArray[np.uint8]:
-    image = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
+def _read_counts(path: Path) -> NDArray[np.uint8] | NDArray[np.uint16]:
+    image = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH)
     if image is None:
         raise SettingsError(expected="a readable image", got="none", where=str(path), action="Check the data set folder (IRSTREAM_DATA).")
-    return np.asarray(image, np.uint8)
+    return np.asarray(image, np.uint16) if image.dtype == np.uint16 else np.asarray(image, np.uint8)

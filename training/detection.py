@@ -18,6 +18,7 @@ from models.interface import MetadataBatch
 from models.losses import focal_loss, giou_loss
 from training.augment import apply_symmetry, apply_symmetry_to_boxes, crop_origin, cut_crop, jitter_counts, symmetry
 from training.datasets import Sample
+from training.sampling import SamplePool
 
 Floats = NDArray[np.float32]
 # A box belongs to the first level whose limit its longer side does not exceed.
@@ -45,7 +46,15 @@ class DetectionRecipe:
     target_probability: float = 0.7
     shares: Mapping[str, float] = field(
         default_factory=lambda: MappingProxyType(
-            {"nudt-sirst": 0.2, "irstd-1k": 0.2, "sirst-v2": 0.12, "hit-uav": 0.32, "drone-ir": 0.08, "drone-ir-clips": 0.08}
+            {
+                "nudt-sirst": 0.16,
+                "irstd-1k": 0.16,
+                "sirst-v2": 0.1,
+                "hit-uav": 0.32,
+                "drone-ir": 0.06,
+                "drone-ir-clips": 0.06,
+                "synthetic": 0.14,
+            }
         )
     )
     seed: int = 21
@@ -75,10 +84,7 @@ class DetectionBatches:
         """Group the images by data set."""
         self._recipe = recipe
         self._rng = np.random.default_rng(recipe.seed)
-        self._groups = {name: [sample for sample in samples if sample.dataset == name] for name in recipe.shares}
-        self._groups = {name: group for name, group in self._groups.items() if group}
-        shares = np.array([recipe.shares[name] for name in self._groups])
-        self._shares = shares / shares.sum()
+        self._pool = SamplePool(samples, recipe.shares, self._rng)
 
     def draw(self) -> tuple[Tensor, list[tuple[Floats, Floats]]]:
         """`(B, 1, crop, crop)` normalised pixels, and B pairs of target boxes and ignored boxes."""
@@ -87,8 +93,7 @@ class DetectionBatches:
 
     def _crop(self) -> tuple[Floats, Floats, Floats]:
         rng, crop_px = self._rng, self._recipe.crop_px
-        group = self._groups[str(rng.choice(list(self._groups), p=self._shares))]
-        sample = group[rng.integers(len(group))]
+        sample = self._pool.draw()
         scale = float(rng.uniform(0.7, 1.3)) if sample.dataset in _RESCALED_SETS else 1.0
         source_px = round(crop_px / scale)
         focus = None
@@ -105,7 +110,7 @@ class DetectionBatches:
             )
         pixels = np.asarray(counts, np.float32) / np.float32(sample.normalisation.scale)
         moved = (sample.boxes_xyxy_px - np.array([left, top, left, top], np.float32)) * np.float32(crop_px / source_px)
-        boxes, ignored = clip_boxes(moved, np.array([label == "ignore" for label in sample.labels], bool), crop_px)
+        boxes, ignored = clip_boxes(moved, sample.ignored_N, crop_px)
         chosen = symmetry(rng)
         turned = np.ascontiguousarray(apply_symmetry(pixels, chosen), np.float32)
         return (

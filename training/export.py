@@ -22,7 +22,9 @@ from models.segmentation.base import SegmentationModel
 from models.transforms import PREPROCESS_VERSION
 from models.weights import WEIGHTS_FOLDER, load_weights, save_weights
 from models.zoo import AnyModel, create_model, load_model
-from training.datasets import BOX_SETS, CLASS_SETS, SEGMENTATION_SETS, Role
+from training.classification import ClassificationRecipe
+from training.datasets import SYNTHETIC, Role
+from training.detection import DetectionRecipe
 from training.measure import (
     choose_score_threshold,
     choose_segmentation_threshold,
@@ -30,6 +32,7 @@ from training.measure import (
     measure_detection,
     measure_segmentation,
 )
+from training.segmentation import SegmentationRecipe
 from training.train import RUNS
 
 PAPERS = {
@@ -45,6 +48,7 @@ LICENCES = {
     "hit-uav": "HIT-UAV: CC BY 4.0",
     "drone-ir": "Drone-detection-dataset: CC0 1.0",
     "drone-ir-clips": "Drone-detection-dataset clips: CC0 1.0",
+    SYNTHETIC: "own synthetic frames: Apache-2.0",
 }
 FRAME_PX = 256
 
@@ -117,9 +121,13 @@ def _choose(model: AnyModel) -> dict[str, float]:
 
 
 def _sets(model: AnyModel) -> tuple[str, ...]:
+    """Whose training splits its recipe draws from."""
     if isinstance(model, SegmentationModel):
-        return SEGMENTATION_SETS
-    return BOX_SETS if isinstance(model, LightFcos) else CLASS_SETS
+        return tuple(SegmentationRecipe().shares)
+    if isinstance(model, LightFcos):
+        return tuple(DetectionRecipe().shares)
+    recipe = ClassificationRecipe()
+    return recipe.named_sets + recipe.unnamed_sets
 
 
 def main() -> None:

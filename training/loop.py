@@ -110,6 +110,12 @@ def train(
     return average.eval(), LoopReport(steps, spent_s, recent)
 
 
+def steps_done(folder: Path) -> int:
+    """Steps of the checkpoint in a folder, 0 where there is none."""
+    checkpoint = folder / "checkpoint.pt"
+    return int(torch.load(checkpoint, weights_only=True)["steps"]) if checkpoint.is_file() else 0
+
+
 def _groups(model: nn.Module, weight_decay: float) -> list[dict[str, object]]:
     kernels = [parameter for parameter in model.parameters() if parameter.ndim > 1]
     others = [parameter for parameter in model.parameters() if parameter.ndim <= 1]

@@ -26,14 +26,20 @@ from models.interface import MetadataBatch
 from models.segmentation.base import SegmentationModel
 from models.transforms import crop_square, padded_size
 from training.classification import targets_of
-from training.datasets import BOX_SETS, SEGMENTATION_SETS, Role, Sample, read_samples
+from training.datasets import BOX_SETS, SEGMENTATION_SETS, SYNTHETIC, Role, Sample, read_samples
 
 _CANDIDATE_THRESHOLDS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.93, 0.96)
 # Average precision wants weak detections too.
 _LOWEST_SCORE = 0.05
 _CROPS_A_BATCH = 64
+_MASK_SETS = (*SEGMENTATION_SETS, SYNTHETIC)
 _CLASS_TEST_SETS = ("hit-uav", "drone-ir")
-_SPLIT_NAMES = {"drone-ir": {Role.TEST: "val clips", Role.SELECT: "held-out train clips"}}
+_SPLIT_NAMES = {
+    "drone-ir": {Role.TEST: "val clips", Role.SELECT: "held-out train clips"},
+    SYNTHETIC: {Role.TEST: "unseen scenes", Role.SELECT: "held-out scenes"},
+}
+NAMED_FROM_SCORE = 0.5
+"""A class that scores less is no name: the stream's default (`models.label_min_score`)."""
 
 
 def run_frame(model: InferenceModel, sample: Sample) -> Any:
@@ -56,13 +62,10 @@ def probability_maps(model: InferenceModel, samples: Sequence[Sample]) -> Iterat
 
 def choose_segmentation_threshold(network: SegmentationModel) -> dict[str, float]:
     """The threshold with the best mean over the data sets of IoU plus nIoU on `select` images."""
-    metrics = {(name, threshold): SegmentationMetrics() for name in SEGMENTATION_SETS for threshold in _CANDIDATE_THRESHOLDS}
-    for sample, map_HW in probability_maps(prepare(network, dtype=torch.float32), read_samples(SEGMENTATION_SETS, Role.SELECT)):
-        for threshold in _CANDIDATE_THRESHOLDS:
-            metrics[sample.dataset, threshold].update(map_HW > threshold, sample.mask_HW > 0)
+    metrics = _segmentation_metrics(network, Role.SELECT, _CANDIDATE_THRESHOLDS)
     scores = {key: metric.compute() for key, metric in metrics.items()}
     quality = {
-        threshold: sum(scores[name, threshold].iou + scores[name, threshold].niou for name in SEGMENTATION_SETS)
+        threshold: sum(scores[name, threshold].iou + scores[name, threshold].niou for name in _MASK_SETS)
         for threshold in _CANDIDATE_THRESHOLDS
     }
     return {"threshold": max(quality, key=lambda threshold: quality[threshold]), "min_area_px": 1}
@@ -70,15 +73,24 @@ def choose_segmentation_threshold(network: SegmentationModel) -> dict[str, float
 
 def measure_segmentation(network: SegmentationModel, role: Role, command: str) -> list[Measurement]:
     """IoU, nIoU, Pd and Fa of each data set, at the network's threshold."""
-    metrics = {name: SegmentationMetrics() for name in SEGMENTATION_SETS}
-    for sample, map_HW in probability_maps(prepare(network, dtype=torch.float32), read_samples(SEGMENTATION_SETS, role)):
-        metrics[sample.dataset].update(map_HW > network.settings.threshold, sample.mask_HW > 0)
     measured = []
-    for name, metric in metrics.items():
+    for (name, _), metric in _segmentation_metrics(network, role, (network.settings.threshold,)).items():
         scores = metric.compute()
         values = {"iou": scores.iou, "niou": scores.niou, "pd": scores.pd, "fa_ppm": scores.fa_ppm, "targets": scores.num_targets}
         measured.append(_measurement(name, role, scores.num_images, command, values))
     return measured
+
+
+def _segmentation_metrics(
+    network: SegmentationModel, role: Role, thresholds: Sequence[float]
+) -> dict[tuple[str, float], SegmentationMetrics]:
+    """By data set and threshold; what is found where nobody knows counts neither way."""
+    metrics = {(name, threshold): SegmentationMetrics() for name in _MASK_SETS for threshold in thresholds}
+    for sample, map_HW in probability_maps(prepare(network, dtype=torch.float32), read_samples(_MASK_SETS, role)):
+        known_HW = sample.unknown_HW == 0
+        for threshold in thresholds:
+            metrics[sample.dataset, threshold].update((map_HW > threshold) & known_HW, sample.mask_HW > 0)
+    return metrics
 
 
 def detect(network: LightFcos, samples: Sequence[Sample], lowest_score: float = _LOWEST_SCORE) -> Iterator[tuple[Sample, Detections]]:
@@ -92,8 +104,7 @@ def detect(network: LightFcos, samples: Sequence[Sample], lowest_score: float = 
 
 def boxes_of(sample: Sample) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """True boxes and ignored regions of an image."""
-    ignored = np.array([label == "ignore" for label in sample.labels], bool)
-    return sample.boxes_xyxy_px[~ignored], sample.boxes_xyxy_px[ignored]
+    return sample.boxes_xyxy_px[~sample.ignored_N], sample.boxes_xyxy_px[sample.ignored_N]
 
 
 def choose_score_threshold(network: LightFcos) -> dict[str, float]:
@@ -115,7 +126,7 @@ def measure_detection(network: LightFcos, role: Role, command: str) -> list[Meas
 
 
 def _detection_metrics(network: LightFcos, role: Role) -> dict[str, DetectionMetrics]:
-    samples = read_samples(BOX_SETS, role)
+    samples = read_samples((*BOX_SETS, SYNTHETIC), role)
     metrics = {sample.dataset: DetectionMetrics() for sample in samples}
     for sample, found in detect(network, samples):
         metrics[sample.dataset].update(found, *boxes_of(sample))
@@ -123,26 +134,33 @@ def _detection_metrics(network: LightFcos, role: Role) -> dict[str, DetectionMet
 
 
 def classify(network: BasicCnn, samples: Sequence[Sample]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """True and answered class of every labelled target, cropped around its true box."""
-    model, targets, side_px = prepare(network, dtype=torch.float32), targets_of(samples), network.input_spec.fixed_size_px
+    """True and answered class of every target that has one, cropped around its true box."""
+    targets = targets_of(samples)
+    scores_NK = class_scores(network, [(sample, box) for sample, box, _ in targets])
+    return np.array([label for _, _, label in targets], np.int64), scores_NK.argmax(1).astype(np.int64)
+
+
+def class_scores(network: BasicCnn, targets: Sequence[tuple[Sample, NDArray[np.float32]]]) -> NDArray[np.float32]:
+    """Scores `(N, K)` of N boxes in their images."""
+    model, side_px = prepare(network, dtype=torch.float32), network.input_spec.fixed_size_px
     assert side_px is not None
-    answers = []
+    scores = []
     for start in range(0, len(targets), _CROPS_A_BATCH):
         part = targets[start : start + _CROPS_A_BATCH]
         crops = [
             (crop_square(s.pixels_HW, box, side_px) - np.float32(s.normalisation.mean)) / np.float32(s.normalisation.scale)
-            for s, box, _ in part
+            for s, box in part
         ]
         logits = model.forward(torch.from_numpy(np.stack(crops)[:, None]), MetadataBatch.unknown((side_px, side_px), len(part)))
         assert isinstance(logits, torch.Tensor)
-        answers.append(logits.argmax(1).numpy())
-    return np.array([label for _, _, label in targets], np.int64), np.concatenate(answers).astype(np.int64)
+        scores.append(logits.float().softmax(1).numpy())
+    return np.concatenate(scores) if scores else np.zeros((0, len(CLASS_NAMES)), np.float32)
 
 
 def measure_classification(network: BasicCnn, role: Role, command: str) -> list[Measurement]:
-    """Accuracy, macro-F1 and confusion matrix, of each data set and of both together."""
+    """Accuracy, macro-F1 and confusion matrix, of each data set and of both real ones together; then what gets no name."""
     measured = []
-    for names in (*((name,) for name in _CLASS_TEST_SETS), _CLASS_TEST_SETS):
+    for names in (*((name,) for name in _CLASS_TEST_SETS), _CLASS_TEST_SETS, (SYNTHETIC,)):
         samples = read_samples(names, role)
         scores = classification_scores(confusion_matrix(*classify(network, samples), len(CLASS_NAMES)))
         values = {
@@ -154,6 +172,11 @@ def measure_classification(network: BasicCnn, role: Role, command: str) -> list[
         values |= {f"f1_{name}": float(f1) for name, f1 in zip(CLASS_NAMES, scores.f1_K, strict=True)}
         measurement = _measurement(" + ".join(names), role, len(samples), command, values)
         measured.append(measurement.model_copy(update={"confusion": scores.confusion_KK.tolist()}))
+    for name in SEGMENTATION_SETS:
+        samples = read_samples((name,), role)
+        best_N = class_scores(network, [(sample, box) for sample in samples for box in sample.boxes_xyxy_px]).max(1)
+        values = {"left_unnamed": float((best_N < NAMED_FROM_SCORE).mean()), "targets": len(best_N)}
+        measured.append(_measurement(name, role, len(samples), command, values))
     return measured
 
 

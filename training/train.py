@@ -17,43 +17,45 @@ from torch import Tensor, nn
 
 from models.zoo import create_model
 from training.classification import ClassificationBatches, ClassificationRecipe, classification_step
-from training.datasets import BOX_SETS, CLASS_SETS, SEGMENTATION_SETS, Role, read_samples
+from training.datasets import Role, read_samples
 from training.detection import DetectionBatches, DetectionRecipe, detection_step
-from training.loop import LoopReport, LoopSettings, train
+from training.loop import LoopReport, LoopSettings, steps_done, train
 from training.segmentation import SegmentationBatches, SegmentationRecipe, segmentation_step
 
 StepLoss = Callable[[nn.Module], Tensor]
 RUNS = Path("runs/train")
+_SEED = 20
 
 
 def _segmenter(recipe: SegmentationRecipe) -> StepLoss:
-    batches = SegmentationBatches(read_samples(SEGMENTATION_SETS, Role.TRAIN), recipe)
+    batches = SegmentationBatches(read_samples(recipe.shares, Role.TRAIN), recipe)
     return partial(segmentation_step, batches, recipe)
 
 
-def acm() -> tuple[StepLoss, float]:
+def acm(seed: int) -> tuple[StepLoss, float]:
     """ACM: cheap enough for wide crops, which its global gates want."""
-    return _segmenter(SegmentationRecipe(crop_px=160)), 3e-3
+    return _segmenter(SegmentationRecipe(crop_px=160, seed=seed)), 3e-3
 
 
-def unet_light() -> tuple[StepLoss, float]:
+def unet_light(seed: int) -> tuple[StepLoss, float]:
     """Light U-Net: eight times dearer a pixel, so smaller crops with more of them around targets."""
-    return _segmenter(SegmentationRecipe(crop_px=96, batch_size=12, target_probability=0.75)), 2e-3
+    return _segmenter(SegmentationRecipe(crop_px=96, batch_size=12, target_probability=0.75, seed=seed)), 2e-3
 
 
-def fcos_light() -> tuple[StepLoss, float]:
+def fcos_light(seed: int) -> tuple[StepLoss, float]:
     """Light FCOS on the boxes of all sets."""
-    recipe = DetectionRecipe(crop_px=224)
-    return partial(detection_step, DetectionBatches(read_samples(BOX_SETS, Role.TRAIN), recipe), recipe), 2e-3
+    recipe = DetectionRecipe(crop_px=224, seed=seed)
+    return partial(detection_step, DetectionBatches(read_samples(recipe.shares, Role.TRAIN), recipe), recipe), 2e-3
 
 
-def basic_cnn() -> tuple[StepLoss, float]:
+def basic_cnn(seed: int) -> tuple[StepLoss, float]:
     """Basic CNN on target crops, rare classes more often than they occur."""
-    recipe = ClassificationRecipe()
-    return partial(classification_step, ClassificationBatches(read_samples(CLASS_SETS, Role.TRAIN), recipe), recipe), 2e-3
+    recipe = ClassificationRecipe(seed=seed)
+    named, unnamed = (read_samples(sets, Role.TRAIN) for sets in (recipe.named_sets, recipe.unnamed_sets))
+    return partial(classification_step, ClassificationBatches(named, unnamed, recipe), recipe), 2e-3
 
 
-RECIPES: dict[str, Callable[[], tuple[StepLoss, float]]] = {
+RECIPES: dict[str, Callable[[int], tuple[StepLoss, float]]] = {
     "acm": acm,
     "unet_light": unet_light,
     "fcos_light": fcos_light,
@@ -73,8 +75,9 @@ def train_network(name: str, minutes: float, folder: Path, max_steps: int | None
     Returns:
         The averaged model, and what was done.
     """
-    torch.manual_seed(20)
-    loss_of, max_lr = RECIPES[name]()
+    torch.manual_seed(_SEED)
+    # Going on with the seed of the start would show the same crops again.
+    loss_of, max_lr = RECIPES[name](_SEED + steps_done(folder))
     # channels_last is 1.3 to 2 times faster on CPUs; fp32 because bf16 without native instructions is slower.
     model = create_model(name).to(memory_format=torch.channels_last)
     settings = LoopSettings(budget_s=minutes * 60, max_lr=max_lr, max_steps=max_steps)

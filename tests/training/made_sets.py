@@ -8,7 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from training.datasets import SEGMENTATION_SETS
+from training.datasets import SEGMENTATION_SETS, SYNTHETIC
 
 SIDE_PX = 64
 _SPLITS = {
@@ -17,6 +17,7 @@ _SPLITS = {
     "sirst-v2": ("train", "val", "test"),
     "hit-uav": ("train", "val", "test"),
     "drone-ir": ("train", "val"),
+    SYNTHETIC: ("train", "val", "test"),
 }
 # Enough training images or clips that the hash of some name puts it among the held-out ones.
 _TRAIN_IMAGES = 24
@@ -45,7 +46,7 @@ def _write_image(folder: Path, name: str, split: str, rng: np.random.Generator) 
     mask = np.zeros((SIDE_PX, SIDE_PX), np.uint8)
     mask[top : top + 6, left : left + 8] = 255
     cv2.imwrite(str(folder / "images" / f"{name}.png"), pixels)
-    segmented = folder.name in SEGMENTATION_SETS
+    segmented = folder.name in (*SEGMENTATION_SETS, SYNTHETIC)
     if segmented:
         cv2.imwrite(str(folder / "masks" / f"{name}.png"), mask)
     return {
@@ -57,4 +58,4 @@ def _write_image(folder: Path, name: str, split: str, rng: np.random.Generator) 
         "platform": None,
         "band": None,
         "boxes": [[left, top, 8, 6]],
-    } | ({} if segmented else {"classes": [int(rng.integers(4))]})
+    } | ({} if folder.name in SEGMENTATION_SETS else {"classes": [int(rng.integers(4))]})

@@ -11,6 +11,10 @@ import numpy as np
 import pytest
 
 from contracts.errors import SettingsError
+from contracts.frame import Band
+from pipeline.synthetic.camera import SyntheticCamera
+from pipeline.synthetic.dataset import plans, write_dataset
+from pipeline.synthetic.settings import Scene
 from training.datasets import BOX_SETS, SEGMENTATION_SETS, Role, read_samples
 
 
@@ -89,3 +93,27 @@ def test_real_masks_and_boxes_agree(shared_data: Path) -> None:
         for x_min, y_min, x_max, y_max in sample.boxes_xyxy_px.astype(int):
             region = sample.mask_HW[y_min:y_max, x_min:x_max]
             assert region.any(0).all() or region.any(1).all()
+
+
+def test_our_synthetic_set_reads_back_as_the_camera_made_it(tmp_path: Path) -> None:
+    chosen = [plan for plan in plans() if plan.settings.bit_depth == 12 and plan.settings.height_px == 256][:2]
+    assert write_dataset(tmp_path / "synthetic", chosen, frames_of_camera=2) == 4
+    samples = [sample for role in Role for sample in read_samples(["synthetic"], role, tmp_path)]
+    assert [sample.image_id for sample in samples] == [f"{plan.name}-{index}" for plan in chosen for index in range(2)]
+    for sample, (plan, index) in zip(samples, [(plan, index) for plan in chosen for index in range(2)], strict=True):
+        frame = SyntheticCamera(plan.settings).frame(index)
+        np.testing.assert_array_equal(sample.pixels_HW, frame.pixels_HW)
+        assert sample.bit_depth == 12
+        assert [tuple(box) for box in sample.boxes_xyxy_px] == [target.box_xyxy_px for target in frame.truth.targets]
+        # Every target pixel is either known to be one or unknown.
+        assert ((sample.mask_HW | sample.unknown_HW)[frame.truth.any_HW] == 1).all()
+        assert not sample.mask_HW[~frame.truth.any_HW].any()
+
+
+def test_splits_of_the_synthetic_set_share_no_camera() -> None:
+    seeds = {split: {plan.settings.seed for plan in plans() if plan.split == split} for split in ("train", "val", "test")}
+    assert sum(len(group) for group in seeds.values()) == len(set().union(*seeds.values())) == len(list(plans()))
+    for split in seeds:
+        assert {(plan.settings.scene, plan.settings.band) for plan in plans() if plan.split == split} == {
+            (scene, band) for scene in Scene for band in (Band.LWIR, Band.MWIR)
+        }

@@ -14,6 +14,7 @@ from models.zoo import create_model, list_models, load_model
 from tests.training.made_sets import write_made_sets
 from training import export as export_module
 from training import train as train_module
+from training.datasets import BOX_SETS, SYNTHETIC
 from training.export import export
 from training.train import RECIPES, train_network
 
@@ -46,7 +47,7 @@ def test_a_trained_network_becomes_weights_that_load(name: str, tmp_path: Path) 
     assert card.digest == digest_of(weights)
     assert card.recipe["steps"] == 1
     assert all(value >= 0 for measurement in card.measured for value in measurement.values.values())
-    assert {measurement.data.split()[0] for measurement in card.measured} <= {"nudt-sirst", "irstd-1k", "sirst-v2", "hit-uav", "drone-ir"}
+    assert {measurement.data.split()[0] for measurement in card.measured} <= {*BOX_SETS, SYNTHETIC}
     # Half precision keeps three digits.
     average = torch.load(tmp_path / "run" / "checkpoint.pt", weights_only=True)["average"]
     for key, parameter in model.named_parameters():
@@ -65,7 +66,8 @@ def test_commands_train_export_and_measure(tmp_path: Path, monkeypatch: pytest.M
     export_module.main()
     measured = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert measured == exported
-    assert [line["data"] for line in measured] == ["nudt-sirst test (2 images)", "irstd-1k test (2 images)", "sirst-v2 test (2 images)"]
+    splits = ("nudt-sirst test", "irstd-1k test", "sirst-v2 test", "synthetic unseen scenes")
+    assert [line["data"] for line in measured] == [f"{split} (2 images)" for split in splits]
 
 
 def test_the_same_checkpoint_gives_the_same_file(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -42,7 +43,7 @@ def made_images(num: int, dataset: str = "nudt-sirst") -> list[Sample]:
             image_id=str(number),
             role=Role.TRAIN,
             read_pixels=partial(np.copy, pixels),
-            mask_path=None,
+            mask_path=Path("made"),
             boxes_xyxy_px=np.array([[left, top, left + width, top + height]], np.float32),
             labels=("car" if wide else "person",),
             platform=None,
@@ -86,9 +87,9 @@ def test_detector() -> None:
 
 def test_classifier() -> None:
     samples = made_images(8, "hit-uav")
-    recipe = ClassificationRecipe(batch_size=8)
+    recipe = ClassificationRecipe(batch_size=8, unnamed_share=0.0)
     settings = LoopSettings(budget_s=1e9, max_lr=2e-3, max_steps=30, average_decay=0.8)
-    average, _ = train(BasicCnn(), partial(classification_step, ClassificationBatches(samples, recipe), recipe), settings)
+    average, _ = train(BasicCnn(), partial(classification_step, ClassificationBatches(samples, [], recipe), recipe), settings)
     assert isinstance(average, BasicCnn)
     true, answered = classify(average, samples)
     assert (true == answered).all()

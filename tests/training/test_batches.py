@@ -1,0 +1,69 @@
+"""What the batches hand to the losses: places nobody knows weigh nothing, crops without a class say so."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+
+from models.losses import segmentation_loss, soft_iou_loss
+from tests.training.test_overfit import made_images
+from training.classification import UNNAMED, ClassificationBatches, ClassificationRecipe, classification_loss
+from training.segmentation import SegmentationBatches, SegmentationRecipe
+
+
+def test_boxes_without_a_mask_weigh_nothing() -> None:
+    samples = [replace(sample, mask_path=None) for sample in made_images(4, "hit-uav")]
+    recipe = SegmentationRecipe(crop_px=64, batch_size=8, paste_probability=0.0)
+    pixels, masks, weights = SegmentationBatches(samples, recipe).draw()
+    assert not masks.any()
+    for number in range(8):
+        # The blobs are 90 counts brighter than all else.
+        bright = pixels[number, 0] > pixels[number, 0].median() + 2
+        assert bright.sum() >= 64
+        assert (weights[number, 0][bright] == 0).all()
+        assert (weights[number] == 0).sum() <= 10 * 18
+
+
+def test_ignored_regions_of_a_set_with_masks_weigh_nothing() -> None:
+    (sample,) = made_images(1)
+    known, ignored = sample, replace(sample, labels=("ignore",))
+    assert not known.unknown_HW.any()
+    assert ignored.unknown_HW.sum() == 64
+
+
+def test_weights_of_zero_leave_the_loss_as_if_nothing_were_there() -> None:
+    logits = torch.randn(2, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    targets = torch.zeros(2, 1, 8, 8)
+    weights = torch.ones(2, 1, 8, 8)
+    weights[:, :, :3] = 0
+    other = logits.clone()
+    other[:, :, :3] = 9.0
+    assert segmentation_loss(logits, targets, weights_B1HW=weights) == segmentation_loss(other, targets, weights_B1HW=weights)
+    assert soft_iou_loss(logits, targets, weights_B1HW=weights) != soft_iou_loss(logits, targets)
+
+
+def test_crops_without_a_class_come_in_their_share_and_touch_no_target() -> None:
+    recipe = ClassificationRecipe(batch_size=400, unnamed_share=0.5, background_share=1.0)
+    crops, labels = ClassificationBatches(made_images(6, "hit-uav"), [], recipe).draw()
+    assert 0.4 < (labels == UNNAMED).float().mean() < 0.6
+    # Every crop of a target holds its blob, seven deviations above the middle; the middle of a background crop never does.
+    middles = crops[:, 0, 20:28, 20:28].mean((1, 2)) - crops.median()
+    assert (middles[labels != UNNAMED] > 1.5).all()
+    assert (middles[labels == UNNAMED] < 1.5).all()
+
+
+def test_small_targets_of_sets_without_classes_have_none() -> None:
+    recipe = ClassificationRecipe(batch_size=60, unnamed_share=1.0, background_share=0.0, unclear_side_px=10.0)
+    _, labels = ClassificationBatches(made_images(4, "hit-uav"), made_images(4), recipe).draw()
+    assert (labels == UNNAMED).all()
+
+
+def test_the_loss_of_unnamed_crops_is_least_for_equal_scores() -> None:
+    labels = torch.tensor([UNNAMED, 1])
+    sure = torch.tensor([[4.0, 0, 0], [0, 9, 0]])
+    equal = torch.tensor([[1.0, 1, 1], [0, 9, 0]])
+    assert classification_loss(equal, labels, 0.0) < classification_loss(sure, labels, 0.0)
+    only_named = classification_loss(equal[1:], labels[1:], 0.0)
+    np.testing.assert_allclose(classification_loss(equal, labels, 0.0), (np.log(3) + only_named) / 2, rtol=1e-5)
