@@ -7,6 +7,8 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
 
 MEBIBYTE = 1024 * 1024
+TILE_GRID_PX = 16
+"""Tiles start on multiples of this, the largest stride of our networks: elsewhere the same target would get another box."""
 SidePx = Annotated[int, Field(ge=8, le=16384)]
 
 
@@ -45,15 +47,16 @@ class TileSettings(BaseModel):
 
     Attributes:
         whole_frame_max_px: a frame with both sides up to this is not cut.
-        side_px: side of a tile.
+        side_px: side of a tile, a multiple of 16 (tiles start on multiples of 16, the largest stride of the networks).
         overlap_px: least overlap of neighbouring tiles; targets up to this size are whole in at least one tile.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     whole_frame_max_px: SidePx = 1024
-    side_px: SidePx = 640
-    overlap_px: int = Field(default=64, ge=0)
+    side_px: Annotated[SidePx, Field(ge=2 * TILE_GRID_PX, multiple_of=TILE_GRID_PX)] = 640
+    # Starts are a whole number of grid steps apart: what neighbours share is at least one step, or targets would be cut in two.
+    overlap_px: int = Field(default=64, ge=TILE_GRID_PX)
 
     @model_validator(mode="after")
     def _tiles_move_on(self) -> TileSettings:

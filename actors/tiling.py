@@ -4,6 +4,10 @@ The frame is divided into cells, one per tile; each border between cells runs th
 pixel is judged by the tile in which it lies farthest from the edge. Probability maps are stitched from the cells.
 Of detections, a tile keeps those centred in its cell; where two tiles agree about what both of them see, the two
 detections are one target.
+
+Tiles start on multiples of the networks' largest stride, as the frame itself does. A network sees a target a little differently
+by where it lies between the steps of its strides: shifted by half a step, boxes move by up to two pixels, and of a target of
+three pixels on a seam the two tiles could then claim two, or leave it to each other.
 """
 
 from __future__ import annotations
@@ -11,12 +15,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import combinations, pairwise
+from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
 
-from actors.settings import TileSettings
+from actors.settings import TILE_GRID_PX, TileSettings
 from contracts.outputs import Detections, Float32
 
 AGREEMENT_IOU = 0.5
@@ -62,7 +66,8 @@ class Tile:
 def plan_tiles(height_px: int, width_px: int, settings: TileSettings) -> tuple[Tile, ...]:
     """The tiles of a frame, row by row; a single one for a frame that needs no cutting.
 
-    All tiles of a frame have the same size (so they share a batch), evenly spread.
+    Tiles are spread evenly over the grid. The last of a row or column ends with the frame, by less than a grid step earlier
+    than the others; padded, all tiles of a frame have the same size (so they share a batch).
     """
     if max(height_px, width_px) <= settings.whole_frame_max_px:
         return (Tile(Span(0, height_px, 0, height_px), Span(0, width_px, 0, width_px)),)
@@ -72,13 +77,14 @@ def plan_tiles(height_px: int, width_px: int, settings: TileSettings) -> tuple[T
 
 
 def _plan_axis(length_px: int, settings: TileSettings) -> list[Span]:
-    side_px = min(settings.side_px, length_px)
-    step_px = settings.side_px - settings.overlap_px
-    num = 1 + max(0, -(-(length_px - side_px) // step_px))
-    starts = [round(index * (length_px - side_px) / max(1, num - 1)) for index in range(num)]
-    seams = [(before + side_px + after) // 2 for before, after in pairwise(starts)]
+    last_steps = -(-max(0, length_px - settings.side_px) // TILE_GRID_PX)
+    most_steps = (settings.side_px - settings.overlap_px) // TILE_GRID_PX
+    gaps = -(-last_steps // most_steps)
+    starts = [index * last_steps // max(1, gaps) * TILE_GRID_PX for index in range(gaps + 1)]
+    stops = [min(start + settings.side_px, length_px) for start in starts]
+    seams = [(stop + after) // 2 for stop, after in zip(stops[:-1], starts[1:], strict=True)]
     cells = zip([0, *seams], [*seams, length_px], strict=True)
-    return [Span(start, start + side_px, own_start, own_stop) for start, (own_start, own_stop) in zip(starts, cells, strict=True)]
+    return [Span(start, stop, *cell) for start, stop, cell in zip(starts, stops, cells, strict=True)]
 
 
 def stitch(tiles: Sequence[Tile], cells: Sequence[Float32]) -> Float32:

@@ -7,24 +7,28 @@ from itertools import pairwise, product
 import cv2
 import numpy as np
 import pytest
+import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from actors.settings import TileSettings
+from actors.settings import TILE_GRID_PX, TileSettings
 from actors.tiling import Tile, merge_detections, plan_tiles, stitch
 from contracts.outputs import Detections
+from models.interface import MetadataBatch, Task
 from models.regions import regions_of
+from models.transforms import padded_size
+from models.zoo import AnyModel, create_model, list_models
 
 SMALL = TileSettings(whole_frame_max_px=64, side_px=48, overlap_px=16)
 Box = tuple[int, int, int, int]
 
 frame_sizes = st.tuples(st.integers(20, 170), st.integers(20, 170))
 tile_settings = st.builds(
-    lambda side, overlap, more: TileSettings(whole_frame_max_px=side + more, side_px=side, overlap_px=min(overlap, side // 2)),
-    st.integers(16, 64),
-    st.integers(0, 32),
+    lambda steps, overlap, more: TileSettings(whole_frame_max_px=16 * steps + more, side_px=16 * steps, overlap_px=min(overlap, 8 * steps)),
+    st.integers(2, 6),
+    st.integers(16, 48),
     st.integers(0, 40),
 )
 
@@ -63,7 +67,7 @@ def paint(shape: tuple[int, int], boxes: list[Box]) -> NDArray[np.float32]:
 
 
 @given(size=frame_sizes, how=tile_settings)
-def test_cells_divide_the_frame_and_tiles_share_one_size(size: tuple[int, int], how: TileSettings) -> None:
+def test_cells_divide_the_frame_and_tiles_share_one_padded_size(size: tuple[int, int], how: TileSettings) -> None:
     tiles = plan_tiles(*size, how)
 
     judged_HW = np.zeros(size, int)
@@ -72,11 +76,48 @@ def test_cells_divide_the_frame_and_tiles_share_one_size(size: tuple[int, int], 
         assert 0 <= tile.x.start <= tile.x.own_start < tile.x.own_stop <= tile.x.stop <= size[1]
         judged_HW[tile.y.own_start : tile.y.own_stop, tile.x.own_start : tile.x.own_stop] += 1
     assert (judged_HW == 1).all()
-    assert len({(tile.height_px, tile.width_px) for tile in tiles}) == 1
+    for multiple_px in (16, 32):
+        assert len({padded_size(tile.height_px, tile.width_px, multiple_px) for tile in tiles}) == 1
     if len(tiles) == 1 and max(size) <= how.whole_frame_max_px:
         assert (tiles[0].height_px, tiles[0].width_px) == size
     else:
         assert max(tiles[0].height_px, tiles[0].width_px) <= how.side_px
+
+
+@given(size=frame_sizes, how=tile_settings)
+def test_tiles_start_where_the_strides_of_the_whole_frame_do(size: tuple[int, int], how: TileSettings) -> None:
+    for tile in plan_tiles(*size, how):
+        assert tile.y.start % TILE_GRID_PX == tile.x.start % TILE_GRID_PX == 0
+
+
+@pytest.mark.parametrize("name", [*list_models(Task.DETECTION), *list_models(Task.SEGMENTATION)])
+def test_no_network_has_a_larger_stride_than_the_grid(name: str) -> None:
+    assert TILE_GRID_PX % create_model(name).input_spec.size_multiple_px == 0
+
+
+@pytest.mark.parametrize("name", list_models(Task.DETECTION))
+def test_a_network_says_the_same_of_a_tile_as_of_the_whole_frame(name: str) -> None:
+    torch.manual_seed(0)
+    network = create_model(name).eval()
+    pixels_HW = torch.randn(640, 1100)
+    tile = plan_tiles(640, 1100, TileSettings())[1]
+    assert 0 < tile.x.start < 1100 - tile.width_px + TILE_GRID_PX
+    whole, part = (_raw(network, seen_HW) for seen_HW in (pixels_HW, pixels_HW[:, tile.x.start : tile.x.stop]))
+    for whole_map, part_map in zip(whole, part, strict=True):
+        stride = 640 // whole_map.shape[-2]
+        # Far from the left edge of the tile, which the whole frame does not have.
+        inner = slice(256 // stride, 384 // stride)
+        there = slice((tile.x.start + 256) // stride, (tile.x.start + 384) // stride)
+        torch.testing.assert_close(part_map[..., inner], whole_map[..., there], atol=1e-4, rtol=1e-3)
+
+
+def _raw(network: AnyModel, pixels_HW: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    height_px, width_px = pixels_HW.shape
+    padded = torch.zeros(1, 1, *padded_size(height_px, width_px, network.input_spec.size_multiple_px))
+    padded[0, 0, :height_px, :width_px] = pixels_HW
+    with torch.inference_mode():
+        raw = network(padded, MetadataBatch.unknown((height_px, width_px)))
+    return (raw,) if isinstance(raw, torch.Tensor) else tuple(raw)
 
 
 @given(size=frame_sizes, how=tile_settings)
@@ -199,7 +240,10 @@ def test_stitched_maps_are_the_map_of_the_whole_frame(size: tuple[int, int], how
 @pytest.mark.parametrize(
     ("values", "text"),
     [
-        ({"side_px": 100, "overlap_px": 51}, "overlap_px <= side_px / 2"),
+        ({"side_px": 96, "overlap_px": 49}, "overlap_px <= side_px / 2"),
+        ({"side_px": 632}, "multiple of 16"),
+        ({"side_px": 16}, "greater than or equal to 32"),
+        ({"overlap_px": 15}, "greater than or equal to 16"),
         ({"side_px": 800, "whole_frame_max_px": 700}, "side_px <= whole_frame_max_px"),
     ],
 )
