@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from pipeline.publish import PublishProgress
 
 RUN_ID = "demo"
+_PARTS = frozenset({"_delta_log", f"run_id={RUN_ID}"})  # what the table of a demo holds
 _PARTITIONS = 2
 _TILES = 16
 _SETTLED_S, _BACKLOG_S = 40.0, 30.0
@@ -158,19 +159,21 @@ def empty_table(out: Path) -> Path:
     """The place of the table, cleared of the table of an earlier demo (its offsets belong to a topic that is gone).
 
     Raises:
-        SettingsError: something that is no table of ours is in the way.
+        SettingsError: something that is no table of a demo is in the way.
     """
     table = out / "results"
-    if (table / "_delta_log").is_dir():
-        shutil.rmtree(table)
-    elif table.exists() and (not table.is_dir() or any(table.iterdir())):
+    others = sorted(child.name for child in table.iterdir() if child.name not in _PARTS) if table.is_dir() else [table.name]
+    if table.exists() and others:
+        runs = [name.removeprefix("run_id=") for name in others if name.startswith("run_id=")]
         raise SettingsError(
-            expected="a free place for the results table",
-            got="something that is no table",
+            expected=f"a free place for the results table, or a table with rows of run {RUN_ID} alone",
+            got=f"a table with rows of {', '.join(runs)}" if runs else f"something else ({', '.join(others[:3])})",
             where=str(table),
-            action="Choose another --out.",
+            action="Choose another --out: the demo empties its table.",
         )
-    table.mkdir(parents=True, exist_ok=True)
+    if table.exists():
+        shutil.rmtree(table)
+    table.mkdir(parents=True)
     return table
 
 

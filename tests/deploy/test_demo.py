@@ -55,8 +55,8 @@ def result(offset: int, topic: str = "frames", num_detections: int = 1) -> Frame
     )
 
 
-def table_of(folder: Path, num: int) -> Path:
-    table = ResultsTable(str(folder), "demo")
+def table_of(folder: Path, num: int, run_id: str = "demo") -> Path:
+    table = ResultsTable(str(folder), run_id)
     table.open_or_create()
     outcomes = [result(offset, num_detections=offset % 2) for offset in range(num)]
     table.append(outcomes, [OffsetRange("frames", 0, 0, num)], {"frames": "id"})
@@ -183,6 +183,15 @@ def test_a_table_of_an_earlier_demo_is_replaced_and_nothing_else(tmp_path: Path)
     with pytest.raises(SettingsError):
         empty_table(tmp_path)
     assert (table / "thesis.txt").read_text() == "years of work"
+
+
+@pytest.mark.parametrize("run_ids", [("live",), ("demo", "live")])
+def test_rows_of_another_run_are_never_deleted(tmp_path: Path, run_ids: tuple[str, ...]) -> None:
+    for run_id in run_ids:
+        table_of(tmp_path / "results", 3, run_id)
+    with pytest.raises(SettingsError, match=r"rows of live.*Choose another --out: the demo empties its table\."):
+        empty_table(tmp_path)
+    assert len(read_results(str(tmp_path / "results"), "live")) == 3
 
 
 def test_rows_come_back_in_order(tmp_path: Path) -> None:
