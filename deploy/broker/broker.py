@@ -21,12 +21,23 @@ import psutil
 from kafka.errors import KafkaError
 
 from contracts.errors import SettingsError
-from deploy.broker.config import HOST, ClassArchive, Home, format_command, format_from, server_properties, start_command, write_properties
+from deploy.broker.config import (
+    HOST,
+    ClassArchive,
+    Home,
+    default_home,
+    format_command,
+    format_from,
+    server_properties,
+    start_command,
+    write_properties,
+)
 from deploy.broker.jars import cache_folder, ensure_jars
 from deploy.broker.java import Java, find_java
 from deploy.broker.process import (
     BrokerInfo,
-    hold_port,
+    hold_ports,
+    in_use,
     lock_home,
     log_tail,
     running,
@@ -42,15 +53,6 @@ _STOP_TIMEOUT_S = 20.0
 _ANSWER_TIMEOUT_S = 5.0
 _POLL_S = 0.05
 _MIN_FREE_BYTES = 200 * 1000 * 1000
-
-
-def default_home() -> Path:
-    """`$IRSTREAM_BROKER_HOME`, else `$XDG_STATE_HOME/irstream/broker`, else the same below `~/.local/state`."""
-    named = os.environ.get("IRSTREAM_BROKER_HOME")
-    if named:
-        return Path(named)
-    base = os.environ.get("XDG_STATE_HOME")
-    return (Path(base) if base else Path.home() / ".local" / "state") / "irstream" / "broker"
 
 
 class Broker:
@@ -80,7 +82,8 @@ class Broker:
             min_free_bytes: refuse to start with less room on the disk.
             say: told what takes time (the first download).
         """
-        self.home = Home((home or default_home()).absolute())
+        # Resolved: the node is known by its command line, which holds this path as it was spelt at the start.
+        self.home = Home((home or default_home()).resolve())
         self._port = port
         self._preferred_port = preferred_port
         self._overrides = dict(overrides or {})
@@ -132,7 +135,10 @@ class Broker:
         return self._start(guarded=True)
 
     def down(self, timeout_s: float = _STOP_TIMEOUT_S) -> bool:
-        """Stop the node of this home: SIGTERM, then SIGKILL after the time. Gives whether there was one."""
+        """Stop the node of this home: SIGTERM, then SIGKILL after the time. Gives whether there was one.
+
+        While somebody else holds the lock, what is noted about the node stays: it is all that leads to its process.
+        """
         found = running(self.home)
         if found is not None:
             info, process = found
@@ -140,7 +146,8 @@ class Broker:
             ClassArchive(cache_folder(), Path(info.java), self.home).settle(stopped_well=stopped_well)
         self._reap(timeout_s)
         self._info = None
-        self.home.state.unlink(missing_ok=True)
+        if found is not None or not in_use(self.home):
+            self.home.state.unlink(missing_ok=True)
         return found is not None
 
     def __enter__(self) -> Self:
@@ -178,7 +185,7 @@ class Broker:
             with lock:
                 self._reap(_STOP_TIMEOUT_S)  # a guard whose Java was killed
                 java, jars = find_java(), ensure_jars(cache_folder(), say=self._say)
-                held = self._choose_ports()
+                held = hold_ports(self.home, self._port, self._preferred_port)
                 port, controller_port = (each.getsockname()[1] for each in held)
                 write_properties(self.home.properties, server_properties(self.home, port, controller_port) | self._overrides)
                 self._format(java, jars)
@@ -235,26 +242,6 @@ class Broker:
             where=f"broker home {self.home.root}",
             action="Stop that one with `irstream broker down`, or name another folder with --home or IRSTREAM_BROKER_HOME.",
         )
-
-    def _choose_ports(self) -> list[socket.socket]:
-        """Hold the client port and the controller port."""
-        if self._port is not None:
-            wanted = [self._port]
-        else:
-            last = self.home.last_port.read_text().strip() if self.home.last_port.is_file() else ""
-            wanted = [int(last)] if last.isdigit() else []
-            wanted += [self._preferred_port] if self._preferred_port else []
-            wanted.append(0)
-        held = next((one for one in map(hold_port, wanted) if one is not None), None)
-        controller = hold_port(0)
-        if held is None or controller is None:
-            raise SettingsError(
-                expected="a free port",
-                got=f"port {wanted[0]} is taken or not allowed",
-                where=f"starting the broker on {HOST}",
-                action="Choose another one with --port, or none for any free one.",
-            )
-        return [held, controller]
 
     def _format(self, java: Java, jars: Sequence[Path]) -> None:
         """Give a new data folder its identity; keep the checkpoint, so that the next new folder costs no Java start."""

@@ -20,6 +20,15 @@ _LOG4J = Path(__file__).with_name("log4j2.properties")
 _INTERNAL_TOPICS = ("offsets.topic", "transaction.state.log", "share.coordinator.state.topic")
 
 
+def default_home() -> Path:
+    """`$IRSTREAM_BROKER_HOME`, else `$XDG_STATE_HOME/irstream/broker`, else the same below `~/.local/state`."""
+    named = os.environ.get("IRSTREAM_BROKER_HOME")
+    if named:
+        return Path(named)
+    base = os.environ.get("XDG_STATE_HOME")
+    return (Path(base) if base else Path.home() / ".local" / "state") / "irstream" / "broker"
+
+
 class Home:
     """The folder of one broker: data, log files, configuration and what is known about the running process."""
 

@@ -79,6 +79,16 @@ def lock_home(home: Home) -> IO[str] | None:
     return handle
 
 
+def in_use(home: Home) -> bool:
+    """Whether a broker (or somebody who starts one) holds the lock of this home."""
+    if not home.lock.exists():
+        return False
+    lock = lock_home(home)
+    if lock is not None:
+        lock.close()
+    return lock is None
+
+
 def hold_port(port: int) -> socket.socket | None:
     """Bind a port without listening; None when it is taken. `port` 0 takes any free one.
 
@@ -95,6 +105,31 @@ def hold_port(port: int) -> socket.socket | None:
             return None
         raise
     return held
+
+
+def hold_ports(home: Home, port: int | None, preferred: int | None) -> list[socket.socket]:
+    """Hold a client port (`port`, or the last one of this home, or `preferred`, or any) and a controller port.
+
+    Raises:
+        SettingsError: the port asked for is taken, or there is none at all.
+    """
+    if port is not None:
+        wanted = [port]
+    else:
+        last = home.last_port.read_text().strip() if home.last_port.is_file() else ""
+        wanted = [int(last)] if last.isdigit() else []
+        wanted += [preferred] if preferred else []
+        wanted.append(0)
+    held = next((one for one in map(hold_port, wanted) if one is not None), None)
+    controller = hold_port(0)
+    if held is None or controller is None:
+        raise SettingsError(
+            expected="a free port",
+            got=f"port {wanted[0]} is taken or not allowed",
+            where=f"starting the broker on {HOST}",
+            action="Choose another one with --port, or none for any free one.",
+        )
+    return [held, controller]
 
 
 def spawn_detached(command: list[str], out: Path, lock: IO[str]) -> tuple[subprocess.Popen[bytes], int]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from contracts.errors import SettingsError
 from deploy.cli.options import JsonOption, print_json
 
 if TYPE_CHECKING:
@@ -65,8 +66,17 @@ def up(home: HomeOption = None, port: PortOption = None, as_json: JsonOption = F
 @app.command()
 def down(home: HomeOption = None, as_json: JsonOption = False) -> None:
     """Stop the broker; its data stays. Not running is no error."""
+    from deploy.broker.process import in_use
+
     broker = _broker(home)
     was_up = broker.down()
+    if not was_up and in_use(broker.home):
+        raise SettingsError(
+            expected="a broker that was started from this folder, or none",
+            got=f"a process that holds {broker.home.lock} and is not the one in {broker.home.state.name}",
+            where=f"broker home {broker.home.root}",
+            action=f"If a broker is starting, try again when it is up; else find the process with `fuser {broker.home.lock}` and stop it.",
+        )
     if as_json:
         print_json({"stopped": was_up, "home": str(broker.home.root)})
     else:

@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 
 from contracts.errors import SettingsError
 from deploy.broker.broker import Broker
-from deploy.broker.process import hold_port, log_tail, running, spawn_guarded
+from deploy.broker.process import hold_port, lock_home, log_tail, running, spawn_guarded
 from deploy.cli.main import app
 from pipeline.kafka_client import KafkaSettings, describe_topic, ensure_topic
 from tests.conftest import RealKafka
@@ -94,6 +94,28 @@ def test_up_outlives_its_command_and_is_found_refused_twice_and_stopped(tmp_path
     assert "stopped" in stopped.stdout
     assert kafka_processes(home) == []
     assert "No broker runs" in run.invoke(app, ["broker", "down", "--home", str(home)]).stdout
+
+
+def test_down_finds_the_node_under_another_spelling_of_its_folder(tmp_path: Path) -> None:
+    home, link = tmp_path / "home", tmp_path / "link"
+    home.mkdir()
+    link.symlink_to(home)
+    assert Broker(link / ".." / "home").home.root == Broker(link).home.root == home.resolve()
+
+
+def test_down_keeps_the_note_about_a_node_it_cannot_tell_from_a_stranger(tmp_path: Path) -> None:
+    """The lock is held, the note names another process: deleted, nothing would lead to the node any more."""
+    home = Broker(tmp_path).home
+    home.state.write_text("{}")
+    holder = lock_home(home)
+    assert holder is not None
+    told = CliRunner().invoke(app, ["broker", "down", "--home", str(tmp_path)])
+    assert told.exit_code == 2
+    assert f"fuser {home.lock}" in told.stderr
+    assert home.state.exists()
+    holder.close()
+    assert "No broker runs" in CliRunner().invoke(app, ["broker", "down", "--home", str(tmp_path)]).stdout
+    assert not home.state.exists()
 
 
 # --- errors that name what to do --------------------------------------------------------------------------------------
