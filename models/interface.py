@@ -87,11 +87,13 @@ class Model(nn.Module, ABC, Generic[Output]):
         name: registered name.
         task: which of the three.
         input_spec: what `forward` accepts.
+        class_names: labels in column order; `target` alone where a network knows only targets.
     """
 
     name: str
     task: Task
     input_spec: InputSpec
+    class_names: tuple[str, ...] = ("target",)
 
     @abstractmethod
     def forward(self, pixels_BCHW: Tensor, metadata: MetadataBatch) -> Tensor | tuple[Tensor, ...]:

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from contracts.errors import SettingsError
 from models.card import ModelCard, read_card
 from models.interface import Model, Task
+from models.transforms import PREPROCESS_VERSION
 from models.weights import WEIGHTS_FOLDER, digest_of, load_weights
 
 _MODULES = (
@@ -74,7 +75,8 @@ def load_model(name: str, weights: str | Path | None = None) -> tuple[AnyModel, 
         weights: safetensors file with its card beside it (same name, `.json`); None for those in the package.
 
     Raises:
-        SettingsError: unknown name, weights or card missing or damaged, or they do not belong together.
+        SettingsError: unknown name, weights or card missing or damaged, they do not belong together, or they were trained with
+            other preprocessing or other classes than this version has.
     """
     model = create_model(name)
     path = WEIGHTS_FOLDER / f"{name}.safetensors" if weights is None else Path(weights)
@@ -86,21 +88,25 @@ def load_model(name: str, weights: str | Path | None = None) -> tuple[AnyModel, 
             action="Train it first (python -m training.train) or name another file.",
         )
     card = read_card(path.with_suffix(".json"))
-    _check(card, name, model.task, digest_of(path), path)
+    _check(card, model, digest_of(path), path)
     load_weights(model, path)
     model.configure(card.postprocess)
     return model.eval(), card
 
 
-def _check(card: ModelCard, name: str, task: Task, digest: str, path: Path) -> None:
-    for what, expected, got in (("name", name, card.name), ("task", str(task), card.task), ("digest", card.digest, digest)):
+def _check(card: ModelCard, model: AnyModel, digest: str, path: Path) -> None:
+    """Refuse what would load and then answer wrongly without an error."""
+    own_card = "Use weights together with their own card."
+    train_again = "Train the network again (python -m training.train), or use the irstream it was trained with."
+    for what, expected, got, action in (
+        ("name", model.name, card.name, own_card),
+        ("task", str(model.task), card.task, own_card),
+        ("digest", card.digest, digest, own_card),
+        ("preprocess_version", PREPROCESS_VERSION, card.preprocess_version, train_again),
+        ("classes", ", ".join(model.class_names), ", ".join(card.classes), train_again),
+    ):
         if expected != got:
-            raise SettingsError(
-                expected=f"{what} {expected}",
-                got=got,
-                where=f"weights {path} and their card",
-                action="Use weights together with their own card.",
-            )
+            raise SettingsError(expected=f"{what} {expected}", got=got, where=f"weights {path} and their card", action=action)
 
 
 def _all() -> dict[str, type[AnyModel]]:

@@ -15,7 +15,7 @@ from pydantic import BaseModel, JsonValue
 from torch.utils.flop_counter import FlopCounterMode
 
 from models.card import Measurement, ModelCard, write_card
-from models.classification.basic_cnn import CLASS_NAMES, BasicCnn
+from models.classification.basic_cnn import BasicCnn
 from models.detection.fcos import LightFcos
 from models.interface import MetadataBatch
 from models.segmentation.base import SegmentationModel
@@ -83,7 +83,7 @@ def export(name: str, checkpoint: Path, weights: Path) -> ModelCard:
         parameters=sum(parameter.numel() for parameter in model.parameters()),
         gmacs=round(gmacs(model, model.input_spec.fixed_size_px or FRAME_PX), 4),
         input_px=model.input_spec.fixed_size_px or FRAME_PX,
-        classes=CLASS_NAMES if isinstance(model, BasicCnn) else ("target",),
+        classes=model.class_names,
         data=", ".join(_sets(model)) + " (training splits)",
         data_licence="; ".join(LICENCES[dataset] for dataset in _sets(model)),
         recipe=recipe,

@@ -122,6 +122,7 @@ class FakeClassifier(Model[Classification]):
     name = "fake_classifier"
     task = Task.CLASSIFICATION
     input_spec = InputSpec(size_multiple_px=16, fixed_size_px=16)
+    class_names = ("bright", "dark")
 
     def __init__(self) -> None:
         super().__init__()
@@ -137,7 +138,7 @@ class FakeClassifier(Model[Classification]):
 
     def postprocess(self, raw: Tensor | tuple[Tensor, ...], sizes_px: Sequence[tuple[int, int]]) -> list[Classification]:
         assert isinstance(raw, Tensor)
-        return [Classification(("bright", "dark"), row[None].numpy()) for row in raw.softmax(1)]
+        return [Classification(self.class_names, row[None].numpy()) for row in raw.softmax(1)]
 
 
 FAKES: tuple[type[Model[Any]], ...] = (FakeDetector, FakeSegmenter, FakeClassifier)
@@ -158,7 +159,7 @@ def write_weights(name: str, folder: Path, seed: int = 0) -> Path:
         parameters=sum(parameter.numel() for parameter in model.parameters()),
         gmacs=1,
         input_px=256,
-        classes=getattr(model, "class_names", ("bright", "dark") if name == "fake_classifier" else ("target",)),
+        classes=model.class_names,
         data="none",
         data_licence="none",
         recipe={},

@@ -13,6 +13,7 @@ import torch
 from contracts.errors import SettingsError
 from contracts.outputs import Classification, Detections, Segmentation
 from models.card import read_card, write_card
+from models.classification.basic_cnn import CLASS_NAMES
 from models.inference import fold_batch_norms, prepare
 from models.interface import MetadataBatch, Task
 from models.transforms import PREPROCESS_VERSION, measure, normalise, padded_size
@@ -83,7 +84,7 @@ def test_card_belongs_to_weights_and_network(name: str) -> None:
     assert card.preprocess_version == PREPROCESS_VERSION
     assert card.measured
     assert all(measurement.values for measurement in card.measured)
-    assert card.classes == getattr(model, "class_names", ("target",))
+    assert card.classes == model.class_names
     assert not model.training
 
 
@@ -215,6 +216,26 @@ def test_changed_weights_are_noticed(tmp_path: Path) -> None:
     write_card(card, tmp_path / "basic_cnn.json")
     with pytest.raises(SettingsError, match="expected digest"):
         load_model("basic_cnn", tmp_path / "basic_cnn.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        pytest.param({"name": "acm"}, "expected name basic_cnn, got acm", id="name"),
+        pytest.param({"task": "detection"}, "expected task classification, got detection", id="task"),
+        pytest.param({"preprocess_version": "0"}, f"expected preprocess_version {PREPROCESS_VERSION}, got 0.*Train", id="preprocessing"),
+        pytest.param({"classes": CLASS_NAMES[::-1]}, "expected classes person, car.*got helicopter, drone.*Train", id="classes"),
+    ],
+)
+def test_weights_that_this_code_would_misread_are_refused(change: dict[str, object], text: str, tmp_path: Path) -> None:
+    path = tmp_path / "basic_cnn.safetensors"
+    digest = save_weights(create_model("basic_cnn"), path)
+    card = read_card(WEIGHTS_FOLDER / "basic_cnn.json").model_copy(update={"digest": digest})
+    write_card(card, path.with_suffix(".json"))
+    load_model("basic_cnn", path)
+    write_card(card.model_copy(update=change), path.with_suffix(".json"))
+    with pytest.raises(SettingsError, match=text):
+        load_model("basic_cnn", path)
 
 
 def test_a_card_survives_writing(tmp_path: Path) -> None:
