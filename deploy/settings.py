@@ -8,6 +8,7 @@ which beats the default. Importing this module imports neither ray nor torch.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +30,12 @@ ENV_PREFIX = "IRSTREAM_"
 ENV_DELIMITER = "__"
 # Variables with our prefix that are no settings of the application.
 OTHER_VARIABLES = frozenset({"IRSTREAM_DATA", "IRSTREAM_DEBUG", "IRSTREAM_BROKER_HOME", "IRSTREAM_BROKER_PORT"})
+# What Kubernetes (and Docker's links) put into every container beside a Service called irstream or irstream-...: name, value.
+_OF_A_SERVICE = (
+    (re.compile(r"(_SERVICE_HOST|_PORT_\d+_(TCP|UDP|SCTP)_(PROTO|ADDR))$"), re.compile(r".*")),
+    (re.compile(r"(_SERVICE_PORT(_[A-Z0-9_]+)?|_PORT_\d+_(TCP|UDP|SCTP)_PORT)$"), re.compile(r"\d+")),
+    (re.compile(r"_PORT(_\d+_(TCP|UDP|SCTP))?$"), re.compile(r"(tcp|udp|sctp)://.*")),
+)
 
 
 class ModelsSettings(BaseModel):
@@ -228,7 +235,7 @@ def _read_environment() -> tuple[dict[str, Any], dict[Key, str], list[Mistake]]:
     mistakes: list[Mistake] = []
     known = set(known_keys(AppSettings))
     for name, value in sorted(os.environ.items()):
-        if not name.upper().startswith(ENV_PREFIX) or name.upper() in OTHER_VARIABLES:
+        if not name.upper().startswith(ENV_PREFIX) or name.upper() in OTHER_VARIABLES or _is_of_a_service(name, value):
             continue
         key: Key = tuple(name[len(ENV_PREFIX) :].lower().split(ENV_DELIMITER))
         variables[key] = name
@@ -244,6 +251,11 @@ def _read_environment() -> tuple[dict[str, Any], dict[Key, str], list[Mistake]]:
         mistakes.append(Mistake(name, section, "JSON, or one variable per key", "text that is no JSON", f"Set {name}__KEY instead."))
         environment = {}
     return environment, variables, mistakes
+
+
+def _is_of_a_service(name: str, value: str) -> bool:
+    """Whether a variable describes a Service; by its value too, so that IRSTREAM_KAFKA_PORT=9092 stays a mistake."""
+    return ENV_DELIMITER not in name and any(names.search(name) and values.fullmatch(value) for names, values in _OF_A_SERVICE)
 
 
 def variable_of(key: str) -> str:

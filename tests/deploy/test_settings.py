@@ -124,6 +124,27 @@ def test_all_mistakes_come_at_once_with_file_line_key_value_and_expectation(tmp_
     assert len(told) == len(expected)
 
 
+def test_variables_of_kubernetes_services_are_no_settings_and_no_mistakes(monkeypatch: pytest.MonkeyPatch) -> None:
+    for service in ("IRSTREAM", "IRSTREAM_HEAD_SVC", "IRSTREAM_KAFKA"):
+        monkeypatch.setenv(f"{service}_SERVICE_HOST", "10.96.0.7")
+        monkeypatch.setenv(f"{service}_SERVICE_PORT", "8265")
+        monkeypatch.setenv(f"{service}_SERVICE_PORT_DASHBOARD_HTTP", "8265")
+        monkeypatch.setenv(f"{service}_PORT", "tcp://10.96.0.7:8265")
+        for part, value in {"": "tcp://10.96.0.7:8265", "_PROTO": "tcp", "_PORT": "8265", "_ADDR": "10.96.0.7"}.items():
+            monkeypatch.setenv(f"{service}_PORT_8265_TCP{part}", value)
+    assert not [origin for origin in load_settings().origins.values() if origin.startswith("IRSTREAM_")]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("IRSTREAM_KAFKA_PORT", "9092"), ("IRSTREAM_KAFKA__SERVICE_HOST", "kafka"), ("IRSTREAM_KAFKA_BOOTSTRAP_SERVERS", "kafka:9092")],
+)
+def test_a_misspelt_variable_is_not_taken_for_one_of_a_service(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    monkeypatch.setenv(name, value)
+    (told,) = mistakes_of(None)
+    assert told.startswith(f"{name}: ") or "kafka.service_host" in told
+
+
 def test_a_wrong_option_is_named_as_the_user_wrote_it() -> None:
     (told,) = mistakes_of(None, (Override("run_id", "a/b", "--run-id"),))
     assert told.startswith("--run-id: run_id: expected")
