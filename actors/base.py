@@ -18,9 +18,10 @@ from torch import Tensor
 
 from actors.batcher import DynamicBatcher
 from actors.buckets import ItemSize, Served
-from actors.loading import LoadedModel, RawOutput, choose_threads, is_out_of_memory, load, require_finite
+from actors.loading import LoadedModel, RawOutput, is_out_of_memory, load, require_finite
 from actors.reply import FramePoison
 from actors.settings import BatchPolicy, ModelActorSettings
+from actors.threads import choose_threads
 from contracts.errors import RetryLater
 from contracts.frame import Normalisation
 from contracts.result import BatchInfo

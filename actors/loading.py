@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 
 import torch
@@ -72,11 +71,6 @@ def choose_device(name: str) -> torch.device:
             action="Use auto or cpu, or give this process a GPU (num_gpus).",
         )
     return device
-
-
-def choose_threads(asked: int | None) -> int:
-    """CPU threads of one network: what was asked for, else half of the cores this process may use, at least one."""
-    return asked or max(1, len(os.sched_getaffinity(0)) // 2)
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -74,8 +74,8 @@ class ModelActorSettings(BaseModel):
         model: registered name (`irstream models list`).
         weights: path of a safetensors file; None for the weights that ship with the network.
         device: `auto` takes the first CUDA device when there is one, else the CPU.
-        threads: CPU threads of the network; None for half of the machine's cores (at least one), because several
-            actors share a machine.
+        threads: CPU threads of the network; None for half of the cores that this process may use (its container's CPU limit
+            counts; at least one), because several actors share a machine.
         tiles: how large frames are cut (ignored by the classifier, which sees crops).
         postprocess: values that replace those of the model card, such as `threshold`.
         replicas: how many of this actor share the work.
