@@ -53,7 +53,7 @@ def run_here(settings: AppSettings, view: StreamView, *, until_caught_up: bool =
     view.show(StreamProgress(note="starting Ray"))
     from deploy.cluster import ray_session
 
-    with ray_session():
+    with ray_session(settings.stream.in_flight_bytes):
         from deploy.app import running_models, stream_job
         from pipeline.stream import run_stream
 
