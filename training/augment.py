@@ -45,9 +45,7 @@ def _cut(sample: Sample) -> list[TargetPatch]:
         if not inside or max(right - left, bottom - top) > _MAX_PASTED_SIDE_PX:
             continue
         mask = sample.mask_HW[top:bottom, left:right]
-        pixels = (sample.pixels_HW[top:bottom, left:right].astype(np.float32) - sample.normalisation.mean) / np.float32(
-            sample.normalisation.scale
-        )
+        pixels = sample.normalised((slice(top, bottom), slice(left, right)))
         near = cv2.dilate(mask, np.ones((5, 5), np.uint8))
         if not mask.any() or near.all():
             continue
@@ -92,11 +90,24 @@ def crop_origin(
 
 def cut_crop(image_HW: NDArray[np.generic], top: int, left: int, crop_px: int) -> NDArray[np.generic]:
     """Copy a square out of an image; what lies outside becomes 0."""
-    height, width = image_HW.shape
-    y0, y1, x0, x1 = max(top, 0), min(top + crop_px, height), max(left, 0), min(left + crop_px, width)
+    window, place = _shared(image_HW.shape, top, left, crop_px)
     out = np.zeros((crop_px, crop_px), image_HW.dtype)
-    out[y0 - top : y1 - top, x0 - left : x1 - left] = image_HW[y0:y1, x0:x1]
+    out[place] = image_HW[window]
     return out
+
+
+def cut_pixels(sample: Sample, top: int, left: int, crop_px: int) -> Floats:
+    """The same of an image's normalised pixels: what lies outside is at its mean, as padding is in the stream."""
+    window, place = _shared(sample.pixels_HW.shape, top, left, crop_px)
+    out = np.zeros((crop_px, crop_px), np.float32)
+    out[place] = sample.normalised(window)
+    return out
+
+
+def _shared(shape: tuple[int, ...], top: int, left: int, crop_px: int) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
+    """What a square and an image have in common, as seen from the image and from the square."""
+    y0, y1, x0, x1 = max(top, 0), min(top + crop_px, shape[0]), max(left, 0), min(left + crop_px, shape[1])
+    return (slice(y0, y1), slice(x0, x1)), (slice(y0 - top, y1 - top), slice(x0 - left, x1 - left))
 
 
 def jitter_counts(pixels: Floats, rng: np.random.Generator) -> Floats:

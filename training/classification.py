@@ -14,7 +14,6 @@ from torch.nn import functional
 from contracts.frame import Platform
 from models.classification.basic_cnn import CLASS_NAMES, CROP_SIDE_PX
 from models.interface import MetadataBatch
-from models.transforms import crop_square
 from training.augment import apply_symmetry, jitter_counts, symmetry
 from training.datasets import CLASS_SETS, SEGMENTATION_SETS, SYNTHETIC, Sample
 
@@ -146,11 +145,10 @@ class ClassificationBatches:
                 return _Target(sample, box, UNNAMED)
 
     def _crop(self, target: _Target) -> Floats:
-        rng, normalisation = self._rng, target.sample.normalisation
+        rng = self._rng
         tight = float(rng.uniform(*_TIGHTER)) if target.sample.dataset in _LOOSE_SETS else 1.0
         box = jitter_box(target.box_xyxy_px, self._recipe.shift, self._recipe.scale, rng, tight)
-        counts = crop_square(target.sample.pixels_HW, box, CROP_SIDE_PX)
-        crop = (counts - np.float32(normalisation.mean)) / np.float32(normalisation.scale)
+        crop = target.sample.crop_of(box, CROP_SIDE_PX)
         rows, columns, transpose = symmetry(rng)
         # Seen from a drone there is no "up"; an airplane over the horizon has one.
         from_above = target.sample.dataset == "hit-uav" or target.sample.platform in (Platform.AIR, Platform.SPACE)

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from contracts.errors import SettingsError
 from contracts.frame import Normalisation, Pixels
-from models.transforms import measure, normalise
+from models.transforms import crop_square, measure, normalise
 
 SEGMENTATION_SETS = ("nudt-sirst", "irstd-1k", "sirst-v2")
 BOX_SETS = ("nudt-sirst", "irstd-1k", "sirst-v2", "hit-uav", "drone-ir", "drone-ir-clips")
@@ -30,6 +30,7 @@ CLASS_SETS = ("hit-uav", "drone-ir", "drone-ir-clips")
 SYNTHETIC = "synthetic"
 SYNTHETIC_FOLDER = Path("runs/synthetic")
 _CLIP_STEP_FRAMES = 15
+_WHOLE = (slice(None), slice(None))
 _CLASS_NAMES = {
     "hit-uav": ("person", "car", "bicycle", "other_vehicle", "ignore"),
     "drone-ir": ("airplane", "bird", "drone", "helicopter"),
@@ -111,9 +112,14 @@ class Sample:
         """As the stream would measure this frame."""
         return measure(self.pixels_HW, self.bit_depth)
 
-    def normalised(self) -> NDArray[np.float32]:
-        """The whole frame as the networks see it."""
-        return normalise(self.pixels_HW, self.normalisation)
+    def normalised(self, window: tuple[slice, slice] = _WHOLE) -> NDArray[np.float32]:
+        """The frame, or a window of it (rows, columns; inside the frame), as the networks see it."""
+        return normalise(self.pixels_HW[window], self.normalisation)
+
+    def crop_of(self, box_xyxy_px: NDArray[np.float32], side_px: int) -> NDArray[np.float32]:
+        """The square around a box as the classifier sees it, `(side_px, side_px)`."""
+        # As in the stream: resampling and the linear map commute, and a crop has fewer pixels than the frame.
+        return normalise(crop_square(self.pixels_HW, box_xyxy_px, side_px), self.normalisation)
 
 
 def data_root() -> Path:

@@ -16,7 +16,7 @@ from torch.nn import functional
 from models.detection.fcos import STRIDES, decode_boxes, locations_of
 from models.interface import MetadataBatch
 from models.losses import focal_loss, giou_loss
-from training.augment import apply_symmetry, apply_symmetry_to_boxes, crop_origin, cut_crop, jitter_counts, symmetry
+from training.augment import apply_symmetry, apply_symmetry_to_boxes, crop_origin, cut_pixels, jitter_counts, symmetry
 from training.datasets import Sample
 from training.sampling import SamplePool
 
@@ -101,14 +101,10 @@ class DetectionBatches:
             x_min, y_min, x_max, y_max = sample.boxes_xyxy_px[rng.integers(len(sample.boxes_xyxy_px))]
             focus = (float(x_min + x_max) / 2, float(y_min + y_max) / 2)
         top, left = crop_origin(sample.pixels_HW.shape, source_px, focus, rng)
-        counts = cut_crop(sample.pixels_HW.astype(np.float32) - np.float32(sample.normalisation.mean), top, left, source_px)
+        pixels = cut_pixels(sample, top, left, source_px)
         if source_px != crop_px:
-            counts = cv2.resize(
-                np.asarray(counts, np.float32),
-                (crop_px, crop_px),
-                interpolation=cv2.INTER_AREA if source_px > crop_px else cv2.INTER_LINEAR,
-            )
-        pixels = np.asarray(counts, np.float32) / np.float32(sample.normalisation.scale)
+            interpolation = cv2.INTER_AREA if source_px > crop_px else cv2.INTER_LINEAR
+            pixels = np.asarray(cv2.resize(pixels, (crop_px, crop_px), interpolation=interpolation), np.float32)
         moved = (sample.boxes_xyxy_px - np.array([left, top, left, top], np.float32)) * np.float32(crop_px / source_px)
         boxes, ignored = clip_boxes(moved, sample.ignored_N, crop_px)
         chosen = symmetry(rng)

@@ -24,7 +24,7 @@ from models.detection.fcos import LightFcos
 from models.inference import InferenceModel, prepare
 from models.interface import MetadataBatch
 from models.segmentation.base import SegmentationModel
-from models.transforms import crop_square, padded_size
+from models.transforms import padded_size
 from training.classification import targets_of
 from training.datasets import BOX_SETS, SEGMENTATION_SETS, SYNTHETIC, Role, Sample, read_samples
 
@@ -147,10 +147,7 @@ def class_scores(network: BasicCnn, targets: Sequence[tuple[Sample, NDArray[np.f
     scores = []
     for start in range(0, len(targets), _CROPS_A_BATCH):
         part = targets[start : start + _CROPS_A_BATCH]
-        crops = [
-            (crop_square(s.pixels_HW, box, side_px) - np.float32(s.normalisation.mean)) / np.float32(s.normalisation.scale)
-            for s, box in part
-        ]
+        crops = [sample.crop_of(box, side_px) for sample, box in part]
         logits = model.forward(torch.from_numpy(np.stack(crops)[:, None]), MetadataBatch.unknown((side_px, side_px), len(part)))
         assert isinstance(logits, torch.Tensor)
         scores.append(logits.float().softmax(1).numpy())

@@ -13,7 +13,17 @@ from torch import Tensor, nn
 
 from models.interface import MetadataBatch
 from models.losses import segmentation_loss
-from training.augment import TargetPatch, apply_symmetry, crop_origin, cut_crop, cut_targets, jitter_counts, paste_target, symmetry
+from training.augment import (
+    TargetPatch,
+    apply_symmetry,
+    crop_origin,
+    cut_crop,
+    cut_pixels,
+    cut_targets,
+    jitter_counts,
+    paste_target,
+    symmetry,
+)
 from training.datasets import Sample
 from training.sampling import SamplePool
 
@@ -71,9 +81,7 @@ class SegmentationBatches:
             x_min, y_min, x_max, y_max = sample.boxes_xyxy_px[rng.integers(len(sample.boxes_xyxy_px))]
             focus = (float(x_min + x_max) / 2, float(y_min + y_max) / 2)
         top, left = crop_origin(sample.pixels_HW.shape, recipe.crop_px, focus, rng)
-        # Centre before cutting, so that what lies outside the image is at its mean, as padding is in the stream.
-        counts = cut_crop(sample.pixels_HW.astype(np.float32) - np.float32(sample.normalisation.mean), top, left, recipe.crop_px)
-        pixels = np.asarray(counts, np.float32) / np.float32(sample.normalisation.scale)
+        pixels = cut_pixels(sample, top, left, recipe.crop_px)
         mask = np.asarray(cut_crop(sample.mask_HW, top, left, recipe.crop_px), np.uint8)
         unknown = np.asarray(cut_crop(sample.unknown_HW, top, left, recipe.crop_px), np.uint8)
         if self._patches and rng.random() < recipe.paste_probability:

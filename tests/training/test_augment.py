@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -9,11 +10,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import actors
+import evaluation
+import training
+from models.transforms import crop_square, normalise
 from training.augment import (
     apply_symmetry,
     apply_symmetry_to_boxes,
     crop_origin,
     cut_crop,
+    cut_pixels,
     cut_targets,
     jitter_counts,
     paste_target,
@@ -125,3 +131,25 @@ def test_cutting_real_targets_gives_clean_patches(shared_data: Path) -> None:
     patches = cut_targets(read_samples(["sirst-v2"], Role.SELECT, shared_data)[:20])
     assert patches
     assert all(np.isfinite(patch.residual_HW).all() and patch.mask_HW.any() for patch in patches)
+
+
+@pytest.mark.parametrize(("top", "left"), [(10, 10), (-7, 20), (25, -3), (40, 40)])
+def test_a_crop_of_normalised_pixels_is_the_normalised_frame_cut(top: int, left: int) -> None:
+    sample = one_target()
+    whole = normalise(sample.pixels_HW, sample.normalisation)
+    np.testing.assert_array_equal(cut_pixels(sample, top, left, 32), cut_crop(whole, top, left, 32))
+
+
+def test_a_crop_for_the_classifier_is_cut_from_the_normalised_frame() -> None:
+    sample = one_target()
+    box = np.array([-4, 27, 24, 33], np.float32)
+    whole = normalise(sample.pixels_HW, sample.normalisation)
+    np.testing.assert_allclose(sample.crop_of(box, 48), crop_square(whole, box, 48), atol=1e-5)
+
+
+def test_training_has_no_preprocessing_of_its_own() -> None:
+    """A second `(x - mean) / scale` would go on as it is when `models.transforms.normalise` changes."""
+    sources = [Path(module.__file__ or "") for module in (training, evaluation, actors)]
+    texts = {path: path.read_text(encoding="utf-8") for source in sources for path in source.parent.rglob("*.py")}
+    assert len(texts) > 20
+    assert [str(path) for path, text in texts.items() if re.search(r"ormalisation\.(mean|scale)\b", text)] == []
