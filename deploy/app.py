@@ -6,13 +6,15 @@ models and runs the same stream in its own process, where Ctrl-C can drain it.
 
 from __future__ import annotations
 
-import os
+import hashlib
+import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any, TypeAlias
 
+import ray
 from ray import serve
 from ray.serve import Application
 from ray.serve.handle import DeploymentHandle as _DeploymentHandle
@@ -21,6 +23,7 @@ from actors.reply import ClassifierReply, DetectorReply, SegmenterReply
 from actors.settings import BatchPolicy, ModelActorSettings
 from contracts.errors import SettingsError
 from contracts.outputs import Float32
+from deploy.cluster import cluster_address
 from deploy.replica import ModelReplica
 from deploy.settings import AppSettings, settings_from_args
 from pipeline.progress import StreamProgress
@@ -31,6 +34,8 @@ from pipeline.stream_job import StreamJob
 DeploymentHandle: TypeAlias = _DeploymentHandle[Any]
 APP_NAME = "irstream"
 _STOP_WAIT_S = 90.0
+_ROUNDING = 1e-6
+_log = logging.getLogger(__name__)
 
 
 def build(args: dict[str, Any]) -> Application:
@@ -103,37 +108,89 @@ class ModelDoor:
         return [handle.deployment_name for handle in self._handles]
 
 
+def app_name(settings: AppSettings) -> str:
+    """Serve's name for the models of one stream: another run or topic on the same cluster has models of its own.
+
+    Bounded, because Serve names log files after it; the digest keeps names apart that were cut.
+    """
+    run_id, topic = settings.run_id, settings.kafka.topic
+    digest = hashlib.sha256(f"{run_id}/{topic}".encode()).hexdigest()[:8]
+    return f"{APP_NAME}-{run_id[:40]}-{topic[:40]}-{digest}"
+
+
 @contextmanager
-def running_models(settings: AppSettings) -> Iterator[ModelHandles]:
+def running_models(settings: AppSettings, say: Callable[[str], None] = lambda _: None) -> Iterator[ModelHandles]:
     """Deploy the three models and wait until they answer; needs `ray.init`.
 
+    Args:
+        settings: which models.
+        say: told when a cluster that may grow has too little for them.
+
     Raises:
-        SettingsError: a model cannot be loaded.
+        SettingsError: a model cannot be loaded, or they ask for more than a local Ray has.
     """
+    on_cluster, name = cluster_address() is not None, app_name(settings)
+    resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]  # Ray's own gap
+    lacking = lacking_resources(settings, resources)
+    if lacking and not on_cluster:
+        raise SettingsError(
+            expected="models that fit this machine",
+            got=lacking,
+            where="models.*.replicas, num_cpus, num_gpus",
+            action="Lower them (irstream config show), or set RAY_ADDRESS to a larger cluster.",
+        )
+    if lacking:
+        say(f"the cluster must grow first, or the models wait for ever: {lacking}")
     serve.start(proxy_location="Disabled")
     door = _bound(ModelDoor, "models", {"ray_actor_options": {"num_cpus": 0}}, *_model_applications(settings))
     try:
-        serve.run(door, name=APP_NAME, route_prefix=None)
-    except RuntimeError as error:
-        raise SettingsError(
-            expected="three models that load",
-            got=_deployment_faults() or str(error),
-            where="models",
-            action="Check models.* in the settings (irstream config show) and the names and weights they give.",
-        ) from error
-    try:
-        yield handles_of(*(serve.get_deployment_handle(name, APP_NAME) for name in ("detector", "segmenter", "classifier")))
+        try:
+            serve.run(door, name=name, route_prefix=None)
+        except RuntimeError as error:
+            raise SettingsError(
+                expected="three models that load",
+                got=_deployment_faults(name) or str(error),
+                where="models",
+                action="Check models.* in the settings (irstream config show) and the names and weights they give.",
+            ) from error
+        yield handles_of(*(serve.get_deployment_handle(role, name) for role in ("detector", "segmenter", "classifier")))
     finally:
-        if os.environ.get("RAY_ADDRESS"):  # a local Ray ends with everything in it, a cluster stays
-            serve.delete(APP_NAME)
+        if on_cluster:  # a local Ray ends with everything in it, a cluster stays
+            _delete(name)
 
 
-def _deployment_faults() -> str:
+def _delete(name: str) -> None:
+    """Take the models off a cluster; a cluster that is gone must not hide why the stream ended."""
+    try:
+        serve.delete(name)
+    except Exception as error:  # noqa: BLE001 - whatever Ray raises when it is away
+        _log.warning("the models may still be on the cluster, as Serve application %s: %s", name, error)
+
+
+def lacking_resources(settings: AppSettings, resources: Mapping[str, float]) -> str:
+    """What the models reserve above what Ray has; empty when they fit.
+
+    Serve waits for ever for a replica that fits nowhere. Reading needs its share beside them (see `Generations`).
+    """
+    models = (settings.models.detector, settings.models.segmenter, settings.models.classifier)
+    cpus, gpus = resources.get("CPU", 0.0), resources.get("GPU", 0.0)
+    reading = min(2 * settings.stream.read_cpus, 0.5 * cpus)
+    wanted_cpus = sum(model.replicas * model.num_cpus for model in models) + reading
+    wanted_gpus = sum(model.replicas * model.num_gpus for model in models)
+    lacking = []
+    if wanted_cpus > cpus + _ROUNDING:
+        lacking.append(f"{wanted_cpus:g} CPUs reserved ({reading:g} of them for reading) and Ray has {cpus:g}")
+    if wanted_gpus > gpus + _ROUNDING:
+        lacking.append(f"{wanted_gpus:g} GPUs reserved and Ray has {gpus:g}")
+    return ", ".join(lacking)
+
+
+def _deployment_faults(name: str) -> str:
     """What Serve knows of the deployments that did not start: the last line of each traceback says why."""
-    application = serve.status().applications.get(APP_NAME)
+    application = serve.status().applications.get(name)
     deployments = {} if application is None else application.deployments
-    faults = {name: found.message.strip().splitlines() for name, found in deployments.items() if found.status != "HEALTHY"}
-    return "; ".join(f"{name}: {lines[-1]}" for name, lines in faults.items() if lines)
+    faults = {role: found.message.strip().splitlines() for role, found in deployments.items() if found.status != "HEALTHY"}
+    return "; ".join(f"{role}: {lines[-1]}" for role, lines in faults.items() if lines)
 
 
 def stream_job(settings: AppSettings, models: ModelHandles) -> StreamJob:

@@ -58,7 +58,7 @@ def run_here(settings: AppSettings, view: StreamView, *, until_caught_up: bool =
         from pipeline.stream import run_stream
 
         view.show(StreamProgress(note="loading the three models"))
-        with running_models(settings) as models, draining(view.say, settings.stream.drain_timeout_s) as drain:
+        with running_models(settings, view.say) as models, draining(view.say, settings.stream.drain_timeout_s) as drain:
 
             def on_progress(progress: StreamProgress) -> None:
                 drain.saw(progress)
