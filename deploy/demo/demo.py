@@ -86,6 +86,9 @@ def run_demo(plan: DemoPlan, settings: AppSettings, view: StreamView) -> DemoRep
     """
     require_native_crc()
     source = synthetic_source(plan.fps) if plan.frames is None else recorded_source(plan.frames, plan.num_frames)
+    truth = Truth(plan.frames)
+    if truth.skipped:
+        view.say(f"{count(len(truth.skipped))} rows of truth cannot be used and are left out, the first one: {truth.skipped[0]}")
     table = empty_table(plan.out)
     with _broker(settings, view) as bootstrap_servers:
         own = _demo_settings(settings, bootstrap_servers, table)
@@ -97,7 +100,7 @@ def run_demo(plan: DemoPlan, settings: AppSettings, view: StreamView) -> DemoRep
             summary = run_here(own, view, watch=lambda progress, stop: conduct(feed, progress, stop))
         finally:
             published = feed.close()
-        sheet = _contact_sheet(plan, own, summary)
+        sheet = _contact_sheet(plan, own, summary, truth)
     return DemoReport(summary, published, table, sheet)
 
 
@@ -177,8 +180,7 @@ def empty_table(out: Path) -> Path:
     return table
 
 
-def _contact_sheet(plan: DemoPlan, settings: AppSettings, summary: StreamSummary) -> Path | None:
-    truth = Truth(plan.frames)
+def _contact_sheet(plan: DemoPlan, settings: AppSettings, summary: StreamSummary, truth: Truth) -> Path | None:
     chosen = choose(read_results(settings.sink.table, RUN_ID), _TILES)
     frames = fetch_frames(settings.kafka, [result.position for result in chosen], settings.preprocess)
     tiles = [

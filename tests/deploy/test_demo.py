@@ -122,6 +122,49 @@ def test_truth_of_headers_indexes_and_tracks(tmp_path: Path) -> None:
     assert Truth(None).boxes(replace(result(0), headers={"item": "XDU0"})) is None
 
 
+def item_boxes(truth: Truth, item: str) -> object:
+    return truth.boxes(replace(result(0), headers={"item": item}))
+
+
+def test_rows_of_truth_that_publishing_accepts_never_end_the_demo(tmp_path: Path) -> None:
+    bad = [
+        "not json",
+        "[1]",
+        "7",
+        '{"file": "null.png", "boxes": null}',
+        '{"file": "five.png", "boxes": [[1, 2, 3, 4, 5]]}',
+        '{"file": "words.png", "boxes": [["a", 2, 3, 4]]}',
+        '{"file": "nan.png", "boxes": [[NaN, 2, 3, 4]]}',
+        '{"boxes": []}',
+    ]
+    good = ['{"file": "images/good.png", "boxes": [[10, 20, 3, 4]]}', '{"file": "unknown.png"}']
+    (tmp_path / "index.jsonl").write_text("\n".join([*bad, *good, ""]))
+    (tmp_path / "tracks.jsonl").write_text('{"boxes_xywh_px": [[1, 2, 3, 4]]}\n{"video": "a.mp4"}\n')
+    truth = Truth(tmp_path)
+    assert item_boxes(truth, "good") == ((10, 20, 13, 24),)
+    assert [item_boxes(truth, name) for name in ("null", "five", "words", "nan", "unknown")] == [None] * 5
+    assert len(truth.skipped) == len(bad) + 2
+    assert truth.skipped[0].startswith(f"{tmp_path / 'index.jsonl'} line 1: ")
+
+
+def test_truth_of_a_single_file_is_its_own(tmp_path: Path) -> None:
+    (tmp_path / "clips" / "videos").mkdir(parents=True)
+    clip = tmp_path / "clips" / "videos" / "a.mp4"
+    clip.touch()
+    (tmp_path / "clips" / "tracks.jsonl").write_text('{"video": "videos/a.mp4", "boxes_xywh_px": [[1, 2, 3, 4]]}\n')
+    assert item_boxes(Truth(clip), "a/0") == ((1, 2, 4, 6),)
+    assert item_boxes(Truth(clip.parent), "a/0") == ((1, 2, 4, 6),)
+
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "index.jsonl").write_text('{"id": "b/0", "boxes": [[1, 2, 3, 4]]}\n')
+    (tmp_path / "b.mp4").touch()
+    assert item_boxes(Truth(tmp_path / "b.mp4"), "b/0") is None
+    index = tmp_path / "other" / "mine.jsonl"
+    index.write_text('{"id": "x", "boxes": [[1, 2, 3, 4]]}\n')
+    assert item_boxes(Truth(index), "x") == ((1, 2, 4, 6),)
+    assert item_boxes(Truth(index), "b/0") is None
+
+
 def test_a_folder_without_frames_is_named(tmp_path: Path) -> None:
     with pytest.raises(SettingsError) as caught:
         recorded_source(tmp_path, 400)
