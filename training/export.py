@@ -70,10 +70,11 @@ def export(name: str, checkpoint: Path, weights: Path) -> ModelCard:
     model.configure(_choose(model))
     settings = model.settings
     assert isinstance(settings, BaseModel)
+    minutes = round(float(state["spent_s"]) / 60, 1)
     recipe: dict[str, JsonValue] = {
-        "command": f"python -m training.train {name}",
+        "command": f"python -m training.train {name} --minutes {minutes}",
         "steps": int(state["steps"]),
-        "processor_minutes": round(float(state["spent_s"]) / 60, 1),
+        "processor_minutes": minutes,
         "details": "AdamW, one cycle, averaged weights, last checkpoint; crops and losses as in training/; no test image took part",
     }
     card = ModelCard(

@@ -71,8 +71,9 @@ def test_commands_train_export_and_measure(tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_the_same_checkpoint_gives_the_same_file(tmp_path: Path) -> None:
-    state = {"average": create_model("basic_cnn").state_dict(), "steps": 1, "spent_s": 1.0}
+    state = {"average": create_model("basic_cnn").state_dict(), "steps": 1, "spent_s": 1353.0}
     torch.save(state, tmp_path / "checkpoint.pt")
     first = export("basic_cnn", tmp_path / "checkpoint.pt", tmp_path / "one.safetensors")
     second = export("basic_cnn", tmp_path / "checkpoint.pt", tmp_path / "two.safetensors")
     assert first.digest == second.digest
+    assert first.recipe["command"] == "python -m training.train basic_cnn --minutes 22.6"
