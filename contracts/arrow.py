@@ -18,6 +18,7 @@ from contracts.errors import RejectReason
 from contracts.frame import Band, Platform
 from contracts.position import KafkaPosition
 from contracts.result import BatchInfo, DeadLetter, Detection, FrameResult, Gap, ModelRef, Outcome, StageTimes
+from contracts.text import well_formed
 
 PARTITION_COLUMNS = ("run_id", "ingest_date")
 
@@ -189,7 +190,7 @@ def _array(values: list[Any], kind: pa.DataType) -> pa.Array:
 def _escaped(value: Any) -> Any:
     """The same value with lone surrogates written as backslash escapes."""
     if isinstance(value, str):
-        return value.encode("utf-8", "backslashreplace").decode("utf-8")
+        return well_formed(value)
     if isinstance(value, dict):
         return {_escaped(key): _escaped(item) for key, item in value.items()}
     if isinstance(value, Sequence):

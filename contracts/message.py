@@ -16,6 +16,7 @@ from contracts.frame import EVENT_TYPE, Band, ContentType, FrameMeta, Platform, 
 from contracts.headers import EARLIEST, LATEST, MAX_FRAME_NUMBER, SPEC_VERSION, Headers
 from contracts.limits import InputLimits as InputLimits
 from contracts.probes import sniff
+from contracts.text import well_formed
 
 
 def parse_record(record: RawRecord, limits: InputLimits) -> FrameMeta:
@@ -77,7 +78,9 @@ def encode_message(meta: FrameMeta, payload: bytes, *, source: str = "irstream")
         "ir_dtype": layout.dtype,
     }
     fields |= meta.headers
-    return meta.sensor_id.encode(), payload, [(name, str(value).encode()) for name, value in fields.items() if value is not None]
+    # A file name that is no UTF-8 arrives here with lone surrogates.
+    headers = [(name, well_formed(str(value)).encode()) for name, value in fields.items() if value is not None]
+    return well_formed(meta.sensor_id).encode(), payload, headers
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,16 +97,16 @@ class Readable:
 
 
 def read_what_is_readable(record: RawRecord, limits: InputLimits) -> Readable:
-    """Read each field by itself and leave out those that are wrong; never raises."""
+    """Read each field by itself, fill in what is missing as `parse_record` does, leave out what is wrong; never raises."""
     try:
         headers = Headers.read(record.headers, limits)
     except RejectRecord:
         headers = Headers()
     readers: dict[str, Callable[[], object]] = {
         "sensor_id": lambda: _read_key(record.key, limits),
-        "frame_id": lambda: headers.text("ce_id"),
+        "frame_id": lambda: headers.text("ce_id") or str(record.position),
         "frame_number": lambda: headers.integer("ir_frame", 0, MAX_FRAME_NUMBER),
-        "captured_at": lambda: headers.moment("ce_time"),
+        "captured_at": lambda: headers.moment("ce_time") or kafka_moment(record.timestamp_ms),
         "platform": lambda: headers.word("ir_platform", Platform) or Platform.UNKNOWN,
         "band": lambda: headers.word("ir_band", Band) or Band.UNKNOWN,
         "headers": lambda: headers.kept,

@@ -65,14 +65,6 @@ class OffsetRange:
         """How many offsets it spans."""
         return self.stop - self.start
 
-    def __contains__(self, position: object) -> bool:
-        """Whether a `KafkaPosition` of this partition lies inside."""
-        return (
-            isinstance(position, KafkaPosition)
-            and (position.topic, position.partition) == (self.topic, self.partition)
-            and self.start <= position.offset < self.stop
-        )
-
     def __str__(self) -> str:
         """`topic/partition [start, stop)`."""
         return f"{self.topic}/{self.partition} [{self.start}, {self.stop})"

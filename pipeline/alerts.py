@@ -19,13 +19,14 @@ import structlog
 from pydantic import BaseModel, ConfigDict, Field
 
 from contracts.errors import IrstreamError, RejectRecord, RetryLater, StopPipeline
-from contracts.frame import Band, Platform
 from contracts.result import Detection, FrameResult, Outcome
-from pipeline.publishing import Producer, event_headers
+from pipeline.events import OutcomeEvent, event_headers, shared_fields
+from pipeline.producer import Producer
 
 ALERT_TYPE = "irstream.alert.v1"
 MAX_DETECTIONS = 500  # about 200 KB: below Kafka's default message limit of 1 MB
 _RETRY_PAUSE_S = 0.2
+_CLOSE_TIMEOUT_S = 10.0
 AlertPolicy = Literal["detections", "all", "off"]
 log = structlog.get_logger(__name__)
 
@@ -58,24 +59,14 @@ class AlertModel(BaseModel):
     digest: str = Field(description="sha256 of the weights")
 
 
-class Alert(BaseModel):
+class Alert(OutcomeEvent):
     """What was found in one frame. Key: the sensor id."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore", title="irstream alert, v1")
+    model_config = ConfigDict(title="irstream alert, v1")
 
-    id: str = Field(description="`topic/partition/offset` of the frame; the same alert may come twice after a crash")
-    run_id: str = Field(description="run that made the result")
-    topic: str = Field(description="topic of the frame")
-    partition: int = Field(ge=0)
-    offset: int = Field(ge=0)
-    sensor_id: str
-    frame_id: str = Field(description="header `ce_id`")
-    frame_number: int | None = Field(description="header `ir_frame`")
-    platform: Platform
-    band: Band
-    captured_at: datetime = Field(description="header `ce_time`, RFC 3339, UTC")
-    ingested_at: datetime = Field(description="Kafka's timestamp of the frame")
-    finished_at: datetime = Field(description="when the result was known")
+    sensor_id: str = Field(description="key of the frame's message")
+    frame_id: str = Field(description="header `ce_id`, else the position")
+    captured_at: datetime = Field(description="header `ce_time`, else Kafka's timestamp, RFC 3339, UTC")
     width_px: int
     height_px: int
     num_detections: int = Field(ge=0, description="targets in the frame")
@@ -89,19 +80,7 @@ def alert_message(result: FrameResult, run_id: str) -> Alert:
     """The alert for one result."""
     best = sorted(result.detections, key=lambda detection: -detection.score)[:MAX_DETECTIONS]
     return Alert(
-        id=str(result.position),
-        run_id=run_id,
-        topic=result.position.topic,
-        partition=result.position.partition,
-        offset=result.position.offset,
-        sensor_id=result.sensor_id,
-        frame_id=result.frame_id,
-        frame_number=result.frame_number,
-        platform=result.platform,
-        band=result.band,
-        captured_at=result.captured_at,
-        ingested_at=result.ingested_at,
-        finished_at=result.finished_at,
+        **shared_fields(result, run_id),
         width_px=result.width_px,
         height_px=result.height_px,
         num_detections=len(result.detections),
@@ -191,7 +170,8 @@ class AlertPublisher:
         with self._changed:
             self._closed = True
             self._changed.notify_all()
-        self._thread.join()
+        # Its thread may stand in `send` while the broker is away; what it sends then belongs to rows nobody will see.
+        self._thread.join(_CLOSE_TIMEOUT_S)
 
     def _message(self, result: FrameResult) -> _Message:
         alert = alert_message(result, self._run_id)

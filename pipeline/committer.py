@@ -20,7 +20,7 @@ from contracts.position import OffsetRange, TopicPartition
 from contracts.result import DeadLetter, Outcome
 from pipeline.dead_letters import publish_dead_letters
 from pipeline.offsets import Ready, Watermark
-from pipeline.publishing import Producer
+from pipeline.producer import Producer
 from pipeline.sink import OutcomeTable
 from pipeline.sink_settings import SinkSettings
 
@@ -138,7 +138,7 @@ class Committer:
         if self._thread.is_alive() and threading.current_thread() is not self._thread:
             self._thread.join(_CLOSE_TIMEOUT_S)
             if self._thread.is_alive():
-                log.warning("commit_still_running", waited_s=_CLOSE_TIMEOUT_S, consequence="the table refuses it if it comes too late")
+                log.warning("commit_still_running", waited_s=_CLOSE_TIMEOUT_S, consequence="it ends without a row")
 
     def _raise_failure(self) -> None:
         if self._failure is not None:
@@ -192,6 +192,12 @@ class Committer:
             self._before_commit(self._settings.publish_timeout_s)
         letters = [outcome for outcome in outcomes if isinstance(outcome, DeadLetter)]
         publish_dead_letters(self._producer, self._dead_letter_topic, letters, self._run_id, self._settings.publish_timeout_s)
+        with self._changed:
+            # A commit that comes after the end of its generation would race with the next one, which reads its offsets again.
+            if self._closed:
+                raise GenerationFailed(
+                    expected="a commit of a running generation", got="its end", where="committer", action="Its rows are made again."
+                )
         if accounted := [span for span in spans if len(span)]:
             info = self._table.append(outcomes, accounted, self._topic_ids)
             log.debug("committed", rows=info.num_rows, version=info.version, commit_ms=round(info.commit_ms, 1))

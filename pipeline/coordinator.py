@@ -21,7 +21,6 @@ class ReadStatus:
 
     Attributes:
         finished: `(epoch, partition)` of each read task that ended, with the offsets it began and ended at.
-        running: how many read tasks have claimed and not finished.
         fault: why this generation must end, or None.
         messages: messages read so far.
         blocks_in_flight: admitted blocks that have not come back.
@@ -29,7 +28,6 @@ class ReadStatus:
     """
 
     finished: dict[tuple[int, int], tuple[int, int]] = field(default_factory=dict)
-    running: int = 0
     fault: IrstreamError | None = None
     messages: int = 0
     blocks_in_flight: int = 0
@@ -37,14 +35,14 @@ class ReadStatus:
 
 
 class Coordinator:
-    """Claims, credits and the stop flag of one generation; plain asyncio, wrapped as a Ray actor by the source."""
+    """Claims, credits and the stop flag of one generation; plain asyncio, wrapped as a Ray actor by `Generation`."""
 
     def __init__(self, starts: Mapping[int, int], max_blocks: int, max_bytes: int) -> None:
         """Begin a generation.
 
         Args:
             starts: first offset to read, per partition (where the table stands).
-            max_blocks: most blocks in flight.
+            max_blocks: most blocks in flight, beside the one slot that each waiting reader may hold.
             max_bytes: most bytes in flight; one block may exceed it alone, or nothing larger would ever pass.
         """
         self._next_offset = dict(starts)
@@ -52,7 +50,8 @@ class Coordinator:
         self._claims: set[tuple[int, int]] = set()
         self._finished: dict[tuple[int, int], tuple[int, int]] = {}
         self._fault: IrstreamError | None = None
-        self._max_blocks = max_blocks
+        # Every reader may hold one slot while it waits for messages: quiet partitions must not starve busy ones.
+        self._max_blocks = max_blocks + len(starts)
         self._max_bytes = max_bytes
         self._blocks = 0
         self._bytes = 0
@@ -100,12 +99,10 @@ class Coordinator:
         return self._blocks < self._max_blocks and (self._bytes < self._max_bytes or self._blocks == 0)
 
     async def charge(self, num_bytes: int, num_messages: int = 0) -> None:
-        """Count bytes that are now on their way (negative: a block turned out smaller than thought)."""
+        """Count bytes and messages that are now on their way."""
         async with self._changed:
             self._bytes += num_bytes
             self._messages += num_messages
-            if num_bytes < 0:
-                self._changed.notify_all()
 
     async def give_back(self, num_blocks: int, num_bytes: int) -> None:
         """Blocks whose rows are visible (or which are dropped) leave the house."""
@@ -141,7 +138,6 @@ class Coordinator:
         """A snapshot for the driver."""
         return ReadStatus(
             finished=dict(self._finished),
-            running=len(self._claims) - len(self._finished),
             fault=self._fault,
             messages=self._messages,
             blocks_in_flight=self._blocks,

@@ -17,8 +17,7 @@ from typing import Any
 import ray
 import structlog
 
-from contracts.errors import IrstreamError, RetryLater
-from contracts.limits import InputLimits
+from contracts.errors import IrstreamError, RetryLater, StopPipeline
 from contracts.position import OffsetRange
 from pipeline.alerts import AlertPublisher
 from pipeline.committer import Committer
@@ -35,7 +34,7 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class GenerationParts:
-    """What a generation is made of; all of it outlives a failure but the committer.
+    """What a generation is made of; plan, starts and committer are its own, all else outlives it.
 
     Attributes:
         plan: what to read (epoch number 0; the generation counts on).
@@ -45,7 +44,6 @@ class GenerationParts:
 
     plan: ReadPlan
     starts: dict[int, int]
-    limits: InputLimits
     models: ModelHandles
     committer: Committer
     alerts: AlertPublisher
@@ -88,8 +86,11 @@ class Generation:
             next_epoch_at = self._next_epoch_at()
             while not stop.is_set():
                 self._wait()
+                ended = self._ended_epochs()
                 status = self._status()
-                self._check_ended_epochs(status)
+                if status.fault is not None:
+                    break
+                self._check_epochs(ended, status)
                 if self._parts.plan.stop_at:
                     if all(epoch.ended.is_set() for epoch in self._epochs):
                         break
@@ -119,7 +120,7 @@ class Generation:
 
     def _start_epoch(self) -> None:
         number = len(self._epochs)
-        dataset = epoch_dataset(replace(self._parts.plan, epoch=number), self._coordinator, self._parts.limits)
+        dataset = epoch_dataset(replace(self._parts.plan, epoch=number), self._coordinator)
         thread = EpochThread(number, dataset, lambda block: self._on_block(number, block), self._on_epoch_end)
         self._epochs.append(thread)
         thread.start()
@@ -169,7 +170,8 @@ class Generation:
     def _status(self) -> ReadStatus:
         status: ReadStatus = ray.get(self._coordinator.status.remote(), timeout=_ACTOR_ANSWER_S)
         self._parts.stats.on_read(status.messages)
-        if status.fault is not None:
+        # What makes going on senseless is raised when everything read before it has its rows.
+        if status.fault is not None and not isinstance(status.fault, StopPipeline):
             raise status.fault
         return status
 
@@ -178,11 +180,15 @@ class Generation:
         newest = len(self._epochs) - 1
         return any(epoch == newest for epoch, _ in status.finished)
 
-    def _check_ended_epochs(self, status: ReadStatus) -> None:
+    def _ended_epochs(self) -> list[EpochThread]:
+        """Those nobody has checked. Ask before `_status`: only then has it heard from all of their readers."""
+        return [
+            each for each in self._epochs if each.epoch not in self._checked and each.ended.is_set() and not self._in_flight(each.epoch)
+        ]
+
+    def _check_epochs(self, ended: Sequence[EpochThread], status: ReadStatus) -> None:
         """Compare what an ended epoch's readers say they read with what arrived (Ray Data can end short without an error)."""
-        for thread in self._epochs:
-            if thread.epoch in self._checked or not thread.ended.is_set() or self._in_flight(thread.epoch):
-                continue
+        for thread in ended:
             if self._failure is not None:
                 raise self._failure
             for partition in self._parts.plan.partitions:
@@ -217,13 +223,15 @@ class Generation:
         moved_at, routed = time.monotonic(), self._routed_blocks
         while len(self._checked) < len(self._epochs):
             self._wait()
-            self._check_ended_epochs(self._status())
+            ended = self._ended_epochs()
+            self._check_epochs(ended, self._status())
             if self._routed_blocks != routed:
                 moved_at, routed = time.monotonic(), self._routed_blocks
             if time.monotonic() - moved_at > self._stream.drain_timeout_s:
                 raise _stuck("a block in flight to get its rows", self._stream.drain_timeout_s)
         self._parts.committer.drain(self._stream.drain_timeout_s)
-        self._status()
+        if (fault := self._status().fault) is not None:
+            raise fault
 
     def _close(self) -> None:
         """End everything of this generation; nothing of it reaches the table afterwards."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import ray
 import structlog
 
-from contracts.errors import IrstreamError, SettingsError, StopPipeline
+from contracts.errors import IrstreamError, StopPipeline
 from contracts.position import OffsetRange, TopicPartition
 from contracts.result import Outcome
 from pipeline.alerts import AlertPublisher
@@ -111,10 +111,6 @@ class Generations:
         """Run one; what made it fail, or None when it is done."""
         try:
             self._run_generation(number, stop)
-        except SettingsError as error:
-            if number == 1:
-                raise
-            return error  # the broker was there when we started: it is away, not misspelt
         except StopPipeline:
             raise
         except Exception as error:  # invariant 4: any failure ends the generation, none ends the stream
@@ -149,7 +145,6 @@ class Generations:
             GenerationParts(
                 plan=self._plan(starts),
                 starts=starts,
-                limits=self._job.limits,
                 models=self._job.models,
                 committer=committer,
                 alerts=self._outlets.alerts,
@@ -179,6 +174,7 @@ class Generations:
             stop_at={partition: self._ends[partition] for partition in starts} if self._ends else {},
             kafka=self._job.kafka,
             stream=self._job.stream.model_copy(update={"read_cpus": round(read_cpus, 3)}),
+            limits=self._job.limits,
         )
 
     def _starts(self, known: Mapping[int, int]) -> dict[int, int]:

@@ -2,7 +2,7 @@
 
 kafka-python 3.0 is fast and complete, but it has traps (a producer that hangs for ever, a reader that stays silent
 during an outage, calls without a bound, topics created by asking for them). Each is handled once, in `kafka_settings`,
-`topics`, `log_reader` and `steady_producer`; nothing else in irstream imports `kafka`.
+`topics`, `log_reader`, `header_names` and `steady_producer`; beside them only the demo's broker imports `kafka`.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ import logging
 import re
 import time
 from collections.abc import Callable
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, Self, TypeVar
 
 import crc32c
 from kafka import KafkaAdminClient, KafkaConsumer
 from kafka.errors import KafkaError, RetriableError
 from kafka.net.compat import KafkaNetClient
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 from contracts.errors import RetryLater, SettingsError, StopPipeline
 
@@ -35,14 +35,12 @@ class KafkaSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    bootstrap_servers: str = Field(
-        "127.0.0.1:9092", pattern=r"^\s*[^\s,]+:\d+\s*(,\s*[^\s,]+:\d+\s*)*$", description="host:port, several by comma"
-    )
+    bootstrap_servers: str = Field("127.0.0.1:9092", pattern=_ADDRESSES, description="host:port, several by comma")
     topic: str = Field(default="frames", min_length=1, description="frames come from here")
     alerts_topic: str = Field(default="detections", min_length=1, description="detections go here")
     dead_letter_topic: str = Field(default="frames.dead", min_length=1, description="messages that cannot be used, by reference")
     group_hint: str = Field("irstream", min_length=1, description="lag tools see our progress under it; nobody may subscribe with it")
-    max_message_bytes: int = Field(default=80 * 2**20, ge=2**20, description="largest message we send or accept")
+    max_message_bytes: int = Field(default=80 * 2**20, ge=2**20, description="largest message we send")
     fetch_bytes: int = Field(default=2**20, ge=2**16, description="how much one fetch brings (a larger message still comes)")
     unacked_bytes: int = Field(default=64 * 2**20, ge=2**20, description="a producer waits above this many bytes that are not acknowledged")
     connect_timeout_s: float = Field(default=10.0, gt=0, description="a start without an answer fails after this time")
@@ -59,6 +57,12 @@ class KafkaSettings(BaseModel):
     ssl_cafile: str | None = Field(None, description="PEM file of the authority that signed the broker's certificate")
     ssl_certfile: str | None = Field(None, description="PEM file of our certificate, where the broker asks for one")
     ssl_keyfile: str | None = Field(None, description="PEM file of its key")
+
+    @model_validator(mode="after")
+    def _three_topics(self) -> Self:
+        if len({self.topic, self.alerts_topic, self.dead_letter_topic}) < 3:
+            raise ValueError("three different names: topic, alerts_topic, dead_letter_topic (or the stream would read what it writes)")
+        return self
 
     @property
     def probe_timeout_ms(self) -> int:
@@ -146,7 +150,8 @@ def connect_consumer(settings: KafkaSettings, **options: object) -> KafkaConsume
         isolation_level="read_committed",
         max_partition_fetch_bytes=settings.fetch_bytes,
         fetch_max_bytes=max(settings.fetch_bytes, settings.max_message_bytes),
-        receive_message_max_bytes=settings.max_message_bytes + 2 * settings.fetch_bytes + 2**20,
+        # A topic may hold messages larger than ours; kafka-python would ask for them again for ever. We read and reject them.
+        receive_message_max_bytes=2**31 - 1,
         # Deleted and recreated topics are noticed by their id in fresh metadata.
         metadata_max_age_ms=round(settings.probe_interval_s * 1000),
         metrics_enabled=False,

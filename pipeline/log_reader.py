@@ -67,6 +67,7 @@ class LogReader:
         self._where = f"reading {topic}/{partition}"
         self._tp = kafka.TopicPartition(topic, partition)
         self._broken: StopPipeline | None = None
+        self._at = start_offset
         self._heard_at = time.monotonic()
         try:
             self._consumer = connect_consumer(settings)
@@ -106,11 +107,12 @@ class LogReader:
     @property
     def position(self) -> int:
         """Next offset to read; it also moves over offsets without a record (transaction markers, aborted records)."""
-        return int(self._consumer.position(self._tp, timeout_ms=self._settings.probe_timeout_ms))
+        return self._at
 
     def seek_to(self, offset: int) -> None:
-        """Continue at another offset (after a gap)."""
+        """Continue at another offset (after a gap, or to read something again)."""
         self._consumer.seek(self._tp, offset)
+        self._at = offset
 
     def poll(self, max_records: int, max_wait_s: float) -> list[RawRecord]:
         """The next records in offset order, as soon as there are any; none after `max_wait_s`.
@@ -124,20 +126,22 @@ class LogReader:
             raise self._broken
         try:
             batch = self._consumer.poll(timeout_ms=round(max_wait_s * 1000), max_records=max_records)
+            stands_at = int(self._consumer.position(self._tp, timeout_ms=self._settings.probe_timeout_ms))
         except OffsetOutOfRangeError as error:
             self._raise_out_of_range(error)
         except (LogTruncationError, CorruptRecordError, UnsupportedCodecError) as error:
             self._raise_broken(error)
         except KafkaError as error:
+            self.seek_to(self._at)
             raise while_running(self._settings, error, self._where) from error
         records = batch.get(self._tp, ())
         if self._known_topic_id() != self._topic_id:
             try:
                 self._confirm_topic()
             except RetryLater:
-                if records:
-                    self.seek_to(records[0].offset)
+                self.seek_to(self._at)  # nothing that this poll brought is lost
                 raise
+        self._at = stands_at
         if not records:
             if time.monotonic() - self._heard_at >= self._settings.probe_interval_s:
                 self._probe()
@@ -197,7 +201,7 @@ class LogReader:
 
     def _raise_out_of_range(self, error: OffsetOutOfRangeError) -> NoReturn:
         """Below the log: a gap. Beyond its end: not the log we knew."""
-        position = self.position
+        position = self._at
         try:
             begin = int(self._consumer.beginning_offsets([self._tp], timeout_ms=self._settings.probe_timeout_ms)[self._tp])
         except KafkaError as failed:
@@ -217,7 +221,7 @@ class LogReader:
         """Another poll would spin for ever at full load, so this reader is finished."""
         if isinstance(error, LogTruncationError):
             self._confirm_topic()
-        position = self.position
+        position = self._at
         self._broken = StopPipeline(
             expected="records that can be read",
             got=f"{type(error).__name__}: {error}",

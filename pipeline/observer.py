@@ -75,8 +75,14 @@ class Observer:
             self._tell()
 
     def _tell(self) -> None:
-        if self._on_progress is not None:
-            self._on_progress(self._stats.progress())
+        progress = self._stats.progress()  # also forgets what is older than its window
+        if self._on_progress is None:
+            return
+        try:
+            self._on_progress(progress)
+        except Exception:  # a view that fails (a closed pipe, say) must not end the watch
+            log.exception("view_failed")
+            self._on_progress = None
 
     def _look(self, watch: ClusterWatch) -> None:
         stands, name = self._stands, self._kafka.topic

@@ -66,7 +66,7 @@ class StreamSummary:
         progress: the last snapshot (`state` is `done`).
         drained: whether everything read has its row.
         table: path or URL of the results table.
-        table_version: Delta version of its last commit, None when nothing was committed.
+        table_version: Delta version of its last commit, by whomever.
         by_sensor: rows per sensor.
         by_label: detections per label.
         stage_ms_mean: mean milliseconds per frame and stage (`read decode wait detect segment classify fuse`).

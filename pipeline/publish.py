@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from threading import Event
-from typing import Protocol
 from uuid import uuid4
 
 from contracts.errors import RejectRecord, SettingsError
@@ -16,42 +15,13 @@ from contracts.frame import FrameMeta
 from contracts.message import encode_message
 from pipeline.inputs.feeds import FrameSource, FrameToSend
 from pipeline.inputs.pictures import Unusable
+from pipeline.producer import FrameProducer
 
 MAX_BEHIND_S = 1.0
 """A schedule missed by more than this is moved: a burst of late frames would be a rate nobody asked for."""
 FLUSH_TIMEOUT_S = 60.0
 _REPORT_EVERY_S = 0.25
 _KEPT_PROBLEMS = 20
-
-
-class FrameProducer(Protocol):
-    """What publishing needs of a producer (`SteadyProducer` is one)."""
-
-    @property
-    def acked(self) -> int:
-        """Messages the broker has acknowledged."""
-        ...
-
-    @property
-    def pending(self) -> int:
-        """Messages it has not."""
-        ...
-
-    def send(
-        self,
-        topic: str,
-        key: bytes | None,
-        value: bytes | None,
-        headers: Sequence[tuple[str, bytes]] = (),
-        timestamp_ms: int | None = None,
-        partition: int | None = None,
-    ) -> None:
-        """Take a message; waits while too much is not acknowledged."""
-        ...
-
-    def flush(self, timeout_s: float) -> None:
-        """Wait until everything is acknowledged."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +64,7 @@ class PublishProgress:
 
     @property
     def keeps_rate(self) -> bool:
-        """Whether the frames come at the rate that was asked for (within 2 %, and the schedule never moved)."""
+        """Whether the frames come at the rate that was asked for (less than a second behind, and the schedule never moved)."""
         return self.fps_asked is None or (self.moved_s == 0.0 and self.behind_s < MAX_BEHIND_S)
 
     @property

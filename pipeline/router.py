@@ -173,7 +173,9 @@ class _FrameWork:
 
     def result(self, detections: tuple[Detection, ...]) -> FrameResult:
         frame, meta = self.frame, self.frame.meta
-        replies = [reply for reply in (self.detector, self.segmenter, self.classifier) if reply is not None]
+        # What a row says may depend on its own frame only, not on who else was in the block.
+        named = self.classifier if detections else None
+        replies = [reply for reply in (self.detector, self.segmenter, named) if reply is not None]
         return FrameResult(
             position=frame.position,
             sensor_id=meta.sensor_id,

@@ -11,7 +11,7 @@ import time
 import warnings
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -22,7 +22,7 @@ from ray.data.block import BlockMetadata
 from ray.util.annotations import RayDeprecationWarning
 
 from contracts.block import FrameBlock, pack_block
-from contracts.errors import IrstreamError, RetryLater
+from contracts.errors import IrstreamError, RetryLater, StopPipeline
 from contracts.frame import Frame, RawRecord
 from contracts.limits import InputLimits
 from contracts.position import OffsetRange
@@ -32,6 +32,7 @@ from pipeline.log_reader import GapFound, LogReader
 from pipeline.preprocess import decode_record
 from pipeline.raw_block import RAW_SCHEMA, RawBlock, pack_raw, unpack_raw
 from pipeline.settings import StreamSettings
+from pipeline.splitting import split_block
 
 _IDLE_POLL_S = 0.5
 _OUTAGE_POLL_S = 0.5
@@ -44,6 +45,7 @@ class ReadPlan:
     Attributes:
         partitions: which partitions, one read task each.
         stop_at: exclusive end per partition for a bounded read, empty for a continuous one.
+        limits: what is refused unread.
     """
 
     epoch: int
@@ -53,6 +55,7 @@ class ReadPlan:
     stop_at: dict[int, int]
     kafka: KafkaSettings
     stream: StreamSettings
+    limits: InputLimits
 
 
 class KafkaEpoch(Datasource):
@@ -99,8 +102,14 @@ class PartitionRead:
             return
         try:
             with closing(self._connect(start)) as reader:
-                yield from self._blocks(reader)
+                fault: StopPipeline | None = None
+                try:
+                    yield from self._blocks(reader)
+                except StopPipeline as error:
+                    fault = error  # what was read before it still gets its rows
                 ray.get(self._coordinator.finish.remote(plan.epoch, self._partition, reader.position, holds_slot=self._holds_slot))
+                if fault is not None:
+                    raise fault
         except IrstreamError as error:
             # The driver decides by class; a Ray task error would reach it wrapped and late.
             ray.get(self._coordinator.fail.remote(error))
@@ -138,11 +147,14 @@ class PartitionRead:
                 continue
             if block is None:
                 continue
-            size = sum(len(record.value or b"") for record in block.records)
-            self._coordinator.charge.remote(size, len(block.records))
-            self._holds_slot = False
-            self._sequence += 1
-            yield pack_raw(block)
+            for part in split_block(block, plan.stream.block_max_bytes, plan.limits):
+                if not self._holds_slot and not self._admitted():
+                    reader.seek_to(part.span.start)  # the rest is read again, by the next epoch or the next start
+                    return
+                self._coordinator.charge.remote(sum(len(record.value or b"") for record in part.records), len(part.records))
+                self._holds_slot = False
+                yield pack_raw(replace(part, sequence=self._sequence))
+                self._sequence += 1
 
     def _read_block(self, reader: LogReader, stop_at: int | None, deadline: float) -> RawBlock | None:
         stream = self._plan.stream
@@ -161,8 +173,8 @@ class PartitionRead:
                     break
                 try:
                     more = reader.poll(room, left_s)
-                except RetryLater:
-                    break  # what is in hand stays a block; the next poll meets the outage again
+                except (RetryLater, StopPipeline):
+                    break  # what is in hand stays a block; the next poll meets the same again
                 records += more
                 num_bytes += sum(len(record.value or b"") for record in more)
         except GapFound as gap:
@@ -209,7 +221,7 @@ def decode_block(table: pa.Table, limits: InputLimits) -> pa.Table:
     )
 
 
-def epoch_dataset(plan: ReadPlan, coordinator: Any, limits: InputLimits) -> Dataset:
+def epoch_dataset(plan: ReadPlan, coordinator: Any) -> Dataset:
     """The Ray Data plan of one epoch: read and decode, fused into one task per partition.
 
     `max_retries=0`: a replayed read task would splice different blocks in where the lost ones stood.
@@ -224,6 +236,6 @@ def epoch_dataset(plan: ReadPlan, coordinator: Any, limits: InputLimits) -> Data
             KafkaEpoch(plan, coordinator), override_num_blocks=num, ray_remote_args={"max_retries": 0}, **arguments
         )
         decoded: Dataset = dataset.map_batches(
-            decode_block, batch_format="pyarrow", batch_size=None, fn_kwargs={"limits": limits}, max_retries=0, **arguments
+            decode_block, batch_format="pyarrow", batch_size=None, fn_kwargs={"limits": plan.limits}, max_retries=0, **arguments
         )
     return decoded

@@ -7,6 +7,9 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 
+import structlog
+
+from contracts.errors import IrstreamError
 from observability.metrics import RayMeter
 from pipeline.alerts import AlertPublisher
 from pipeline.epochs import configure_ray_data
@@ -19,6 +22,8 @@ from pipeline.steady_producer import SteadyProducer
 from pipeline.stream_job import StreamJob
 from pipeline.stream_metrics import StreamMetrics
 from pipeline.stream_stats import StreamStats
+
+log = structlog.get_logger(__name__)
 
 
 def run_stream(
@@ -46,7 +51,8 @@ def run_stream(
     table = ResultsTable(job.sink.table, job.run_id, job.sink.plain_storage_options(), compact_after_commits=job.sink.compact_after_commits)
     table.open_or_create()
     table.require_topic(job.kafka.topic, topic.topic_id, topic.partitions)
-    for name in (job.kafka.alerts_topic, job.kafka.dead_letter_topic):
+    written = [job.kafka.dead_letter_topic] if job.sink.alerts == "off" else [job.kafka.alerts_topic, job.kafka.dead_letter_topic]
+    for name in written:
         ensure_topic(job.kafka, name, len(topic.partitions))
     stats = StreamStats(metrics=StreamMetrics(RayMeter(), job.run_id))
     ends = end_offsets(job.kafka, job.kafka.topic) if until_caught_up else {}
@@ -59,11 +65,24 @@ def run_stream(
 def _outlets(job: StreamJob) -> Iterator[Outlets]:
     with (
         _loop_thread() as loop,
-        closing(SteadyProducer(job.kafka)) as producer,
+        _producer(job) as producer,
         closing(AlertPublisher(producer, job.kafka.alerts_topic, job.run_id, job.sink.alerts)) as alerts,
         ClusterWatch(job.kafka) as watch,
     ):
         yield Outlets(loop, producer, alerts, watch)
+
+
+@contextmanager
+def _producer(job: StreamJob) -> Iterator[SteadyProducer]:
+    """What is not acknowledged at the end belongs to rows that are not committed: it is dropped, and hides no other error."""
+    producer = SteadyProducer(job.kafka)
+    try:
+        yield producer
+    finally:
+        try:
+            producer.close()
+        except IrstreamError as late:
+            log.warning("messages_dropped", error=str(late), consequence="their rows are not in the table either")
 
 
 @contextmanager

@@ -16,6 +16,8 @@ from pipeline.progress import StreamProgress, TaskProgress
 from pipeline.stream_metrics import StreamMetrics
 
 WINDOW_S = 10.0
+OTHER_SENSORS = "(others)"
+_SENSORS_AT_MOST = 1000  # a producer may use any key, a new one for each message even
 _STAGES = tuple(item.name for item in fields(StageTimes))
 # Latency of the whole run is kept in log-spaced bins (6 % wide), so an hour costs as much memory as a minute.
 _BINS_S = np.geomspace(1e-3, 1e5, 320)
@@ -97,7 +99,9 @@ class StreamStats:
         if isinstance(outcome, Gap):
             self._counts["gaps"] += 1
             return
-        self._by_sensor[outcome.sensor_id or "(no sensor id)"] += 1
+        sensor = outcome.sensor_id or "(no sensor id)"
+        known = sensor in self._by_sensor or len(self._by_sensor) < _SENSORS_AT_MOST
+        self._by_sensor[sensor if known else OTHER_SENSORS] += 1
         if isinstance(outcome, DeadLetter):
             self._counts["rejected"] += 1
             return

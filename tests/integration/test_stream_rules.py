@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from pipeline.kafka_client import KafkaSettings
 from pipeline.log_reader import LogReader
 from pipeline.progress import StreamProgress
 from pipeline.stream import run_stream
-from tests.conftest import RealKafka
+from tests.conftest import FragileKafka, RealKafka
 from tests.integration.feeds import Message, assert_exactly_once, catch_up, feed, frames, job, marked_frame, rows
 from tests.pipeline.rule_networks import RuleNetworks
 
@@ -124,7 +125,8 @@ def test_networks_that_fail_for_a_while_cost_a_restart_but_no_row(settings: Kafk
             return await super().segment(block)
 
     feed(settings, frames(120))
-    one = job(settings, tmp_path / "table", Failing().handles(), restart_backoff_s=0.1)
+    # Few blocks in flight, so that the second failure falls into the second generation.
+    one = job(settings, tmp_path / "table", Failing().handles(), restart_backoff_s=0.1, in_flight_blocks=1)
     summary = catch_up(one)
     assert summary.progress.generation == 3
     assert_exactly_once(rows(tmp_path / "table"), settings)
@@ -153,6 +155,22 @@ def test_another_topic_of_the_same_name_stops_the_stream(kafka: RealKafka, setti
     with pytest.raises(StopPipeline, match=r"another topic|other messages"):
         catch_up(one)
     assert len(rows(tmp_path / "table")) == 10
+
+
+def test_what_lies_before_a_damaged_batch_gets_its_rows_before_the_stream_stops(fragile_kafka: FragileKafka, tmp_path: Path) -> None:
+    topics = {name: fragile_kafka.new_topic(1) for name in ("topic", "alerts_topic", "dead_letter_topic")}
+    settings = fragile_kafka.settings(**topics)
+    feed(settings, frames(40, partitions=1))
+    feed(settings, [(b"cam", b"DAMAGE ME " * 50, [], 0)])
+    log = Path(fragile_kafka.broker.home.data, f"{settings.topic}-0", "00000000000000000000.log")
+    stored = log.read_bytes()
+    with log.open("r+b") as data:
+        data.seek(stored.rindex(b"DAMAGE"))
+        data.write(b"damage")
+        os.fsync(data.fileno())
+    with pytest.raises(StopPipeline, match="offset 40"):
+        catch_up(job(settings, tmp_path / "table", RuleNetworks(delay_s=0.02).handles()))
+    assert sorted(row["source_offset"] for row in rows(tmp_path / "table")) == list(range(40))
 
 
 def test_a_killed_read_worker_costs_a_restart_but_no_row(settings: KafkaSettings, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
@@ -231,6 +232,28 @@ def test_close_ends_the_commit_under_way_and_begins_no_other() -> None:
         assert [row.position.offset for _, row in stage.storage.rows] == [0]
         with pytest.raises(GenerationFailed, match="after its end"):
             committer.add(span(2, 3), [result(2)])
+
+
+def test_a_commit_that_comes_after_the_end_of_its_generation_makes_no_row() -> None:
+    """The next generation has read where the table stands: a late row would look like another process."""
+    entered, go_on = threading.Event(), threading.Event()
+
+    def slow_broker(_: float) -> None:
+        entered.set()
+        go_on.wait(TIMEOUT_S)
+
+    stage = Stage(before_commit=slow_broker)
+    with running(stage) as committer:
+        committer.add(span(0, 1), [result(0)])
+        assert entered.wait(TIMEOUT_S)
+        closing = threading.Thread(target=committer.close)
+        closing.start()
+        while not committer._closed:
+            time.sleep(0.001)
+        go_on.set()
+        closing.join(TIMEOUT_S)
+    assert stage.storage.rows == []
+    assert isinstance(stage.failures[0], GenerationFailed)
 
 
 def test_overlap_is_refused_to_the_caller() -> None:

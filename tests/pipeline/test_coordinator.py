@@ -65,12 +65,26 @@ def test_a_second_start_of_a_read_task_ends_the_generation() -> None:
 def test_blocks_in_flight_are_bounded_and_given_back() -> None:
     async def scenario() -> None:
         one = coordinator(max_blocks=2)
-        assert await one.admit(holds_slot=False)
-        assert await one.admit(holds_slot=False)
-        third = await waits(one.admit(holds_slot=False))
+        # Two blocks, and a slot for each of the two readers.
+        assert all([await one.admit(holds_slot=False) for _ in range(4)])
+        fifth = await waits(one.admit(holds_slot=False))
         await one.give_back(1, 0)
-        assert await third
-        assert (await one.status()).blocks_in_flight == 2
+        assert await fifth
+        assert (await one.status()).blocks_in_flight == 4
+
+    asyncio.run(scenario())
+
+
+def test_quiet_partitions_do_not_starve_a_busy_one() -> None:
+    async def scenario() -> None:
+        one = Coordinator(dict.fromkeys(range(20), 0), max_blocks=2, max_bytes=100)
+        for _ in range(19):
+            assert await one.admit(holds_slot=False)
+            assert await one.admit(holds_slot=True), "it waits for its first message, for as long as there is none"
+        for _ in range(50):
+            assert await asyncio.wait_for(one.admit(holds_slot=False), 1)
+            await one.charge(10, 1)
+            await one.give_back(1, 10)
 
     asyncio.run(scenario())
 
@@ -103,14 +117,14 @@ def test_stop_releases_everybody() -> None:
     async def scenario() -> None:
         one = coordinator(max_blocks=1)
         await one.claim(0, 0)
-        assert await one.admit(holds_slot=False)
+        assert all([await one.admit(holds_slot=False) for _ in range(3)])
         blocked = await waits(one.admit(holds_slot=False))
         waiting = await waits(one.claim(1, 0))
         await one.stop()
         assert await blocked is False
         assert await waiting is None
         assert await one.admit(holds_slot=True) is False
-        assert (await one.status()).blocks_in_flight == 0, "a held slot goes back with the refusal"
+        assert (await one.status()).blocks_in_flight == 2, "a held slot goes back with the refusal"
 
     asyncio.run(scenario())
 

@@ -102,6 +102,12 @@ def test_topic_is_described_and_ensure_leaves_an_existing_one_alone(kafka: RealK
     assert describe_topic(kafka.settings(), topic) == info
 
 
+@pytest.mark.parametrize("name", ["alerts_topic", "dead_letter_topic"])
+def test_a_stream_that_would_read_what_it_writes_is_refused(name: str) -> None:
+    with pytest.raises(ValueError, match="three different names"):
+        KafkaSettings.model_validate({name: "frames"})
+
+
 def test_ensure_topic_refuses_a_wrong_configuration(kafka: RealKafka) -> None:
     with pytest.raises(SettingsError, match="no-such-key"):
         ensure_topic(kafka.settings(), "never-made", 1, {"no-such-key": "1"})

@@ -136,6 +136,15 @@ def test_rejection_keeps_what_could_be_read() -> None:
     assert letter.headers == {"lens": "50 mm"}
 
 
+def test_missing_fields_of_a_rejection_are_filled_in_and_unreadable_ones_are_not() -> None:
+    letter = decode_record(record(b"no image", timestamp_ms=1_772_366_400_250), LIMITS)
+    assert isinstance(letter, DeadLetter)
+    assert (letter.frame_id, letter.captured_at) == ("frames/3/1234", KAFKA_TIME)
+    unreadable = decode_record(record(b"no image", ce_time=b"yesterday"), LIMITS)
+    assert isinstance(unreadable, DeadLetter)
+    assert unreadable.captured_at is None
+
+
 def test_missing_fields_are_filled_in() -> None:
     frame = decode_record(record(timestamp_ms=1_772_366_400_250), LIMITS)
     assert isinstance(frame, Frame)

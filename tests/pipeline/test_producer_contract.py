@@ -14,7 +14,7 @@ from contracts.position import KafkaPosition
 from pipeline.alerts import AlertPublisher
 from pipeline.dead_letters import publish_dead_letters
 from pipeline.kafka_client import LogReader
-from pipeline.publishing import Producer
+from pipeline.producer import Producer
 from pipeline.steady_producer import SteadyProducer
 from tests.conftest import RealKafka
 from tests.outcomes import letter, result

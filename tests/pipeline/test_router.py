@@ -61,6 +61,14 @@ def test_every_frame_gets_its_own_detections_with_class_and_times() -> None:
     assert routed.read_bytes == 100
 
 
+def test_what_a_row_says_does_not_depend_on_its_neighbours() -> None:
+    together = route(block([frame(0, 0), frame(1, 2)], stop=2), RuleNetworks()).outcomes[0]
+    alone = route(block([frame(0, 0)], stop=1), RuleNetworks()).outcomes[0]
+    assert isinstance(together, FrameResult)
+    assert isinstance(alone, FrameResult)
+    assert [model.task for model in together.models] == [model.task for model in alone.models] == ["detection", "segmentation"]
+
+
 def test_a_block_without_targets_does_not_call_the_classifier() -> None:
     networks = RuleNetworks()
     routed = route(block([frame(0, 0)], stop=1), networks)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -10,7 +11,7 @@ from contracts.errors import RejectReason
 from contracts.frame import Band, Platform
 from contracts.position import KafkaPosition
 from contracts.result import BatchInfo, DeadLetter, Detection, FrameResult, Gap, StageTimes
-from pipeline.stream_stats import WINDOW_S, StreamStats
+from pipeline.stream_stats import OTHER_SENSORS, WINDOW_S, StreamStats
 
 
 class Clock:
@@ -107,3 +108,13 @@ def test_batches_are_told_per_task() -> None:
     stats.on_visible([result(0, age_s=0.1, batch=2), result(1, age_s=0.1, batch=6)])
     (task,) = stats.progress().tasks
     assert (task.task, task.batch_size_mean, task.closed_by) == ("detection", 4.0, {"waited": 2})
+
+
+def test_a_new_sensor_id_in_every_message_does_not_fill_the_memory() -> None:
+    stats = StreamStats()
+    for start in range(0, 3000, 100):
+        stats.on_visible([replace(result(offset, age_s=0.1), sensor_id=f"one-off-{offset}") for offset in range(start, start + 100)])
+    by_sensor, _, _ = stats.totals()
+    assert len(by_sensor) <= 1001
+    assert by_sensor[OTHER_SENSORS] == 2000
+    assert sum(by_sensor.values()) == 3000

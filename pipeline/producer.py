@@ -1,0 +1,58 @@
+"""What is needed of a Kafka producer; `SteadyProducer` is the real one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+Headers = Sequence[tuple[str, bytes]]
+
+
+class Producer(Protocol):
+    """At-least-once publishing, bounded in bytes."""
+
+    def send(self, topic: str, key: bytes | None, value: bytes | None, headers: Headers) -> None:
+        """Hand over one message; blocks, bounded, while too much is unacknowledged.
+
+        Raises:
+            RetryLater: the broker has been away for too long.
+        """
+        ...
+
+    def flush(self, timeout_s: float) -> None:
+        """Return once everything handed over is acknowledged.
+
+        Raises:
+            RetryLater: it is not within `timeout_s`.
+        """
+        ...
+
+
+class FrameProducer(Protocol):
+    """What publishing frames needs beyond that: counts, and a say in time and partition."""
+
+    @property
+    def acked(self) -> int:
+        """Messages the broker has acknowledged."""
+        ...
+
+    @property
+    def pending(self) -> int:
+        """Messages it has not."""
+        ...
+
+    def send(
+        self,
+        topic: str,
+        key: bytes | None,
+        value: bytes | None,
+        headers: Headers = (),
+        timestamp_ms: int | None = None,
+        partition: int | None = None,
+    ) -> None:
+        """As `Producer.send`; a timestamp and a partition may be given."""
+        ...
+
+    def flush(self, timeout_s: float) -> None:
+        """As `Producer.flush`."""
+        ...
