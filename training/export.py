@@ -14,6 +14,7 @@ import torch
 from pydantic import BaseModel, JsonValue
 from torch.utils.flop_counter import FlopCounterMode
 
+from contracts.errors import SettingsError
 from models.card import Measurement, ModelCard, write_card
 from models.classification.basic_cnn import BasicCnn
 from models.detection.fcos import LightFcos
@@ -23,6 +24,7 @@ from models.transforms import PREPROCESS_VERSION
 from models.weights import WEIGHTS_FOLDER, load_weights, save_weights
 from models.zoo import AnyModel, create_model, load_model
 from training.classification import ClassificationRecipe
+from training.commands import tells_mistakes
 from training.datasets import SYNTHETIC, Role
 from training.detection import DetectionRecipe
 from training.measure import (
@@ -60,7 +62,17 @@ def export(name: str, checkpoint: Path, weights: Path) -> ModelCard:
         name: registered name.
         checkpoint: as `training.loop` writes it.
         weights: safetensors file to write; the card goes beside it.
+
+    Raises:
+        SettingsError: no such checkpoint, or the images to choose thresholds on are not there.
     """
+    if not checkpoint.is_file():
+        raise SettingsError(
+            expected="a checkpoint",
+            got="no such file",
+            where=str(checkpoint),
+            action=f"Train first (python -m training.train {name}) or name another one (--checkpoint).",
+        )
     state = torch.load(checkpoint, weights_only=True, map_location="cpu")
     model = create_model(name)
     model.load_state_dict(state["average"])
@@ -131,6 +143,7 @@ def _sets(model: AnyModel) -> tuple[str, ...]:
     return recipe.named_sets + recipe.unnamed_sets
 
 
+@tells_mistakes
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(prog="python -m training.export", description=__doc__.splitlines()[0] if __doc__ else None)

@@ -19,6 +19,7 @@ from models.detection.fcos import LightFcos
 from models.inference import prepare
 from models.segmentation.base import SegmentationModel
 from models.zoo import load_model
+from training.commands import tells_mistakes
 from training.datasets import Role, Sample, read_samples
 from training.measure import classify, detect, probability_maps
 
@@ -143,6 +144,7 @@ PICTURES: dict[str, Callable[[], Picture]] = {
 }
 
 
+@tells_mistakes
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(prog="python -m training.pictures", description=__doc__.splitlines()[0] if __doc__ else None)

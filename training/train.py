@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from models.zoo import create_model
 from training.classification import ClassificationBatches, ClassificationRecipe, classification_step
+from training.commands import tells_mistakes
 from training.datasets import Role, read_samples
 from training.detection import DetectionBatches, DetectionRecipe, detection_step
 from training.loop import LoopReport, LoopSettings, steps_done, train
@@ -88,6 +89,7 @@ def _cpu_clock() -> float:
     return time.process_time() / torch.get_num_threads()
 
 
+@tells_mistakes
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(prog="python -m training.train", description=__doc__.splitlines()[0] if __doc__ else None)

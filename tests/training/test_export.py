@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 import torch
@@ -13,6 +14,7 @@ from models.weights import digest_of
 from models.zoo import create_model, list_models, load_model
 from tests.training.made_sets import write_made_sets
 from training import export as export_module
+from training import pictures as pictures_module
 from training import train as train_module
 from training.datasets import BOX_SETS, SYNTHETIC
 from training.export import export
@@ -68,6 +70,35 @@ def test_commands_train_export_and_measure(tmp_path: Path, monkeypatch: pytest.M
     assert measured == exported
     splits = ("nudt-sirst test", "irstd-1k test", "sirst-v2 test", "synthetic unseen scenes")
     assert [line["data"] for line in measured] == [f"{split} (2 images)" for split in splits]
+
+
+@pytest.mark.parametrize(
+    ("module", "arguments", "text"),
+    [
+        pytest.param(train_module, ["acm", "--minutes", "0", "--folder", "run"], "expected a data set, got no index", id="train"),
+        pytest.param(export_module, ["acm", "--measure"], "expected a data set, got no index", id="measure"),
+        pytest.param(export_module, ["acm", "--checkpoint", "none.pt"], "none.pt: expected a checkpoint, got no such file", id="export"),
+        pytest.param(pictures_module, ["images"], "expected a data set, got no index", id="pictures"),
+    ],
+)
+def test_a_mistake_is_a_message_and_no_traceback(
+    module: ModuleType,
+    arguments: list[str],
+    text: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("IRSTREAM_DATA", "nowhere")
+    monkeypatch.setattr(sys, "argv", ["command", *arguments])
+    with pytest.raises(SystemExit) as stopped:
+        module.main()
+    assert stopped.value.code == 2
+    told = capsys.readouterr().err
+    assert told.startswith("error: ")
+    assert told.count("\n") == 1
+    assert text in told
 
 
 def test_the_same_checkpoint_gives_the_same_file(tmp_path: Path) -> None:

@@ -1,0 +1,23 @@
+"""What the training commands share."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from functools import wraps
+
+from contracts.errors import SettingsError
+
+
+def tells_mistakes(main: Callable[[], None]) -> Callable[[], None]:
+    """Decorator of a `main`: what a person must change is printed as a message, with the exit code of wrong use (2)."""
+
+    @wraps(main)
+    def told() -> None:
+        try:
+            main()
+        except SettingsError as error:
+            print(f"error: {error}", file=sys.stderr)
+            sys.exit(error.exit_code)
+
+    return told
