@@ -6,8 +6,8 @@ import difflib
 import json
 import re
 import types
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Union, get_args, get_origin
 
 from pydantic import BaseModel
@@ -17,7 +17,8 @@ from contracts.errors import SettingsError
 from deploy.settings_file import Key
 
 _SECRET = re.compile(r"password|secret|token|credential|access_key|account_key|sas_key|private", re.IGNORECASE)
-_USER_INFO = re.compile(r"(?<=://)[^/@\s]+@")
+# Up to the last @ where a colon (not that of a port) says there is a password, which may hold any character; S3's do hold slashes.
+_USER_INFO = re.compile(r"(?<=://)(?:[^/@:\s]+:(?!\d+/)[^\s]*@|[^/@\s]+@)")
 _SHOWN_CHARACTERS = 80
 HIDDEN = "(hidden)"
 
@@ -97,9 +98,38 @@ def nearest_key(key: Key, model: type[BaseModel]) -> str | None:
     return anywhere[0] if anywhere else None
 
 
-def describe(error: ErrorDetails, where: str, model: type[BaseModel]) -> Mistake:
-    """One pydantic error as a mistake in words."""
-    key: Key = error["loc"]
+def describe(errors: Iterable[ErrorDetails], where: Callable[[Key], str], model: type[BaseModel]) -> list[Mistake]:
+    """Pydantic's errors as mistakes in words; the branches of one union are one mistake.
+
+    Args:
+        errors: of one validation.
+        where: the place of a key.
+        model: the settings that were validated.
+    """
+    found: dict[tuple[Key, str], Mistake] = {}
+    for error in errors:
+        key = _setting_of(error["loc"], model)
+        mistake = _describe(error, key, where(key), model)
+        same = found.get((key, mistake.got))
+        found[(key, mistake.got)] = mistake if same is None else replace(mistake, expected=f"{same.expected}, or {mistake.expected}")
+    return list(found.values())
+
+
+def _setting_of(loc: Key, model: type[BaseModel]) -> Key:
+    """The key of an error without the names of union branches, which pydantic appends (`device.constrained-str`)."""
+    section: type[BaseModel] | None = model
+    for depth, part in enumerate(loc, start=1):
+        field = section.model_fields.get(str(part)) if section is not None else None
+        if field is None:
+            break
+        members = [member for member in get_args(field.annotation) if member is not type(None)]
+        if get_origin(field.annotation) in (Union, types.UnionType) and len(members) > 1:
+            return loc[:depth]
+        section = next(iter(sections_in(field.annotation)), None)
+    return loc
+
+
+def _describe(error: ErrorDetails, key: Key, where: str, model: type[BaseModel]) -> Mistake:
     kind = error["type"]
     if kind == "extra_forbidden":
         meant = nearest_key(key, model)
@@ -109,8 +139,12 @@ def describe(error: ErrorDetails, where: str, model: type[BaseModel]) -> Mistake
     if kind == "missing":
         return Mistake(where, dotted(key), "a value", "none", "Add the key.")
     text = error["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ").removeprefix("Input should be ")
+    if text.startswith("expected ") and ", got " in text:  # a validator of ours that says both itself
+        expected, _, got = text.removeprefix("expected ").partition(", got ")
+        return Mistake(where, dotted(key) or "args", expected, got)
     if text.startswith(("greater", "less", "finite")):
         text = f"a value {text}"
+    text = text.replace("String should match pattern", "text that matches")
     return Mistake(where, dotted(key) or "args", text, shown(key, error["input"]))
 
 
@@ -121,11 +155,23 @@ def is_secret(key: Key) -> bool:
 
 def shown(key: Key, value: Any) -> str:
     """A value as people may see it: secrets hidden, long ones cut."""
-    if is_secret(key) and value not in (None, ""):
-        return HIDDEN
     if isinstance(value, BaseModel):
         return type(value).__name__
-    text = value if isinstance(value, str) else json.dumps(value, default=str)
-    text = _USER_INFO.sub(f"{HIDDEN}@", text)
-    text = repr(text) if isinstance(value, str) else text
+    safe = without_secrets(key, value)
+    if safe == HIDDEN:
+        return HIDDEN
+    text = repr(safe) if isinstance(safe, str) else json.dumps(safe, default=str)
     return text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}..."
+
+
+def without_secrets(key: Key, value: Any) -> Any:
+    """A value with everything secret in it hidden: by the name of its key, and user and password in URLs, at any depth."""
+    if is_secret(key) and value not in (None, ""):
+        return HIDDEN
+    if isinstance(value, str):
+        return _USER_INFO.sub(f"{HIDDEN}@", value)
+    if isinstance(value, Mapping):
+        return {name: without_secrets((*key, name), item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [without_secrets(key, item) for item in value]
+    return value

@@ -202,7 +202,7 @@ def _resolve(file: SettingsFile, overrides: Sequence[Override]) -> LoadedSetting
         settings = AppSettings(**layers.merged())
     except ValidationError as error:
         # Unknown variables are reported by _read_environment already, with the variable's own spelling.
-        mistakes += [describe(item, layers.nearest_origin(item["loc"]), AppSettings) for item in error.errors(include_url=False)]
+        mistakes += describe(error.errors(include_url=False), layers.nearest_origin, AppSettings)
     if mistakes:
         raise InvalidSettingsError(mistakes)
     leaves = flatten(settings.model_dump(mode="python"))

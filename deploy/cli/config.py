@@ -16,14 +16,17 @@ def check(config: ConfigOption = None, as_json: JsonOption = False) -> None:
     """Name every mistake in the settings: place, key, value, expectation (exit code 2)."""
     from dataclasses import asdict
 
-    from deploy.mistakes import InvalidSettingsError
+    from contracts.errors import SettingsError
+    from deploy.mistakes import InvalidSettingsError, Mistake
 
     try:
         loaded = load(config)
-    except InvalidSettingsError as error:
+    except SettingsError as error:
         if not as_json:
             raise
-        print_json({"ok": False, "mistakes": [asdict(mistake) for mistake in error.mistakes]})
+        unreadable = Mistake(error.where, "", error.expected, error.got, error.action)
+        mistakes = error.mistakes if isinstance(error, InvalidSettingsError) else (unreadable,)
+        print_json({"ok": False, "mistakes": [asdict(mistake) for mistake in mistakes]})
         raise typer.Exit(error.exit_code) from error
     if as_json:
         print_json({"ok": True, "file": loaded.file, "mistakes": []})
@@ -35,14 +38,11 @@ def check(config: ConfigOption = None, as_json: JsonOption = False) -> None:
 @app.command()
 def show(config: ConfigOption = None, as_json: JsonOption = False) -> None:
     """Every setting, its value and where it comes from; secrets stay hidden."""
-    from deploy.mistakes import HIDDEN, dotted, is_secret, shown
+    from deploy.mistakes import dotted, shown, without_secrets
     from deploy.settings import flatten
 
     loaded = load(config)
-    values = {
-        key: HIDDEN if is_secret(key) and value not in (None, "") else value
-        for key, value in flatten(loaded.settings.model_dump(mode="json")).items()
-    }
+    values = {key: without_secrets(key, value) for key, value in flatten(loaded.settings.model_dump(mode="json")).items()}
     if as_json:
         nested: dict[str, Any] = {}
         for key, value in values.items():

@@ -33,11 +33,12 @@ def stream(
     from deploy.live_view.summary import summary_json, summary_table
     from deploy.live_view.view import open_view
     from deploy.logs import logs_to
+    from deploy.mistakes import without_secrets
     from deploy.run import run_here
 
     settings = load(config, bootstrap_servers=bootstrap_servers, topic=topic, table=table, run_id=run_id).settings
     console = Console(stderr=as_json, soft_wrap=True)
-    title = f"irstream {settings.run_id}: {settings.kafka.topic} -> {settings.sink.table}"
+    title = f"irstream {settings.run_id}: {settings.kafka.topic} -> {without_secrets(('sink', 'table'), settings.sink.table)}"
     with open_view(console, title) as view, logs_to(view.say, debug=debugging(), human=console.is_terminal):
         summary = run_here(settings, view, until_caught_up=until_caught_up)
     if as_json:

@@ -10,20 +10,22 @@ from rich.table import Table
 from rich.text import Text
 
 from deploy.live_view.words import count, seconds
+from deploy.mistakes import without_secrets
 
 if TYPE_CHECKING:
     from pipeline.progress import StreamSummary
 
 
 def summary_json(summary: StreamSummary) -> dict[str, Any]:
-    """The summary as one JSON object (field names of `StreamSummary`)."""
-    return asdict(summary)
+    """The summary as one JSON object (field names of `StreamSummary`); passwords in the table's URL stay hidden."""
+    return asdict(summary) | {"table": without_secrets(("table",), summary.table)}
 
 
 def summary_table(summary: StreamSummary) -> Group:
     """The summary as a table for a terminal or a log."""
     progress = summary.progress
     frames_per_s = progress.frames_out / progress.elapsed_s if progress.elapsed_s > 0 else 0.0
+    table_name: str = without_secrets(("table",), summary.table)
     rows = [
         ("rows written", f"{count(progress.frames_out)}  ({count(progress.rejected)} rejected, {count(progress.gaps)} gaps)"),
         ("detections", f"{count(progress.detections)}  {_listed(summary.by_label)}".rstrip()),
@@ -33,7 +35,7 @@ def summary_table(summary: StreamSummary) -> Group:
         ("time per frame", ", ".join(f"{stage} {ms:.1f}" for stage, ms in summary.stage_ms_mean.items()) + " ms"),
         ("batches", ", ".join(f"{task.task} {task.batch_size_mean:.1f}" for task in progress.tasks) or "none"),
         ("generations", str(progress.generation)),
-        ("table", f"{summary.table}" + ("" if summary.table_version is None else f"  (version {summary.table_version})")),
+        ("table", table_name + ("" if summary.table_version is None else f"  (version {summary.table_version})")),
     ]
     table = Table(box=None, show_header=False, pad_edge=False)
     table.add_column(style="bold")

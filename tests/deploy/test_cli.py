@@ -99,6 +99,23 @@ def test_mistakes_for_programs(tmp_path: Path) -> None:
     assert told["mistakes"][0]["where"] == "ray_config.yaml:4"
 
 
+def test_a_file_that_is_no_serve_config_is_told_to_programs(tmp_path: Path) -> None:
+    (tmp_path / "ray_config.yaml").write_text("run_id: live\n")
+    done = irstream("config", "check", "--json", cwd=tmp_path)
+    told = json.loads(done.stdout)
+    assert (done.returncode, told["ok"]) == (2, False)
+    assert told["mistakes"][0]["where"] == "ray_config.yaml"
+    assert told["mistakes"][0]["got"] == "no list `applications`"
+
+
+def test_show_hides_passwords_in_urls_for_people_and_programs(tmp_path: Path) -> None:
+    for options in ((), ("--json",)):
+        done = irstream("config", "show", *options, cwd=tmp_path, IRSTREAM_SINK__TABLE="s3://KEY:hunter2@bucket/x")
+        assert done.returncode == 0, done.stderr
+        assert "hunter2" not in done.stdout
+        assert "(hidden)@bucket/x" in done.stdout
+
+
 def test_debug_shows_where_an_error_was_raised(tmp_path: Path) -> None:
     assert "Traceback" in irstream("--debug", "config", "check", "--config", "gone.yaml", cwd=tmp_path).stderr
     assert "Traceback" in irstream("config", "check", "--config", "gone.yaml", cwd=tmp_path, IRSTREAM_DEBUG="1").stderr

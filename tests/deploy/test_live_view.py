@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
 
 from rich.console import Console
 
@@ -121,3 +122,12 @@ def test_the_summary_for_programs_is_json() -> None:
 def test_words() -> None:
     assert [count(number) for number in (0, 999, 1_000_000)] == ["0", "999", "1 000 000"]
     assert [seconds(value) for value in (None, 0.0384, 1.0, 119.94, 125.4)] == ["-", "38 ms", "1.0 s", "119.9 s", "2 min 5 s"]
+
+
+def test_a_summary_shows_no_password() -> None:
+    summary = replace(SUMMARY, table="s3://KEY:hunter2@bucket/x")
+    screen, out = console(terminal=False, width=200)
+    screen.print(summary_table(summary))
+    for told in (out.getvalue(), json.dumps(summary_json(summary))):
+        assert "hunter2" not in told
+        assert "(hidden)@bucket/x" in told

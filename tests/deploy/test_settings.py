@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from contracts.errors import SettingsError
-from deploy.mistakes import InvalidSettingsError, known_keys
+from deploy.mistakes import InvalidSettingsError, known_keys, without_secrets
 from deploy.settings import AppSettings, Override, flatten, load_settings, settings_from_args, variable_of
 
 HEADER = "applications:\n  - name: irstream\n    import_path: deploy.app:build\n    args:\n"
@@ -215,6 +215,35 @@ def test_mistakes_cross_process_borders(tmp_path: Path) -> None:
     assert again.mistakes == caught.value.mistakes
     assert str(again) == str(caught.value)
     assert again.exit_code == 2
+
+
+def test_a_value_that_fits_no_branch_is_one_mistake_under_its_own_key(tmp_path: Path) -> None:
+    config = write(tmp_path, "models:\n  detector:\n    device: gpu")
+    (told,) = mistakes_of(config)
+    assert told == rf"{config}:7: models.detector.device: expected 'auto', 'cpu' or 'cuda', or text that matches '^cuda:\d+$', got 'gpu'"
+
+
+def test_what_a_check_of_several_keys_says_is_not_said_twice(tmp_path: Path) -> None:
+    config = write(tmp_path, "models:\n  detector:\n    tiles:\n      side_px: 2000")
+    (told,) = mistakes_of(config)
+    assert told == f"{config}:7: models.detector.tiles: expected side_px <= whole_frame_max_px, got 2000 > 1024"
+
+
+@pytest.mark.parametrize(
+    ("value", "seen"),
+    [
+        ("s3://KEY:secret@bucket/x", "s3://(hidden)@bucket/x"),
+        ("s3://KEY:sec/ret+@bucket/x", "s3://(hidden)@bucket/x"),
+        ("https://token@host/x", "https://(hidden)@host/x"),
+        ("http://host:8080/a@b", "http://host:8080/a@b"),
+        ("s3://bucket/a@b", "s3://bucket/a@b"),
+        ("runs/results", "runs/results"),
+        (["s3://KEY:secret@bucket"], ["s3://(hidden)@bucket"]),
+        ({"password": "x", "user": "y"}, {"password": "(hidden)", "user": "y"}),
+    ],
+)
+def test_secrets_are_hidden_wherever_they_stand(value: object, seen: object) -> None:
+    assert without_secrets(("sink", "table"), value) == seen
 
 
 def test_a_secret_never_shows_in_a_mistake(tmp_path: Path) -> None:
