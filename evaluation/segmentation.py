@@ -1,16 +1,6 @@
 """Metrics of small-target segmentation: IoU, nIoU, F1 over pixels; Pd and Fa over targets.
 
-The default protocol says what is right; the variants of the published code bases are there by name, only to compare with
-their tables. What they do differently (read in their sources):
-
-- *matching*: all of them match greedily in raster order, so that Pd depends on where a blob lies; MTU-Net lets several
-  predictions share one target.
-- *false alarms*: DNANet, SCTransNet, MSHNet, MRF3Net and MTU-Net drop every unmatched region whose *area* equals that of
-  any matched region of the image, so their Fa is only a lower bound: a hit of 4 px with two false alarms of 4 px counts
-  0 px instead of 8.
-- *distance*: most ask for less than 3 px between centroids, MRF3Net's code for less than 1, MTU-Net for less than half the
-  target's equivalent diameter.
-- *nIoU*: an image without target and prediction counts as 0 there; MTU-Net averages over targets.
+How pixels and targets are counted is a `Protocol`; `evaluation.segmentation_protocols` says how ours and the published ones differ.
 
 F1 over pixels is `2 IoU / (1 + IoU)` and carries nothing beyond IoU; it is there because papers print it.
 """
@@ -18,79 +8,27 @@ F1 over pixels is `2 IoU / (1 + IoU)` and carries nothing beyond IoU; it is ther
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import StrEnum
-from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage, optimize
 
+from evaluation.segmentation_protocols import PROTOCOLS, FalseAlarm, Matching, NormalisedIoU, Protocol
+
+__all__ = [
+    "PROTOCOLS",
+    "FalseAlarm",
+    "Matching",
+    "NormalisedIoU",
+    "Protocol",
+    "Regions",
+    "SegmentationMetrics",
+    "SegmentationScores",
+    "match",
+]
 Mask = NDArray[np.bool_]
 _EIGHT_CONNECTED = np.ones((3, 3), np.int8)
-
-
-class Matching(StrEnum):
-    """How predicted regions and targets find each other."""
-
-    OPTIMAL = "optimal"  # as many pairs as possible, and of those the closest
-    GREEDY = "greedy"  # each target in raster order takes the first prediction in reach
-    SHARED = "shared"  # each prediction takes the first target in reach, also one already taken
-
-
-class FalseAlarm(StrEnum):
-    """Which pixels count as false alarms."""
-
-    UNMATCHED = "unmatched"  # those of predicted regions without a target
-    AREA_VALUE = "area_value"  # the same, less regions as large as any matched one: the published mistake
-    FALSE_PIXELS = "false_pixels"  # every predicted pixel outside the targets
-
-
-class NormalisedIoU(StrEnum):
-    """What nIoU averages over."""
-
-    IMAGES = "images"  # images with a target or a prediction: an empty answer to an empty image has no IoU
-    ALL_IMAGES = "all_images"  # the same, and an empty answer to an empty image counts as 0
-    TARGETS = "targets"  # targets: IoU of the matched pair, 0 where missed
-
-
-@dataclass(frozen=True, slots=True)
-class Protocol:
-    """One way to count.
-
-    Attributes:
-        max_distance: centroids must be closer than this (strictly).
-        in_diameters: `max_distance` counts in equivalent diameters of the target instead of pixels.
-    """
-
-    matching: Matching = Matching.OPTIMAL
-    false_alarm: FalseAlarm = FalseAlarm.UNMATCHED
-    niou: NormalisedIoU = NormalisedIoU.IMAGES
-    max_distance: float = 3.0
-    in_diameters: bool = False
-
-    def __post_init__(self) -> None:
-        """Refuse a reach in which nothing can lie."""
-        if not self.max_distance > 0:
-            raise ValueError(f"expected max_distance > 0, got {self.max_distance}")
-
-
-_GREEDY = Protocol(matching=Matching.GREEDY, niou=NormalisedIoU.ALL_IMAGES)
-_BY_AREA = Protocol(matching=Matching.GREEDY, niou=NormalisedIoU.ALL_IMAGES, false_alarm=FalseAlarm.AREA_VALUE)
-
-PROTOCOLS: Mapping[str, Protocol] = MappingProxyType(
-    {
-        "default": Protocol(),
-        "basicirstd": _GREEDY,  # since January 2024; before, like dnanet
-        "dnanet": _BY_AREA,
-        "sctransnet": _BY_AREA,
-        "mshnet": _BY_AREA,
-        "mrf3net": Protocol(Matching.GREEDY, FalseAlarm.AREA_VALUE, NormalisedIoU.ALL_IMAGES, max_distance=1.0),
-        "mtunet": Protocol(Matching.SHARED, FalseAlarm.AREA_VALUE, NormalisedIoU.TARGETS, max_distance=0.5, in_diameters=True),
-        "survey_eq6": Protocol(matching=Matching.GREEDY, false_alarm=FalseAlarm.FALSE_PIXELS, niou=NormalisedIoU.ALL_IMAGES),
-    }
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +43,7 @@ class SegmentationScores:
         fa: false-alarm pixels over all pixels; papers print it times 1e6 (`fa_ppm`).
         num_matched: targets with a prediction.
         false_alarm_px: numerator of `fa`.
+        total_px: denominator of `fa`.
     """
 
     iou: float
@@ -189,7 +128,7 @@ class SegmentationMetrics:
         union_px = int(np.count_nonzero(predicted_HW | target_HW))
         self._intersection_px += intersection_px
         self._union_px += union_px
-        self._total_px += predicted_HW.size
+        self._total_px += self.protocol.fa_image_px or predicted_HW.size
         self._false_alarm_px += self._false_alarms(predictions, pairs, int(predictions.areas_N.sum()) - intersection_px)
         self._num_images += 1
         self._num_targets += len(targets)
@@ -202,7 +141,7 @@ class SegmentationMetrics:
         iou = _ratio(self._intersection_px, self._union_px)
         return SegmentationScores(
             iou=iou,
-            niou=_ratio(self._niou_sum, self._niou_num),
+            niou=iou if self.protocol.niou is NormalisedIoU.PIXELS else _ratio(self._niou_sum, self._niou_num),
             f1=2 * iou / (1 + iou),
             pd=_ratio(self._num_matched, self._num_targets),
             fa=_ratio(self._false_alarm_px, self._total_px),

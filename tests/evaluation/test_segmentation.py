@@ -40,8 +40,18 @@ def test_false_alarms_of_a_hits_area_are_not_lost() -> None:
     assert scores(predicted, target).false_alarm_px == 8
     assert scores(predicted, target).fa == 8 / SIDE_PX**2
     assert scores(predicted, target, "basicirstd").false_alarm_px == 8
-    for name in ("dnanet", "sctransnet", "mshnet", "mrf3net", "mtunet"):
+    for name in ("dnanet", "sctransnet", "mshnet", "mrf3net", "mtunet", "panpeiwen", "egpnet"):
         assert scores(predicted, target, name).false_alarm_px == 0, name
+
+
+def test_egpnet_divides_by_512_squared_and_prints_iou_twice() -> None:
+    target, predicted = mask((4, 4, 2, 2)), mask((4, 4, 2, 2), (20, 20, 1, 5))
+    metrics = SegmentationMetrics("egpnet")
+    metrics.update(predicted, target)
+    metrics.update(mask((4, 4, 1, 1)), target)
+    got = metrics.compute()
+    assert got.fa == 5 / (2 * 512 * 512)
+    assert got.niou == got.iou == 5 / 13
 
 
 def test_area_value_still_counts_other_areas() -> None:
@@ -155,6 +165,8 @@ def test_masks_with_two_readings_are_refused(predicted: Mask, target: Mask) -> N
 def test_a_reach_of_nothing_is_refused() -> None:
     with pytest.raises(ValueError, match="max_distance"):
         Protocol(max_distance=0)
+    with pytest.raises(ValueError, match="fa_image_px"):
+        Protocol(fa_image_px=0)
 
 
 def test_noise_over_the_whole_frame_is_counted_in_bounded_memory() -> None:
