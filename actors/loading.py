@@ -15,6 +15,7 @@ from models.interface import Task
 from models.zoo import list_models, load_model
 
 RawOutput = Tensor | tuple[Tensor, ...]
+_DTYPES = {"auto": None, "float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -51,7 +52,7 @@ def load(settings: ModelActorSettings, task: Task) -> LoadedModel:
             where=f"settings of the {task} actor, postprocess",
             action="Correct or remove the value; without it the model card's is used.",
         ) from error
-    return LoadedModel(prepare(network, device), ModelRef(task.value, card.name, card.digest), card.classes)
+    return LoadedModel(prepare(network, device, _DTYPES[settings.dtype]), ModelRef(task.value, card.name, card.digest), card.classes)
 
 
 def choose_device(name: str) -> torch.device:

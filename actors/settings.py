@@ -74,6 +74,7 @@ class ModelActorSettings(BaseModel):
         model: registered name (`irstream models list`).
         weights: path of a safetensors file; None for the weights that ship with the network.
         device: `auto` takes the first CUDA device when there is one, else the CPU.
+        dtype: number format of the network; `auto` takes bfloat16 only where a probe at start shows that it is clearly faster.
         threads: CPU threads of the network; None for half of the cores that this process may use (its container's CPU limit
             counts; at least one), because several actors share a machine.
         tiles: how large frames are cut (ignored by the classifier, which sees crops).
@@ -89,6 +90,7 @@ class ModelActorSettings(BaseModel):
     model: str = Field(min_length=1)
     weights: str | None = None
     device: Literal["auto", "cpu", "cuda"] | Annotated[str, Field(pattern=r"^cuda:\d+$")] = "auto"
+    dtype: Literal["auto", "float32", "bfloat16"] = "auto"
     threads: PositiveInt | None = None
     tiles: TileSettings = TileSettings()
     postprocess: dict[str, float] = Field(default_factory=dict)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,6 +13,8 @@ from models import zoo
 from tests.actors import fake_models
 
 MakeSettings = Callable[..., ModelActorSettings]
+# What does not depend on the machine: the probe for the fastest number format would.
+PLAIN: dict[str, Any] = {"device": "cpu", "dtype": "float32", "threads": 1, "warm_up_px": ()}
 QUICK = BatchPolicy(max_batch_size=8, max_wait_s=0.005)
 
 
@@ -33,6 +36,6 @@ def settings_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MakeSettings
 
     def make(name: str, seed: int = 0, **others: object) -> ModelActorSettings:
         weights = str(fake_models.write_weights(name, tmp_path, seed))
-        return ModelActorSettings.model_validate({"model": name, "weights": weights, "warm_up_px": (), "threads": 1} | others)
+        return ModelActorSettings.model_validate({"model": name, "weights": weights} | PLAIN | others)
 
     return make

@@ -9,6 +9,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from actors.detector import DetectorActor
 from actors.recovery import RunnerFailed
@@ -18,9 +19,8 @@ from contracts.block import unpack_block
 from contracts.errors import RetryLater
 from contracts.frame import Band, Platform
 from models.interface import BANDS, PLATFORMS
-from models.weights import WEIGHTS_FOLDER
 from tests.actors.answers import FAKE_FRAME_ACTORS, FRAME_ACTORS, MIXED, AnyFrameActor, assert_same, bare, counts, play
-from tests.actors.conftest import QUICK, MakeSettings
+from tests.actors.conftest import PLAIN, QUICK, MakeSettings
 from tests.actors.fake_models import Trouble
 from tests.actors.frames_for_tests import block_of, block_of_scenes, frame_of, scene
 
@@ -43,19 +43,35 @@ def test_every_frame_gets_the_answer_of_the_bare_network(kind: AnyFrameActor, na
     assert all(ms >= 0 for ms in reply.wait_ms)
 
 
+def bright_spots() -> list[NDArray[np.float32]]:
+    """Two frames with a blurred spot each."""
+    places = ((40, 50), (90, 120))
+    return [np.asarray(cv2.GaussianBlur(scene(128, 160, [(y, x, 5, 5)]).astype(np.float32), (7, 7), 1.5)) for y, x in places]
+
+
 @pytest.mark.parametrize(("kind", "name"), FRAME_ACTORS[2:])
 def test_trained_weights_answer_as_the_bare_network(kind: AnyFrameActor, name: str) -> None:
-    if not all((WEIGHTS_FOLDER / name).with_suffix(suffix).is_file() for suffix in (".safetensors", ".json")):
-        pytest.skip(f"no trained weights of {name} in {WEIGHTS_FOLDER.name}")
-    settings = ModelActorSettings(model=name, warm_up_px=(), threads=1)
+    settings = ModelActorSettings.model_validate({"model": name} | PLAIN)
     actor = kind(settings, QUICK)
-    spots = [cv2.GaussianBlur(scene(128, 160, [(y, x, 5, 5)]).astype(np.float32), (7, 7), 1.5) for y, x in ((40, 50), (90, 120))]
+    spots = bright_spots()
 
     reply: Reply[Any] = play(actor, lambda: actor.run(block_of_scenes(spots)))
 
     for output, pixels_HW in zip(reply.outputs, spots, strict=True):
         assert_same(output, bare(settings, pixels_HW))
     assert sum(counts(reply)) > 0, "a bright spot is a target to any network"
+
+
+@pytest.mark.parametrize(("kind", "name"), FRAME_ACTORS[2:])
+def test_bfloat16_finds_the_same_targets(kind: AnyFrameActor, name: str) -> None:
+    found = {}
+    for dtype in ("float32", "bfloat16"):
+        actor = kind(ModelActorSettings.model_validate({"model": name} | PLAIN | {"dtype": dtype}), QUICK)
+        found[dtype] = play(actor, lambda actor=actor: actor.run(block_of_scenes(bright_spots())))  # type: ignore[misc]  # bound at once
+    for plain, half in zip(found["float32"].outputs, found["bfloat16"].outputs, strict=True):
+        best = [int(np.argmax(output.scores)) for output in (plain, half)]
+        np.testing.assert_allclose(half.boxes_xyxy_px[best[1]], plain.boxes_xyxy_px[best[0]], atol=2.0)
+        assert half.scores[best[1]] == pytest.approx(plain.scores[best[0]], abs=0.1)
 
 
 @pytest.mark.parametrize(("kind", "name"), FAKE_FRAME_ACTORS)
