@@ -29,6 +29,8 @@ __all__ = [
 ]
 Mask = NDArray[np.bool_]
 _EIGHT_CONNECTED = np.ones((3, 3), np.int8)
+# Centroids are fractions: a distance of exactly 3 comes out as 2.9999999999999996 or 3 by where the regions lie.
+_ROUNDING_PX = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,6 +185,7 @@ def match(predictions: Regions, targets: Regions, protocol: Protocol) -> list[tu
     reach_T = np.full(len(targets), protocol.max_distance)
     if protocol.in_diameters:
         reach_T *= np.sqrt(4 * targets.areas_N / math.pi)
+    reach_T -= _ROUNDING_PX
     # Only predictions near a target make columns: an answer of pure noise has thousands that are near none.
     near = [
         np.flatnonzero(_distances(predictions, centroid) < reach) for centroid, reach in zip(targets.centroids_N2, reach_T, strict=True)

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Blob = list[tuple[int, int]]
+ROUNDING_PX = 1e-9
 
 
 def blobs(mask_HW: NDArray[np.bool_]) -> list[Blob]:
@@ -43,7 +44,7 @@ def best_matching(targets: list[Blob], predictions: list[Blob], reach_px: float)
     for chosen in set(permutations(slots, len(targets))):
         pairs = [(target, column) for target, column in enumerate(chosen) if column is not None]
         distances = [dist(centre(targets[target]), centre(predictions[column])) for target, column in pairs]
-        if all(distance < reach_px for distance in distances) and (-len(pairs), sum(distances)) < (-best[0], best[1]):
+        if all(distance < reach_px - ROUNDING_PX for distance in distances) and (-len(pairs), sum(distances)) < (-best[0], best[1]):
             best = (len(pairs), sum(distances), pairs)
     return best[2]
 
@@ -52,7 +53,7 @@ def greedy_matching(targets: list[Blob], predictions: list[Blob], reach_px: floa
     pairs: list[tuple[int, int]] = []
     for target, blob in enumerate(targets):
         for column, prediction in enumerate(predictions):
-            if column not in [taken for _, taken in pairs] and dist(centre(blob), centre(prediction)) < reach_px:
+            if column not in [taken for _, taken in pairs] and dist(centre(blob), centre(prediction)) < reach_px - ROUNDING_PX:
                 pairs.append((target, column))
                 break
     return pairs
@@ -62,7 +63,7 @@ def shared_matching(targets: list[Blob], predictions: list[Blob], diameters: flo
     pairs: list[tuple[int, int]] = []
     for column, prediction in enumerate(predictions):
         for target, blob in enumerate(targets):
-            if dist(centre(blob), centre(prediction)) < diameters * sqrt(4 * len(blob) / pi):
+            if dist(centre(blob), centre(prediction)) < diameters * sqrt(4 * len(blob) / pi) - ROUNDING_PX:
                 pairs.append((target, column))
                 break
     return pairs

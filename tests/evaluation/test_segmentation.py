@@ -94,6 +94,14 @@ def test_reach_is_strict(protocol: str, offset_px: int, found: bool) -> None:
     assert scores(mask((10, 10 + offset_px, 3, 3)), mask((10, 10, 3, 3)), protocol).num_matched == int(found)
 
 
+def test_exactly_the_reach_is_a_miss_also_where_centroids_are_fractions() -> None:
+    target = mask((2, 0, 1, 3))
+    predicted = mask((2, 2, 1, 3), (3, 2, 2, 5))  # centroids 15/13 and 36/13 px apart: a distance of 3
+    for row, column in np.ndindex(20, 20):
+        moved, answer = (np.roll(each, (row, column), (0, 1)) for each in (target, predicted))
+        assert scores(answer, moved).num_matched == 0
+
+
 def test_diagonal_neighbours_are_one_region() -> None:
     diagonal = mask((10, 10, 1, 1), (11, 11, 1, 1), (12, 10, 1, 1))
     assert scores(diagonal, diagonal).num_targets == 1
