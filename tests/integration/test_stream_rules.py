@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import os
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
 import pytest
+from kafka import KafkaProducer
+from kafka import TopicPartition as ClientTopicPartition
 
 from contracts.errors import StopPipeline
-from pipeline.kafka_client import KafkaSettings
+from pipeline.kafka_client import KafkaSettings, connect_admin, ensure_topic
 from pipeline.log_reader import LogReader
 from pipeline.progress import StreamProgress
 from pipeline.stream import run_stream
@@ -77,7 +80,8 @@ def test_a_restart_goes_on_exactly_where_the_table_stands(settings: KafkaSetting
 
 
 def test_stop_drains_and_leaves_nothing_half_done(settings: KafkaSettings, tmp_path: Path) -> None:
-    one = job(settings, tmp_path / "table", RuleNetworks(delay_s=0.05).handles(), in_flight_blocks=8)
+    # 50 blocks, four at a time, 0.4 s each: the stop comes in the middle.
+    one = job(settings, tmp_path / "table", RuleNetworks(delay_s=0.4).handles(), in_flight_blocks=2)
     feed(settings, frames(400))
     stop = threading.Event()
 
@@ -88,7 +92,7 @@ def test_stop_drains_and_leaves_nothing_half_done(settings: KafkaSettings, tmp_p
     summary = run_stream(one, stop=stop, on_progress=watch)
     assert summary.drained
     first = len(rows(tmp_path / "table"))
-    assert 0 < first <= 400
+    assert 0 < first < 400
     assert summary.progress.frames_out == first == summary.progress.frames_in, "what was read is visible"
     assert catch_up(one).progress.frames_out == 400 - first
     assert_exactly_once(rows(tmp_path / "table"), settings)
@@ -96,21 +100,67 @@ def test_stop_drains_and_leaves_nothing_half_done(settings: KafkaSettings, tmp_p
 
 def test_a_continuous_stream_passes_from_epoch_to_epoch_without_loss(settings: KafkaSettings, tmp_path: Path) -> None:
     one = job(settings, tmp_path / "table", RuleNetworks().handles(), epoch_s=3.0, epoch_overlap_s=1.0)
-    stop = threading.Event()
-    runner = threading.Thread(target=run_stream, args=(one,), kwargs={"stop": stop, "on_progress": lambda progress: seen.append(progress)})
+    stop, everything = threading.Event(), threading.Event()
     seen: list[StreamProgress] = []
+
+    def watch(progress: StreamProgress) -> None:
+        seen.append(progress)
+        if progress.frames_out >= 400:
+            everything.set()
+
+    runner = threading.Thread(target=run_stream, args=(one,), kwargs={"stop": stop, "on_progress": watch})
     runner.start()
     try:
-        pause = threading.Event()
         for _ in range(40):
             feed(settings, frames(10))
-            pause.wait(0.2)
+            everything.wait(0.2)  # feeding takes more than two epochs
+        assert everything.wait(120), "only a later epoch can have read the last frames"
     finally:
         stop.set()
         runner.join(60)
     assert not runner.is_alive()
     assert {progress.generation for progress in seen} == {1}, [progress.note for progress in seen]
+    assert_exactly_once(rows(tmp_path / "table"), settings)
+
+
+def test_what_retention_deleted_is_one_gap_row(settings: KafkaSettings, tmp_path: Path) -> None:
+    one = job(settings, tmp_path / "table", RuleNetworks().handles())
+    feed(settings, frames(20))
     catch_up(one)
+    feed(settings, frames(40))
+    admin = connect_admin(settings)
+    admin.delete_records({ClientTopicPartition(settings.topic, 0): 18})
+    admin.close()
+    summary = catch_up(one)
+    found = rows(tmp_path / "table")
+    (gap,) = [row for row in found if row["status"] == "gap"]
+    assert (gap["source_partition"], gap["source_offset"], gap["source_offset_end"]) == (0, 10, 18)
+    assert (summary.progress.gaps, summary.progress.generation) == (1, 1)
+    assert_exactly_once(found, settings, holes=7)  # one row stands for eight offsets
+
+
+def test_transaction_markers_and_aborted_records_have_no_row_and_are_no_gap(settings: KafkaSettings, tmp_path: Path) -> None:
+    producer = KafkaProducer(bootstrap_servers=settings.bootstrap_servers, transactional_id=settings.topic)
+    producer.init_transactions()
+    for commit in (True, False, True):
+        producer.begin_transaction()
+        for _ in range(5):
+            producer.send(settings.topic, key=b"cam", value=marked_frame(1), partition=0)
+        producer.flush()  # what is aborted unsent never reaches the log
+        _ = producer.commit_transaction() if commit else producer.abort_transaction()
+    producer.close()
+    summary = catch_up(job(settings, tmp_path / "table", RuleNetworks().handles()))
+    found = rows(tmp_path / "table")
+    assert [row["status"] for row in found] == ["ok"] * 10
+    assert (summary.progress.lag, summary.progress.generation) == (0, 1)
+    assert_exactly_once(found, settings, holes=5 + 3)
+
+
+def test_rows_that_pile_up_before_the_table_hold_the_readers_and_let_them_go(settings: KafkaSettings, tmp_path: Path) -> None:
+    feed(settings, frames(200))
+    limits = {"uncommitted_rows": 8, "in_flight_blocks": 1, "in_flight_bytes": 2000, "block_max_bytes": 600}
+    summary = catch_up(job(settings, tmp_path / "table", RuleNetworks().handles(), **limits))
+    assert (summary.drained, summary.progress.generation) == (True, 1)
     assert_exactly_once(rows(tmp_path / "table"), settings)
 
 
@@ -142,8 +192,6 @@ def test_runs_lie_beside_each_other(settings: KafkaSettings, tmp_path: Path) -> 
 
 
 def test_another_topic_of_the_same_name_stops_the_stream(kafka: RealKafka, settings: KafkaSettings, tmp_path: Path) -> None:
-    from pipeline.kafka_client import connect_admin, ensure_topic
-
     one = job(settings, tmp_path / "table", RuleNetworks().handles())
     feed(settings, frames(10))
     catch_up(one)
@@ -175,14 +223,15 @@ def test_what_lies_before_a_damaged_batch_gets_its_rows_before_the_stream_stops(
 
 def test_a_killed_read_worker_costs_a_restart_but_no_row(settings: KafkaSettings, tmp_path: Path) -> None:
     feed(settings, frames(600))
-    one = job(settings, tmp_path / "table", RuleNetworks(delay_s=0.05).handles(), in_flight_blocks=4, restart_backoff_s=0.1)
+    one = job(settings, tmp_path / "table", RuleNetworks(delay_s=0.3).handles(), in_flight_blocks=4, restart_backoff_s=0.1)
     killed: list[int] = []
 
     def kill_a_reader(progress: StreamProgress) -> None:
-        if progress.frames_out > 0 and not killed:
-            reader = next(process for process in read_workers() if "KafkaEpoch" in " ".join(process.cmdline()))
-            killed.append(reader.pid)
-            reader.kill()
+        with suppress(psutil.NoSuchProcess):
+            reader = next((process for process in read_workers() if "KafkaEpoch" in " ".join(process.cmdline())), None)
+            if progress.frames_out > 0 and reader is not None and not killed:
+                reader.kill()
+                killed.append(reader.pid)
 
     summary = run_stream(one, stop=threading.Event(), until_caught_up=True, on_progress=kill_a_reader)
     assert killed
