@@ -141,6 +141,48 @@ def test_the_first_fault_counts() -> None:
     asyncio.run(scenario())
 
 
+@pytest.mark.parametrize("how", ["fail", "replay"])
+def test_a_fault_releases_everybody(how: str) -> None:
+    async def scenario() -> None:
+        one = coordinator(max_blocks=1)
+        await one.claim(0, 0)
+        assert all([await one.admit(holds_slot=False) for _ in range(3)])
+        blocked, waiting = await waits(one.admit(holds_slot=False)), await waits(one.claim(1, 0))
+        if how == "fail":
+            await one.fail(RetryLater(expected="e", got="f", where="g", action="h"))
+        else:
+            await one.claim(0, 0)
+        assert await asyncio.wait_for(blocked, 5) is False
+        assert await asyncio.wait_for(waiting, 5) is None
+
+    asyncio.run(scenario())
+
+
+def test_several_blocks_are_given_back_at_once() -> None:
+    async def scenario() -> None:
+        one = coordinator(max_blocks=3)
+        for _ in range(3):
+            assert await one.admit(holds_slot=False)
+            await one.charge(10, 1)
+        await one.give_back(3, 30)
+        status = await one.status()
+        assert (status.blocks_in_flight, status.bytes_in_flight) == (0, 0)
+
+    asyncio.run(scenario())
+
+
+def test_a_replay_does_not_hide_the_first_fault() -> None:
+    async def scenario() -> None:
+        one = coordinator()
+        first = StopPipeline(expected="a", got="b", where="c", action="d")
+        await one.claim(0, 0)
+        await one.fail(first)
+        await one.claim(0, 0)
+        assert (await one.status()).fault is first
+
+    asyncio.run(scenario())
+
+
 @pytest.mark.parametrize("messages", [[3, 4], [0, 0], [16]])
 def test_messages_are_counted(messages: list[int]) -> None:
     async def scenario() -> None:
