@@ -227,11 +227,19 @@ def test_close_ends_the_commit_under_way_and_begins_no_other() -> None:
         committer.add(span(0, 1), [result(0)])
         assert stage.table.entered.wait(TIMEOUT_S)
         committer.add(span(1, 2), [result(1)])
-        threading.Timer(0.05, stage.table.gate.set).start()
-        committer.close()
-        assert [row.position.offset for _, row in stage.storage.rows] == [0]
+        closing = threading.Thread(target=committer.close)
+        closing.start()
+
+        def add_until_refused() -> None:
+            while True:
+                committer.add(span(2, 2), [])
+
         with pytest.raises(GenerationFailed, match="after its end"):
-            committer.add(span(2, 3), [result(2)])
+            add_until_refused()
+        stage.table.gate.set()
+        closing.join(TIMEOUT_S)
+        assert not closing.is_alive()
+    assert [row.position.offset for _, row in stage.storage.rows] == [0]
 
 
 def test_a_commit_that_comes_after_the_end_of_its_generation_makes_no_row() -> None:
