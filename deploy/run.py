@@ -24,12 +24,16 @@ def check_start(settings: AppSettings) -> None:
     """What can be known wrong before Ray and the models are started, which takes many seconds.
 
     Raises:
-        SettingsError: no native CRC, no broker, no such topic, or a table that cannot be written.
+        SettingsError: a model that cannot be had, no native CRC, no broker, no such topic, or a table that cannot be written.
     """
+    from deploy.mistakes import InvalidSettingsError
+    from deploy.model_check import model_mistakes
     from pipeline.kafka_settings import require_native_crc
     from pipeline.sink import ResultsTable
     from pipeline.topics import describe_topic
 
+    if mistakes := model_mistakes(settings.models):
+        raise InvalidSettingsError(mistakes)
     require_native_crc()
     describe_topic(settings.kafka, settings.kafka.topic)
     ResultsTable(settings.sink.table, settings.run_id, settings.sink.plain_storage_options()).open_or_create()

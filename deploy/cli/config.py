@@ -18,9 +18,13 @@ def check(config: ConfigOption = None, as_json: JsonOption = False) -> None:
 
     from contracts.errors import SettingsError
     from deploy.mistakes import InvalidSettingsError, Mistake
+    from deploy.model_check import model_mistakes
 
     try:
         loaded = load(config)
+        places = {key: origin for key, origin in loaded.origins.items() if origin != "default"}
+        if wrong := model_mistakes(loaded.settings.models, lambda key: places.get(key, loaded.file)):
+            raise InvalidSettingsError(wrong)
     except SettingsError as error:
         if not as_json:
             raise
