@@ -35,21 +35,23 @@ class Message:
 class Backlog:
     """Numbered messages without acknowledgement; safe for threads."""
 
-    def __init__(self, max_bytes: int, where: str) -> None:
+    def __init__(self, max_bytes: int, where: str, clock: Callable[[], float] = time.monotonic) -> None:
         """Begin empty.
 
         Args:
             max_bytes: `wait_for_room` waits above it; one message may exceed it alone.
             where: for error texts.
+            clock: seconds, for `quiet_s`.
         """
         self._max_bytes = max_bytes
         self._where = where
+        self._clock = clock
         self._changed = threading.Condition()
         self._messages: dict[int, Message] = {}  # in order of their numbers
         self._bytes = 0
         self._last_number = 0
         self._error: StopPipeline | None = None
-        self._quiet_since = time.monotonic()
+        self._quiet_since = self._clock()
         self.num_acked = 0
 
     def __len__(self) -> int:
@@ -60,14 +62,14 @@ class Backlog:
     def quiet_s(self) -> float:
         """For how long nothing was acknowledged although something waits."""
         with self._changed:
-            return time.monotonic() - self._quiet_since if self._messages else 0.0
+            return self._clock() - self._quiet_since if self._messages else 0.0
 
     def add(self, message: Message) -> int:
         """Keep a message; gives its number."""
         num_bytes = message.num_bytes
         with self._changed:
             if not self._messages:
-                self._quiet_since = time.monotonic()
+                self._quiet_since = self._clock()
             self._last_number += 1
             self._messages[self._last_number] = message
             self._bytes += num_bytes
@@ -88,7 +90,7 @@ class Backlog:
         with self._changed:
             if self.drop(number):
                 self.num_acked += 1
-                self._quiet_since = time.monotonic()
+                self._quiet_since = self._clock()
 
     def get(self, number: int) -> Message | None:
         """A message that still waits."""
@@ -103,7 +105,7 @@ class Backlog:
     def restart_clock(self) -> None:
         """A new producer gets its own time."""
         with self._changed:
-            self._quiet_since = time.monotonic()
+            self._quiet_since = self._clock()
 
     def raise_later(self, error: StopPipeline) -> None:
         """Have an error raised, once, by whoever waits next."""

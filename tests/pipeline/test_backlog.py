@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import threading
-import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import pytest
 
 from contracts.errors import RetryLater, SettingsError
 from pipeline.backlog import Backlog, Message
+
+TIMEOUT_S = 10.0
+NEVER_S = 1e6
 
 
 def message(num_bytes: int) -> Message:
@@ -42,25 +46,47 @@ def test_one_message_above_the_limit_passes_alone() -> None:
     backlog.wait_for_room(1, 0.0)
 
 
+class WatchedBacklog(Backlog):
+    """`waits` is set once somebody waits."""
+
+    def __init__(self) -> None:
+        super().__init__(100, "here")
+        self.waits = threading.Event()
+
+    def _wait(self, done: Callable[[], bool], timeout_s: float) -> None:
+        self.waits.set()
+        super()._wait(done, timeout_s)
+
+
+@contextmanager
+def waiting(backlog: WatchedBacklog, wait: Callable[[], None]) -> Iterator[None]:
+    """Have a thread wait while the block runs; after the block it must return."""
+    returned = threading.Event()
+
+    def call() -> None:
+        wait()
+        returned.set()
+
+    threading.Thread(target=call, daemon=True).start()
+    assert backlog.waits.wait(TIMEOUT_S)
+    assert not returned.is_set()
+    yield
+    assert returned.wait(TIMEOUT_S)
+
+
 def test_room_is_given_as_soon_as_there_is_some() -> None:
-    backlog = Backlog(100, "here")
+    backlog = WatchedBacklog()
     numbers = [backlog.add(message(50)) for _ in range(2)]
-    threading.Timer(0.05, backlog.acknowledge, [numbers[0]]).start()
-    began = time.monotonic()
-    backlog.wait_for_room(50, 10.0)
-    assert time.monotonic() - began < 5
+    with waiting(backlog, lambda: backlog.wait_for_room(50, NEVER_S)):
+        backlog.acknowledge(numbers[0])
 
 
 def test_waiting_ends_with_what_was_there_before() -> None:
-    backlog = Backlog(100, "here")
+    backlog = WatchedBacklog()
     first = backlog.add(message(1))
-
-    def meanwhile() -> None:
+    with waiting(backlog, lambda: backlog.wait_until_acked(NEVER_S)):
         backlog.add(message(1))
         backlog.acknowledge(first)
-
-    threading.Timer(0.2, meanwhile).start()
-    backlog.wait_until_acked(10.0)
     assert len(backlog) == 1
 
 
@@ -73,10 +99,18 @@ def test_an_error_is_raised_once_by_whoever_waits_next() -> None:
 
 
 def test_quiet_time_runs_only_while_something_waits() -> None:
-    backlog = Backlog(100, "here")
+    now_s = 100.0
+    backlog = Backlog(100, "here", clock=lambda: now_s)
+    now_s += 5
     assert backlog.quiet_s == 0.0
+    first = backlog.add(message(1))
+    now_s += 2
     backlog.add(message(1))
-    time.sleep(0.02)
-    assert backlog.quiet_s >= 0.02
+    assert backlog.quiet_s == 2.0
     backlog.restart_clock()
-    assert backlog.quiet_s < 0.02
+    assert backlog.quiet_s == 0.0
+    now_s += 3
+    assert backlog.quiet_s == 3.0
+    backlog.acknowledge(first)
+    now_s += 1
+    assert backlog.quiet_s == 1.0
