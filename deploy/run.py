@@ -53,11 +53,16 @@ def run_here(settings: AppSettings, view: StreamView, *, until_caught_up: bool =
         StopPipeline: going on would lose or falsify data.
         KeyboardInterrupt: interrupted before the stream began, or for the third time.
     """
+    with interruptible():
+        return _run(settings, view, until_caught_up, watch)
+
+
+def _run(settings: AppSettings, view: StreamView, until_caught_up: bool, watch: Watch | None) -> StreamSummary:
     check_start(settings)
     view.show(StreamProgress(note="starting Ray"))
     from deploy.cluster import ray_session
 
-    with ray_session(settings.stream.in_flight_bytes):
+    with ray_session(settings.stream.in_flight_bytes), interruptible():  # again: Ray has put its own handler above ours
         from deploy.app import running_models, stream_job
         from pipeline.stream import run_stream
 
@@ -71,6 +76,29 @@ def run_here(settings: AppSettings, view: StreamView, *, until_caught_up: bool =
                     watch(progress, drain.stop)
 
             return run_stream(stream_job(settings, models), stop=drain.stop, until_caught_up=until_caught_up, on_progress=on_progress)
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Have SIGTERM end the block as Ctrl-C does: what it has started is put away, and the exit code says interrupted.
+
+    Raises:
+        KeyboardInterrupt: SIGTERM came.
+    """
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    except SystemExit as error:
+        # Of the handler that Ray installs while it starts.
+        if error.code != signal.SIGTERM:
+            raise
+        raise KeyboardInterrupt from error
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL if before is None else before)
 
 
 class Drain:

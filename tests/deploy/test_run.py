@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import psutil
 import pytest
 
 from contracts.errors import SettingsError
-from deploy.run import check_start, draining
+from deploy.run import check_start, draining, interruptible
 from deploy.settings import AppSettings, settings_from_args
 from pipeline.progress import StreamProgress
 
 if TYPE_CHECKING:
     from tests.conftest import RealKafka
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -36,6 +43,34 @@ def test_first_signal_drains_second_tells_third_gives_up(number: signal.Signals)
             os.kill(os.getpid(), number)
     assert len(said) == 2
     assert signal.getsignal(number) is before
+
+
+def test_sigterm_before_the_stream_is_an_interrupt() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(KeyboardInterrupt), interruptible():
+        os.kill(os.getpid(), signal.SIGTERM)
+    # Ray's own handler, while it starts.
+    with pytest.raises(KeyboardInterrupt), interruptible():
+        sys.exit(signal.SIGTERM)
+    with pytest.raises(SystemExit), interruptible():
+        sys.exit(3)
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+@pytest.mark.broker
+def test_sigterm_while_the_demo_starts_kafka_leaves_nothing_behind(tmp_path: Path) -> None:
+    env = {name: value for name, value in os.environ.items() if not name.startswith("IRSTREAM_")} | {"TMPDIR": str(tmp_path)}
+    command = [sys.executable, "-c", "from deploy.cli.main import main; main()", "demo", "--out", str(tmp_path / "out")]
+    demo = subprocess.Popen(command, cwd=ROOT, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 120
+    while not list(tmp_path.glob("irstream-demo-*/broker.json")) and demo.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.02)
+    pid = json.loads(next(tmp_path.glob("irstream-demo-*/broker.json")).read_text())["pid"]
+    demo.send_signal(signal.SIGTERM)
+    _, err = demo.communicate(timeout=120)
+    assert (demo.returncode, err) == (130, "error: interrupted\n")
+    assert list(tmp_path.glob("irstream-demo-*")) == []
+    assert not psutil.pid_exists(pid)
 
 
 def settings(kafka: RealKafka, tmp_path: Path, topic: str, table: str = "results") -> AppSettings:

@@ -82,3 +82,19 @@ def test_ctrl_c_drains_and_the_next_start_goes_on(kafka: RealKafka, tmp_path: Pa
     answers = duckdb.connect().register("rows", rows).execute(question).fetchall()
     assert sum(number for _, number, *_ in answers) == 75
     assert all(number == distinct == end and begin == 0 for _, number, distinct, begin, end in answers)
+
+
+def test_sigterm_while_the_models_load_is_an_interrupt(kafka: RealKafka, tmp_path: Path) -> None:
+    env = environment(kafka, IRSTREAM_KAFKA__TOPIC=kafka.new_topic(1))
+    stream = subprocess.Popen([*IRSTREAM, "stream"], cwd=tmp_path, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert stream.stdout is not None
+    told: list[str] = []
+    for line in stream.stdout:
+        told.append(line)
+        if "loading the three models" in line:
+            break
+    else:
+        pytest.fail(f"the stream ended by itself: {told}")
+    stream.send_signal(signal.SIGTERM)
+    _, err = stream.communicate(timeout=300)
+    assert (stream.returncode, err.splitlines()[-1]) == (130, "error: interrupted")
