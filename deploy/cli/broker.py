@@ -46,21 +46,25 @@ app = typer.Typer(
 
 @app.command()
 def up(home: HomeOption = None, port: PortOption = None, as_json: JsonOption = False) -> None:
-    """Start the broker; it stays until `irstream broker down`. If it runs already, only its address is printed."""
+    """Start the broker; it stays until `irstream broker down`. If it runs already, only its address is printed.
+
+    Exit code 1 when it runs already on another port than the one asked for.
+    """
     broker = _broker(home, port)
     began = time.monotonic()
     known = broker.status()
     info = broker.up()
     if as_json:
         _print_info(info, home=broker.home.root)
-        return
-    how = "already up" if known is not None and known.pid == info.pid else f"up in {time.monotonic() - began:.1f} s"
-    typer.echo(f"Kafka is {how} at {info.bootstrap_servers} (pid {info.pid})")
-    typer.echo(f"  log   {info.log_file}\n  stop  irstream broker down{'' if home is None else f' --home {home}'}")
+    else:
+        how = "already up" if known is not None and known.pid == info.pid else f"up in {time.monotonic() - began:.1f} s"
+        typer.echo(f"Kafka is {how} at {info.bootstrap_servers} (pid {info.pid})")
+        typer.echo(f"  log   {info.log_file}\n  stop  irstream broker down{'' if home is None else f' --home {home}'}")
+        if not info.bootstrap_servers.endswith(f":{USUAL_PORT}"):
+            typer.echo(f"  use   export IRSTREAM_KAFKA__BOOTSTRAP_SERVERS={info.bootstrap_servers}")
     if port is not None and not info.bootstrap_servers.endswith(f":{port}"):
         typer.echo(f"  it keeps the port it was started with, not {port}: stop it first to change that", err=True)
-    if not info.bootstrap_servers.endswith(f":{USUAL_PORT}"):
-        typer.echo(f"  use   export IRSTREAM_KAFKA__BOOTSTRAP_SERVERS={info.bootstrap_servers}")
+        raise typer.Exit(1)  # `broker up --port 9092 && ...` must not go on with whoever owns that port
 
 
 @app.command()

@@ -18,12 +18,12 @@ from contracts.result import FrameResult
 from deploy.demo.contact_sheet import Tile, write_contact_sheet
 from deploy.demo.feeds import Feed, recorded_source, synthetic_source
 from deploy.demo.results import choose, fetch_frames, read_results
+from deploy.demo.topics import demo_topics
 from deploy.demo.truth import Truth
 from deploy.live_view.words import count
-from deploy.run import run_here
+from deploy.run import interruptible, run_here
 from deploy.settings import variable_of
 from pipeline.kafka_settings import require_native_crc
-from pipeline.topics import ensure_topic
 
 if TYPE_CHECKING:
     from deploy.live_view.view import StreamView
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 
 RUN_ID = "demo"
 _PARTS = frozenset({"_delta_log", f"run_id={RUN_ID}"})  # what the table of a demo holds
-_PARTITIONS = 2
 _TILES = 16
 _SETTLED_S, _BACKLOG_S = 40.0, 30.0
 BROKER_VARIABLE = variable_of("kafka.bootstrap_servers")
@@ -83,7 +82,13 @@ def run_demo(plan: DemoPlan, settings: AppSettings, view: StreamView) -> DemoRep
     Raises:
         SettingsError: nothing to publish at the given path, or no broker can be had.
         StopPipeline: the stream cannot go on.
+        KeyboardInterrupt: Ctrl-C or SIGTERM before the stream began.
     """
+    with interruptible():
+        return _run(plan, settings, view)
+
+
+def _run(plan: DemoPlan, settings: AppSettings, view: StreamView) -> DemoReport:
     require_native_crc()
     source = synthetic_source(plan.fps) if plan.frames is None else recorded_source(plan.frames, plan.num_frames)
     truth = Truth(plan.frames)
@@ -92,15 +97,14 @@ def run_demo(plan: DemoPlan, settings: AppSettings, view: StreamView) -> DemoRep
     table = empty_table(plan.out)
     with _broker(settings, view) as bootstrap_servers:
         own = _demo_settings(settings, bootstrap_servers, table)
-        for topic in (own.kafka.topic, own.kafka.alerts_topic, own.kafka.dead_letter_topic):
-            ensure_topic(own.kafka, topic, _PARTITIONS)
-        view.say(f"{len(source.sensors)} sensors: {', '.join(source.sensors)}")
-        feed = Feed(source, own.kafka, fps=plan.fps, num_frames=plan.num_frames, at_most_s=plan.feed_at_most_s)
-        try:
-            summary = run_here(own, view, watch=lambda progress, stop: conduct(feed, progress, stop))
-        finally:
-            published = feed.close()
-        sheet = _contact_sheet(plan, own, summary, truth)
+        with demo_topics(own.kafka, delete=_is_given()):
+            view.say(f"{len(source.sensors)} sensors: {', '.join(source.sensors)}")
+            feed = Feed(source, own.kafka, fps=plan.fps, num_frames=plan.num_frames, at_most_s=plan.feed_at_most_s)
+            try:
+                summary = run_here(own, view, watch=lambda progress, stop: conduct(feed, progress, stop))
+            finally:
+                published = feed.close()
+            sheet = _contact_sheet(plan, own, summary, truth)
     return DemoReport(summary, published, table, sheet)
 
 
@@ -135,10 +139,15 @@ def conduct(feed: Playable, progress: StreamProgress, stop: threading.Event) -> 
         stop.set()
 
 
+def _is_given() -> bool:
+    """Whether the environment names a broker that stays."""
+    return bool(os.environ.get(BROKER_VARIABLE))
+
+
 @contextmanager
 def _broker(settings: AppSettings, view: StreamView) -> Iterator[str]:
     """The broker named in the environment, else one of our own that ends with the demo."""
-    if os.environ.get(BROKER_VARIABLE):
+    if _is_given():
         yield settings.kafka.bootstrap_servers
         return
     from deploy.broker.broker import Broker

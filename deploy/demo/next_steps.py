@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
 from pathlib import Path
+
+from deploy.settings import variable_of
 
 _QUERY = (
     "import polars as pl; print(pl.read_delta('{table}').explode('detections').unnest('detections').drop_nulls('label')"
@@ -23,13 +26,15 @@ def next_steps(table: Path, contact_sheet: Path | None) -> str:
     """Where things are and what to do next."""
     beside = Path(sys.executable).with_name("irstream")
     irstream = _short(str(beside)) if beside.exists() else "irstream"
-    own_kafka = f"{irstream} broker up && {irstream} publish synthetic --create-topic --limit 100"
+    # The port is named: beside another program there `broker up` alone takes a free one, and the rest would go to that program.
+    broker = "" if os.environ.get(variable_of("kafka.bootstrap_servers")) else f"{irstream} broker up --port 9092 && "
+    publish = f"{broker}{irstream} publish synthetic --create-topic --limit 100"
     return "\n".join(
         [
             f"picture  {contact_sheet or 'none: no frame got through'}",
             f"table    {table}  (Delta Lake; plain Parquet files inside)",
             f"query    {query_command(table)}",
-            f"next     {own_kafka} && {irstream} stream --until-caught-up",
+            f"next     {publish} && {irstream} stream --until-caught-up",
         ]
     )
 

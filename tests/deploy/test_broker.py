@@ -62,6 +62,9 @@ def test_up_outlives_its_command_and_is_found_refused_twice_and_stopped(tmp_path
         again = run.invoke(app, ["broker", "up", "--home", str(home)])
         assert again.exit_code == 0
         assert f"already up at {info['bootstrap_servers']} (pid {info['pid']})" in again.stdout
+        other_port = run.invoke(app, ["broker", "up", "--home", str(home), "--port", "1"])
+        assert other_port.exit_code == 1
+        assert "it keeps the port it was started with, not 1" in other_port.stderr
         # Had the first `up` been killed while it waited, the second one would finish its work.
         state = Broker(home).home.state
         state.write_text(json.dumps(info | {"ready": False}))
