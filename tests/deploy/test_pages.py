@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from deploy.cli.main import COMMANDS
 from deploy.settings import OTHER_VARIABLES
 from deploy.settings_page import settings_page, undocumented
 
@@ -44,3 +45,15 @@ def test_every_decision_is_listed() -> None:
     records = {path.name for path in folder.glob("[0-9]*.md")}
     listed = set(re.findall(r"\(([0-9]{4}-[^)]+\.md)\)", (folder / "README.md").read_text()))
     assert records == listed
+
+
+def test_the_index_names_each_page_once() -> None:
+    table = (ROOT / "docs" / "index.md").read_text().split("\n## ")[0]
+    links = re.findall(r"\]\(([^)]+)\)", table)
+    assert sorted(set(links)) == sorted(links)
+    assert {page.name for page in ROOT.glob("docs/*.md")} - {"index.md"} <= set(links)
+
+
+def test_the_changelog_names_every_command() -> None:
+    changelog = (ROOT / "CHANGELOG.md").read_text()
+    assert [name for name, _, _ in COMMANDS if f"`irstream {name}" not in changelog] == []
