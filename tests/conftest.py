@@ -1,4 +1,4 @@
-"""What all tests share: a real Kafka, and the public data sets where they are."""
+"""What all tests share: a real Kafka, a real Ray, and the public data sets where they are."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import psutil
 import pytest
 
 from deploy.broker.broker import Broker
+from deploy.cluster import ray_session
 from pipeline.kafka_client import KafkaSettings, ensure_topic
 
 # No deadline: on a busy machine it measures the neighbours. Forty examples a property keep the suite quick.
@@ -92,6 +93,13 @@ def fragile_kafka(_fragile_broker: Broker) -> Iterator[FragileKafka]:
         fragile.revive()
     else:
         fragile.thaw()
+
+
+@pytest.fixture(scope="session")
+def local_ray() -> Iterator[None]:
+    """One Ray for the session; each test starts its own stream in it."""
+    with ray_session():
+        yield
 
 
 @pytest.fixture(scope="session")

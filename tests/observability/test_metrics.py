@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
+import sys
+import time
 from datetime import timedelta
+from pathlib import Path
 from typing import get_args
+from urllib.request import urlopen
+from uuid import uuid4
 
 import pytest
 
 from contracts.result import Outcome
-from observability.metrics import METRICS, Kind, Meter, MetricName, NoMeter, RayMeter
+from observability.metrics import METRICS, Kind, Meter, MetricName, RayMeter
 from pipeline.stream_metrics import StreamMetrics
 from tests.outcomes import NOON, gap, letter, result
 from tests.pinned import assert_pinned
+
+ROOT = Path(__file__).parents[2]
+KEPT_TAGS = {"run_id", "le"} | {tag for metric in METRICS.values() for tag in metric.tags}
 
 
 class MemoryMeter:
@@ -35,9 +45,9 @@ class MemoryMeter:
             self.values.append((name, value, tags))
 
 
-def exercise(meter: Meter) -> None:
+def exercise(meter: Meter, run_id: str = "live") -> None:
     """Everything a stream tells a meter."""
-    metrics = StreamMetrics(meter, "live")
+    metrics = StreamMetrics(meter, run_id)
     outcomes: list[Outcome] = [result(0, num_detections=2), result(1, num_detections=0), letter(2), gap(3, 9)]
     metrics.on_visible(outcomes, NOON + timedelta(seconds=2))
     metrics.on_lag(17)
@@ -61,9 +71,62 @@ def test_a_stream_emits_every_documented_metric_and_no_other() -> None:
     assert {name for name, _, _ in meter.values} == set(METRICS)
 
 
-@pytest.mark.parametrize("meter", [NoMeter(), RayMeter()], ids=["no meter", "ray"])
-def test_meters_take_every_metric_without_a_running_ray(meter: Meter) -> None:
-    exercise(meter)
+@pytest.mark.parametrize(
+    ("meter", "expected"),
+    [
+        pytest.param("NoMeter()", "'ray' not in sys.modules", id="no meter"),
+        pytest.param("RayMeter()", "not sys.modules['ray'].is_initialized()", id="ray"),
+    ],
+)
+def test_meters_take_every_metric_without_a_running_ray(meter: str, expected: str) -> None:
+    # In a process of its own: in this one a Ray may run.
+    code = f"""
+import sys
+from observability.metrics import NoMeter, RayMeter
+from tests.observability.test_metrics import exercise
+
+exercise({meter})
+assert {expected}
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def exported_by_ray() -> str:
+    """What Prometheus would read of this node, without the tags that Ray adds."""
+    import ray
+
+    (node,) = ray.nodes()
+    with urlopen(f"http://{node['NodeManagerAddress']}:{node['MetricsExportPort']}", timeout=10) as answer:
+        text: str = answer.read().decode()
+    return re.sub(r'(\w+)="[^"]*",?', lambda tag: tag[0] if tag[1] in KEPT_TAGS else "", text).replace(",}", "}")
+
+
+@pytest.mark.ray
+@pytest.mark.usefixtures("local_ray")
+def test_ray_exports_every_value() -> None:
+    run_id = f"test-{uuid4().hex}"
+    exercise(RayMeter(), run_id)
+    run = f'run_id="{run_id}"'
+    wanted = {
+        f'ray_irstream_rows_total{{{run},status="ok"}} 2.0',
+        f'ray_irstream_rows_total{{{run},status="rejected"}} 1.0',
+        f'ray_irstream_rows_total{{{run},status="gap"}} 1.0',
+        f'ray_irstream_detections_total{{label="drone",{run}}} 2.0',
+        f'ray_irstream_rejections_total{{reason="corrupt_image",{run}}} 1.0',
+        f'ray_irstream_visible_latency_seconds_bucket{{le="1.0",{run}}} 0.0',
+        f'ray_irstream_visible_latency_seconds_bucket{{le="2.0",{run}}} 3.0',
+        f"ray_irstream_visible_latency_seconds_count{{{run}}} 3.0",
+        f"ray_irstream_lag_messages{{{run}}} 17.0",
+        f"ray_irstream_generation{{{run}}} 2.0",
+    }
+    deadline = time.monotonic() + 120  # every process reports every 10 s
+    missing = wanted
+    while missing and time.monotonic() < deadline:
+        time.sleep(1)
+        lines = [line for line in exported_by_ray().splitlines() if run_id in line]
+        missing = wanted - set(lines)
+    assert not missing, lines
 
 
 def test_a_metric_is_used_as_what_it_is() -> None:
