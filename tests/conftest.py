@@ -20,6 +20,7 @@ from pipeline.kafka_client import KafkaSettings, ensure_topic
 hypothesis.settings.register_profile("irstream", deadline=None, max_examples=40)
 hypothesis.settings.load_profile("irstream")
 
+REQUIRE_DATA_VARIABLE = "REQUIRE_DATA"
 ADDRESS_VARIABLE = "IRSTREAM_KAFKA__BOOTSTRAP_SERVERS"
 
 
@@ -104,8 +105,11 @@ def local_ray() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
-    """The folder of the public data sets; tests that need it are skipped where it is not."""
+    """The folder of the public data sets; tests that need it are skipped where it is not, or fail with REQUIRE_DATA=1."""
     folder = Path(__file__).parents[1] / os.environ.get("IRSTREAM_DATA", "../shared/data")
     if not folder.is_dir():
-        pytest.skip(f"no data sets: {folder} (IRSTREAM_DATA) is not a folder")
+        reason = f"no data sets: {folder} (IRSTREAM_DATA) is not a folder"
+        if os.environ.get(REQUIRE_DATA_VARIABLE) == "1":
+            pytest.fail(reason)
+        pytest.skip(reason)
     return folder

@@ -127,9 +127,9 @@ def test_replies_and_errors_cross_process_borders(settings_of: MakeSettings) -> 
 
 
 def test_statistics_are_plain_values(settings_of: MakeSettings) -> None:
-    actor = SegmenterActor(settings_of("acm"), QUICK)
+    actor = SegmenterActor(settings_of("acm"), BatchPolicy(max_batch_size=1))
     play(actor, lambda: actor.run(block_of_scenes(MIXED)))
     stats = json.loads(json.dumps(actor.stats()))
-    assert (stats["task"], stats["model"], stats["device"], stats["threads"]) == ("segmentation", "acm", stats["device"], 1)
+    assert (stats["task"], stats["model"], stats["device"], stats["threads"]) == ("segmentation", "acm", "cpu", 1)
     assert stats["items"] == len(MIXED)
-    assert stats["closed_by"]["waited"] == stats["batches"] == 3
+    assert stats["closed_by"]["full"] == stats["batches"] == len(MIXED)

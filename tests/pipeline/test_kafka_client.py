@@ -145,8 +145,13 @@ def test_offsets_and_hint(kafka: RealKafka) -> None:
     assert seen == 2
 
 
-def test_hint_without_a_broker_is_only_logged() -> None:
-    commit_offset_hint(KafkaSettings(bootstrap_servers=NOBODY, connect_timeout_s=0.3), {TopicPartition("frames", 0): 1})
+def test_hint_without_a_broker_is_only_logged(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, "pipeline"):
+        commit_offset_hint(KafkaSettings(bootstrap_servers=NOBODY, connect_timeout_s=0.3), {TopicPartition("frames", 0): 1})
+    (record,) = [record for record in caplog.records if record.name.startswith("pipeline")]
+    assert record.levelname == "INFO"
+    assert "offset hint for lag tools not written" in record.getMessage()
+    assert NOBODY in record.getMessage()
 
 
 # --- options and logging ----------------------------------------------------------------------------------------------

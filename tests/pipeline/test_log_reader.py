@@ -259,7 +259,7 @@ def test_damaged_batch_stops_the_reader_without_spinning(fragile_kafka: FragileK
     with LogReader(settings, topic, 0, 0) as reader:
         error = poll_until(reader, StopPipeline)
         assert "at offset 1" in str(error)
-        busy_s = time.process_time()
+        busy_s = time.thread_time()
         with pytest.raises(StopPipeline):
             reader.poll(1, 5.0)
-        assert time.process_time() - busy_s < 0.5
+        assert time.thread_time() - busy_s < 0.5
