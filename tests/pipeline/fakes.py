@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import math
 import threading
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from contracts.errors import RetryLater, StopPipeline
-from contracts.position import OffsetRange, TopicPartition
+from contracts.frame import RawRecord
+from contracts.position import KafkaPosition, OffsetRange, TopicPartition
 from contracts.result import Outcome
 from pipeline.offsets import continue_from
+from pipeline.producer import Headers
 from pipeline.sink import CommitInfo, require_outcomes_in_spans
 
 
@@ -52,35 +56,51 @@ class MemoryTable:
         return self._storage.stands.get((self._run_id, partition))
 
 
-@dataclass(frozen=True)
-class Message:
-    """A message somebody has sent."""
-
-    topic: str
-    key: bytes | None
-    value: bytes | None
-    headers: tuple[tuple[str, bytes], ...]
-
-
 class MemoryProducer:
-    """A `Producer` in memory: messages reach the log at `flush`, or at once with `instant`; `away` is a broker that is down."""
+    """A producer and its topics in memory; passes the same tests as `SteadyProducer` with a real broker.
 
-    def __init__(self, *, instant: bool = False) -> None:
-        self.log: list[Message] = []
+    Messages reach the log at `flush`, or at once with `instant`. While `away`, a broker that is down, they are taken and wait;
+    above `room` messages they are refused, which the real one does after `max_outage_s`.
+    """
+
+    def __init__(self, *, instant: bool = False, room: float = math.inf) -> None:
+        self.log: list[RawRecord] = []
         self.away = False
         self._instant = instant
-        self._pending: list[Message] = []
+        self._room = room
+        self._pending: list[RawRecord] = []
+        self._next_offsets: Counter[TopicPartition] = Counter()
         self._lock = threading.Lock()
 
-    def send(self, topic: str, key: bytes | None, value: bytes | None, headers: Sequence[tuple[str, bytes]]) -> None:
+    @property
+    def acked(self) -> int:
+        return len(self.log)
+
+    @property
+    def pending(self) -> int:
+        return len(self._pending)
+
+    def send(
+        self,
+        topic: str,
+        key: bytes | None,
+        value: bytes | None,
+        headers: Headers = (),
+        timestamp_ms: int | None = None,
+        partition: int | None = None,
+    ) -> None:
         with self._lock:
-            if self.away:
+            if self.away and len(self._pending) >= self._room:
                 raise self._no_answer()
-            self._pending.append(Message(topic, key, value, tuple(headers)))
-            if self._instant:
+            place = TopicPartition(topic, partition or 0)
+            position = KafkaPosition(place.topic, place.partition, self._next_offsets[place])
+            self._next_offsets[place] += 1
+            self._pending.append(RawRecord(position, key, value, tuple(headers), timestamp_ms or 0))
+            if self._instant and not self.away:
                 self._deliver()
 
     def flush(self, timeout_s: float) -> None:
+        assert timeout_s > 0
         with self._lock:
             if self.away and self._pending:
                 raise self._no_answer()
@@ -91,4 +111,4 @@ class MemoryProducer:
         self._pending.clear()
 
     def _no_answer(self) -> RetryLater:
-        return RetryLater(expected="a broker", got="silence", where="memory", action="Wait.")
+        return RetryLater(expected="a broker", got=f"{len(self._pending)} messages without answer", where="memory", action="Wait.")

@@ -15,6 +15,7 @@ from jsonschema import Draft202012Validator
 from contracts.errors import RejectReason, RejectRecord, RetryLater, SettingsError, StopPipeline
 from contracts.result import FrameResult
 from pipeline.alerts import MAX_DETECTIONS, Alert, AlertPolicy, AlertPublisher, alert_message
+from pipeline.producer import Headers
 from tests import outcomes as make
 from tests.outcomes import detection, gap, letter, result
 from tests.pinned import DOCS, assert_pinned
@@ -48,7 +49,7 @@ def test_the_message_as_a_consumer_sees_it() -> None:
         alerts.publish([result(17, partition=3)])
         alerts.flush(TIMEOUT_S)
     (message,) = producer.log
-    assert (message.topic, message.key) == ("detections", b"cam-1")
+    assert (message.position.topic, message.key) == ("detections", b"cam-1")
     assert dict(message.headers) == {
         "ce_specversion": b"1.0",
         "ce_type": b"irstream.alert.v1",
@@ -79,7 +80,7 @@ def test_crowded_frame_keeps_its_best_targets_below_the_message_limit() -> None:
 
 
 def test_while_the_broker_is_away_nothing_is_lost_and_nothing_grows() -> None:
-    producer = MemoryProducer()
+    producer = MemoryProducer(room=0)
     producer.away = True
     with publisher(producer, max_waiting_bytes=2_000) as alerts:
         before = time.monotonic()
@@ -102,11 +103,19 @@ class EndlessProducer(MemoryProducer):
         self.alerts: AlertPublisher | None = None
         self.published = 1
 
-    def send(self, topic: str, key: bytes | None, value: bytes | None, headers: Sequence[tuple[str, bytes]]) -> None:
+    def send(
+        self,
+        topic: str,
+        key: bytes | None,
+        value: bytes | None,
+        headers: Headers = (),
+        timestamp_ms: int | None = None,
+        partition: int | None = None,
+    ) -> None:
         if self.alerts is not None:
             self.alerts.publish([result(self.published)])
             self.published += 1
-        super().send(topic, key, value, headers)
+        super().send(topic, key, value, headers, timestamp_ms, partition)
 
 
 def test_flush_ends_although_new_alerts_keep_coming() -> None:
@@ -126,10 +135,18 @@ class RefusingProducer(MemoryProducer):
         super().__init__()
         self.errors = list(errors)
 
-    def send(self, topic: str, key: bytes | None, value: bytes | None, headers: Sequence[tuple[str, bytes]]) -> None:
+    def send(
+        self,
+        topic: str,
+        key: bytes | None,
+        value: bytes | None,
+        headers: Headers = (),
+        timestamp_ms: int | None = None,
+        partition: int | None = None,
+    ) -> None:
         if self.errors:
             raise self.errors.pop()
-        super().send(topic, key, value, headers)
+        super().send(topic, key, value, headers, timestamp_ms, partition)
 
 
 def test_a_refusal_for_good_reaches_the_commit_even_if_the_next_try_works() -> None:

@@ -154,7 +154,7 @@ def test_alerts_then_dead_letters_then_rows_then_credits() -> None:
         committer.drain(TIMEOUT_S)
     assert events == ["alerts within 7 s", "append after 2 dead letters", "committed"]
     first, second = stage.producer.log
-    assert (first.topic, first.key, second.key) == ("frames.dead", b"cam-1", None)
+    assert (first.position.topic, first.key, second.key) == ("frames.dead", b"cam-1", None)
     body = json.loads(first.value or b"")
     assert body | {"id": "frames/0/0", "topic": "frames", "partition": 0, "offset": 0, "run_id": "live", "reason": "corrupt_image"} == body
 

@@ -24,7 +24,7 @@ def test_the_message_as_a_consumer_sees_it() -> None:
     producer = MemoryProducer()
     publish_dead_letters(producer, "frames.dead", [letter(5, partition=1), letter(6, sensor_id=None)], "live", 1.0)
     first, second = producer.log
-    assert (first.topic, first.key, second.key) == ("frames.dead", b"cam-1", None)
+    assert (first.position.topic, first.key, second.key) == ("frames.dead", b"cam-1", None)
     assert dict(first.headers) | {"ce_type": b"irstream.dead_letter.v1", "ce_id": b"frames/1/5"} == dict(first.headers)
     assert json.loads(first.value or b"") == {
         "id": "frames/1/5",

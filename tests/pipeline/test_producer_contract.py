@@ -5,42 +5,46 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import pytest
 
+from contracts.errors import RetryLater
 from contracts.frame import RawRecord
-from contracts.position import KafkaPosition
 from pipeline.alerts import AlertPublisher
 from pipeline.dead_letters import publish_dead_letters
 from pipeline.kafka_client import LogReader
 from pipeline.producer import Producer
 from pipeline.steady_producer import SteadyProducer
-from tests.conftest import RealKafka
+from tests.conftest import FragileKafka, RealKafka
 from tests.outcomes import letter, result
 from tests.pipeline.fakes import MemoryProducer
 
 
 @dataclass(frozen=True)
 class Log:
-    """A producer, a topic of its own, and how to read what arrived there."""
+    """A producer, a topic of its own, how to read what arrived there, and its broker, which may go away and come back."""
 
     producer: Producer
     topic: str
     read: Callable[[int], list[RawRecord]]
+    go_away: Callable[[], None]
+    come_back: Callable[[], None]
 
 
-@pytest.fixture(params=["memory", pytest.param("kafka", marks=pytest.mark.broker)])
-def log(request: pytest.FixtureRequest) -> Iterator[Log]:
-    if request.param == "memory":
-        fake = MemoryProducer()
-        yield Log(
-            fake,
-            "topic",
-            lambda count: [RawRecord(KafkaPosition(m.topic, 0, n), m.key, m.value, m.headers, 0) for n, m in enumerate(fake.log)],
-        )
-        return
-    kafka: RealKafka = request.getfixturevalue("kafka")
+@contextmanager
+def log_in_memory() -> Iterator[Log]:
+    fake = MemoryProducer()
+
+    def away(value: bool) -> Callable[[], None]:
+        return lambda: setattr(fake, "away", value)
+
+    yield Log(fake, "topic", lambda count: fake.log, away(True), away(False))
+
+
+@contextmanager
+def log_in_kafka(kafka: RealKafka, go_away: Callable[[], None], come_back: Callable[[], None]) -> Iterator[Log]:
     topic = kafka.new_topic(partitions=1)
 
     def read(count: int) -> list[RawRecord]:
@@ -52,7 +56,31 @@ def log(request: pytest.FixtureRequest) -> Iterator[Log]:
         return found
 
     with SteadyProducer(kafka.settings()) as producer:
-        yield Log(producer, topic, read)
+        yield Log(producer, topic, read, go_away, come_back)
+
+
+PARAMS = ["memory", pytest.param("kafka", marks=pytest.mark.broker)]
+
+
+@pytest.fixture(params=PARAMS)
+def log(request: pytest.FixtureRequest) -> Iterator[Log]:
+    def never() -> None:
+        raise AssertionError("this broker is everybody's")
+
+    with log_in_memory() if request.param == "memory" else log_in_kafka(request.getfixturevalue("kafka"), never, never) as made:
+        yield made
+
+
+@pytest.fixture(params=PARAMS)
+def fragile_log(request: pytest.FixtureRequest) -> Iterator[Log]:
+    """As `log`, with a broker that a test may stop."""
+    if request.param == "memory":
+        with log_in_memory() as made:
+            yield made
+        return
+    kafka: FragileKafka = request.getfixturevalue("fragile_kafka")
+    with log_in_kafka(kafka, kafka.freeze, kafka.thaw) as made:
+        yield made
 
 
 def test_what_is_flushed_is_in_the_log_in_order(log: Log) -> None:
@@ -63,6 +91,23 @@ def test_what_is_flushed_is_in_the_log_in_order(log: Log) -> None:
     assert [record.value for record in records] == [b"%d" % number for number in range(50)]
     assert [record.key for record in records[:2]] == [None, b"cam-1"]
     assert records[0].headers == (("ce_id", b"x"), ("ce_id", b"y"))
+
+
+def test_an_outage_shows_at_flush_and_nothing_is_lost(fragile_log: Log) -> None:
+    producer, topic = fragile_log.producer, fragile_log.topic
+    producer.send(topic, b"cam", b"0", [])
+    producer.flush(20)
+    fragile_log.go_away()
+    producer.flush(1)
+    for number in (1, 2):
+        producer.send(topic, b"cam", b"%d" % number, [])
+    with pytest.raises(RetryLater):
+        producer.flush(1)
+    fragile_log.come_back()
+    producer.send(topic, b"cam", b"3", [])
+    producer.flush(60)
+    records = fragile_log.read(4)
+    assert list(dict.fromkeys(record.value for record in records)) == [b"0", b"1", b"2", b"3"], "a repeat is allowed, a hole is not"
 
 
 def test_flush_without_messages_returns(log: Log) -> None:

@@ -25,7 +25,7 @@ from pipeline.inputs.pictures import Picture, Unusable
 from pipeline.publish import PublishProgress, publish
 from pipeline.synthetic.camera import SyntheticCamera
 from pipeline.synthetic.settings import Scene
-from tests.pipeline.memory_log import MemoryProducer
+from tests.pipeline.fakes import MemoryProducer
 
 if TYPE_CHECKING:
     from tests.conftest import RealKafka
@@ -87,7 +87,7 @@ def test_frames_keep_an_absolute_schedule_whatever_each_costs() -> None:
     clock, producer = FakeClock(), MemoryProducer()
     source = FrameSource([Clip("a", 50, clock=clock, cost_s=0.013)])
     summary = publish(source, producer, "t", fps=20.0, clock=clock, wait=clock.wait, now=clock.moment)
-    times = [parse_record(record, LIMITS).captured_at for record in producer.records]
+    times = [parse_record(record, LIMITS).captured_at for record in producer.log]
     gaps_ms = [round((later - earlier).total_seconds() * 1000) for earlier, later in pairwise(times)]
     # The first frame is late by what it cost; no other one is, and nothing adds up.
     assert gaps_ms[1:] == [50] * 48
@@ -148,7 +148,7 @@ def test_after_a_long_stall_no_burst_follows() -> None:
                 yield picture
 
     publish(FrameSource([Stall("a", 30)]), producer, "t", fps=10.0, clock=clock, wait=clock.wait, now=clock.moment)
-    times = [parse_record(record, LIMITS).captured_at for record in producer.records]
+    times = [parse_record(record, LIMITS).captured_at for record in producer.log]
     gaps = [(later - earlier).total_seconds() for earlier, later in pairwise(times)]
     assert max(gaps) == pytest.approx(30.0, abs=0.2)
     assert min(gaps) == pytest.approx(0.1)
@@ -157,8 +157,8 @@ def test_after_a_long_stall_no_burst_follows() -> None:
 def test_sensors_take_turns_and_count_their_own_frames() -> None:
     clock, producer = FakeClock(), MemoryProducer()
     publish(FrameSource([Clip("a", 3), Clip("b", 1), Clip("c", 2)]), producer, "t", fps=5.0, clock=clock, wait=clock.wait, now=clock.moment)
-    assert sensors_of(producer.records) == ["a", "b", "c", "a", "c", "a"]
-    metas = [parse_record(record, LIMITS) for record in producer.records]
+    assert sensors_of(producer.log) == ["a", "b", "c", "a", "c", "a"]
+    metas = [parse_record(record, LIMITS) for record in producer.log]
     assert [meta.frame_number for meta in metas] == [0, 0, 0, 1, 1, 2]
     assert len({meta.frame_id for meta in metas}) == 6
     assert {(meta.platform, meta.band) for meta in metas} == {(Platform.AIR, Band.LWIR)}
@@ -203,7 +203,7 @@ def test_every_picture_is_sent_once_in_the_order_of_its_sequence(sizes: list[int
 def test_one_sequence_is_dealt_out_to_several_sensors() -> None:
     producer = MemoryProducer()
     publish(FrameSource([Clip("set", 5)], None, 2), producer, "t")
-    assert sensors_of(producer.records) == ["set-1", "set-2", "set-1", "set-2", "set-1"]
+    assert sensors_of(producer.log) == ["set-1", "set-2", "set-1", "set-2", "set-1"]
 
 
 def test_equal_names_stay_apart() -> None:
@@ -215,7 +215,7 @@ def test_bad_pictures_are_counted_and_cost_no_frame_number() -> None:
     summary = publish(FrameSource([Clip("a", 6, bad=(0, 3)), Clip("b", 4)]), producer, "t")
     assert (summary.sent, summary.acked, summary.skipped) == (8, 8, 2)
     assert summary.problems == ("a/0: expected an image, got none", "a/3: expected an image, got none")
-    assert [parse_record(record, LIMITS).frame_number for record in producer.records if record.key == b"a"] == [0, 1, 2, 3]
+    assert [parse_record(record, LIMITS).frame_number for record in producer.log if record.key == b"a"] == [0, 1, 2, 3]
 
 
 def test_nothing_usable_is_an_error_that_names_the_first_reason() -> None:
@@ -227,8 +227,8 @@ def test_nothing_usable_is_an_error_that_names_the_first_reason() -> None:
 def test_limit_and_loop(limit: int | None, loop: bool, expected: int) -> None:
     producer = MemoryProducer()
     summary = publish(FrameSource([Clip("a", 3)]), producer, "t", limit=limit, loop=loop)
-    assert summary.sent == len(producer.records) == expected
-    assert [parse_record(record, LIMITS).frame_number for record in producer.records] == list(range(expected))
+    assert summary.sent == len(producer.log) == expected
+    assert [parse_record(record, LIMITS).frame_number for record in producer.log] == list(range(expected))
     assert not summary.interrupted
 
 
@@ -239,7 +239,7 @@ def test_stop_ends_an_endless_source_and_everything_sent_is_flushed() -> None:
         source, producer, "t", fps=500.0, loop=True, stop=stop, on_progress=lambda progress: stop.set() if progress.sent > 20 else None
     )
     assert summary.interrupted
-    assert summary.sent == summary.acked == len(producer.records) > 20
+    assert summary.sent == summary.acked == len(producer.log) > 20
 
 
 @pytest.mark.parametrize("codec", [ContentType.PNG, ContentType.TIFF, ContentType.NPY, ContentType.RAW], ids=lambda codec: codec.name)
@@ -247,14 +247,14 @@ def test_synthetic_frames_arrive_bit_exact(codec: ContentType) -> None:
     plans = plan_cameras(2, None, None, None, (96, 128), 14, 25.0, 5)
     producer = MemoryProducer()
     publish(synthetic_source(plans, None, codec, with_truth=True), producer, "t", limit=4)
-    for number, record in enumerate(producer.records):
+    for number, record in enumerate(producer.log):
         meta = parse_record(record, LIMITS)
         pixels_HW, bit_depth = decode_pixels(record.value or b"", meta, LIMITS)
         expected = SyntheticCamera(plans[number % 2]).frame(number // 2)
         np.testing.assert_array_equal(pixels_HW, expected.pixels_HW)
         assert (bit_depth, meta.content_type) == (14, codec)
         assert meta.headers["truth"].count("track") == len(expected.truth.targets)
-    assert sensors_of(producer.records)[:2] == ["land-skyline-lwir", "air-ground-lwir"]
+    assert sensors_of(producer.log)[:2] == ["land-skyline-lwir", "air-ground-lwir"]
 
 
 def test_jpeg_cannot_hold_14_bit() -> None:
