@@ -17,6 +17,7 @@ import pytest
 from contracts.codecs import encode_pixels
 from contracts.frame import ContentType
 from pipeline.kafka_client import end_offsets
+from tests.processes import started
 
 if TYPE_CHECKING:
     from tests.conftest import RealKafka
@@ -68,7 +69,7 @@ def test_ctrl_c_counts_and_acknowledges_what_was_sent(kafka: RealKafka, number: 
     topic = kafka.new_topic()
     told = os.environ | {"IRSTREAM_KAFKA__BOOTSTRAP_SERVERS": kafka.bootstrap_servers}
     arguments = ["synthetic", "--topic", topic, "--size", "64", "--fps", "40", "--json"]
-    with subprocess.Popen([*COMMAND, *arguments], env=told, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    with started([*COMMAND, *arguments], told) as process:
         deadline = time.monotonic() + 60
         while num_messages(kafka, topic) < 5:
             assert time.monotonic() < deadline, "no frame arrives"

@@ -15,6 +15,7 @@ import pytest
 from deltalake import DeltaTable
 
 from tests.conftest import ADDRESS_VARIABLE, RealKafka
+from tests.processes import started
 
 pytestmark = [pytest.mark.broker, pytest.mark.ray, pytest.mark.timeout(900)]
 IRSTREAM = [sys.executable, "-c", "from deploy.cli.main import main; main()"]
@@ -56,20 +57,18 @@ def test_ctrl_c_drains_and_the_next_start_goes_on(kafka: RealKafka, tmp_path: Pa
     )
     published = run("publish", "synthetic", "--sensors", "3", "--fps", "0", "--limit", "60", cwd=tmp_path, env=env)
     assert published["acked"] == 60
-    stream = subprocess.Popen(
-        [*IRSTREAM, "stream", "--json"], cwd=tmp_path, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    assert stream.stderr is not None
-    told: list[str] = []
-    for line in stream.stderr:
-        told.append(line)
-        if " streaming" in line and "out 0 " not in line:
-            break
-    else:
-        pytest.fail(f"the stream ended by itself: {told}")
-    stream.send_signal(signal.SIGINT)
-    out, err = stream.communicate(timeout=600)
-    assert stream.returncode == 0, err
+    with started([*IRSTREAM, "stream", "--json"], env, tmp_path) as stream:
+        assert stream.stderr is not None
+        told: list[str] = []
+        for line in stream.stderr:
+            told.append(line)
+            if " streaming" in line and "out 0 " not in line:
+                break
+        else:
+            pytest.fail(f"the stream ended by itself: {told}")
+        stream.send_signal(signal.SIGINT)
+        out, err = stream.communicate(timeout=600)
+        assert stream.returncode == 0, err
     first = json.loads(out)
     assert first["drained"]
     run("publish", "synthetic", "--sensors", "3", "--fps", "0", "--limit", "15", cwd=tmp_path, env=env)
@@ -86,15 +85,15 @@ def test_ctrl_c_drains_and_the_next_start_goes_on(kafka: RealKafka, tmp_path: Pa
 
 def test_sigterm_while_the_models_load_is_an_interrupt(kafka: RealKafka, tmp_path: Path) -> None:
     env = environment(kafka, IRSTREAM_KAFKA__TOPIC=kafka.new_topic(1))
-    stream = subprocess.Popen([*IRSTREAM, "stream"], cwd=tmp_path, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    assert stream.stdout is not None
-    told: list[str] = []
-    for line in stream.stdout:
-        told.append(line)
-        if "loading the three models" in line:
-            break
-    else:
-        pytest.fail(f"the stream ended by itself: {told}")
-    stream.send_signal(signal.SIGTERM)
-    _, err = stream.communicate(timeout=300)
-    assert (stream.returncode, err.splitlines()[-1]) == (130, "error: interrupted")
+    with started([*IRSTREAM, "stream"], env, tmp_path) as stream:
+        assert stream.stdout is not None
+        told: list[str] = []
+        for line in stream.stdout:
+            told.append(line)
+            if "loading the three models" in line:
+                break
+        else:
+            pytest.fail(f"the stream ended by itself: {told}")
+        stream.send_signal(signal.SIGTERM)
+        _, err = stream.communicate(timeout=300)
+        assert (stream.returncode, err.splitlines()[-1]) == (130, "error: interrupted")
