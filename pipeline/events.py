@@ -28,9 +28,7 @@ class OutcomeEvent(BaseModel):
     frame_number: int | None = Field(description="header `ir_frame`")
     platform: Platform
     band: Band
-    captured_at: datetime | None = Field(
-        description="header `ce_time`, else Kafka's timestamp, in UTC; null where it could not be read"
-    )
+    captured_at: datetime | None = Field(description="header `ce_time`, else Kafka's timestamp, in UTC; null where it could not be read")
     ingested_at: datetime = Field(description="Kafka's timestamp of the message")
     finished_at: datetime = Field(description="when the outcome was known")
 

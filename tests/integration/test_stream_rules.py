@@ -7,6 +7,7 @@ import os
 import threading
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -158,7 +159,7 @@ def test_transaction_markers_and_aborted_records_have_no_row_and_are_no_gap(sett
 
 def test_rows_that_pile_up_before_the_table_hold_the_readers_and_let_them_go(settings: KafkaSettings, tmp_path: Path) -> None:
     feed(settings, frames(200))
-    limits = {"uncommitted_rows": 8, "in_flight_blocks": 1, "in_flight_bytes": 2000, "block_max_bytes": 600}
+    limits: dict[str, Any] = {"uncommitted_rows": 8, "in_flight_blocks": 1, "in_flight_bytes": 2000, "block_max_bytes": 600}
     summary = catch_up(job(settings, tmp_path / "table", RuleNetworks().handles(), **limits))
     assert (summary.drained, summary.progress.generation) == (True, 1)
     assert_exactly_once(rows(tmp_path / "table"), settings)
