@@ -189,15 +189,18 @@ class SteadyProducer:
         except MessageSizeTooLargeError:
             raise
         except KafkaError as error:
-            self._on_failure(number, self._generation, error)
+            self._on_failure(number, self._generation, self._producer, error)
             return
         future.add_callback(self._on_ack, number)
-        future.add_errback(self._on_failure, number, self._generation)
+        future.add_errback(self._on_failure, number, self._generation, self._producer)
 
     def _on_ack(self, number: int, _: RecordMetadata) -> None:
         self._backlog.acknowledge(number)
 
-    def _on_failure(self, number: int, generation: int, error: KafkaError) -> None:
+    def _on_failure(self, number: int, generation: int, producer: KafkaProducer, error: KafkaError) -> None:
+        # Once a batch has expired, kafka-python starts a new sequence and later messages would overtake it. This runs in its
+        # own thread before it sends again.
+        producer._sender.force_close()
         with self._guard:
             # The first failure is the cause: after it the producer fails everything with old errors.
             if generation > self._judged and self._failure is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from itertools import pairwise
+from itertools import count, pairwise
 
 import pytest
 from kafka.errors import UnknownError
@@ -132,6 +132,28 @@ def test_frozen_beyond_the_delivery_timeout_makes_a_new_producer(fragile_kafka: 
     assert first_appearances(numbers) == list(range(201))
 
 
+def test_what_is_sent_through_a_freeze_and_after_it_stays_in_order(fragile_kafka: FragileKafka) -> None:
+    settings = fragile_kafka.settings(delivery_timeout_s=1.5, connect_timeout_s=2.0)
+    topic = fragile_kafka.new_topic(partitions=1)
+    numbers = count()
+    with SteadyProducer(settings) as producer:
+
+        def send_for(duration_s: float) -> None:
+            end = time.monotonic() + duration_s
+            while time.monotonic() < end:
+                producer.send(topic, b"key", b"%d" % next(numbers))
+                time.sleep(0.02)
+
+        send_for(0.5)
+        for _ in range(2):
+            fragile_kafka.freeze()
+            send_for(3.0)  # the first of them expire, the last do not
+            fragile_kafka.thaw()
+            send_for(2.5)
+        producer.flush(30)
+    assert first_appearances(numbers_in(settings, topic)) == list(range(next(numbers)))
+
+
 def test_a_failure_is_blamed_once_however_long_the_broker_is_away(fragile_kafka: FragileKafka) -> None:
     settings = fragile_kafka.settings(connect_timeout_s=0.3)
     topic = fragile_kafka.new_topic(partitions=1)
@@ -141,7 +163,7 @@ def test_a_failure_is_blamed_once_however_long_the_broker_is_away(fragile_kafka:
         steady.flush(20)
         fragile_kafka.freeze()
         steady.send(topic, b"key", b"1")
-        steady._on_failure(2, steady._generation, UnknownError())  # what a broker out of memory answers
+        steady._on_failure(2, steady._generation, steady._producer, UnknownError())  # what a broker out of memory answers
         with pytest.raises(RetryLater):
             steady.flush(4.0)
         fragile_kafka.thaw()
