@@ -40,6 +40,7 @@ from deploy.broker.process import (
     in_use,
     lock_home,
     log_tail,
+    prepare_folders,
     running,
     spawn_detached,
     spawn_guarded,
@@ -176,14 +177,15 @@ class Broker:
             child.wait()
 
     def _start(self, *, guarded: bool) -> BrokerInfo:
-        self._prepare_folders()
+        prepare_folders(self.home, self._min_free_bytes)
+        if running(self.home) is None:
+            self._reap(_STOP_TIMEOUT_S)  # a guard whose Java was killed holds the lock a moment longer
         lock = lock_home(self.home)
         if lock is None:
             return self._join_other(guarded=guarded)
         held: list[socket.socket] = []
         try:
             with lock:
-                self._reap(_STOP_TIMEOUT_S)  # a guard whose Java was killed
                 java, jars = find_java(), ensure_jars(cache_folder(), say=self._say)
                 held = hold_ports(self.home, self._port, self._preferred_port)
                 port, controller_port = (each.getsockname()[1] for each in held)
@@ -201,26 +203,6 @@ class Broker:
         write_state(self.home, self._info)
         self.home.last_port.write_text(f"{port}\n")
         return self._info
-
-    def _prepare_folders(self) -> None:
-        try:
-            self.home.logs.mkdir(parents=True, exist_ok=True)
-            self.home.lock.touch()
-        except OSError as error:
-            raise SettingsError(
-                expected="a folder that can be written",
-                got=str(error),
-                where=f"broker home {self.home.root}",
-                action="Name another one with --home or IRSTREAM_BROKER_HOME.",
-            ) from error
-        free = shutil.disk_usage(self.home.root).free
-        if free < self._min_free_bytes:
-            raise SettingsError(
-                expected=f"at least {self._min_free_bytes / 1e6:.0f} MB of free disk space",
-                got=f"{free / 1e6:.0f} MB",
-                where=f"broker home {self.home.root}",
-                action="Make room, or name a folder on another disk with --home or IRSTREAM_BROKER_HOME.",
-            )
 
     def _join_other(self, *, guarded: bool) -> BrokerInfo:
         """Somebody holds the lock: wait until that broker is ready (`up`), or refuse."""

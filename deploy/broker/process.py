@@ -6,6 +6,7 @@ import errno
 import fcntl
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -62,6 +63,32 @@ def running(home: Home) -> tuple[BrokerInfo, psutil.Process] | None:
         return (info, process) if same and process.status() != psutil.STATUS_ZOMBIE else None
     except (OSError, psutil.NoSuchProcess, psutil.AccessDenied, json.JSONDecodeError, KeyError, TypeError):
         return None
+
+
+def prepare_folders(home: Home, min_free_bytes: int) -> None:
+    """Make the folders of a home.
+
+    Raises:
+        SettingsError: not writable, or too little room.
+    """
+    try:
+        home.logs.mkdir(parents=True, exist_ok=True)
+        home.lock.touch()
+    except OSError as error:
+        raise SettingsError(
+            expected="a folder that can be written",
+            got=str(error),
+            where=f"broker home {home.root}",
+            action="Name another one with --home or IRSTREAM_BROKER_HOME.",
+        ) from error
+    free = shutil.disk_usage(home.root).free
+    if free < min_free_bytes:
+        raise SettingsError(
+            expected=f"at least {min_free_bytes / 1e6:.0f} MB of free disk space",
+            got=f"{free / 1e6:.0f} MB",
+            where=f"broker home {home.root}",
+            action="Make room, or name a folder on another disk with --home or IRSTREAM_BROKER_HOME.",
+        )
 
 
 def lock_home(home: Home) -> IO[str] | None:
