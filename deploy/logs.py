@@ -65,7 +65,7 @@ def quiet_ray() -> None:
 
     logging.getLogger("ray.serve").addFilter(_is_error)
     for handler in logging.getLogger("ray.data").handlers:
-        if isinstance(handler, logging.StreamHandler) and not isinstance(handler, logging.FileHandler):
+        if isinstance(handler, logging.StreamHandler) and type(handler).__module__.startswith("ray."):  # no other library's
             handler.addFilter(_is_error)
 
 

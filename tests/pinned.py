@@ -9,10 +9,8 @@ DOCS = Path(__file__).parent.parent / "docs"
 
 
 def assert_pinned(name: str, text: str) -> None:
-    """Compare `docs/<name>` with `text`; with IRSTREAM_UPDATE_PINNED=1 in the environment, write it instead."""
+    """Compare `docs/<name>` with `text`; with UPDATE_PINNED=1 in the environment, write it instead."""
     path = DOCS / name
-    if os.environ.get("IRSTREAM_UPDATE_PINNED") == "1":
+    if os.environ.get("UPDATE_PINNED") == "1":
         path.write_text(text, encoding="utf-8")
-    assert path.read_text(encoding="utf-8") == text, (
-        f"docs/{name} is a public contract; if the change is meant: IRSTREAM_UPDATE_PINNED=1 pytest"
-    )
+    assert path.read_text(encoding="utf-8") == text, f"docs/{name} is a public contract; if the change is meant: UPDATE_PINNED=1 pytest"

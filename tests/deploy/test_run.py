@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -18,6 +17,7 @@ from contracts.errors import SettingsError
 from deploy.run import check_start, draining, interruptible
 from deploy.settings import AppSettings, settings_from_args
 from pipeline.progress import StreamProgress
+from tests.processes import started
 
 if TYPE_CHECKING:
     from tests.conftest import RealKafka
@@ -61,13 +61,13 @@ def test_sigterm_before_the_stream_is_an_interrupt() -> None:
 def test_sigterm_while_the_demo_starts_kafka_leaves_nothing_behind(tmp_path: Path) -> None:
     env = {name: value for name, value in os.environ.items() if not name.startswith("IRSTREAM_")} | {"TMPDIR": str(tmp_path)}
     command = [sys.executable, "-c", "from deploy.cli.main import main; main()", "demo", "--out", str(tmp_path / "out")]
-    demo = subprocess.Popen(command, cwd=ROOT, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + 120
-    while not list(tmp_path.glob("irstream-demo-*/broker.json")) and demo.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.02)
-    pid = json.loads(next(tmp_path.glob("irstream-demo-*/broker.json")).read_text())["pid"]
-    demo.send_signal(signal.SIGTERM)
-    _, err = demo.communicate(timeout=120)
+    with started(command, env, ROOT) as demo:
+        deadline = time.monotonic() + 120
+        while not list(tmp_path.glob("irstream-demo-*/broker.json")) and demo.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.02)
+        pid = json.loads(next(tmp_path.glob("irstream-demo-*/broker.json")).read_text())["pid"]
+        demo.send_signal(signal.SIGTERM)
+        _, err = demo.communicate(timeout=120)
     assert (demo.returncode, err) == (130, "error: interrupted\n")
     assert list(tmp_path.glob("irstream-demo-*")) == []
     assert not psutil.pid_exists(pid)
