@@ -40,7 +40,7 @@ class DetectionPostprocess(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     score_threshold: float = Field(default=0.3, gt=0, lt=1)
-    nms_iou: float = Field(default=0.5, gt=0, lt=1)
+    nms_iou: float = Field(default=0.3, gt=0, lt=1)
     max_per_frame: int = Field(default=100, ge=1)
 
 

@@ -1,6 +1,7 @@
 """A plain light U-Net: five levels, two 3x3 convolutions a level, 16 channels at full resolution.
 
-Source: Ronneberger, Fischer, Brox, arXiv:1505.04597; batch norm and `same` padding added, as is usual today.
+Source: Ronneberger, Fischer, Brox, arXiv:1505.04597; batch norm and `same` padding added, as is usual today, and bilinear
+upsampling in place of transposed convolutions.
 """
 
 from __future__ import annotations
@@ -32,8 +33,8 @@ class LightUNet(SegmentationModel):
         steps = list(pairwise(WIDTHS))
         self.encoder = nn.ModuleList([_double(1, WIDTHS[0]), *(_double(narrow, wide) for narrow, wide in steps)])
         self.pool = nn.MaxPool2d(2)
-        self.up = nn.ModuleList([nn.ConvTranspose2d(wide, narrow, 2, 2) for narrow, wide in reversed(steps)])
-        self.decoder = nn.ModuleList([_double(2 * narrow, narrow) for narrow, _ in reversed(steps)])
+        self.up = nn.Upsample(scale_factor=2, mode="bilinear", align_corners=False)
+        self.decoder = nn.ModuleList([_double(wide + narrow, narrow) for narrow, wide in reversed(steps)])
         self.head = biased(nn.Conv2d(WIDTHS[0], 1, 1), HEAD_BIAS)
 
     def forward(self, pixels_BCHW: Tensor, metadata: MetadataBatch) -> Tensor:
@@ -44,6 +45,6 @@ class LightUNet(SegmentationModel):
             x = encode(x if level == 0 else self.pool(x))
             skips.append(x)
         skips.pop()
-        for up, decode in zip(self.up, self.decoder, strict=True):
-            x = decode(torch.cat([skips.pop(), up(x)], 1))
+        for decode in self.decoder:
+            x = decode(torch.cat([skips.pop(), self.up(x)], 1))
         return self.head(x)  # type: ignore[no-any-return]  # nn.Module.__call__ is Any
