@@ -55,6 +55,29 @@ def open_or_create_results(uri: str, storage_options: dict[str, str]) -> DeltaTa
     return table
 
 
+def open_results(uri: str, storage_options: dict[str, str]) -> DeltaTable:
+    """Open the newest version of a table that exists; nothing is created.
+
+    Raises:
+        SettingsError: there is none, it is another table, or the object store does not answer.
+    """
+    try:
+        table = _open(uri, storage_options)
+    except (DeltaError, OSError) as error:
+        table, got = None, plain_text(error)
+    else:
+        got = "no table there"
+    if table is None:
+        raise SettingsError(
+            expected="the results table of a stream",
+            got=got,
+            where=f"sink.table = {uri}",
+            action="Name the table with --table or IRSTREAM_SINK__TABLE, or start a stream first; check credentials.",
+        )
+    _require_results_schema(table, uri)
+    return table
+
+
 class _BytesOnly:
     """A writable file for `pa.PythonFile`: deltalake 1.6 takes bytes, pyarrow 26 hands over its own buffers."""
 

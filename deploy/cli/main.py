@@ -18,6 +18,7 @@ COMMANDS = (
     ("broker", "deploy.cli.broker", "Start, stop and find a real one-node Kafka for demos and tests."),
     ("publish", "deploy.cli.publish", "Publish frames with their metadata: folders, clips, dataset indexes, or the synthetic source."),
     ("stream", "deploy.cli.stream", "Read frames from Kafka, detect, segment, classify, write the results table."),
+    ("audit", "deploy.cli.audit", "Prove from broker and table alone that every message has exactly one row."),
     ("models", "deploy.cli.models", "The registered networks and their model cards."),
     ("config", "deploy.cli.config", "Check and show the settings."),
     ("demo", "deploy.cli.demo", "The whole system on this machine in a few minutes: broker, feeds, stream, contact sheet."),

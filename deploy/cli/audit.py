@@ -1,0 +1,100 @@
+"""`irstream audit`: is there exactly one row for every message? Reads the broker and the table only."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from deploy.cli.options import BootstrapOption, ConfigOption, JsonOption, RunIdOption, TableOption, TopicOption, load, print_json
+
+if TYPE_CHECKING:
+    from contracts.position import OffsetRange
+    from pipeline.audit import PartitionAudit
+
+app = typer.Typer(pretty_exceptions_enable=False)
+# Field, and what it means to whoever has to act on it.
+_FAULTS = (
+    ("lost", "no row for a message that is in the log"),
+    ("doubled", "more than one row for an offset"),
+    ("beyond", "rows at or beyond the watermark: a restart would write them again"),
+    ("unproved", "no row, and retention has deleted what stood there: a loss, unless it was a transaction marker or compacted"),
+)
+_SHOWN = 5
+
+
+@app.command()
+def audit(
+    config: ConfigOption = None,
+    bootstrap_servers: BootstrapOption = None,
+    topic: TopicOption = None,
+    table: TableOption = None,
+    run_id: RunIdOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Prove that every message up to the table's watermark has exactly one row; a stream may be writing meanwhile.
+
+    Exit code 1 on any loss or double.
+    """
+    from rich.console import Console
+
+    from pipeline.audit import audit as audit_partitions
+    from pipeline.delta_table import open_results
+
+    settings = load(config, bootstrap_servers=bootstrap_servers, topic=topic, table=table, run_id=run_id).settings
+    results = open_results(settings.sink.table, settings.sink.plain_storage_options())
+    found: list[PartitionAudit] = []
+    with Console(stderr=True).status(f"auditing {settings.kafka.topic}") as status:
+        for each in audit_partitions(settings.kafka, results, settings.run_id):
+            found.append(each)
+            status.update(f"auditing {settings.kafka.topic}: {len(found)} partitions")
+    clean = all(each.clean for each in found)
+    if as_json:
+        run = {"run_id": settings.run_id, "topic": settings.kafka.topic, "table_version": results.version(), "clean": clean}
+        print_json(run | {"partitions": [_plain(each) for each in found]})
+    else:
+        _show(Console(soft_wrap=True), found, f"run {settings.run_id}, table version {results.version()}")
+    if not clean:
+        raise typer.Exit(1)
+
+
+def _plain(each: PartitionAudit) -> dict[str, Any]:
+    counts = {name: sum(map(len, getattr(each, name))) for name, _ in _FAULTS}
+    first = {f"first_{name}": [str(span) for span in getattr(each, name)[:_SHOWN]] for name, _ in _FAULTS}
+    return {name: value for name, value in asdict(each).items() if name not in counts} | {"expected": each.expected} | counts | first
+
+
+def _show(console: Any, found: Sequence[PartitionAudit], where: str) -> None:
+    from rich.table import Table
+
+    columns = ("partition", "log", "watermark", "expected", "ok", "rejected", "gaps", "empty", *(name for name, _ in _FAULTS))
+    shown = Table(*columns, box=None, pad_edge=False, header_style="bold")
+    for each in found:
+        stand = "-" if each.watermark is None else f"{each.watermark:,}"
+        counts = (
+            each.expected,
+            each.ok,
+            each.rejected,
+            each.gaps,
+            each.empty,
+            *(sum(map(len, getattr(each, name))) for name, _ in _FAULTS),
+        )
+        shown.add_row(str(each.partition), f"{each.log_start:,}..{each.log_end:,}", stand, *(f"{count:,}" for count in counts))
+    console.print(shown)
+    for name, meaning in _FAULTS:
+        spans = [span for each in found for span in getattr(each, name)]
+        if spans:
+            more = f" and {len(spans) - _SHOWN:,} more" if len(spans) > _SHOWN else ""
+            console.print(f"[red]{name}[/red] ({meaning}): {', '.join(map(_spelt, spans[:_SHOWN]))}{more}")
+    total = sum(each.expected for each in found)
+    if all(each.clean for each in found):
+        console.print(f"clean: each of {total:,} positions up to the watermark has exactly one row ({where})")
+    else:
+        console.print(f"[red]not clean[/red]: {total:,} positions expected ({where})")
+
+
+def _spelt(span: OffsetRange) -> str:
+    last = f"..{span.stop - 1}" if len(span) > 1 else ""
+    return f"{span.topic_partition}/{span.start}{last}"
