@@ -18,6 +18,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -81,10 +82,9 @@ def role_of(process: psutil.Process) -> str:
     """What a process does, from its title (Ray workers name theirs after the task or actor)."""
     words = process.cmdline()
     text = " ".join(words)
+    if found := re.search(r"ServeReplica:.*:(detector|segmenter|classifier)\b", text):
+        return found[1]
     for mark, role in (
-        ("ServeReplica:irstream:detector", "detector"),
-        ("ServeReplica:irstream:segmenter", "segmenter"),
-        ("ServeReplica:irstream:classifier", "classifier"),
         ("ServeReplica", "serve other"),
         ("ServeController", "serve controller"),
         ("Coordinator", "coordinator"),

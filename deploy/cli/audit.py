@@ -23,6 +23,7 @@ _FAULTS = (
     ("unproved", "no row, and retention has deleted what stood there: a loss, unless it was a transaction marker or compacted"),
 )
 _SHOWN = 5
+_WIDTH = 120
 
 
 @app.command()
@@ -55,7 +56,9 @@ def audit(
         run = {"run_id": settings.run_id, "topic": settings.kafka.topic, "table_version": results.version(), "clean": clean}
         print_json(run | {"partitions": [_plain(each) for each in found]})
     else:
-        _show(Console(soft_wrap=True), found, f"run {settings.run_id}, table version {results.version()}")
+        console = Console(soft_wrap=True)
+        console.width = max(console.width, _WIDTH)  # a pipe has 80 columns, too few for the table
+        _show(console, found, f"run {settings.run_id}, table version {results.version()}")
     if not clean:
         raise typer.Exit(1)
 

@@ -49,7 +49,7 @@ class Tile:
     truth_xyxy_px: tuple[tuple[float, float, float, float], ...] | None = None
 
 
-def write_contact_sheet(tiles: Sequence[Tile], path: Path, heading: str) -> None:
+def write_contact_sheet(tiles: Sequence[Tile], path: Path, heading: str, tile_inches: float = TILE_INCHES) -> None:
     """Draw the tiles in rows of four and write a PNG.
 
     Raises:
@@ -63,9 +63,9 @@ def write_contact_sheet(tiles: Sequence[Tile], path: Path, heading: str) -> None
     columns = min(COLUMNS, len(tiles))
     rows = [tiles[start : start + columns] for start in range(0, len(tiles), columns)]
     # A row is as high as its highest tile.
-    heights = [TILE_INCHES * min(2.0, max(tile.pixels_HW.shape[0] / tile.pixels_HW.shape[1] for tile in row)) for row in rows]
+    heights = [tile_inches * min(2.0, max(tile.pixels_HW.shape[0] / tile.pixels_HW.shape[1] for tile in row)) for row in rows]
     height_inches = sum(heights) + _TITLE_INCHES * len(rows) + _HEAD_INCHES + _FOOT_INCHES
-    width_inches = columns * TILE_INCHES
+    width_inches = columns * tile_inches
     figure = Figure(figsize=(width_inches, height_inches), facecolor=_DARK)
     FigureCanvasAgg(figure)
     figure.text(0.012, 1 - 0.5 * _HEAD_INCHES / height_inches, heading, color=_TEXT, fontsize=13, weight="bold", va="center")

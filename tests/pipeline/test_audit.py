@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
-import pyarrow as pa
 import pytest
-from deltalake import DeltaTable, write_deltalake
+from deltalake import DeltaTable
 from kafka import KafkaProducer
-from kafka import TopicPartition as ClientTopicPartition
 
 from contracts.arrow import outcomes_to_table
 from contracts.errors import SettingsError, StopPipeline
 from contracts.position import OffsetRange
-from contracts.result import Outcome
 from pipeline.audit import PartitionAudit, audit
 from pipeline.delta_table import open_results
-from pipeline.kafka_client import KafkaSettings, connect_admin, describe_topic
+from pipeline.kafka_client import KafkaSettings
 from pipeline.sink import ResultsTable
-from pipeline.steady_producer import SteadyProducer
 from tests.conftest import RealKafka
 from tests.outcomes import gap, letter, result
+from tests.pipeline.table_of_a_log import commit, damage, delete_up_to, send
 
 pytestmark = pytest.mark.broker
 
@@ -34,26 +30,6 @@ def settings(kafka: RealKafka) -> KafkaSettings:
     return found
 
 
-def send(settings: KafkaSettings, num: int) -> None:
-    with SteadyProducer(settings) as producer:
-        for _ in range(num):
-            producer.send(settings.topic, b"cam", b"frame")
-        producer.flush(30)
-
-
-def commit(settings: KafkaSettings, table: Path, outcomes: Sequence[Outcome], start: int, stop: int) -> None:
-    """As the stream does it."""
-    results = ResultsTable(str(table), "live", compact_after_commits=0)
-    results.open_or_create()
-    topic_id = describe_topic(settings, settings.topic).topic_id
-    results.append(outcomes, [OffsetRange(settings.topic, 0, start, stop)], {settings.topic: topic_id})
-
-
-def damage(table: Path, rows: pa.Table) -> None:
-    """Rows that no commit of the stream brought."""
-    write_deltalake(str(table), rows, mode="append")
-
-
 def audited(settings: KafkaSettings, table: Path, run_id: str = "live") -> PartitionAudit:
     (found,) = audit(settings, open_results(str(table), {}), run_id)
     return found
@@ -61,13 +37,6 @@ def audited(settings: KafkaSettings, table: Path, run_id: str = "live") -> Parti
 
 def spelt(ranges: tuple[OffsetRange, ...]) -> list[tuple[int, int]]:
     return [(each.start, each.stop) for each in ranges]
-
-
-def delete_up_to(settings: KafkaSettings, offset: int) -> None:
-    """As retention does it."""
-    admin = connect_admin(settings)
-    admin.delete_records({ClientTopicPartition(settings.topic, 0): offset})
-    admin.close()
 
 
 def test_a_clean_table(settings: KafkaSettings, tmp_path: Path) -> None:
