@@ -23,6 +23,7 @@ from pipeline.source import ReadPlan
 from pipeline.steady_producer import SteadyProducer
 from pipeline.stream_job import StreamJob
 from pipeline.stream_stats import StreamStats
+from pipeline.topics import recreated
 
 _BACKOFF_MAX_S = 5.0
 _FRUITLESS_RESTARTS = 10
@@ -62,7 +63,7 @@ class Generations:
         Args:
             job: what to stream.
             table: opened.
-            topic: what the topic was when the stream began.
+            topic: what the topic was when the stream began; a continuous stream also reads partitions that are added later.
             stats: counts of the whole stream.
             ends: where a bounded stream ends, empty for a continuous one.
             outlets: what lives longer than a generation.
@@ -121,6 +122,8 @@ class Generations:
         return None
 
     def _run_generation(self, number: int, stop: threading.Event) -> None:
+        if not self._ends:
+            self._topic = self._present_topic()
         known = self._table.next_offsets(self._topic_name, self._topic.partitions)
         starts = self._starts(known)
         if self._ends:
@@ -152,7 +155,8 @@ class Generations:
                 loop=self._outlets.loop,
             )
         )
-        self._observer.begin_generation({TopicPartition(self._topic_name, each): at for each, at in known.items()}, generation.fail)
+        stands = {TopicPartition(self._topic_name, each): at for each, at in known.items()}
+        self._observer.begin_generation(stands, None if self._ends else frozenset(self._topic.partitions), generation.fail)
         committer.start()
         self._stats.on_state("streaming", generation=number)
         generation.run(stop)
@@ -160,6 +164,14 @@ class Generations:
     @property
     def _topic_name(self) -> str:
         return self._job.kafka.topic
+
+    def _present_topic(self) -> TopicInfo:
+        """The topic with the partitions it has now: they may become more while we run."""
+        with ClusterWatch(self._job.kafka) as watch:
+            found = watch.find(self._topic_name)
+        if found is None or found.topic_id != self._topic.topic_id:
+            raise recreated(self._topic_name, self._topic.topic_id, None if found is None else found.topic_id)
+        return found
 
     def _plan(self, starts: dict[int, int]) -> ReadPlan:
         # Two overlapping epochs of read tasks must fit beside the models, or a partition would wait for ever.

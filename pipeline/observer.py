@@ -10,7 +10,7 @@ from typing import Self
 
 import structlog
 
-from contracts.errors import RetryLater, StopPipeline
+from contracts.errors import GenerationFailed, IrstreamError, RetryLater, StopPipeline
 from contracts.position import OffsetRange, TopicPartition
 from pipeline.kafka_client import ClusterWatch, KafkaSettings, TopicInfo
 from pipeline.progress import StreamProgress
@@ -39,13 +39,23 @@ class Observer:
         self._stats = stats
         self._on_progress = on_progress
         self._stands: dict[TopicPartition, int] = {}
-        self._on_fault: Callable[[StopPipeline], None] | None = None
+        self._on_fault: Callable[[IrstreamError], None] | None = None
+        self._partitions: frozenset[int] | None = None
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._run, name="observer", daemon=True)
 
-    def begin_generation(self, stands: dict[TopicPartition, int], on_fault: Callable[[StopPipeline], None]) -> None:
-        """A generation starts from `stands`; `on_fault` ends it when the topic is no longer the one we began with."""
+    def begin_generation(
+        self, stands: dict[TopicPartition, int], partitions: frozenset[int] | None, on_fault: Callable[[IrstreamError], None]
+    ) -> None:
+        """A generation begins.
+
+        Args:
+            stands: from where.
+            partitions: what it reads; None when partitions that are added meanwhile are none of its business.
+            on_fault: ends it, when the topic is no longer the one we began with or has got more partitions.
+        """
         self._stands = dict(stands)
+        self._partitions = partitions
         self._on_fault = on_fault
 
     def on_committed(self, spans: Iterable[OffsetRange]) -> None:
@@ -98,3 +108,16 @@ class Observer:
         else:
             self._stats.on_lag(sum(max(0, end - max(begins[partition], stands.get(partition, 0))) for partition, end in ends.items()))
             watch.hint(stands)
+            self._compare_partitions({partition.partition for partition in ends})
+
+    def _compare_partitions(self, found: set[int]) -> None:
+        if self._partitions is None or self._on_fault is None or found <= self._partitions:
+            return
+        self._on_fault(
+            GenerationFailed(
+                expected=f"the {len(self._partitions)} partitions this generation reads",
+                got=f"{len(found)}: somebody added some",
+                where=f"topic {self._kafka.topic}",
+                action="The next generation reads them all.",
+            )
+        )

@@ -124,6 +124,36 @@ def test_a_continuous_stream_passes_from_epoch_to_epoch_without_loss(settings: K
     assert_exactly_once(rows(tmp_path / "table"), settings)
 
 
+def test_partitions_that_are_added_while_it_runs_are_read(settings: KafkaSettings, tmp_path: Path) -> None:
+    settings = settings.model_copy(update={"probe_interval_s": 1.0})
+    one = job(settings, tmp_path / "table", RuleNetworks().handles())
+    stop, some, everything = threading.Event(), threading.Event(), threading.Event()
+
+    def watch(progress: StreamProgress) -> None:
+        if progress.frames_out >= 20:
+            some.set()
+        if progress.frames_out >= 60:
+            everything.set()
+
+    runner = threading.Thread(target=run_stream, args=(one,), kwargs={"stop": stop, "on_progress": watch})
+    runner.start()
+    try:
+        feed(settings, frames(20))
+        assert some.wait(120)
+        admin = connect_admin(settings)
+        admin.create_partitions({settings.topic: 4})
+        admin.close()
+        feed(settings, frames(40, partitions=4))
+        assert everything.wait(120), "the new partitions hold 20 of 60 frames"
+    finally:
+        stop.set()
+        runner.join(60)
+    assert not runner.is_alive()
+    found = rows(tmp_path / "table")
+    assert {row["source_partition"] for row in found} == {0, 1, 2, 3}
+    assert_exactly_once(found, settings)
+
+
 def test_what_retention_deleted_is_one_gap_row(settings: KafkaSettings, tmp_path: Path) -> None:
     one = job(settings, tmp_path / "table", RuleNetworks().handles())
     feed(settings, frames(20))
