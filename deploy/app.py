@@ -48,7 +48,7 @@ def build(args: dict[str, Any]) -> Application:
         SettingsError: a setting is wrong.
     """
     settings = settings_from_args(args)
-    options = {"ray_actor_options": {"num_cpus": 0.5}, "graceful_shutdown_timeout_s": _STOP_WAIT_S}
+    options = {"ray_actor_options": {"num_cpus": 0}, "graceful_shutdown_timeout_s": _STOP_WAIT_S}
     return _bound(StreamDriver, "stream", options, settings, *_model_applications(settings))
 
 
@@ -174,7 +174,7 @@ def lacking_resources(settings: AppSettings, resources: Mapping[str, float]) -> 
     """
     models = (settings.models.detector, settings.models.segmenter, settings.models.classifier)
     cpus, gpus = resources.get("CPU", 0.0), resources.get("GPU", 0.0)
-    reading = min(2 * settings.stream.read_cpus, 0.5 * cpus)
+    reading = 2 * settings.stream.read_cpus
     wanted_cpus = sum(model.replicas * model.num_cpus for model in models) + reading
     wanted_gpus = sum(model.replicas * model.num_gpus for model in models)
     lacking = []

@@ -7,7 +7,6 @@ import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import ray
 import structlog
 
 from contracts.errors import IrstreamError, StopPipeline
@@ -174,10 +173,8 @@ class Generations:
         return found
 
     def _plan(self, starts: dict[int, int]) -> ReadPlan:
-        # Two overlapping epochs of read tasks must fit beside the models, or a partition would wait for ever.
-        resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]  # Ray's own gap
-        cpus = resources.get("CPU", 1.0)
-        read_cpus = min(self._job.stream.read_cpus, 0.5 * cpus / (2 * len(starts)))
+        # Two overlapping epochs of read tasks must fit beside the models, or a partition would wait for ever; Ray counts in 1/10000.
+        read_cpus = max(1, int(1e4 * self._job.stream.read_cpus / len(starts))) / 1e4
         return ReadPlan(
             epoch=0,
             topic=self._topic_name,
@@ -185,7 +182,7 @@ class Generations:
             partitions=tuple(sorted(starts)),
             stop_at={partition: self._ends[partition] for partition in starts} if self._ends else {},
             kafka=self._job.kafka,
-            stream=self._job.stream.model_copy(update={"read_cpus": round(read_cpus, 3)}),
+            stream=self._job.stream.model_copy(update={"read_cpus": read_cpus}),
             limits=self._job.limits,
         )
 

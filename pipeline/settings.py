@@ -28,4 +28,4 @@ class StreamSettings(BaseModel):
     uncommitted_rows: int = Field(20_000, gt=0, description="above this many rows without a commit, reading waits for the table")
     max_detections: int = Field(500, gt=0, description="most detections of one frame, best scores first: noise must not fill the table")
     label_min_score: float = Field(0.5, ge=0, le=1, description="below this class score a target is labelled just `target`")
-    read_cpus: float = Field(0.25, gt=0, description="Ray CPUs a read task reserves")
+    read_cpus: float = Field(0.25, gt=0, description="Ray CPUs that the read tasks of an epoch reserve together; two epochs overlap")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -14,7 +16,9 @@ from deltalake import DeltaTable
 
 from tests.conftest import RealKafka
 from tests.integration.test_commands import IRSTREAM, environment, run
+from tests.processes import started
 
+ROOT = Path(__file__).resolve().parents[2]
 pytestmark = [pytest.mark.broker, pytest.mark.ray, pytest.mark.timeout(900)]
 
 
@@ -48,6 +52,36 @@ def test_kill_9_in_the_middle_costs_no_row_and_leaves_no_process(env: dict[str, 
     while (left := [process for process in family if process.is_running()]) and time.monotonic() < deadline:
         time.sleep(0.5)
     assert not left, "Ray ends with the process that started it"
+
+
+# What `serve run FILE` does, in a Ray of two cores whatever the machine has.
+SERVE_ON_TWO_CORES = """
+import ray, sys
+from ray.serve.scripts import cli
+ray.init(num_cpus=2, namespace="serve", include_dashboard=False, log_to_driver=False)
+cli(["run", sys.argv[1]])
+"""
+
+
+def test_serve_run_needs_no_more_than_two_cores(env: dict[str, str], tmp_path: Path) -> None:
+    run("publish", "synthetic", "--sensors", "2", "--fps", "0", "--limit", "20", cwd=tmp_path, env=env)
+    table = tmp_path / "results"
+    serving = env | {"PYTHONPATH": str(ROOT), "IRSTREAM_SINK__TABLE": str(table)}
+    with started([sys.executable, "-c", SERVE_ON_TWO_CORES, str(ROOT / "ray_config.yaml")], serving, tmp_path) as serve:
+        deadline = time.monotonic() + 240
+        while num_rows(table) < 20 and serve.poll() is None and time.monotonic() < deadline:
+            time.sleep(1)
+        family = psutil.Process(serve.pid).children(recursive=True)
+        serve.send_signal(signal.SIGINT)
+        serve.wait(60)
+    assert num_rows(table) == 20
+    _, alive = psutil.wait_procs(family, timeout=60)
+    assert not alive
+
+
+def num_rows(table: Path) -> int:
+    """Rows of a table that may not be there yet."""
+    return DeltaTable(str(table)).to_pyarrow_table().num_rows if DeltaTable.is_deltatable(str(table)) else 0
 
 
 def refused(cwd: Path, env: dict[str, str]) -> str:
