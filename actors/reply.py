@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from contracts.errors import RetryLater
 from contracts.outputs import Classification, Detections, Segmentation
 from contracts.result import BatchInfo, ModelRef
 
@@ -20,6 +21,10 @@ class FramePoison:
     """
 
     detail: str
+
+
+class ActorCrashed(RetryLater):
+    """The process of a network died while a call was under way; the call may be made again."""
 
 
 @dataclass(frozen=True, eq=False)  # no slots: Python 3.11 cannot make a frozen, slotted, generic instance by its alias

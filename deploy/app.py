@@ -16,10 +16,11 @@ from typing import Any, TypeAlias
 
 import ray
 from ray import serve
+from ray.exceptions import ActorDiedError
 from ray.serve import Application
 from ray.serve.handle import DeploymentHandle as _DeploymentHandle
 
-from actors.reply import ClassifierReply, DetectorReply, SegmenterReply
+from actors.reply import ActorCrashed, ClassifierReply, DetectorReply, SegmenterReply
 from actors.settings import BatchPolicy, ModelActorSettings
 from contracts.errors import SettingsError
 from contracts.outputs import Float32
@@ -82,18 +83,30 @@ def handles_of(detector: DeploymentHandle, segmenter: DeploymentHandle, classifi
     """The router's view of three Serve deployments."""
 
     async def detect(block: Any) -> DetectorReply:
-        reply: DetectorReply = await detector.run.remote(block)
+        reply: DetectorReply = await _answer(detector, block)
         return reply
 
     async def segment(block: Any) -> SegmenterReply:
-        reply: SegmenterReply = await segmenter.run.remote(block)
+        reply: SegmenterReply = await _answer(segmenter, block)
         return reply
 
     async def classify(block: Any, boxes_xyxy_px: list[Float32]) -> ClassifierReply:
-        reply: ClassifierReply = await classifier.run.remote(block, boxes_xyxy_px)
+        reply: ClassifierReply = await _answer(classifier, block, boxes_xyxy_px)
         return reply
 
     return ModelHandles(detect, segment, classify)
+
+
+async def _answer(handle: DeploymentHandle, *arguments: Any) -> Any:
+    try:
+        return await handle.run.remote(*arguments)
+    except ActorDiedError as error:
+        raise ActorCrashed(
+            expected="an answer",
+            got="its process died",
+            where=f"replica of {handle.deployment_name}",
+            action="Serve starts another one; the call is made again.",
+        ) from error
 
 
 class ModelDoor:

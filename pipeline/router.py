@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -24,6 +24,7 @@ from contracts.position import KafkaPosition, OffsetRange
 from contracts.result import DeadLetter, Detection, FrameResult, Gap, Outcome, StageTimes
 from models.transforms import PREPROCESS_VERSION
 from pipeline.fusion import Targets, join, name_targets
+from pipeline.isolation import Isolation
 from pipeline.settings import StreamSettings
 
 # The first argument is a block or its ObjectRef; the classifier also gets the boxes of each of its frames.
@@ -61,9 +62,11 @@ class Router:
 
     def __init__(self, models: ModelHandles, settings: StreamSettings) -> None:
         """Keep the handles; calls are made on the loop that runs `route`."""
-        self._models = models
         self._settings = settings
         self._answered_at = time.monotonic()
+        self._detector: Isolation[Detections] = Isolation("detector", self._timed(models.detector))
+        self._segmenter: Isolation[Segmentation] = Isolation("segmenter", self._timed(models.segmenter))
+        self._classifier: Isolation[Classification] = Isolation("classifier", self._timed(models.classifier))
 
     async def route(self, block: Any, fetch: Callable[[Any], Awaitable[pa.Table]]) -> RoutedBlock:
         """Take one block through the networks.
@@ -85,7 +88,7 @@ class Router:
         return RoutedBlock(view.span, tuple(outcomes), view.credit_bytes)
 
     async def _infer(self, block: Any, view: FrameBlock) -> list[Outcome]:
-        detector, segmenter = await self._in_time(asyncio.gather(self._models.detector(block), self._models.segmenter(block)))
+        detector, segmenter = await self._side_by_side(self._detector(block, view), self._segmenter(block, view))
         began = time.perf_counter()
         targets = [
             self._join(frame, found, regions)
@@ -95,15 +98,30 @@ class Router:
         boxes = [_no_boxes() if isinstance(item, FramePoison) else item.boxes_xyxy_px for item in targets]
         classifier = None
         if any(len(item) for item in boxes):
-            classifier = await self._in_time(self._models.classifier(block, boxes))
+            classifier = await self._classifier(block, view, boxes)
         finished_at = datetime.now(UTC)
         return [
             self._outcome(_FrameWork(view, index, item, detector, segmenter, classifier, fuse_ms, finished_at))
             for index, item in enumerate(targets)
         ]
 
+    async def _side_by_side(
+        self, detecting: Coroutine[Any, Any, DetectorReply], segmenting: Coroutine[Any, Any, SegmenterReply]
+    ) -> tuple[DetectorReply, SegmenterReply]:
+        """Both answers; when one fails, the other is given up."""
+        tasks = asyncio.ensure_future(detecting), asyncio.ensure_future(segmenting)
+        try:
+            return await asyncio.gather(*tasks)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _timed(self, call: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+        return lambda *arguments: self._in_time(call(*arguments))
+
     async def _in_time(self, call: Awaitable[Any]) -> Any:
-        """Wait for the networks as long as they answer anybody: a slow machine is no failure, a silent one is."""
+        """Wait for a network as long as any answers anybody: a slow machine is no failure, a silent one is."""
         timeout_s = self._settings.model_timeout_s
         answer = asyncio.ensure_future(call)
         try:
@@ -111,7 +129,7 @@ class Router:
                 asked_at = time.monotonic()
                 done, _ = await asyncio.wait([answer], timeout=timeout_s)
                 if done:
-                    self._answered_at = time.monotonic()
+                    self._answered_at = time.monotonic()  # a crash, too, is a sign of life
                     return answer.result()
                 if self._answered_at < asked_at:
                     break
