@@ -9,7 +9,7 @@ import asyncio
 import threading
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from typing import Any
@@ -74,8 +74,8 @@ class Generation:
         self._draining = False
         self._closed = False
 
-    def run(self, stop: threading.Event) -> None:
-        """Read until the plan's end or until `stop`; returns with everything read visible in the table.
+    def run(self, should_end: Callable[[], bool]) -> None:
+        """Read until the plan's end or until `should_end`; returns with everything read visible in the table.
 
         Raises:
             StopPipeline: going on makes no sense.
@@ -84,7 +84,7 @@ class Generation:
         try:
             self._start_epoch()
             next_epoch_at = self._next_epoch_at()
-            while not stop.is_set():
+            while not should_end():
                 self._wait()
                 ended = self._ended_epochs()
                 status = self._status()

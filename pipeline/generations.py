@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -16,7 +17,9 @@ from pipeline.alerts import AlertPublisher
 from pipeline.committer import Committer
 from pipeline.generation import Generation, GenerationParts
 from pipeline.kafka_client import ClusterWatch, TopicInfo, begin_offsets
+from pipeline.membership import Membership, Share, taken_over
 from pipeline.observer import Observer
+from pipeline.offsets import CommitRefused
 from pipeline.sink import ResultsTable
 from pipeline.source import ReadPlan
 from pipeline.steady_producer import SteadyProducer
@@ -26,6 +29,8 @@ from pipeline.topics import recreated
 
 _BACKOFF_MAX_S = 5.0
 _FRUITLESS_RESTARTS = 10
+_REFUSALS, _REFUSALS_WITHIN_S = 5, 120.0
+_SHARE_POLL_S = 0.5
 log = structlog.get_logger(__name__)
 
 
@@ -36,12 +41,14 @@ class Outlets:
     Attributes:
         loop: the asyncio loop (in a thread of its own) the routers run on.
         watch: the committer's own connection for its last look at the topic.
+        members: which partitions are ours.
     """
 
     loop: asyncio.AbstractEventLoop
     producer: SteadyProducer
     alerts: AlertPublisher
     watch: ClusterWatch
+    members: Membership
 
 
 class Generations:
@@ -76,19 +83,29 @@ class Generations:
         self._outlets = outlets
         self._observer = observer
         self._committed_anything = False
+        self._refusals: list[float] = []
+        self._begins: dict[int, int] = {}
 
     def run(self, stop: threading.Event) -> bool:
         """Generations until done; True when everything read is visible.
 
         Raises:
+            TakenOver: this driver was away for too long, and another one has its partitions.
             StopPipeline: going on would lose or falsify data, or fails again and again.
         """
         number, fruitless = 1, 0
-        while True:
+        while not stop.is_set():
+            share = self._outlets.members.share(_SHARE_POLL_S)
+            if share is None:
+                continue
             self._committed_anything = False
-            failure = self._try_generation(number, stop)
+            failure = self._try_generation(number, share, stop)
+            if share.ended.is_set():
+                self._outlets.members.give_up(share)
             if failure is None:
-                return True
+                if stop.is_set() or (self._ends and self._caught_up()):
+                    return True
+                continue
             if stop.is_set():
                 log.warning("stopped_without_draining", error=str(failure), kind=type(failure).__name__)
                 return False
@@ -106,11 +123,14 @@ class Generations:
             self._stats.on_state("restarting", generation=number, note=str(failure))
             if stop.wait(backoff_s):
                 return False
+        return True
 
-    def _try_generation(self, number: int, stop: threading.Event) -> BaseException | None:
+    def _try_generation(self, number: int, share: Share, stop: threading.Event) -> BaseException | None:
         """Run one; what made it fail, or None when it is done."""
         try:
-            self._run_generation(number, stop)
+            self._run_generation(number, share, stop)
+        except CommitRefused as refused:
+            return self._judge(refused, share)
         except StopPipeline:
             raise
         except Exception as error:  # invariant 4: any failure ends the generation, none ends the stream
@@ -120,16 +140,38 @@ class Generations:
             return failure
         return None
 
-    def _run_generation(self, number: int, stop: threading.Event) -> None:
+    def _judge(self, refused: CommitRefused, share: Share) -> BaseException:
+        """Somebody else has moved the table: we were frozen and are no longer the owner, or a frozen one has woken up.
+
+        Raises:
+            TakenOver: the former.
+            CommitRefused: again and again, so somebody writes this run who is no member of our group.
+        """
+        if share.lost.wait(self._job.kafka.session_timeout_s):
+            raise taken_over(refused) from refused
+        now = time.monotonic()
+        self._refusals = [at for at in self._refusals if now - at < _REFUSALS_WITHIN_S] + [now]
+        if len(self._refusals) >= _REFUSALS:
+            raise refused
+        return refused
+
+    def _caught_up(self) -> bool:
+        """Whether the table has reached every end, whoever wrote it; not within a second if others still work on it."""
+        stands = self._table.next_offsets(self._topic_name, self._ends)
+        reached = all(stands.get(partition, self._begins.get(partition, 0)) >= end for partition, end in self._ends.items())
+        if not reached:
+            time.sleep(_SHARE_POLL_S)
+        return reached
+
+    def _run_generation(self, number: int, share: Share, stop: threading.Event) -> None:
         if not self._ends:
             self._topic = self._present_topic()
         known = self._table.next_offsets(self._topic_name, self._topic.partitions)
-        starts = self._starts(known)
+        starts = {partition: start for partition, start in self._starts(known).items() if partition in share.partitions}
         if self._ends:
             starts = {partition: start for partition, start in starts.items() if start < self._ends.get(partition, 0)}
-            if not starts:
-                return
-        elif not self._topic.partitions:
+        if not starts:
+            self._stand_by(share, stop)
             return
         committer = Committer(
             self._table,
@@ -154,11 +196,19 @@ class Generations:
                 loop=self._outlets.loop,
             )
         )
-        stands = {TopicPartition(self._topic_name, each): at for each, at in known.items()}
-        self._observer.begin_generation(stands, None if self._ends else frozenset(self._topic.partitions), generation.fail)
+        stands = {TopicPartition(self._topic_name, each): at for each, at in known.items() if each in share.partitions}
+        self._observer.begin_generation(stands, share.partitions, generation.fail)
         committer.start()
         self._stats.on_state("streaming", generation=number)
-        generation.run(stop)
+        generation.run(lambda: stop.is_set() or share.ended.is_set())
+
+    def _stand_by(self, share: Share, stop: threading.Event) -> None:
+        """Nothing to read for us: a continuous stream waits for another share, a bounded one for the other drivers."""
+        if self._ends:
+            return
+        self._stats.on_state("standby")
+        while not (stop.is_set() or share.ended.wait(_SHARE_POLL_S)):
+            pass
 
     @property
     def _topic_name(self) -> str:
@@ -188,13 +238,9 @@ class Generations:
 
     def _starts(self, known: Mapping[int, int]) -> dict[int, int]:
         """Where the table stands; a partition it does not know begins at the start of the log."""
-        begins: dict[TopicPartition, int] = {}
         if set(self._topic.partitions) - set(known):
-            begins = begin_offsets(self._job.kafka, self._topic_name)
-        return {
-            partition: known[partition] if partition in known else begins[TopicPartition(self._topic_name, partition)]
-            for partition in self._topic.partitions
-        }
+            self._begins = {each.partition: offset for each, offset in begin_offsets(self._job.kafka, self._topic_name).items()}
+        return {partition: known.get(partition, self._begins.get(partition, 0)) for partition in self._topic.partitions}
 
     def _before_commit(self, timeout_s: float) -> None:
         """Alerts first; then the last look at the topic: an id that is right now was right during all reads until now."""

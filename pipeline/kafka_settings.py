@@ -40,6 +40,12 @@ class KafkaSettings(BaseModel):
     alerts_topic: str = Field(default="detections", min_length=1, description="detections go here")
     dead_letter_topic: str = Field(default="frames.dead", min_length=1, description="messages that cannot be used, by reference")
     group_hint: str = Field("irstream", min_length=1, description="lag tools see our progress under it; nobody may subscribe with it")
+    session_timeout_s: float = Field(
+        10.0,
+        ge=1,
+        le=300,
+        description="a driver silent for so long loses its partitions to the others (no less than the broker allows, often 6)",
+    )
     max_message_bytes: int = Field(default=80 * 2**20, ge=2**20, description="largest message we send")
     fetch_bytes: int = Field(default=2**20, ge=2**16, description="how much one fetch brings (a larger message still comes)")
     unacked_bytes: int = Field(default=64 * 2**20, ge=2**20, description="a producer waits above this many bytes that are not acknowledged")

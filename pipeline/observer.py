@@ -10,7 +10,7 @@ from typing import Self
 
 import structlog
 
-from contracts.errors import GenerationFailed, IrstreamError, RetryLater, StopPipeline
+from contracts.errors import IrstreamError, RetryLater, StopPipeline
 from contracts.position import OffsetRange, TopicPartition
 from pipeline.kafka_client import ClusterWatch, KafkaSettings, TopicInfo
 from pipeline.progress import StreamProgress
@@ -40,19 +40,19 @@ class Observer:
         self._on_progress = on_progress
         self._stands: dict[TopicPartition, int] = {}
         self._on_fault: Callable[[IrstreamError], None] | None = None
-        self._partitions: frozenset[int] | None = None
+        self._partitions: frozenset[int] = frozenset()
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._run, name="observer", daemon=True)
 
     def begin_generation(
-        self, stands: dict[TopicPartition, int], partitions: frozenset[int] | None, on_fault: Callable[[IrstreamError], None]
+        self, stands: dict[TopicPartition, int], partitions: frozenset[int], on_fault: Callable[[IrstreamError], None]
     ) -> None:
         """A generation begins.
 
         Args:
             stands: from where.
-            partitions: what it reads; None when partitions that are added meanwhile are none of its business.
-            on_fault: ends it, when the topic is no longer the one we began with or has got more partitions.
+            partitions: what it reads; the others are other drivers' business.
+            on_fault: ends it, when the topic is no longer the one we began with.
         """
         self._stands = dict(stands)
         self._partitions = partitions
@@ -95,7 +95,7 @@ class Observer:
             self._on_progress = None
 
     def _look(self, watch: ClusterWatch) -> None:
-        stands, name = self._stands, self._kafka.topic
+        stands, partitions, name = self._stands, self._partitions, self._kafka.topic
         try:
             watch.verify(name, self._topic.topic_id)
             ends, begins = watch.end_offsets(name), watch.begin_offsets(name)
@@ -106,18 +106,6 @@ class Observer:
             if self._on_fault is not None:
                 self._on_fault(error)
         else:
-            self._stats.on_lag(sum(max(0, end - max(begins[partition], stands.get(partition, 0))) for partition, end in ends.items()))
+            mine = {partition: end for partition, end in ends.items() if partition.partition in partitions}
+            self._stats.on_lag(sum(max(0, end - max(begins[partition], stands.get(partition, 0))) for partition, end in mine.items()))
             watch.hint(stands)
-            self._compare_partitions({partition.partition for partition in ends})
-
-    def _compare_partitions(self, found: set[int]) -> None:
-        if self._partitions is None or self._on_fault is None or found <= self._partitions:
-            return
-        self._on_fault(
-            GenerationFailed(
-                expected=f"the {len(self._partitions)} partitions this generation reads",
-                got=f"{len(found)}: somebody added some",
-                where=f"topic {self._kafka.topic}",
-                action="The next generation reads them all.",
-            )
-        )

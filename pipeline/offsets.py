@@ -12,6 +12,10 @@ from contracts.position import OffsetRange, TopicPartition
 Item = TypeVar("Item")
 
 
+class CommitRefused(StopPipeline):
+    """The table does not stand where our rows begin: somebody else has moved it. Nothing of ours was written."""
+
+
 @dataclass(frozen=True, slots=True)
 class Ready(Generic[Item]):
     """A span whose predecessors are all ready, with what came with it."""
@@ -116,13 +120,13 @@ def continue_from(stands: Mapping[TopicPartition, int | None], spans: Iterable[O
         The next offset of every partition after the commit.
 
     Raises:
-        StopPipeline: a span does not begin where its partition stands.
+        CommitRefused: a span does not begin where its partition stands.
     """
     following: dict[TopicPartition, int] = {}
     for span in spans:
         stand = following.get(span.topic_partition, stands[span.topic_partition])
         if stand is not None and span.start != stand:
-            raise StopPipeline(
+            raise CommitRefused(
                 expected=f"rows of {span.topic_partition} from offset {stand} on, where the table stands",
                 got=f"rows for {span}",
                 where=where,

@@ -34,7 +34,7 @@ from contracts.position import OffsetRange, TopicPartition
 from contracts.result import Gap, Outcome
 from pipeline.compaction import Compactor
 from pipeline.delta_table import object_store, open_or_create_results, plain_text, write_data_file
-from pipeline.offsets import continue_from
+from pipeline.offsets import CommitRefused, continue_from
 
 # The name becomes a folder (run_id=...) and the first part of transaction ids.
 _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
@@ -154,8 +154,8 @@ class ResultsTable:
             topic_ids: Kafka's id of each topic that has one.
 
         Raises:
-            StopPipeline: a span does not begin where the table stands, somebody else committed first, or the topic
-                was recreated.
+            CommitRefused: a span does not begin where the table stands, or somebody else committed first.
+            StopPipeline: the topic was recreated.
             RetryLater: the object store failed; whether the commit took place is for the next start to read.
             ValueError: an outcome outside the spans, or two for one position.
         """
@@ -212,8 +212,8 @@ class ResultsTable:
         table = self._opened()
         table.create_write_transaction(files, "append", table.schema(), commit_properties=properties)
 
-    def _refused(self, error: CommitFailedError) -> StopPipeline:
-        return StopPipeline(
+    def _refused(self, error: CommitFailedError) -> CommitRefused:
+        return CommitRefused(
             expected="to be the only process that writes these partitions of this run",
             got=f"another commit came first ({plain_text(error)})",
             where=f"{self.path}, run_id {self.run_id}",

@@ -15,6 +15,7 @@ from pipeline.alerts import AlertPublisher
 from pipeline.epochs import configure_ray_data
 from pipeline.generations import Generations, Outlets
 from pipeline.kafka_client import ClusterWatch, describe_topic, end_offsets, ensure_topic, require_native_crc
+from pipeline.membership import Membership
 from pipeline.observer import Observer
 from pipeline.progress import StreamProgress, StreamSummary
 from pipeline.sink import ResultsTable
@@ -68,8 +69,9 @@ def _outlets(job: StreamJob) -> Iterator[Outlets]:
         _producer(job) as producer,
         closing(AlertPublisher(producer, job.kafka.alerts_topic, job.run_id, job.sink.alerts)) as alerts,
         ClusterWatch(job.kafka) as watch,
+        Membership(job.kafka, job.run_id) as members,
     ):
-        yield Outlets(loop, producer, alerts, watch)
+        yield Outlets(loop, producer, alerts, watch, members)
 
 
 @contextmanager
