@@ -69,9 +69,7 @@ class ModelActor(ABC, Generic[Part, PartResult]):
     async def reconfigure(self, settings: ModelActorSettings | Mapping[str, Any], policy: BatchPolicy | None = None) -> None:
         """Take other settings while frames flow: the new network is loaded beside the old one, then they are exchanged.
 
-        Blocks already here are finished by the network they came to, so a block never mixes two. A mapping is accepted
-        because that is what Ray Serve hands a replica as `user_config`; our deployments set none yet, so there a changed
-        setting still means new replicas.
+        Blocks already here are finished by the network they came to, so a block never mixes two.
 
         Raises:
             SettingsError: the new settings cannot be used; the old network goes on.

@@ -25,7 +25,7 @@ from actors.settings import BatchPolicy, ModelActorSettings
 from contracts.errors import SettingsError
 from contracts.outputs import Float32
 from deploy.cluster import cluster_address
-from deploy.replica import ModelReplica
+from deploy.replica import ModelReplica, as_user_config
 from deploy.settings import AppSettings, settings_from_args
 from pipeline.progress import StreamProgress
 from pipeline.router import ModelHandles
@@ -75,8 +75,9 @@ def _model(role: str, settings: ModelActorSettings, policy: BatchPolicy) -> Appl
         "max_constructor_retry_count": 2,  # a name or file that is wrong stays wrong
         "max_ongoing_requests": 1000,  # the actor's own batcher bounds what it holds, in frames and bytes
         "ray_actor_options": {"num_cpus": settings.num_cpus, "num_gpus": settings.num_gpus},
+        "user_config": as_user_config(settings, policy),  # not an argument: a change is no reason for a new process
     }
-    return _bound(ModelReplica, role, options, role, settings, policy)
+    return _bound(ModelReplica, role, options, role)
 
 
 def handles_of(detector: DeploymentHandle, segmenter: DeploymentHandle, classifier: DeploymentHandle) -> ModelHandles:
@@ -155,21 +156,34 @@ def running_models(settings: AppSettings, say: Callable[[str], None] = lambda _:
     if lacking:
         say(f"the cluster must grow first, or the models wait for ever: {lacking}")
     serve.start(proxy_location="Disabled")
-    door = _bound(ModelDoor, "models", {"ray_actor_options": {"num_cpus": 0}}, *_model_applications(settings))
     try:
-        try:
-            serve.run(door, name=name, route_prefix=None)
-        except RuntimeError as error:
-            raise SettingsError(
-                expected="three models that load",
-                got=_deployment_faults(name) or str(error),
-                where="models",
-                action="Check models.* in the settings (irstream config show) and the names and weights they give.",
-            ) from error
+        deploy_models(settings)
         yield handles_of(*(serve.get_deployment_handle(role, name) for role in ("detector", "segmenter", "classifier")))
     finally:
         if on_cluster:  # a local Ray ends with everything in it, a cluster stays
             _delete(name)
+
+
+def deploy_models(settings: AppSettings) -> None:
+    """Have Serve run the three models of these settings, and wait until it does.
+
+    Models that run already and differ only in what they compute (network, weights, postprocessing, batching) are exchanged in
+    their running processes: blocks that are there are finished by the network they came to.
+
+    Raises:
+        SettingsError: a model cannot be loaded; the one that ran before goes on.
+    """
+    name = app_name(settings)
+    door = _bound(ModelDoor, "models", {"ray_actor_options": {"num_cpus": 0}}, *_model_applications(settings))
+    try:
+        serve.run(door, name=name, route_prefix=None)
+    except RuntimeError as error:
+        raise SettingsError(
+            expected="three models that load",
+            got=_deployment_faults(name) or str(error),
+            where="models",
+            action="Check models.* in the settings (irstream config show) and the names and weights they give.",
+        ) from error
 
 
 def _delete(name: str) -> None:

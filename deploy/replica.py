@@ -18,22 +18,39 @@ _ACTORS = {
 }
 
 
+def as_user_config(settings: ModelActorSettings, policy: BatchPolicy) -> dict[str, Any]:
+    """What Serve hands its replicas: a change of it exchanges the network in the running process."""
+    return {"settings": settings.model_dump(mode="json"), "policy": policy.model_dump(mode="json")}
+
+
 class ModelReplica:
     """The Serve face of a model actor; see `actors.base.ModelActor`."""
 
-    def __init__(self, role: str, settings: ModelActorSettings, policy: BatchPolicy) -> None:
-        """Load the network.
+    def __init__(self, role: str) -> None:
+        """Nothing is loaded before `reconfigure`, which Serve calls next.
 
         Args:
             role: `detector`, `segmenter` or `classifier`.
-            settings: which network, on what.
-            policy: how it batches.
-
-        Raises:
-            SettingsError: network, weights or device cannot be used as the settings say.
         """
         module, name = _ACTORS[role]
-        self._actor: Any = getattr(import_module(module), name)(settings, policy)
+        self._kind: Any = getattr(import_module(module), name)
+        self._actor: Any = None
+
+    async def reconfigure(self, user_config: dict[str, Any]) -> None:
+        """Load the network, or exchange it while frames flow; Serve calls this at the start and when `user_config` changes.
+
+        Args:
+            user_config: `settings` and `policy` as `as_user_config` gives them.
+
+        Raises:
+            SettingsError: network, weights or device cannot be used as the settings say; a network that runs goes on.
+        """
+        settings = ModelActorSettings.model_validate(user_config["settings"])
+        policy = BatchPolicy.model_validate(user_config["policy"])
+        if self._actor is None:
+            self._actor = self._kind(settings, policy)
+        else:
+            await self._actor.reconfigure(settings, policy)
 
     async def run(self, *arguments: Any) -> Any:
         """One block (and, for the classifier, its boxes) to one reply (`actors.reply`)."""
