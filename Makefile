@@ -1,19 +1,20 @@
 # make setup   .venv with the command irstream in it
 # make demo    the whole system on this machine in a few minutes; FRAMES=<folder of images or clips> for your own frames
 # make test    lint, types, layers, unit and integration tests (real Kafka, real Ray)
+# make audit-deps  known vulnerabilities in requirements.lock; needs the vulnerability service of PyPI (exit code 2 without)
 # make lock    requirements.lock again, after a change of dependencies in pyproject.toml
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: setup demo test lint lock clean
+.PHONY: setup demo test lint lock audit-deps clean
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 
 .PHONY: help
 help:
-	@sed -n 's/^# //p' Makefile | head -4
+	@sed -n 's/^# //p' Makefile | head -5
 
 setup: $(READY)
 
@@ -43,6 +44,9 @@ lint: $(READY)
 lock: $(READY)
 	$(BIN)/uv pip compile --universal --python-version 3.11 --all-extras --no-emit-index-url --no-emit-find-links \
 		--custom-compile-command "make lock" $(if $(UPGRADE),--upgrade) --quiet pyproject.toml --output-file requirements.lock
+
+audit-deps: $(READY)
+	@$(BIN)/python -m deploy.audit_deps
 
 clean:
 	rm -rf $(VENV) build dist runs demo-out .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

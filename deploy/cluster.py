@@ -8,13 +8,14 @@ import re
 import shutil
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 
 import psutil
 
 from contracts.errors import SettingsError, StopPipeline
 from deploy.logs import quiet_ray
+from deploy.ray_access import private_ray
 
 # Read by Ray when it is imported or its processes start, hence set here, before the import. What each is worth was
 # measured on a two-core machine: metadata fetched on a thread costs 50 ms of latency per block, workers at nice 15
@@ -63,19 +64,20 @@ def ray_session(in_flight_bytes: int = 0) -> Iterator[None]:
     """
     prepare_environment()
     address = cluster_address()
-    if address is None:
-        _start_local(in_flight_bytes)
-    else:
-        _connect(address)
-    quiet_ray()
-    try:
-        yield
-    finally:
-        # A local Ray ends here with everything in it. Shutting Serve down before adds error lines of the raylet about its own
-        # controller, and nothing else: the stream has drained by now.
-        import ray
+    with nullcontext() if address else private_ray():
+        if address is None:
+            _start_local(in_flight_bytes)
+        else:
+            _connect(address)
+        quiet_ray()
+        try:
+            yield
+        finally:
+            # A local Ray ends here with everything in it. Shutting Serve down before adds error lines of the raylet about its
+            # own controller, and nothing else: the stream has drained by now.
+            import ray
 
-        ray.shutdown()
+            ray.shutdown()
 
 
 def _connect(address: str) -> None:
@@ -93,7 +95,8 @@ def _connect(address: str) -> None:
             expected="a running Ray cluster",
             got=f"{type(error).__name__}: {error}",
             where=f"RAY_ADDRESS={address}",
-            action="Name the head node of a cluster (host:6379), or unset RAY_ADDRESS to start a local Ray.",
+            action="Name the head node of a cluster (host:6379), or unset RAY_ADDRESS to start a local Ray. "
+            "A cluster with a token: set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN_PATH (or RAY_AUTH_TOKEN).",
         ) from error
 
 

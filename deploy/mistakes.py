@@ -16,11 +16,12 @@ from pydantic_core import ErrorDetails
 from contracts.errors import SettingsError
 from deploy.settings_file import Key
 
-_SECRET = re.compile(r"password|secret|token|credential|access_key|account_key|sas_key|private", re.IGNORECASE)
+_SECRET = re.compile(r"passw|pwd|secret|token|credential|access_key|account_key|sas_key|private", re.IGNORECASE)
 # Up to the last @ where a colon (not that of a port) says there is a password, which may hold any character; S3's do hold slashes.
 _USER_INFO = re.compile(r"(?<=://)(?:[^/@:\s]+:(?!\d+/)[^\s]*@|[^/@\s]+@)")
 _SHOWN_CHARACTERS = 80
 HIDDEN = "(hidden)"
+_OF_A_SECTION = ("model_type", "model_attributes_type", "dict_type")
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,12 +146,17 @@ def _describe(error: ErrorDetails, key: Key, where: str, model: type[BaseModel])
     if text.startswith(("greater", "less", "finite")):
         text = f"a value {text}"
     text = text.replace("String should match pattern", "text that matches")
+    if kind in _OF_A_SECTION and isinstance(error["input"], str | list | tuple):
+        # A whole section as one text or list: which part of it is a secret is not to be seen.
+        return Mistake(where, dotted(key) or "args", text, "one text" if isinstance(error["input"], str) else "a list")
     return Mistake(where, dotted(key) or "args", text, shown(key, error["input"]))
 
 
 def is_secret(key: Key) -> bool:
-    """Whether a value must never be printed, by the name of its key."""
-    return any(isinstance(part, str) and _SECRET.search(part) for part in key)
+    """Whether a value must never be printed, by the name of its key: options of the object store all are, paths are not."""
+    if "storage_options" in key[:-1]:
+        return True
+    return any(isinstance(part, str) and _SECRET.search(part) and not part.endswith("_file") for part in key)
 
 
 def shown(key: Key, value: Any) -> str:

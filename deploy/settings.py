@@ -20,7 +20,7 @@ from pydantic_settings import SettingsError as UnparsableVariable
 
 from actors.settings import BatchPolicy, ModelActorSettings
 from contracts.limits import InputLimits
-from deploy.mistakes import InvalidSettingsError, Mistake, describe, dotted, known_keys, nearest_key, shown
+from deploy.mistakes import HIDDEN, InvalidSettingsError, Mistake, describe, dotted, is_secret, known_keys, nearest_key
 from deploy.settings_file import Key, SettingsFile, find_settings_file, read_settings_file
 from pipeline.kafka_settings import KafkaSettings
 from pipeline.settings import StreamSettings
@@ -209,6 +209,17 @@ def _resolve(file: SettingsFile, overrides: Sequence[Override]) -> LoadedSetting
     return LoadedSettings(settings, file.name, {dotted(key): layers.origin(key) or "default" for key in leaves})
 
 
+def secrets_in_file(loaded: LoadedSettings) -> list[Mistake]:
+    """Secrets that stand in the settings file itself: whoever may read the file (or `serve config`) knows them."""
+    expected = "secrets by environment variable or in a file of their own"
+    found = []
+    for key in map(dotted, filter(is_secret, flatten(loaded.settings.model_dump(mode="json")))):
+        where = loaded.origins[key]
+        if where == loaded.file or where.startswith(f"{loaded.file}:"):
+            found.append(Mistake(where, key, expected, HIDDEN, f"Take it out and set {variable_of(key)}."))
+    return found
+
+
 def flatten(tree: Mapping[str, Any], prefix: Key = ()) -> dict[Key, Any]:
     """A nested mapping as one level of keys; lists are values."""
     flat: dict[Key, Any] = {}
@@ -242,7 +253,7 @@ def _read_environment() -> tuple[dict[str, Any], dict[Key, str], list[Mistake]]:
         if (key[0],) not in known:
             meant = nearest_key(key, AppSettings) or nearest_key(tuple(dotted(key).replace("_", ".", 1).split(".")), AppSettings)
             hint = f"Did you mean {variable_of(meant)}?" if meant else "Unset it; `irstream config show` lists every key."
-            mistakes.append(Mistake(name, dotted(key), "a variable that sets a known key", shown(key, value), hint))
+            mistakes.append(Mistake(name, dotted(key), "a variable that sets a known key", "an unknown one", hint))
     try:
         environment: dict[str, Any] = EnvSettingsSource(AppSettings)()
     except UnparsableVariable as error:

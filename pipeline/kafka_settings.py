@@ -7,9 +7,6 @@ during an outage, calls without a bound, topics created by asking for them). Eac
 
 from __future__ import annotations
 
-import logging
-import re
-import time
 from collections.abc import Callable
 from typing import Any, Literal, Self, TypeVar
 
@@ -17,16 +14,14 @@ import crc32c
 from kafka import KafkaAdminClient, KafkaConsumer
 from kafka.errors import KafkaError, RetriableError
 from kafka.net.compat import KafkaNetClient
+from kafka.net.selector import NetworkSelector
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 from contracts.errors import RetryLater, SettingsError, StopPipeline
+from pipeline.kafka_logging import Reasons, calm_kafka_logging
+from pipeline.kafka_security import JudgingManager, error_text, refusal, require_consistent, security_options
 
 Client = TypeVar("Client")
-_LOGGER = logging.getLogger("kafka")
-_REPEAT_AFTER_S = 10.0
-_NUMBER = re.compile(r"0x[0-9a-f]+|\d+")
-# kafka-python warns when a step of its own loop took 0.1 s: on a busy machine that is normal, and nobody can act on it.
-_NO_NEWS = "blocking the event loop"
 _ADDRESSES = r"^\s*[^\s,]+:\d+\s*(,\s*[^\s,]+:\d+\s*)*$"
 
 
@@ -59,15 +54,22 @@ class KafkaSettings(BaseModel):
     )
     sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] | None = Field(None, description="how the user proves who it is")
     sasl_username: str | None = Field(None, description="user of SASL")
-    sasl_password: SecretStr | None = Field(None, description="password of SASL, never shown")
+    sasl_password: SecretStr | None = Field(None, description="password of SASL, never shown; by environment variable only")
+    sasl_password_file: str | None = Field(None, description="or a file that holds it, as Kubernetes mounts secrets")
     ssl_cafile: str | None = Field(None, description="PEM file of the authority that signed the broker's certificate")
     ssl_certfile: str | None = Field(None, description="PEM file of our certificate, where the broker asks for one")
     ssl_keyfile: str | None = Field(None, description="PEM file of its key")
+    ssl_key_password: SecretStr | None = Field(None, description="password of the key where it is encrypted, never shown")
 
     @model_validator(mode="after")
     def _three_topics(self) -> Self:
         if len({self.topic, self.alerts_topic, self.dead_letter_topic}) < 3:
             raise ValueError("three different names: topic, alerts_topic, dead_letter_topic (or the stream would read what it writes)")
+        return self
+
+    @model_validator(mode="after")
+    def _consistent_security(self) -> Self:
+        require_consistent(self)
         return self
 
     @property
@@ -104,46 +106,40 @@ def connect(kind: Callable[..., Client], settings: KafkaSettings, **options: obj
         options: further options of kafka-python.
 
     Raises:
-        KafkaError: no answer within `connect_timeout_s`; its text ends with the reason, which kafka-python only logs.
+        KafkaError: no answer within `connect_timeout_s` (its text ends with the reason, which kafka-python only logs), or a
+            refusal that another try cannot change, at once (`kafka_security.refusal`).
+        SettingsError: a certificate, key or password file cannot be used.
     """
+    options = _common(settings) | options
     calm_kafka_logging()
     made: list[KafkaNetClient] = []
 
     def make_net_client(**configs: Any) -> KafkaNetClient:
-        client = KafkaNetClient(**configs)
+        net = NetworkSelector(**configs)
+        client = KafkaNetClient(net, JudgingManager(net, **configs))
         # kafka-python does not pass its option on: asking for a misspelt topic would create it.
         client._manager.cluster.config["allow_auto_create_topics"] = False
         made.append(client)
         return client
 
-    reasons = _Reasons()
-    _LOGGER.addHandler(reasons)
-    try:
-        return kind(kafka_client=make_net_client, **_common(settings), **options)
-    except KafkaError as error:
-        for client in made:
-            client.close()  # a constructor that fails leaves its thread running
-        raise type(error)(f"{error.args[0] if error.args else error}{reasons}") from error
-    finally:
-        _LOGGER.removeHandler(reasons)
+    with Reasons() as reasons:
+        try:
+            return kind(kafka_client=make_net_client, **options)
+        except KafkaError as error:
+            for client in made:
+                client.close()  # a constructor that fails leaves its thread running
+            reason = "" if refusal(settings, error) else reasons
+            raise type(error)(f"{error.args[0] if error.args else error}{reason}") from error
 
 
 def _common(settings: KafkaSettings) -> dict[str, object]:
-    password = settings.sasl_password.get_secret_value() if settings.sasl_password else None
     return {
         "bootstrap_servers": [server.strip() for server in settings.bootstrap_servers.split(",")],
         "bootstrap_timeout_ms": round(settings.connect_timeout_s * 1000),
         # The default of 30 s makes the first record after a 15 s outage come 29 s late.
         "reconnect_backoff_max_ms": 1000,
-        "security_protocol": settings.security_protocol,
-        "sasl_mechanism": settings.sasl_mechanism,
-        "sasl_plain_username": settings.sasl_username,
-        "sasl_plain_password": password,
-        "ssl_cafile": settings.ssl_cafile,
-        "ssl_certfile": settings.ssl_certfile,
-        "ssl_keyfile": settings.ssl_keyfile,
         # `api_version` stays unset: with it several calls lose their bound.
-    }
+    } | security_options(settings)
 
 
 def connect_consumer(settings: KafkaSettings, **options: object) -> KafkaConsumer:
@@ -183,82 +179,30 @@ def open_consumer(settings: KafkaSettings) -> KafkaConsumer:
 
 
 def unreachable(settings: KafkaSettings, error: BaseException) -> SettingsError:
-    """The error of a start that found no broker."""
-    return SettingsError(
+    """The error of a start that found no broker, or one that refuses us."""
+    return refusal(settings, error) or SettingsError(
         expected=f"a Kafka broker that answers within {settings.connect_timeout_s:g} s",
-        got=_text(error),
+        got=error_text(error),
         where=f"kafka.bootstrap_servers = {settings.bootstrap_servers}",
-        action="Start one with `irstream broker up`, or set IRSTREAM_KAFKA__BOOTSTRAP_SERVERS to the address of yours.",
+        action="Start one with `irstream broker up`, or set IRSTREAM_KAFKA__BOOTSTRAP_SERVERS to the address of yours. "
+        f"If it hangs up: does its port speak {settings.security_protocol} (kafka.security_protocol)?",
     )
 
 
 def while_running(settings: KafkaSettings, error: KafkaError, where: str) -> RetryLater | StopPipeline:
     """Turn an error of a running client into an action: what passes by itself is retried, all else stops."""
+    if refused := refusal(settings, error):
+        return refused
     if isinstance(error, RetriableError):
         return RetryLater(
             expected="an answer from Kafka",
-            got=_text(error),
+            got=error_text(error),
             where=f"{where} at {settings.bootstrap_servers}",
             action="Trying again until it is back.",
         )
     return StopPipeline(
         expected="an answer from Kafka",
-        got=_text(error),
+        got=error_text(error),
         where=f"{where} at {settings.bootstrap_servers}",
         action="This does not pass by itself: check the topic, the rights of this user and the broker's log.",
     )
-
-
-def _text(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error.args[0]}" if error.args else type(error).__name__
-
-
-class _Reasons(logging.Handler):
-    """Collects why a connection failed: wrong password, certificate and protocol all look like a timeout otherwise."""
-
-    def __init__(self) -> None:
-        super().__init__(logging.WARNING)
-        self._seen: dict[str, None] = {}
-
-    def emit(self, record: logging.LogRecord) -> None:
-        text = record.getMessage()
-        if "ailed" in text and not text.startswith("Bootstrap failed"):
-            self._seen[text] = None
-
-    def __str__(self) -> str:
-        return f" ({list(self._seen)[-1]})" if self._seen else ""
-
-
-class CalmHandler(logging.Handler):
-    """Passes on the first of equal log records, and again after `_REPEAT_AFTER_S` with how many were held back.
-
-    During an outage kafka-python logs four errors per attempt and client.
-    """
-
-    def __init__(self) -> None:
-        """Begin with nothing seen."""
-        super().__init__()
-        self._last: dict[tuple[str, str], tuple[float, int]] = {}
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Pass on or count."""
-        if _NO_NEWS in str(record.msg):
-            return
-        key = (record.name, _NUMBER.sub("#", str(record.msg)))  # some of its messages are finished texts with numbers in them
-        now = time.monotonic()
-        last_at, held_back = self._last.get(key, (-_REPEAT_AFTER_S, 0))
-        if now - last_at < _REPEAT_AFTER_S:
-            self._last[key] = (last_at, held_back + 1)
-            return
-        self._last[key] = (now, 0)
-        if held_back:
-            record.msg = f"{record.getMessage()} ({held_back} more like it in {now - last_at:.0f} s)"
-            record.args = None
-        logging.getLogger().handle(record)
-
-
-def calm_kafka_logging() -> None:
-    """Put a `CalmHandler` between the loggers of kafka-python and everybody else's. Does nothing the second time."""
-    if not any(isinstance(handler, CalmHandler) for handler in _LOGGER.handlers):
-        _LOGGER.addHandler(CalmHandler())
-        _LOGGER.propagate = False

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
+
+_PASSWORD_IN_URL = re.compile(r"[a-z0-9+.-]+://[^/@:\s]+:(?!\d+/)\S*@", re.IGNORECASE)
 
 
 class SinkSettings(BaseModel):
@@ -26,6 +29,14 @@ class SinkSettings(BaseModel):
     storage_options: dict[str, SecretStr] = Field(
         default_factory=dict, description="options of the object store, passed through as they are; values are never shown"
     )
+
+    @field_validator("table")
+    @classmethod
+    def _no_password(cls, table: str) -> str:
+        # It is in every error about the table, in logs and in the view.
+        if _PASSWORD_IN_URL.match(table):
+            raise ValueError("expected a URL without user and password (they belong in storage_options), got one with both")
+        return table
 
     def plain_storage_options(self) -> dict[str, str]:
         """The options as the object store needs them: never log these."""

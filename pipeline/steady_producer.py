@@ -191,6 +191,10 @@ class SteadyProducer:
         except KafkaError as error:
             self._on_failure(number, self._generation, self._producer, error)
             return
+        except RuntimeError as error:
+            # It was stopped after a failure and is asked for a topic it does not know; no fault of this message.
+            self._on_failure(number, self._generation, self._producer, KafkaTimeoutError(str(error)))
+            return
         future.add_callback(self._on_ack, number)
         future.add_errback(self._on_failure, number, self._generation, self._producer)
 
@@ -290,7 +294,8 @@ def _refused(message: Message, error: Exception) -> StopPipeline:
             where=where,
             action="Raise max.message.bytes of the topic, or lower kafka.max_message_bytes (IRSTREAM_KAFKA__MAX_MESSAGE_BYTES).",
         )
-    if isinstance(error, AuthorizationError):
+    # Without any right to write, the broker refuses the producer's id and kafka-python tells it as some error of the protocol.
+    if isinstance(error, AuthorizationError) or "AuthorizationFailed" in str(error):
         return SettingsError(
             expected="the right to write", got=type(error).__name__, where=where, action="Let this user write, or choose another topic."
         )

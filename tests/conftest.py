@@ -6,6 +6,7 @@ import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import hypothesis
@@ -15,6 +16,9 @@ import pytest
 from deploy.broker.broker import Broker
 from deploy.cluster import ray_session
 from pipeline.kafka_client import KafkaSettings, ensure_topic
+
+if TYPE_CHECKING:
+    from tests.secured_kafka import SecuredKafka
 
 # No deadline: on a busy machine it measures the neighbours. Forty examples a property keep the suite quick.
 hypothesis.settings.register_profile("irstream", deadline=None, max_examples=40)
@@ -94,6 +98,15 @@ def fragile_kafka(_fragile_broker: Broker) -> Iterator[FragileKafka]:
         fragile.revive()
     else:
         fragile.thaw()
+
+
+@pytest.fixture(scope="session")
+def secured_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecuredKafka]:
+    """A broker that wants a password or a certificate from everybody."""
+    from tests.secured_kafka import secured_broker
+
+    with secured_broker(tmp_path_factory.mktemp("secured")) as secured:
+        yield secured
 
 
 @pytest.fixture(scope="session")

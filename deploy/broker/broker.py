@@ -70,6 +70,8 @@ class Broker:
         *,
         preferred_port: int | None = None,
         overrides: Mapping[str, str] | None = None,
+        scram_users: Mapping[str, str] | None = None,
+        client: KafkaSettings | None = None,
         min_free_bytes: int = _MIN_FREE_BYTES,
         say: Callable[[str], None] = lambda _: None,
     ) -> None:
@@ -80,6 +82,8 @@ class Broker:
             port: exactly this port; default: the last one of this home if free, else `preferred_port` if free, else any.
             preferred_port: see `port`.
             overrides: settings of the node in Kafka's own names, above ours.
+            scram_users: name to password of users (SCRAM-SHA-512) that a new data folder begins with, where the overrides ask for them.
+            client: how a client of the node proves who it is, where the overrides ask for that; the address is filled in.
             min_free_bytes: refuse to start with less room on the disk.
             say: told what takes time (the first download).
         """
@@ -88,6 +92,8 @@ class Broker:
         self._port = port
         self._preferred_port = preferred_port
         self._overrides = dict(overrides or {})
+        self._scram_users = dict(scram_users or {})
+        self._client = client or KafkaSettings()
         self._min_free_bytes = min_free_bytes
         self._say = say
         self._child: subprocess.Popen[bytes] | None = None
@@ -117,7 +123,8 @@ class Broker:
     def answers(self, info: BrokerInfo) -> bool:
         """Whether a running node serves a client within some seconds (a frozen one, or one out of memory, does not)."""
         try:
-            connect_admin(KafkaSettings(bootstrap_servers=info.bootstrap_servers, connect_timeout_s=_ANSWER_TIMEOUT_S)).close()
+            here = {"bootstrap_servers": info.bootstrap_servers, "connect_timeout_s": _ANSWER_TIMEOUT_S}
+            connect_admin(self._client.model_copy(update=here)).close()
         except KafkaError:
             return False
         return True
@@ -230,13 +237,15 @@ class Broker:
         if self.home.formatted:
             return
         kept = cache_folder() / "bootstrap.checkpoint"
-        if kept.is_file():
+        if kept.is_file() and not self._scram_users:
             format_from(kept, self.home)
             return
-        command = format_command(java, jars, self.home)
+        command = format_command(java, jars, self.home, self._scram_users)
         result = subprocess.run(command, capture_output=True, text=True, timeout=_START_TIMEOUT_S, check=False)  # noqa: S603
         if result.returncode != 0:
             raise self._failed(f"format ended with code {result.returncode}: {(result.stderr or result.stdout).strip()[-500:]}")
+        if self._scram_users:
+            return  # the checkpoint holds their credentials
         draft = kept.with_suffix(f".{os.getpid()}")
         shutil.copyfile(self.home.data / "bootstrap.checkpoint", draft)
         draft.replace(kept)

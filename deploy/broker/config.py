@@ -126,9 +126,14 @@ def start_command(java: Java, jars: Sequence[Path], home: Home, archive: ClassAr
     return [*_java_command(java, jars, home, _HEAP), archive.option, "kafka.Kafka", str(home.properties)]
 
 
-def format_command(java: Java, jars: Sequence[Path], home: Home) -> list[str]:
-    """The command line of Kafka's own storage tool, for the first start in a data folder."""
+def format_command(java: Java, jars: Sequence[Path], home: Home, scram_users: Mapping[str, str]) -> list[str]:
+    """The command line of Kafka's own storage tool, for the first start in a data folder.
+
+    It holds name and password of each of `scram_users`, the users that the node knows from its first moment.
+    """
     tool = ["kafka.tools.StorageTool", "format", "--cluster-id", _uuid(), "--config", str(home.properties)]
+    for name, password in scram_users.items():
+        tool += ["--add-scram", f"SCRAM-SHA-512=[name={name},password={password}]"]
     return [*_java_command(java, jars, home, "128m"), *tool]
 
 

@@ -13,12 +13,13 @@ app = typer.Typer(help="Check and show the settings.", no_args_is_help=True, pre
 
 @app.command()
 def check(config: ConfigOption = None, as_json: JsonOption = False) -> None:
-    """Name every mistake in the settings: place, key, value, expectation (exit code 2)."""
+    """Name every mistake in the settings: place, key, value, expectation (exit code 2); warn of secrets in the file."""
     from dataclasses import asdict
 
     from contracts.errors import SettingsError
     from deploy.mistakes import InvalidSettingsError, Mistake
     from deploy.model_check import model_mistakes
+    from deploy.settings import secrets_in_file
 
     try:
         loaded = load(config)
@@ -32,9 +33,12 @@ def check(config: ConfigOption = None, as_json: JsonOption = False) -> None:
         mistakes = error.mistakes if isinstance(error, InvalidSettingsError) else (unreadable,)
         print_json({"ok": False, "mistakes": [asdict(mistake) for mistake in mistakes]})
         raise typer.Exit(error.exit_code) from error
+    warnings = secrets_in_file(loaded)
     if as_json:
-        print_json({"ok": True, "file": loaded.file, "mistakes": []})
+        print_json({"ok": True, "file": loaded.file, "mistakes": [], "warnings": [asdict(warning) for warning in warnings]})
     else:
+        for warning in warnings:
+            typer.echo(f"warning: {warning}", err=True)
         changed = sum(origin != "default" for origin in loaded.origins.values())
         typer.echo(f"{loaded.file}: all {len(loaded.origins)} settings are right ({changed} set, the rest are defaults)")
 

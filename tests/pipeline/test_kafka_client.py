@@ -32,7 +32,7 @@ from pipeline.kafka_client import (
     open_consumer,
     require_native_crc,
 )
-from pipeline.kafka_settings import CalmHandler
+from pipeline.kafka_logging import CalmHandler
 from tests.conftest import FragileKafka, RealKafka
 
 pytestmark = pytest.mark.broker
@@ -63,7 +63,8 @@ def test_settings_refuse_what_is_no_address(address: str) -> None:
 
 
 def test_settings_cross_processes_and_hide_the_password() -> None:
-    settings = KafkaSettings.model_validate({"bootstrap_servers": "a:1, b:2", "sasl_password": "secret-word"})
+    login = {"security_protocol": "SASL_SSL", "sasl_mechanism": "SCRAM-SHA-512", "sasl_username": "me", "sasl_password": "secret-word"}
+    settings = KafkaSettings.model_validate({"bootstrap_servers": "a:1, b:2"} | login)
     assert pickle.loads(pickle.dumps(settings)) == settings
     assert "secret-word" not in repr(settings)
 
