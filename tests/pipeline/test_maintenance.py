@@ -84,8 +84,10 @@ def test_rows_stay_in_log_order_and_runs_apart(path: Path) -> None:
     for offset in range(0, 20, 2):
         spans = [OffsetRange("frames", partition, offset, offset + 2) for partition in (0, 1)]
         table.append([result(offset + step, partition=partition) for partition in (1, 0) for step in (0, 1)], spans, TOPIC_IDS)
+        if offset == 8:
+            DeltaTable(path).optimize.compact()  # Delta's own reads the newest file first
     care = care_for(path)
-    assert (care.before.files, care.before.small_files, care.after.files) == (13, 13, 2)
+    assert (care.before.files, care.before.small_files, care.after.files) == (7, 6, 2)
     rows = DeltaTable(path).to_pyarrow_table(filters=[("run_id", "=", "live")], columns=["source_partition", "source_offset"]).to_pylist()
     for partition in (0, 1):
         assert [row["source_offset"] for row in rows if row["source_partition"] == partition] == list(range(20))
