@@ -1,6 +1,7 @@
 # make setup   .venv with the command irstream in it
 # make demo    the whole system on this machine in a few minutes; FRAMES=<folder of images or clips> for your own frames
 # make test    lint, types, layers, unit and integration tests (real Kafka, real Ray)
+# make test-faults  every fault of the crash matrix, done to a real stream (about half an hour); a third of them is in make test
 # make audit-deps  known vulnerabilities in requirements.lock; needs the vulnerability service of PyPI (exit code 2 without)
 # make lock    requirements.lock again, after a change of dependencies in pyproject.toml
 PYTHON ?= python3
@@ -8,13 +9,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: setup demo test lint lock audit-deps clean
+.PHONY: setup demo test test-faults lint lock audit-deps clean
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 
 .PHONY: help
 help:
-	@sed -n 's/^# //p' Makefile | head -5
+	@sed -n 's/^# //p' Makefile | head -6
 
 setup: $(READY)
 
@@ -33,6 +34,11 @@ demo: $(READY)
 
 test: lint
 	$(BIN)/pytest
+
+# Rows, the table and the picture of the matrix end up in runs/faults.
+test-faults: $(READY)
+	FAULTS_OUT=runs/faults $(BIN)/pytest tests/faults -m "" --capture=no
+	$(BIN)/python -m tests.faults.report runs/faults
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -1,7 +1,7 @@
 """Merging the many small files of a stream in the background, so that commits and readers stay fast.
 
 One commit a second leaves 86,400 files a day, and every commit and every reader handles the whole list. Merging them is a
-Delta commit of its own that changes no row and no offset; it may run beside the stream and beside other drivers.
+Delta commit of its own that changes no row and no offset; it may run beside the stream, other drivers and `irstream table maintain`.
 The files it replaces stay on disk until the table is vacuumed: a reader may be in the middle of one.
 """
 
@@ -12,17 +12,21 @@ import time
 from collections.abc import Mapping
 
 import structlog
-from deltalake import DeltaTable, WriterProperties
+from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
-_TARGET_BYTES = 64 * 2**20
+from pipeline.merging import merge_small_files
+from pipeline.sink_settings import MergePolicy
+
 log = structlog.get_logger(__name__)
 
 
 class Compactor:
     """Counts the commits of one run and merges its small files every so often, one merge at a time."""
 
-    def __init__(self, path: str, run_id: str, storage_options: Mapping[str, str], after_commits: int) -> None:
+    def __init__(
+        self, path: str, run_id: str, storage_options: Mapping[str, str], after_commits: int, policy: MergePolicy | None = None
+    ) -> None:
         """Nothing runs yet.
 
         Args:
@@ -30,7 +34,9 @@ class Compactor:
             run_id: only its files are merged.
             storage_options: for the object store.
             after_commits: merge after so many commits; 0 never merges.
+            policy: how large merged files become.
         """
+        self._policy = policy or MergePolicy()
         self._path = path
         self._run_id = run_id
         self._storage_options = dict(storage_options)
@@ -55,19 +61,16 @@ class Compactor:
     def _merge(self) -> None:
         began_s = time.monotonic()
         try:
-            metrics = DeltaTable(self._path, storage_options=self._storage_options or None).optimize.compact(
-                partition_filters=[("run_id", "=", self._run_id)],
-                target_size=_TARGET_BYTES,
-                max_concurrent_tasks=1,  # in the background: one core at most
-                writer_properties=WriterProperties(compression="ZSTD"),
-            )
+            table = DeltaTable(self._path, storage_options=self._storage_options or None)
+            merged = merge_small_files(table, self._storage_options, self._policy, self._run_id)
         except (DeltaError, OSError) as error:
-            # Another driver may have merged the same files; the next time will do.
+            # The next time will do.
             log.info("compaction_skipped", error=str(error))
             return
         log.info(
             "compacted",
-            files_before=metrics["numFilesRemoved"],
-            files_after=metrics["numFilesAdded"],
+            files_before=merged.files_before,
+            files_after=merged.files_after,
+            given_up=merged.num_given_up,
             seconds=round(time.monotonic() - began_s, 2),
         )

@@ -41,7 +41,7 @@ def open_or_create_results(uri: str, storage_options: dict[str, str]) -> DeltaTa
             scheme, an object store that does not answer.
     """
     if "://" not in uri:
-        _require_writable_folder(Path(uri))
+        require_writable_folder(Path(uri))
     try:
         table = _open(uri, storage_options) or _create(uri, storage_options)
     except (DeltaError, OSError) as error:
@@ -118,14 +118,29 @@ def write_data_file(store: FileSystem, rows: pa.Table) -> AddAction:
         What a commit needs to refer to the file.
     """
     values = {name: str(rows.column(name)[0].as_py()) for name in PARTITION_COLUMNS}
-    folder = "/".join(f"{name}={value}" for name, value in values.items())
+    return write_partition_file(store, rows.drop_columns(list(PARTITION_COLUMNS)), values)
+
+
+def write_partition_file(store: FileSystem, rows: pa.Table, partition: dict[str, str], *, data_change: bool = True) -> AddAction:
+    """Write rows as one Parquet file with a unique name.
+
+    Args:
+        store: the table's folder.
+        rows: at least one, without the partition columns.
+        partition: value of each partition column.
+        data_change: False: these rows were in the table already.
+
+    Returns:
+        What a commit needs to refer to the file.
+    """
+    folder = "/".join(f"{name}={partition[name]}" for name in PARTITION_COLUMNS)
     path = f"{folder}/part-{uuid.uuid4()}.zstd.parquet"
     buffer = pa.BufferOutputStream()
-    pq.write_table(rows.drop_columns(list(PARTITION_COLUMNS)), buffer, compression="zstd")
+    pq.write_table(rows, buffer, compression="zstd")
     content = buffer.getvalue()
     with store.open_output_stream(path) as file:
         file.write(content)
-    return AddAction(path, content.size, values, int(time.time() * 1000), True, _statistics(rows))
+    return AddAction(path, content.size, partition, int(time.time() * 1000), data_change, _statistics(rows))
 
 
 def plain_text(error: BaseException) -> str:
@@ -166,7 +181,12 @@ def _create(uri: str, storage_options: dict[str, str]) -> DeltaTable:
     return DeltaTable(uri, storage_options=storage_options or None)
 
 
-def _require_writable_folder(folder: Path) -> None:
+def require_writable_folder(folder: Path) -> None:
+    """Check that a local folder can be created and written to.
+
+    Raises:
+        SettingsError: it cannot.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
         # Delta ignores names that begin with an underscore or a dot.

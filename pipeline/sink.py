@@ -35,6 +35,7 @@ from contracts.result import Gap, Outcome
 from pipeline.compaction import Compactor
 from pipeline.delta_table import object_store, open_or_create_results, plain_text, write_data_file
 from pipeline.offsets import CommitRefused, continue_from
+from pipeline.sink_settings import MergePolicy
 
 # The name becomes a folder (run_id=...) and the first part of transaction ids.
 _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
@@ -72,8 +73,17 @@ class OutcomeTable(Protocol):
 class ResultsTable:
     """The results of one run in one Delta table. Methods may be called from any thread; one runs at a time."""
 
+    # Less than the least sink.orphan_grace_s, after which `irstream table maintain` deletes a file that no version refers to.
+    max_uncommitted_s = 120.0
+
     def __init__(
-        self, path: str, run_id: str, storage_options: Mapping[str, str] | None = None, *, compact_after_commits: int = 500
+        self,
+        path: str,
+        run_id: str,
+        storage_options: Mapping[str, str] | None = None,
+        *,
+        compact_after_commits: int = 500,
+        merge_policy: MergePolicy | None = None,
     ) -> None:
         """Nothing is opened yet.
 
@@ -82,6 +92,7 @@ class ResultsTable:
             run_id: `live` or the name of a reprocessing run.
             storage_options: for the object store, passed through as they are.
             compact_after_commits: small files are merged in the background after so many commits; 0 never.
+            merge_policy: how large merged files become.
 
         Raises:
             SettingsError: the run id cannot be a folder name.
@@ -102,7 +113,7 @@ class ResultsTable:
         self._stands_version = -1
         self._same_topic: set[tuple[TopicPartition, str]] = set()
         self._lock = threading.RLock()
-        self.compactor = Compactor(path, run_id, self._storage_options, compact_after_commits)
+        self.compactor = Compactor(path, run_id, self._storage_options, compact_after_commits, merge_policy)
 
     def open_or_create(self) -> None:
         """Open the table, create it where there is none.
@@ -192,8 +203,11 @@ class ResultsTable:
             "next_offsets": {str(partition): offset for partition, offset in following.items()},
             "topic_ids": {topic: topic_ids[topic] for topic in {partition.topic for partition in following} if topic in topic_ids},
         }
+        written_s = time.time()  # not monotonic: that clock stands still while a machine sleeps
         try:
             files = self._write_files(outcomes_to_table(outcomes, self.run_id))
+            if (waited_s := time.time() - written_s) > self.max_uncommitted_s:
+                raise OSError(f"{waited_s:.0f} s from data file to commit: a vacuum may have deleted the file")
             self._commit_files(files, CommitProperties(custom_metadata={"irstream": note}, app_transactions=transactions))
         except CommitFailedError as error:
             raise self._refused(error) from error

@@ -3,11 +3,29 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
 _PASSWORD_IN_URL = re.compile(r"[a-z0-9+.-]+://[^/@:\s]+:(?!\d+/)\S*@", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class MergePolicy:
+    """How large merged data files become.
+
+    Attributes:
+        target_bytes: of a merged file at most.
+        max_rows: in a merged file at most; a merge holds about 2 kB a row.
+    """
+
+    target_bytes: int = 64 * 2**20
+    max_rows: int = 50_000
+
+    def is_small(self, size_bytes: int, num_rows: int) -> bool:
+        """Whether a file is still to be merged: so large that two of them would not fit, it is left alone for ever."""
+        return 2 * size_bytes <= self.target_bytes and 2 * num_rows <= self.max_rows
 
 
 class SinkSettings(BaseModel):
@@ -21,6 +39,16 @@ class SinkSettings(BaseModel):
     max_waiting_spans: int = Field(10_000, gt=0, description="more blocks than this behind a lost one restart the generation")
     compact_after_commits: int = Field(
         500, ge=0, description="small files are merged after this many commits, so that commits stay fast; 0 never merges"
+    )
+    merge_target_bytes: int = Field(64 * 2**20, ge=2**20, description="a merged file has at most so many bytes")
+    merge_max_rows: int = Field(
+        50_000, ge=1_000, description="a merged file has at most so many rows; a merge needs about 2 kB of memory a row"
+    )
+    file_retention_s: float = Field(
+        86_400.0, ge=60, description="`irstream table maintain` keeps replaced files so long: as long as anybody reads one version"
+    )
+    orphan_grace_s: float = Field(
+        3_600.0, ge=300, description="files that no version refers to are kept so much longer: somebody may be about to commit them"
     )
     publish_timeout_s: float = Field(30.0, gt=0, description="how long alerts and dead letters may take to be acknowledged before a commit")
     alerts: Literal["detections", "all", "off"] = Field(
@@ -37,6 +65,10 @@ class SinkSettings(BaseModel):
         if _PASSWORD_IN_URL.match(table):
             raise ValueError("expected a URL without user and password (they belong in storage_options), got one with both")
         return table
+
+    def merge_policy(self) -> MergePolicy:
+        """How large merged data files become."""
+        return MergePolicy(self.merge_target_bytes, self.merge_max_rows)
 
     def plain_storage_options(self) -> dict[str, str]:
         """The options as the object store needs them: never log these."""

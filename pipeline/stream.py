@@ -49,7 +49,13 @@ def run_stream(
     configure_ray_data()
     require_native_crc()
     topic = describe_topic(job.kafka, job.kafka.topic)
-    table = ResultsTable(job.sink.table, job.run_id, job.sink.plain_storage_options(), compact_after_commits=job.sink.compact_after_commits)
+    table = ResultsTable(
+        job.sink.table,
+        job.run_id,
+        job.sink.plain_storage_options(),
+        compact_after_commits=job.sink.compact_after_commits,
+        merge_policy=job.sink.merge_policy(),
+    )
     table.open_or_create()
     table.require_topic(job.kafka.topic, topic.topic_id, topic.partitions)
     written = [job.kafka.dead_letter_topic] if job.sink.alerts == "off" else [job.kafka.alerts_topic, job.kafka.dead_letter_topic]

@@ -179,7 +179,8 @@ DeltaTable("runs/results").to_pandas()
 The tests read it with DuckDB (through the dataset and through `read_parquet` over the file list), Polars, pandas and pyarrow.
 DuckDB's `delta_scan` and Spark's `format("delta")` need an extension each; the table uses nothing beyond reader version 1.
 Rows of one partition become visible in the order of `source_offset`, and `order by source_partition, source_offset` is the order
-of the log; where a row lies in the files means nothing ([ADR 11](adr/0011-visible-in-log-order.md)).
+of the log; inside one file a partition's rows lie in that order too ([ADR 12](adr/0012-a-merge-of-our-own.md)).
+What grows and how to keep it small: [Table care](table-care.md).
 
 ## Where a run stands
 
