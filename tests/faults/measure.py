@@ -49,7 +49,7 @@ class Cost:
         recover_s: from its end until every frame published before its end had its row.
         stall_s: longest time without a new row.
         starts: how often the supervisor had to start a driver.
-        latency: of frames published before, during (until recovery) and after.
+        before, during, after: latency of frames visible before the fault, of all others published until the recovery, and of those after it.
         series: per frame, seconds since the beginning of the fault and latency.
     """
 
@@ -98,8 +98,8 @@ def suffer(scene: Scene, fault: Fault) -> Cost:
         recover_s=round(recovered - ended, 1),
         stall_s=round(longest_stall(scene.moments, began, recovered), 1),
         starts=sum(driver.starts for driver in scene.drivers) - starts,
-        before=Latency.of(value for at, value in series if at < began),
-        during=Latency.of(value for at, value in series if began <= at <= recovered),
+        before=Latency.of(value for at, value in series if at + value < began),
+        during=Latency.of(value for at, value in series if at + value >= began and at <= recovered),
         after=Latency.of(value for at, value in series if at > recovered),
         series=[(round(at - began, 2), round(value, 2)) for at, value in series],
     )

@@ -1,0 +1,1 @@
+TAKEOVERS: tuple = ()
