@@ -6,6 +6,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from types import FrameType
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from deploy.live_view.view import StreamView
     from deploy.settings import AppSettings
     from pipeline.progress import StreamSummary
+    from pipeline.replay import Picks
 
 
 Watch = Callable[[StreamProgress, threading.Event], None]
@@ -39,7 +41,9 @@ def check_start(settings: AppSettings) -> None:
     ResultsTable(settings.sink.table, settings.run_id, settings.sink.plain_storage_options()).open_or_create()
 
 
-def run_here(settings: AppSettings, view: StreamView, *, until_caught_up: bool = False, watch: Watch | None = None) -> StreamSummary:
+def run_here(
+    settings: AppSettings, view: StreamView, *, until_caught_up: bool = False, watch: Watch | None = None, picks: Picks | None = None
+) -> StreamSummary:
     """Stream until stopped by a signal (or caught up), then put everything away.
 
     Args:
@@ -47,6 +51,7 @@ def run_here(settings: AppSettings, view: StreamView, *, until_caught_up: bool =
         view: shows how it goes.
         until_caught_up: end when every offset that existed at the start has its row.
         watch: gets every snapshot and the event that stops the stream.
+        picks: only these offsets per partition, then end; default: the whole topic.
 
     Raises:
         SettingsError: see `check_start`; or a model cannot be loaded.
@@ -54,10 +59,10 @@ def run_here(settings: AppSettings, view: StreamView, *, until_caught_up: bool =
         KeyboardInterrupt: interrupted before the stream began, or for the third time.
     """
     with interruptible():
-        return _run(settings, view, until_caught_up, watch)
+        return _run(settings, view, until_caught_up, watch, picks or {})
 
 
-def _run(settings: AppSettings, view: StreamView, until_caught_up: bool, watch: Watch | None) -> StreamSummary:
+def _run(settings: AppSettings, view: StreamView, until_caught_up: bool, watch: Watch | None, picks: Picks) -> StreamSummary:
     check_start(settings)
     view.show(StreamProgress(note="starting Ray"))
     from deploy.cluster import ray_session
@@ -75,7 +80,8 @@ def _run(settings: AppSettings, view: StreamView, until_caught_up: bool, watch: 
                 if watch is not None:
                     watch(progress, drain.stop)
 
-            return run_stream(stream_job(settings, models), stop=drain.stop, until_caught_up=until_caught_up, on_progress=on_progress)
+            job = replace(stream_job(settings, models), picks=picks)
+            return run_stream(job, stop=drain.stop, until_caught_up=until_caught_up, on_progress=on_progress)
 
 
 @contextmanager

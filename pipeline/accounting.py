@@ -6,6 +6,8 @@ a gap row) and the range that must be covered.
 
 from __future__ import annotations
 
+from bisect import bisect_left
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -60,6 +62,18 @@ def cover(starts: Int64, stops: Int64, first: int, stop: int) -> Cover:
         doubled=[(int(starts[index]), int(min(stops[index], before[index]))) for index in again],
         outside=[(int(max(starts[index], stop)), int(stops[index])) for index in beyond],
     )
+
+
+def restrict(spans: Spans, offsets: Sequence[int]) -> Spans:
+    """Of ascending ranges, the parts that are made of chosen offsets (ascending, each once)."""
+    parts: Spans = []
+    for start, stop in spans:
+        for offset in offsets[bisect_left(offsets, start) : bisect_left(offsets, stop)]:
+            if parts and parts[-1][1] == offset:
+                parts[-1] = (parts[-1][0], offset + 1)
+            else:
+                parts.append((offset, offset + 1))
+    return parts
 
 
 def num_offsets(spans: Spans) -> int:

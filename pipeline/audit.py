@@ -7,7 +7,7 @@ hold no record (transaction markers, aborted or compacted records) are no loss.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,7 +19,7 @@ from deltalake.exceptions import DeltaError
 from contracts.arrow import Status
 from contracts.errors import RetryLater, StopPipeline
 from contracts.position import OffsetRange, TopicPartition
-from pipeline.accounting import Spans, cover, num_offsets
+from pipeline.accounting import Spans, cover, num_offsets, restrict
 from pipeline.delta_table import plain_text
 from pipeline.kafka_settings import KafkaSettings
 from pipeline.log_reader import GapFound, LogReader
@@ -73,13 +73,16 @@ class PartitionAudit:
         return not (self.lost or self.doubled or self.beyond or self.unproved)
 
 
-def audit(kafka: KafkaSettings, table: DeltaTable, run_id: str) -> Iterator[PartitionAudit]:
+def audit(
+    kafka: KafkaSettings, table: DeltaTable, run_id: str, picks: Mapping[int, Sequence[int]] | None = None
+) -> Iterator[PartitionAudit]:
     """Check every partition of `kafka.topic`, one after the other; a stream may go on writing meanwhile.
 
     Args:
         kafka: where the log is.
         table: one version of the results table; it is not brought up to date.
         run_id: whose rows.
+        picks: for a run that fed chosen offsets through again, these, ascending per partition: no others must have a row.
 
     Raises:
         SettingsError: no such topic.
@@ -104,7 +107,8 @@ def audit(kafka: KafkaSettings, table: DeltaTable, run_id: str) -> Iterator[Part
         if watermark is not None and watermark > ends[name]:
             raise _not_this_log(name, f"a log that reaches offset {watermark}, where the table stands", f"one that ends at {ends[name]}")
         mine = rows.filter(pc.equal(rows["source_partition"], partition))
-        yield _audit_partition(kafka, info.topic_id, name, mine, watermark, (begins[name], ends[name]))
+        wanted = None if picks is None else picks.get(partition, ())
+        yield _audit_partition(kafka, info.topic_id, name, mine, watermark, (begins[name], ends[name]), wanted)
 
 
 def _read_rows(table: DeltaTable, run_id: str, topic: str) -> pa.Table:
@@ -121,17 +125,24 @@ def _read_rows(table: DeltaTable, run_id: str, topic: str) -> pa.Table:
 
 
 def _audit_partition(
-    kafka: KafkaSettings, topic_id: str, name: TopicPartition, rows: pa.Table, watermark: int | None, log: tuple[int, int]
+    kafka: KafkaSettings,
+    topic_id: str,
+    name: TopicPartition,
+    rows: pa.Table,
+    watermark: int | None,
+    log: tuple[int, int],
+    picks: Sequence[int] | None,
 ) -> PartitionAudit:
     status = rows["status"]
     starts = rows["source_offset"].to_numpy()
     stops = pc.fill_null(rows["source_offset_end"], pc.add(rows["source_offset"], 1)).to_numpy()
     is_gap = np.asarray(pc.equal(status, Status.GAP.value))
     log_start = log[0]
-    first = int(starts.min(initial=log_start))
+    first = int(starts.min(initial=log_start if picks is None else min(picks, default=log_start)))
     stop = first if watermark is None else watermark
     covered = cover(starts, stops, min(first, stop), stop)
-    lost, unproved = find_records(kafka, topic_id, name, covered.holes)
+    holes = covered.holes if picks is None else restrict(covered.holes, picks)
+    lost, unproved = find_records(kafka, topic_id, name, holes)
     return PartitionAudit(
         partition=name.partition,
         log_start=log_start,
@@ -140,7 +151,7 @@ def _audit_partition(
         ok=_count(status, Status.OK),
         rejected=_count(status, Status.REJECTED),
         gaps=int((stops - starts)[is_gap].sum()),
-        empty=num_offsets(covered.holes) - num_offsets(lost) - num_offsets(unproved),
+        empty=num_offsets(holes) - num_offsets(lost) - num_offsets(unproved),
         lost=_ranges(name, lost),
         doubled=_ranges(name, covered.doubled),
         beyond=_ranges(name, covered.outside),

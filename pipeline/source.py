@@ -9,9 +9,9 @@ from __future__ import annotations
 import math
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -29,6 +29,7 @@ from contracts.position import OffsetRange
 from contracts.result import DeadLetter
 from pipeline.kafka_client import KafkaSettings
 from pipeline.log_reader import GapFound, LogReader
+from pipeline.picked_reader import PickedReader
 from pipeline.preprocess import decode_record
 from pipeline.raw_block import RAW_SCHEMA, RawBlock, pack_raw, unpack_raw
 from pipeline.settings import StreamSettings
@@ -45,6 +46,7 @@ class ReadPlan:
     Attributes:
         partitions: which partitions, one read task each.
         stop_at: exclusive end per partition for a bounded read, empty for a continuous one.
+        picks: of a bounded read, the offsets to read per partition, ascending; empty for all.
         limits: what is refused unread.
     """
 
@@ -56,6 +58,7 @@ class ReadPlan:
     kafka: KafkaSettings
     stream: StreamSettings
     limits: InputLimits
+    picks: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
 
 
 class KafkaEpoch(Datasource):
@@ -114,12 +117,13 @@ class PartitionRead:
             # The driver decides by class; a Ray task error would reach it wrapped and late.
             ray.get(self._coordinator.fail.remote(error))
 
-    def _connect(self, start: int) -> LogReader:
+    def _connect(self, start: int) -> LogReader | PickedReader:
         """Connect; while the broker is away, wait as a reader that is connected already would."""
         plan = self._plan
         while True:
             try:
-                return LogReader(plan.kafka, plan.topic, self._partition, start, plan.topic_id)
+                reader = LogReader(plan.kafka, plan.topic, self._partition, start, plan.topic_id)
+                return PickedReader(reader, plan.picks[self._partition]) if plan.picks else reader
             except RetryLater:
                 if not self._admitted():
                     raise
@@ -129,7 +133,7 @@ class PartitionRead:
         self._holds_slot = bool(ray.get(self._coordinator.admit.remote(holds_slot=self._holds_slot)))
         return self._holds_slot
 
-    def _blocks(self, reader: LogReader) -> Iterator[pa.Table]:
+    def _blocks(self, reader: LogReader | PickedReader) -> Iterator[pa.Table]:
         plan = self._plan
         stop_at = plan.stop_at.get(self._partition)
         # A bounded read ends at its offset, however long that takes.
@@ -156,7 +160,7 @@ class PartitionRead:
                 yield pack_raw(replace(part, sequence=self._sequence))
                 self._sequence += 1
 
-    def _read_block(self, reader: LogReader, stop_at: int | None, deadline: float) -> RawBlock | None:
+    def _read_block(self, reader: LogReader | PickedReader, stop_at: int | None, deadline: float) -> RawBlock | None:
         stream = self._plan.stream
         start = reader.position
         gap_stop: int | None = None
@@ -188,11 +192,13 @@ class PartitionRead:
             return None
         return self._block(start, reader, records, None, time.thread_time() - began)
 
-    def _room(self, reader: LogReader, stop_at: int | None, held: int) -> int:
+    def _room(self, reader: LogReader | PickedReader, stop_at: int | None, held: int) -> int:
         room = self._plan.stream.block_max_frames - held
         return room if stop_at is None else max(0, min(room, stop_at - reader.position))
 
-    def _block(self, start: int, reader: LogReader, records: list[RawRecord], gap_stop: int | None, read_s: float) -> RawBlock:
+    def _block(
+        self, start: int, reader: LogReader | PickedReader, records: list[RawRecord], gap_stop: int | None, read_s: float
+    ) -> RawBlock:
         return RawBlock(
             span=OffsetRange(self._plan.topic, self._partition, start, reader.position),
             records=records,

@@ -10,6 +10,7 @@ from contextlib import closing, contextmanager
 import structlog
 
 from contracts.errors import IrstreamError
+from contracts.position import TopicPartition
 from observability.metrics import RayMeter
 from pipeline.alerts import AlertPublisher
 from pipeline.epochs import configure_ray_data
@@ -62,10 +63,17 @@ def run_stream(
     for name in written:
         ensure_topic(job.kafka, name, len(topic.partitions))
     stats = StreamStats(metrics=StreamMetrics(RayMeter(), job.run_id))
-    ends = end_offsets(job.kafka, job.kafka.topic) if until_caught_up else {}
+    ends = _ends(job, until_caught_up=until_caught_up)
     with _outlets(job) as outlets, Observer(job.kafka, topic, stats, on_progress) as observer:
         drained = Generations(job, table, topic, stats, ends, outlets, observer).run(stop)
     return _summary(job, table, stats, drained=drained)
+
+
+def _ends(job: StreamJob, *, until_caught_up: bool) -> dict[TopicPartition, int]:
+    """Where a bounded stream ends; empty for a continuous one."""
+    if job.picks:
+        return {TopicPartition(job.kafka.topic, partition): offsets[-1] + 1 for partition, offsets in job.picks.items()}
+    return end_offsets(job.kafka, job.kafka.topic) if until_caught_up else {}
 
 
 @contextmanager

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from contracts.limits import InputLimits
 from pipeline.kafka_client import KafkaSettings
@@ -13,7 +14,11 @@ from pipeline.sink_settings import SinkSettings
 
 @dataclass(frozen=True, slots=True, eq=False)
 class StreamJob:
-    """What to stream: the settings it needs and the three networks."""
+    """What to stream: the settings it needs and the three networks.
+
+    Attributes:
+        picks: offsets to read per partition, ascending, each once; empty for the whole topic. A stream of picks is bounded.
+    """
 
     run_id: str
     kafka: KafkaSettings
@@ -21,3 +26,4 @@ class StreamJob:
     limits: InputLimits
     sink: SinkSettings
     models: ModelHandles
+    picks: Mapping[int, tuple[int, ...]] = field(default_factory=dict)

@@ -8,7 +8,19 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from deploy.cli.options import BootstrapOption, ConfigOption, JsonOption, RunIdOption, TableOption, TopicOption, load, print_json
+from deploy.cli.options import (
+    BootstrapOption,
+    ConfigOption,
+    JsonOption,
+    ReasonOption,
+    ReplayOfOption,
+    RunIdOption,
+    TableOption,
+    TopicOption,
+    load,
+    print_json,
+    reasons_of,
+)
 
 if TYPE_CHECKING:
     from contracts.position import OffsetRange
@@ -33,6 +45,8 @@ def audit(
     topic: TopicOption = None,
     table: TableOption = None,
     run_id: RunIdOption = None,
+    replay_of: ReplayOfOption = None,
+    reason: ReasonOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Prove that every message up to the table's watermark has exactly one row; a stream may be writing meanwhile.
@@ -43,12 +57,16 @@ def audit(
 
     from pipeline.audit import audit as audit_partitions
     from pipeline.delta_table import open_results
+    from pipeline.replay import rejected_offsets
 
+    if reason and not replay_of:
+        raise typer.BadParameter("only with --replay-of", param_hint="--reason")
     settings = load(config, bootstrap_servers=bootstrap_servers, topic=topic, table=table, run_id=run_id).settings
     results = open_results(settings.sink.table, settings.sink.plain_storage_options())
+    picks = None if replay_of is None else rejected_offsets(results, replay_of, settings.kafka.topic, reasons_of(reason))
     found: list[PartitionAudit] = []
     with Console(stderr=True).status(f"auditing {settings.kafka.topic}") as status:
-        for each in audit_partitions(settings.kafka, results, settings.run_id):
+        for each in audit_partitions(settings.kafka, results, settings.run_id, picks):
             found.append(each)
             status.update(f"auditing {settings.kafka.topic}: {len(found)} partitions")
     clean = all(each.clean for each in found)

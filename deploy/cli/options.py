@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
+    from contracts.errors import RejectReason
     from deploy.settings import LoadedSettings
 
 ConfigOption = Annotated[
@@ -23,6 +24,35 @@ BootstrapOption = Annotated[
 TopicOption = Annotated[str | None, typer.Option("--topic", help="Topic of the frames (kafka.topic).", show_default=False)]
 TableOption = Annotated[str | None, typer.Option("--table", help="Path or URL of the results table (sink.table).", show_default=False)]
 RunIdOption = Annotated[str | None, typer.Option("--run-id", help="Run the rows belong to (run_id).", show_default=False)]
+
+
+ReplayOfOption = Annotated[
+    str | None,
+    typer.Option("--replay-of", help="The run replays rejected frames of this one: no others must have a row.", show_default=False),
+]
+ReasonOption = Annotated[
+    list[str] | None, typer.Option("--reason", help="Only frames rejected for this reason (several times for several).", show_default=False)
+]
+
+
+def reasons_of(names: list[str] | None) -> list[RejectReason]:
+    """Reasons by their public names.
+
+    Raises:
+        SettingsError: there is no such reason.
+    """
+    from contracts.errors import RejectReason, SettingsError
+
+    known = {reason.value: reason for reason in RejectReason}
+    for name in names or ():
+        if name not in known:
+            raise SettingsError(
+                expected=f"one of {', '.join(known)}",
+                got=repr(name),
+                where="--reason",
+                action="Use a name as in column `reason` of the table.",
+            )
+    return [known[name] for name in names or ()]
 
 
 def load(

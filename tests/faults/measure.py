@@ -49,7 +49,8 @@ class Cost:
         recover_s: from its end until every frame published before its end had its row.
         stall_s: longest time without a new row.
         starts: how often the supervisor had to start a driver.
-        before, during, after: latency of frames visible before the fault, of all others published until the recovery, and of those after it.
+        before, during, after: latency of frames visible before the fault, of all others published until the recovery, and
+            of those after it.
         series: per frame, seconds since the beginning of the fault and latency.
     """
 

@@ -10,7 +10,8 @@ from typing import Any
 from tests.faults.faults import MATRIX
 from tests.faults.takeovers import TAKEOVERS
 
-HEADER = "| fault | frames | lost | doubled | fault lasted, s | recovered after, s | longest stall, s | process starts | p50 / p99 before, s | during | after |"
+COLUMNS = ("fault", "frames", "lost", "doubled", "lasted, s", "recovered after, s", "longest stall, s", "drivers started again")
+LATENCIES = ("p50 / p99 before, s", "during", "after")
 BEGIN, END = "<!-- matrix -->", "<!-- end of matrix -->"
 
 
@@ -28,7 +29,8 @@ def latency(value: dict[str, float | None]) -> str:
 
 def table(rows: list[dict[str, Any]]) -> str:
     """Markdown."""
-    lines = [HEADER, "|---" * HEADER.count(" | ") + "|---|"]
+    titles = (*COLUMNS, *LATENCIES)
+    lines = [f"| {' | '.join(titles)} |", "|---" * len(titles) + "|"]
     for row in rows:
         numbers = [row[name] for name in ("frames", "lost", "doubled", "fault_s", "recover_s", "stall_s", "starts")]
         cells = [row["fault"], *map(str, numbers), *(latency(row[name]) for name in ("before", "during", "after"))]

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from itertools import pairwise
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.accounting import Cover, Spans, cover, num_offsets
+from pipeline.accounting import Cover, Spans, cover, num_offsets, restrict
 
 
 def spans(*ranges: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
@@ -60,3 +61,14 @@ def test_holes_and_what_lies_outside_are_those_of_counting(rows: Spans, first: i
     assert all(low < high for low, high in found.holes + found.doubled + found.outside)
     if all(high == low + 1 for low, high in rows):
         assert num_offsets(found.doubled) == sum(n - 1 for n in times.values())
+
+
+@given(
+    spans=st.lists(st.tuples(st.integers(0, 60), st.integers(1, 8)), max_size=6),
+    offsets=st.sets(st.integers(0, 70)),
+)
+def test_what_is_chosen_of_some_ranges_is_what_lies_in_both(spans: list[tuple[int, int]], offsets: set[int]) -> None:
+    covered = {offset for start, length in spans for offset in range(start, start + length)}
+    apart = restrict([(offset, offset + 1) for offset in sorted(covered)], sorted(offsets))
+    assert {offset for start, stop in apart for offset in range(start, stop)} == covered & offsets
+    assert all(one[1] < other[0] for one, other in pairwise(apart)), "neighbours are one range"
