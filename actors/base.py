@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -94,6 +95,7 @@ class ModelActor(ABC, Generic[Part, PartResult]):
         ref, inference = self.loaded.ref, self.loaded.inference
         return {
             "task": ref.task,
+            "process": os.getpid(),
             "model": ref.name,
             "digest": ref.digest,
             "device": str(inference.device),

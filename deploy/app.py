@@ -25,6 +25,8 @@ from actors.settings import BatchPolicy, ModelActorSettings
 from contracts.errors import SettingsError
 from contracts.outputs import Float32
 from deploy.cluster import cluster_address
+from deploy.mistakes import InvalidSettingsError
+from deploy.model_check import model_mistakes
 from deploy.replica import ModelReplica, as_user_config
 from deploy.settings import AppSettings, settings_from_args
 from pipeline.progress import StreamProgress
@@ -36,6 +38,7 @@ DeploymentHandle: TypeAlias = _DeploymentHandle[Any]
 APP_NAME = "irstream"
 _STOP_WAIT_S = 90.0
 _ROUNDING = 1e-6
+_VERSION = "1"
 _log = logging.getLogger(__name__)
 
 
@@ -56,7 +59,9 @@ def build(args: dict[str, Any]) -> Application:
 def _bound(kind: type[Any], name: str, options: dict[str, Any], *arguments: Any) -> Application:
     """A class as a named deployment with its constructor's arguments (Ray's decorators are typed for functions only)."""
     deploy: Any = serve.deployment
-    application: Application = deploy(kind).options(name=name, **options).bind(*arguments)
+    # With a version of its own (Ray gives it a random one otherwise) a deployment that differs in `user_config` only is told so in its
+    # running processes; everything else that differs still means new ones.
+    application: Application = deploy(kind).options(name=name, version=_VERSION, _internal=True, **options).bind(*arguments)
     return application
 
 
@@ -171,8 +176,10 @@ def deploy_models(settings: AppSettings) -> None:
     their running processes: blocks that are there are finished by the network they came to.
 
     Raises:
-        SettingsError: a model cannot be loaded; the one that ran before goes on.
+        SettingsError: a model cannot be loaded; those that ran before go on where this can be seen beforehand.
     """
+    if mistakes := model_mistakes(settings.models):  # once Serve has tried, the old ones are gone
+        raise InvalidSettingsError(mistakes)
     name = app_name(settings)
     door = _bound(ModelDoor, "models", {"ray_actor_options": {"num_cpus": 0}}, *_model_applications(settings))
     try:

@@ -10,6 +10,7 @@ from dataclasses import replace
 from types import FrameType
 from typing import TYPE_CHECKING
 
+from deploy.reload import Reload
 from pipeline.progress import StreamProgress
 
 if TYPE_CHECKING:
@@ -42,7 +43,13 @@ def check_start(settings: AppSettings) -> None:
 
 
 def run_here(
-    settings: AppSettings, view: StreamView, *, until_caught_up: bool = False, watch: Watch | None = None, picks: Picks | None = None
+    settings: AppSettings,
+    view: StreamView,
+    *,
+    until_caught_up: bool = False,
+    watch: Watch | None = None,
+    picks: Picks | None = None,
+    again: Callable[[], AppSettings] | None = None,
 ) -> StreamSummary:
     """Stream until stopped by a signal (or caught up), then put everything away.
 
@@ -52,6 +59,7 @@ def run_here(
         until_caught_up: end when every offset that existed at the start has its row.
         watch: gets every snapshot and the event that stops the stream.
         picks: only these offsets per partition, then end; default: the whole topic.
+        again: reads the settings once more on SIGHUP, to exchange models that changed; default: SIGHUP ends the process.
 
     Raises:
         SettingsError: see `check_start`; or a model cannot be loaded.
@@ -59,16 +67,23 @@ def run_here(
         KeyboardInterrupt: interrupted before the stream began, or for the third time.
     """
     with interruptible():
-        return _run(settings, view, until_caught_up, watch, picks or {})
+        return _run(settings, view, until_caught_up, watch, picks or {}, again)
 
 
-def _run(settings: AppSettings, view: StreamView, until_caught_up: bool, watch: Watch | None, picks: Picks) -> StreamSummary:
+def _run(
+    settings: AppSettings,
+    view: StreamView,
+    until_caught_up: bool,
+    watch: Watch | None,
+    picks: Picks,
+    again: Callable[[], AppSettings] | None,
+) -> StreamSummary:
     check_start(settings)
     view.show(StreamProgress(note="starting Ray"))
     from deploy.cluster import ray_session
 
     with ray_session(settings.stream.in_flight_bytes), interruptible():  # again: Ray has put its own handler above ours
-        from deploy.app import running_models, stream_job
+        from deploy.app import deploy_models, running_models, stream_job
         from pipeline.stream import run_stream
 
         view.show(StreamProgress(note="loading the three models"))
@@ -80,6 +95,8 @@ def _run(settings: AppSettings, view: StreamView, until_caught_up: bool, watch: 
                 if watch is not None:
                     watch(progress, drain.stop)
 
+            if again is not None:
+                signal.signal(signal.SIGHUP, Reload(settings, again, deploy_models, view.say).on_signal)
             job = replace(stream_job(settings, models), picks=picks)
             return run_stream(job, stop=drain.stop, until_caught_up=until_caught_up, on_progress=on_progress)
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from deploy.cli.errors import debugging
 from deploy.cli.options import BootstrapOption, ConfigOption, JsonOption, RunIdOption, TableOption, TopicOption, load, print_json
+
+if TYPE_CHECKING:
+    from deploy.settings import AppSettings
 
 app = typer.Typer(pretty_exceptions_enable=False)
 
@@ -26,7 +29,8 @@ def stream(
 ) -> None:
     """Read frames from Kafka, detect, segment, classify, write the results table: one row for every message, exactly once.
 
-    Starts where the table stands. Ctrl-C (or SIGTERM) drains: frames in flight get their rows, then it ends.
+    Starts where the table stands. Ctrl-C (or SIGTERM) drains: frames in flight get their rows, then it ends. Several of one run
+    share the partitions. SIGHUP reads the settings again and exchanges the models that changed, while frames flow.
     """
     from rich.console import Console
 
@@ -36,11 +40,14 @@ def stream(
     from deploy.mistakes import without_secrets
     from deploy.run import run_here
 
-    settings = load(config, bootstrap_servers=bootstrap_servers, topic=topic, table=table, run_id=run_id).settings
+    def read_settings() -> AppSettings:
+        return load(config, bootstrap_servers=bootstrap_servers, topic=topic, table=table, run_id=run_id).settings
+
+    settings = read_settings()
     console = Console(stderr=as_json, soft_wrap=True)
     title = f"irstream {settings.run_id}: {settings.kafka.topic} -> {without_secrets(('sink', 'table'), settings.sink.table)}"
     with open_view(console, title) as view, logs_to(view.say, debug=debugging(), human=console.is_terminal):
-        summary = run_here(settings, view, until_caught_up=until_caught_up)
+        summary = run_here(settings, view, until_caught_up=until_caught_up, again=read_settings)
     if as_json:
         print_json(summary_json(summary))
     else:

@@ -1,0 +1,67 @@
+"""SIGHUP: read the settings again and exchange the networks that changed, while frames flow."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from types import FrameType
+from typing import TYPE_CHECKING
+
+from contracts.errors import IrstreamError
+
+if TYPE_CHECKING:
+    from deploy.settings import AppSettings
+
+_WHILE_RUNNING = {"models", "batching"}
+
+
+class Reload:
+    """Handler of SIGHUP; the work is done in a thread, one at a time."""
+
+    def __init__(
+        self,
+        settings: AppSettings,
+        again: Callable[[], AppSettings],
+        deploy: Callable[[AppSettings], None],
+        say: Callable[[str], None],
+    ) -> None:
+        """Nothing is read before a signal.
+
+        Args:
+            settings: what runs now.
+            again: reads the settings as the command did at its start.
+            deploy: has these models run.
+            say: tells what has become of it.
+        """
+        self._settings = settings
+        self._again = again
+        self._deploy = deploy
+        self._say = say
+        self._busy = threading.Lock()
+
+    def on_signal(self, number: int, frame: FrameType | None) -> None:
+        """Start; a signal while one is under way is told so."""
+        if not self._busy.acquire(blocking=False):
+            self._say("SIGHUP: the last one is still under way")
+            return
+        threading.Thread(target=self._work, name="reload", daemon=True).start()
+
+    def _work(self) -> None:
+        try:
+            self._say(self._exchange())
+        except IrstreamError as error:
+            self._say(f"SIGHUP: nothing changed: {error}")
+        finally:
+            self._busy.release()
+
+    def _exchange(self) -> str:
+        wanted = self._again()
+        changed = {name for name in type(wanted).model_fields if getattr(wanted, name) != getattr(self._settings, name)}
+        later = f"; {', '.join(sorted(changed - _WHILE_RUNNING))} at the next start" if changed - _WHILE_RUNNING else ""
+        if not changed & _WHILE_RUNNING:
+            return f"SIGHUP: no model changed{later}"
+        taken = self._settings.model_copy(update={name: getattr(wanted, name) for name in _WHILE_RUNNING})
+        self._say("SIGHUP: loading the changed models beside the running ones")
+        self._deploy(taken)
+        self._settings = taken
+        return f"SIGHUP: the changed models are at work{later}"

@@ -1,0 +1,59 @@
+"""SIGHUP exchanges what can be exchanged while frames flow, and says what cannot."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from typing import Any
+
+from contracts.errors import SettingsError
+from deploy.reload import Reload
+from deploy.settings import AppSettings, settings_from_args
+
+WAIT_S = 10.0
+
+
+class Told:
+    """What was said and deployed; each signal ends with one last word."""
+
+    def __init__(self, now: dict[str, Any], later: dict[str, Any] | Exception) -> None:
+        self.said: list[str] = []
+        self.deployed: list[AppSettings] = []
+        self.later = later
+        self.heard = threading.Condition()
+        self.reload = Reload(settings_from_args(now), self.again, self.deployed.append, self.say)
+
+    def again(self) -> AppSettings:
+        if isinstance(self.later, Exception):
+            raise self.later
+        return settings_from_args(self.later)
+
+    def say(self, text: str) -> None:
+        with self.heard:
+            self.said.append(text)
+            self.heard.notify_all()
+
+    def hang_up(self) -> str:
+        with self.heard:
+            self.reload.on_signal(signal.SIGHUP, None)
+            assert self.heard.wait_for(lambda: self.said and not self.said[-1].startswith("SIGHUP: loading"), WAIT_S)
+            return self.said.pop()
+
+
+def test_a_changed_model_is_deployed_and_the_rest_waits_for_the_next_start() -> None:
+    told = Told({}, {"models": {"segmenter": {"model": "unet_light"}}, "sink": {"table": "elsewhere"}})
+    assert told.hang_up() == "SIGHUP: the changed models are at work; sink at the next start"
+    (deployed,) = told.deployed
+    assert (deployed.models.segmenter.model, deployed.sink.table) == ("unet_light", AppSettings().sink.table)
+
+
+def test_settings_that_are_as_before_deploy_nothing() -> None:
+    told = Told({}, {})
+    assert told.hang_up() == "SIGHUP: no model changed"
+    assert told.deployed == []
+
+
+def test_settings_that_are_wrong_change_nothing() -> None:
+    told = Told({}, SettingsError(expected="a number", got="'x'", where="ray_config.yaml:3", action="Correct it."))
+    assert told.hang_up().startswith("SIGHUP: nothing changed: ray_config.yaml:3: expected a number")
+    assert told.deployed == []
