@@ -108,12 +108,13 @@ def test_a_file_that_is_no_serve_config_is_told_to_programs(tmp_path: Path) -> N
     assert told["mistakes"][0]["got"] == "no list `applications`"
 
 
-def test_show_hides_passwords_in_urls_for_people_and_programs(tmp_path: Path) -> None:
-    for options in ((), ("--json",)):
-        done = irstream("config", "show", *options, cwd=tmp_path, IRSTREAM_SINK__TABLE="s3://KEY:hunter2@bucket/x")
-        assert done.returncode == 0, done.stderr
-        assert "hunter2" not in done.stdout
-        assert "(hidden)@bucket/x" in done.stdout
+def test_a_password_in_the_url_of_the_table_is_refused_and_not_repeated(tmp_path: Path) -> None:
+    for command in (("show",), ("show", "--json"), ("check",)):
+        done = irstream("config", *command, cwd=tmp_path, IRSTREAM_SINK__TABLE="s3://KEY:hunter2@bucket/x")
+        assert done.returncode == 2
+        assert "sink.table" in done.stderr + done.stdout
+        assert "storage_options" in done.stderr + done.stdout
+        assert "hunter2" not in done.stderr + done.stdout
 
 
 def test_debug_shows_where_an_error_was_raised(tmp_path: Path) -> None:
