@@ -2,7 +2,8 @@
 
 Per commit: alerts and dead letters of its rows are acknowledged by Kafka first, then rows and offsets become visible
 in one Delta commit, then the spans are given back (credits, statistics). A crash anywhere in between leads to the same
-rows once more from the table's offsets: messages at least once, rows exactly once.
+rows once more from the table's offsets: messages at least once, rows exactly once. While Kafka or the table is away the rows
+wait here: computing them again would not bring it back sooner.
 """
 
 from __future__ import annotations
@@ -18,13 +19,14 @@ import structlog
 from contracts.errors import GenerationFailed, IrstreamError, RetryLater
 from contracts.position import OffsetRange, TopicPartition
 from contracts.result import DeadLetter, Outcome
-from pipeline.dead_letters import publish_dead_letters
+from pipeline.dead_letters import send_dead_letters
 from pipeline.offsets import Ready, Watermark
 from pipeline.producer import Producer
 from pipeline.sink import OutcomeTable
 from pipeline.sink_settings import SinkSettings
 
 _CLOSE_TIMEOUT_S = 60.0
+_FIRST_WAIT_S, _LONGEST_WAIT_S = 0.5, 5.0
 log = structlog.get_logger(__name__)
 _ReadyRows: TypeAlias = Ready[tuple[Outcome, ...]]
 
@@ -188,17 +190,50 @@ class Committer:
     def _commit(self, batch: list[_ReadyRows]) -> None:
         spans = [entry.span for entry in batch]
         outcomes = [outcome for entry in batch for outcome in entry.item]
+        letters = [outcome for outcome in outcomes if isinstance(outcome, DeadLetter)]
+        send_dead_letters(self._producer, self._dead_letter_topic, letters, self._run_id)
+        self._patiently(lambda again: self._acknowledged(bool(letters)))
+        if accounted := [span for span in spans if len(span)]:
+            self._patiently(lambda again: self._append(outcomes, accounted, again=again))
+        self._on_committed(spans, outcomes)
+
+    def _acknowledged(self, has_letters: bool) -> None:
+        """Everything that belongs to the rows is written in Kafka."""
         if self._before_commit is not None:
             self._before_commit(self._settings.publish_timeout_s)
-        letters = [outcome for outcome in outcomes if isinstance(outcome, DeadLetter)]
-        publish_dead_letters(self._producer, self._dead_letter_topic, letters, self._run_id, self._settings.publish_timeout_s)
-        with self._changed:
-            # A commit that comes after the end of its generation would race with the next one, which reads its offsets again.
-            if self._closed:
-                raise GenerationFailed(
-                    expected="a commit of a running generation", got="its end", where="committer", action="Its rows are made again."
-                )
-        if accounted := [span for span in spans if len(span)]:
-            info = self._table.append(outcomes, accounted, self._topic_ids)
-            log.debug("committed", rows=info.num_rows, version=info.version, commit_ms=round(info.commit_ms, 1))
-        self._on_committed(spans, outcomes)
+        if has_letters:
+            self._producer.flush(self._settings.publish_timeout_s)
+
+    def _append(self, outcomes: Sequence[Outcome], spans: Sequence[OffsetRange], *, again: bool) -> None:
+        if again and self._stands_behind(spans):
+            return  # the attempt whose answer was lost did take place
+        info = self._table.append(outcomes, spans, self._topic_ids)
+        log.debug("committed", rows=info.num_rows, version=info.version, commit_ms=round(info.commit_ms, 1))
+
+    def _stands_behind(self, spans: Sequence[OffsetRange]) -> bool:
+        following = {span.topic_partition: span.stop for span in spans}
+        return all(self._table.next_offsets(name.topic, [name.partition]).get(name.partition) == stop for name, stop in following.items())
+
+    def _patiently(self, work: Callable[[bool], None]) -> None:
+        """Do one step of a commit, again and again while what it needs is away; `work` is told whether it is tried again.
+
+        Raises:
+            GenerationFailed: the generation has ended: a commit after that would race with the next one, which reads its offsets again.
+            IrstreamError: the step cannot succeed.
+        """
+        wait_s, again = _FIRST_WAIT_S, False
+        while True:
+            with self._changed:
+                if self._closed:
+                    raise GenerationFailed(
+                        expected="a commit of a running generation", got="its end", where="committer", action="Its rows are made again."
+                    )
+            try:
+                return work(again)
+            except GenerationFailed:
+                raise
+            except RetryLater as error:
+                log.warning("commit_waits", again_in_s=wait_s, error=str(error))
+            with self._changed:
+                self._changed.wait_for(lambda: self._closed, wait_s)
+            wait_s, again = min(2 * wait_s, _LONGEST_WAIT_S), True

@@ -29,15 +29,13 @@ def dead_letter_message(letter: DeadLetter, run_id: str) -> DeadLetterMessage:
     return DeadLetterMessage(**shared_fields(letter, run_id), reason=letter.reason, detail=well_formed(letter.detail))
 
 
-def publish_dead_letters(producer: Producer, topic: str, letters: Sequence[DeadLetter], run_id: str, timeout_s: float) -> None:
-    """Publish rejections; returns when all are acknowledged.
+def send_dead_letters(producer: Producer, topic: str, letters: Sequence[DeadLetter], run_id: str) -> None:
+    """Hand rejections to the producer, whose `flush` says when they are acknowledged.
 
     Raises:
-        RetryLater: the broker does not acknowledge them within `timeout_s`.
+        RetryLater: the broker has been away for too long to take more.
     """
     for letter in letters:
         message = dead_letter_message(letter, run_id)
         key = None if message.sensor_id is None else message.sensor_id.encode()
         producer.send(topic, key, message.model_dump_json().encode(), event_headers(DEAD_LETTER_TYPE, message.id, run_id))
-    if letters:
-        producer.flush(timeout_s)

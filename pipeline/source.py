@@ -10,7 +10,7 @@ import math
 import time
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -19,6 +19,7 @@ import pyarrow as pa
 import ray
 from ray.data import Dataset, Datasource, ReadTask
 from ray.data.block import BlockMetadata
+from ray.exceptions import RayActorError
 from ray.util.annotations import RayDeprecationWarning
 
 from contracts.block import FrameBlock, pack_block
@@ -99,6 +100,10 @@ class PartitionRead:
 
     def __call__(self) -> Iterator[pa.Table]:
         """Yield one-row raw blocks until this epoch's part of the partition is read."""
+        with suppress(RayActorError):  # the coordinator is gone: the generation is over, and nobody waits for its tasks
+            yield from self._read()
+
+    def _read(self) -> Iterator[pa.Table]:
         plan = self._plan
         start = ray.get(self._coordinator.claim.remote(plan.epoch, self._partition))
         if start is None:

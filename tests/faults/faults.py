@@ -129,10 +129,9 @@ def object_store_full(scene: Scene) -> None:
 def disk_full(scene: Scene) -> None:
     """Not one byte more fits where the table is, for 15 s."""
     ballast = scene.table.parent / "ballast"
-    with ballast.open("wb") as file, suppress(OSError):
+    with ballast.open("wb", buffering=0) as file, suppress(OSError):
         while True:
-            file.write(b"\0" * 2**16)
-            file.flush()
+            file.write(b"\0" * 2**12)
     assert shutil.disk_usage(ballast).free < 2**16
     time.sleep(FULL_S)
     ballast.unlink()

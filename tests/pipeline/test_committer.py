@@ -14,6 +14,7 @@ from contracts.errors import GenerationFailed, RetryLater, StopPipeline
 from contracts.position import OffsetRange, TopicPartition
 from contracts.result import Outcome
 from pipeline.committer import Committer
+from pipeline.offsets import CommitRefused
 from pipeline.sink import CommitInfo, OutcomeTable
 from pipeline.sink_settings import SinkSettings
 from tests.outcomes import letter, result
@@ -164,20 +165,69 @@ def test_no_row_without_its_dead_letter() -> None:
     stage.producer.away = True
     with running(stage) as committer:
         committer.add(span(0, 1), [letter(0)])
-        assert stage.failed.wait(TIMEOUT_S)
-    assert stage.storage.rows == []
-    assert isinstance(stage.failures[0], RetryLater)
+        with pytest.raises(RetryLater):
+            committer.drain(0.2)
+        assert stage.storage.rows == []
+        stage.producer.away = False
+        stage.wait_for_rows(1)
+    assert len(stage.producer.log) == 1, "it was sent once, and waited for twice"
+    assert stage.failures == []
 
 
 def test_no_row_without_its_alert() -> None:
-    def away(_: float) -> None:
-        raise RetryLater(expected="a broker", got="silence", where="alerts", action="Wait.")
+    back = threading.Event()
 
-    stage = Stage(before_commit=away)
+    def flush_alerts(_: float) -> None:
+        if not back.is_set():
+            raise RetryLater(expected="a broker", got="silence", where="alerts", action="Wait.")
+
+    stage = Stage(before_commit=flush_alerts)
     with running(stage) as committer:
         committer.add(span(0, 1), [result(0)])
-        assert stage.failed.wait(TIMEOUT_S)
-    assert stage.storage.rows == []
+        with pytest.raises(RetryLater):
+            committer.drain(0.2)
+        assert stage.storage.rows == []
+        back.set()
+        stage.wait_for_rows(1)
+
+
+class Unsteady(MemoryTable):
+    """Fails once before the commit, and once after it: the second time its answer is lost."""
+
+    attempts = 0
+
+    def append(self, outcomes: Sequence[Outcome], spans: Sequence[OffsetRange], topic_ids: Mapping[str, str]) -> CommitInfo:
+        self.attempts += 1
+        if self.attempts > 1:
+            info = super().append(outcomes, spans, topic_ids)
+        if self.attempts <= 2:
+            raise RetryLater(expected="a table", got="no space left on device", where="memory", action="Wait.")
+        return info
+
+
+def test_rows_wait_for_a_table_that_is_away_and_are_written_once() -> None:
+    storage = MemoryStorage()
+    stage = Stage(Unsteady(storage, "live"))
+    with running(stage) as committer:
+        committer.add(span(0, 2), [result(0), result(1)])
+        stage.wait_for_rows(2)
+        committer.add(span(2, 3), [result(2)])
+        stage.wait_for_rows(3)
+    assert [row.position.offset for _, row in storage.rows] == [0, 1, 2]
+    assert stage.failures == []
+
+
+def test_the_end_of_the_generation_ends_the_waiting() -> None:
+    class Gone(MemoryTable):
+        def append(self, outcomes: Sequence[Outcome], spans: Sequence[OffsetRange], topic_ids: Mapping[str, str]) -> CommitInfo:
+            raise RetryLater(expected="a table", got="silence", where="memory", action="Wait.")
+
+    stage = Stage(Gone(MemoryStorage(), "live"))
+    with running(stage) as committer:
+        committer.add(span(0, 1), [result(0)])
+        assert stage.table.entered.wait(TIMEOUT_S)
+    assert [type(failure) for failure in stage.failures] == [GenerationFailed]
+    assert not stage.committer._thread.is_alive()
 
 
 def test_a_failure_reaches_the_owner_on_every_way() -> None:
@@ -186,7 +236,7 @@ def test_a_failure_reaches_the_owner_on_every_way() -> None:
         MemoryTable(stage.storage, "live").append([result(0)], [span(0, 1)], {})
         committer.add(span(0, 1), [result(0)])
         assert stage.failed.wait(TIMEOUT_S)
-        assert [type(failure) for failure in stage.failures] == [StopPipeline]
+        assert [type(failure) for failure in stage.failures] == [CommitRefused]
         with pytest.raises(StopPipeline):
             committer.add(span(1, 2), [result(1)])
         with pytest.raises(StopPipeline):

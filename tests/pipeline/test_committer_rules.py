@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from contracts.errors import GenerationFailed
-from tests.outcomes import letter, result
+from tests.outcomes import result
 from tests.pipeline.test_committer import NEVER_S, TIMEOUT_S, Stage, running, span
 
 
@@ -78,7 +78,6 @@ def test_the_owner_may_close_when_it_hears_of_a_failure() -> None:
             closed.set()
 
     stage = ClosingStage()
-    stage.producer.away = True
     with running(stage) as committer:
-        committer.add(span(0, 1), [letter(0)])
+        committer.add(span(0, 1), [result(7)])
         assert closed.wait(TIMEOUT_S), "a thread that waits for its own end"

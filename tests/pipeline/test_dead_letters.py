@@ -5,13 +5,11 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
-import pytest
 from hypothesis import given, settings
 from jsonschema import Draft202012Validator
 
-from contracts.errors import RetryLater
 from contracts.result import DeadLetter
-from pipeline.dead_letters import DeadLetterMessage, dead_letter_message, publish_dead_letters
+from pipeline.dead_letters import DeadLetterMessage, dead_letter_message, send_dead_letters
 from tests import outcomes as make
 from tests.outcomes import letter
 from tests.pinned import assert_pinned
@@ -21,8 +19,8 @@ VALIDATOR = Draft202012Validator(DeadLetterMessage.model_json_schema(mode="seria
 
 
 def test_the_message_as_a_consumer_sees_it() -> None:
-    producer = MemoryProducer()
-    publish_dead_letters(producer, "frames.dead", [letter(5, partition=1), letter(6, sensor_id=None)], "live", 1.0)
+    producer = MemoryProducer(instant=True)
+    send_dead_letters(producer, "frames.dead", [letter(5, partition=1), letter(6, sensor_id=None)], "live")
     first, second = producer.log
     assert (first.position.topic, first.key, second.key) == ("frames.dead", b"cam-1", None)
     assert dict(first.headers) | {"ce_type": b"irstream.dead_letter.v1", "ce_id": b"frames/1/5"} == dict(first.headers)
@@ -46,16 +44,6 @@ def test_the_message_as_a_consumer_sees_it() -> None:
     assert json.loads(second.value or b"")["sensor_id"] is None
 
 
-def test_returns_only_when_all_are_acknowledged() -> None:
-    producer = MemoryProducer()
-    producer.send("frames", None, b"before", [])
-    producer.away = True
-    with pytest.raises(RetryLater):
-        publish_dead_letters(producer, "frames.dead", [letter(0)], "live", 1.0)
-    publish_dead_letters(producer, "frames.dead", [], "live", 1.0)
-    assert producer.log == []
-
-
 @settings(deadline=None)
 @given(make.dead_letters)
 def test_every_rejection_fits_the_schema_and_reads_back(rejected: DeadLetter) -> None:
@@ -66,9 +54,9 @@ def test_every_rejection_fits_the_schema_and_reads_back(rejected: DeadLetter) ->
 
 
 def test_hostile_text_cannot_stop_its_own_dead_letter() -> None:
-    producer = MemoryProducer()
+    producer = MemoryProducer(instant=True)
     hostile = replace(letter(0, sensor_id="cam\udcff"), detail="got \ud800", frame_id="\udc80")
-    publish_dead_letters(producer, "frames.dead", [hostile], "live", 1.0)
+    send_dead_letters(producer, "frames.dead", [hostile], "live")
     body = json.loads(producer.log[0].value or b"")
     assert (producer.log[0].key, body["detail"], body["frame_id"]) == (b"cam\\udcff", "got \\ud800", "\\udc80")
 

@@ -21,7 +21,7 @@ from contracts.errors import IrstreamError, StopPipeline
 from contracts.position import OffsetRange, TopicPartition
 from contracts.result import DeadLetter, Outcome
 from pipeline.committer import Committer
-from pipeline.dead_letters import publish_dead_letters
+from pipeline.dead_letters import send_dead_letters
 from pipeline.sink import CommitInfo, OutcomeTable, ResultsTable
 from pipeline.sink_settings import SinkSettings
 from tests.outcomes import gap, letter, result
@@ -188,7 +188,7 @@ class Machine(RuleBasedStateMachine):
         zombie, start = self.zombies[number % len(self.zombies)]
         span = OffsetRange("frames", 0, start, max(start, min(start + length, len(self.log[0]))))
         letters = [outcome for outcome in self.outcomes_of(span) if isinstance(outcome, DeadLetter)]
-        publish_dead_letters(self.producer, "frames.dead", letters, "live", TIMEOUT_S)
+        send_dead_letters(self.producer, "frames.dead", letters, "live")
         with suppress(StopPipeline):
             zombie.append(self.outcomes_of(span), [span], TOPIC_IDS)
 

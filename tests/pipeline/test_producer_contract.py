@@ -13,7 +13,7 @@ import pytest
 from contracts.errors import RetryLater
 from contracts.frame import RawRecord
 from pipeline.alerts import AlertPublisher
-from pipeline.dead_letters import publish_dead_letters
+from pipeline.dead_letters import send_dead_letters
 from pipeline.kafka_client import LogReader
 from pipeline.producer import Producer
 from pipeline.steady_producer import SteadyProducer
@@ -119,7 +119,8 @@ def test_alerts_and_dead_letters_arrive_with_key_and_id(log: Log) -> None:
     alerts.publish([result(0), result(1)])
     alerts.flush(20)
     alerts.close()
-    publish_dead_letters(log.producer, log.topic, [letter(2)], "live", 20)
+    send_dead_letters(log.producer, log.topic, [letter(2)], "live")
+    log.producer.flush(20)
     records = log.read(3)
     assert [json.loads(record.value or b"")["id"] for record in records] == ["frames/0/0", "frames/0/1", "frames/0/2"]
     assert [record.key for record in records] == [b"cam-1"] * 3
