@@ -9,8 +9,9 @@ import time
 _LOGGER = logging.getLogger("kafka")
 _REPEAT_AFTER_S = 10.0
 _NUMBER = re.compile(r"0x[0-9a-f]+|\d+")
-# kafka-python warns when a step of its own loop took 0.1 s: on a busy machine that is normal, and nobody can act on it.
-_NO_NEWS = "blocking the event loop"
+# What kafka-python warns of and nobody can act on: a step of its own loop that took 0.1 s, normal on a busy machine; our listener, which
+# waits for the driver and blocks nothing.
+_NO_NEWS = re.compile("blocking the event loop|^Rebalance listener .* took")
 
 
 class Reasons(logging.Handler):
@@ -54,8 +55,10 @@ class CalmHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Pass on or count."""
-        if _NO_NEWS in str(record.msg):
+        if _NO_NEWS.search(str(record.msg)):
             return
+        if record.exc_info and isinstance(record.exc_info[1], AttributeError) and "closing socket" in str(record.msg):
+            return  # it reads once more from a socket that it has just closed itself
         key = (record.name, _NUMBER.sub("#", str(record.msg)))  # some of its messages are finished texts with numbers in them
         now = time.monotonic()
         last_at, held_back = self._last.get(key, (-_REPEAT_AFTER_S, 0))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -20,6 +21,7 @@ from pipeline.publish import publish
 from pipeline.steady_producer import SteadyProducer
 from tests.faults.driver import CRASH_STEPS
 from tests.faults.scene import CAMERAS, Driver, Scene
+from tests.retrained import retrained
 
 FROZEN_S = 20.0
 AWAY_S = 30.0
@@ -173,6 +175,17 @@ def partition_added(scene: Scene) -> None:
     assert scene.ends()[scene.partitions - 1] > 0, "no frame in the new partition proves nothing"
 
 
+def model_exchanged(scene: Scene) -> None:
+    """No fault, but what an operator does under load: other weights in the settings file, and SIGHUP."""
+    weights = retrained(scene.folder)
+    args = {"models": {"segmenter": {"model": "acm", "weights": str(weights)}}}
+    application = {"name": "irstream", "import_path": "deploy.app:build", "args": args}
+    (scene.folder / "ray_config.yaml").write_text(json.dumps({"applications": [application]}))  # JSON is YAML
+    driver = scene.drivers[0]
+    driver.process.send_signal(signal.SIGHUP)
+    scene.wait(lambda: "the changed models are at work" in driver.log.read_text(), "the exchange")
+
+
 READERS = "KafkaEpoch"
 MATRIX = (
     Fault("read and decode worker (one fused process each): SIGKILL", kill(READERS), representative=True),
@@ -196,4 +209,5 @@ MATRIX = (
     Fault("disk of the table full for 15 s", disk_full, representative=True, needs=no_small_disk),
     Fault("detector 20 times slower for 20 s", slow_consumer),
     Fault("a partition is added", partition_added),
+    Fault("no fault: the segmenter is exchanged (SIGHUP)", model_exchanged),
 )

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.faults.faults import MATRIX
-from tests.faults.takeovers import TAKEOVERS
+from tests.faults.takeovers import SERVED, TAKEOVERS
 
 COLUMNS = ("fault", "frames", "lost", "doubled", "lasted, s", "recovered after, s", "longest stall, s", "drivers started again")
 LATENCIES = ("p50 / p99 before, s", "during", "after")
@@ -18,7 +18,7 @@ BEGIN, END = "<!-- matrix -->", "<!-- end of matrix -->"
 def read(folder: Path) -> list[dict[str, Any]]:
     """Rows in the order of the matrix."""
     rows = [json.loads(path.read_text()) for path in folder.glob("*.json")]
-    order = [each.name for each in (*MATRIX, *TAKEOVERS)]
+    order = [each.name for each in (*MATRIX, *SERVED, *TAKEOVERS)]
     return sorted(rows, key=lambda row: order.index(row["fault"]))
 
 

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -57,7 +57,9 @@ class Moment:
 class Scene:
     """One stream under load; a context manager."""
 
-    def __init__(self, folder: Path, *, fps: float = 6.0, partitions: int = 2, table: Path | None = None) -> None:
+    def __init__(
+        self, folder: Path, *, fps: float = 6.0, partitions: int = 2, table: Path | None = None, words: Sequence[str] | None = None
+    ) -> None:
         """Nothing runs before the context is entered.
 
         Args:
@@ -65,7 +67,9 @@ class Scene:
             fps: frames a second, all cameras together.
             partitions: of the topic.
             table: where the results go; default: in the folder.
+            words: how a driver is started; default: `irstream stream`, with places where it can be killed.
         """
+        self.words = words or [sys.executable, "-m", "tests.faults.driver", str(folder), "stream", "--json"]
         self.folder, self.fps, self.partitions = folder, fps, partitions
         self.table = table or folder / "results"
         self.drivers: list[Driver] = []
@@ -112,9 +116,8 @@ class Scene:
             "IRSTREAM_STREAM__EPOCH_S": "60",
             **environment,
         }
-        words = [sys.executable, "-m", "tests.faults.driver", str(self.folder), "stream", "--json"]
         with log.open("ab") as out:
-            return subprocess.Popen(words, cwd=self.folder, env=env, stdout=out, stderr=out, start_new_session=True)
+            return subprocess.Popen(self.words, cwd=self.folder, env=env, stdout=out, stderr=out, start_new_session=True)
 
     def _supervise(self) -> None:
         """What systemd or Kubernetes does: start again what has ended."""

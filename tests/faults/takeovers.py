@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import signal
 
+import psutil
+
 from pipeline.kafka_client import connect_admin
 from tests.faults.faults import FROZEN_S, Fault
 from tests.faults.scene import RUN_ID, Scene
@@ -56,6 +58,14 @@ def zombie(scene: Scene) -> None:
     assert "Traceback" not in told
 
 
+def replica_killed(scene: Scene) -> None:
+    """The driver dies as a replica of Serve; the application it belongs to lives on."""
+    victim = scene.find("irstream:stream", "#stream#")[0]
+    victim.kill()
+    psutil.wait_procs([victim], timeout=10)
+
+
+SERVED = (Fault("driver as a Serve replica (serve run): SIGKILL", replica_killed),)
 TAKEOVERS = (
     Fault("a second driver is added", driver_added),
     Fault("one of two drivers: SIGKILL, not started again", driver_killed),

@@ -6,21 +6,17 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import pytest
 from ray import serve
-from safetensors.torch import load_file
 
 from contracts.errors import SettingsError
 from contracts.frame import ContentType
 from deploy.app import app_name, deploy_models, running_models, stream_job
 from deploy.settings import AppSettings, settings_from_args
-from models.card import read_card, write_card
-from models.weights import save_weights
-from models.zoo import create_model
+from models.card import read_card
 from pipeline.inputs.cameras import synthetic_source
 from pipeline.progress import StreamProgress
 from pipeline.publish import publish
@@ -29,21 +25,11 @@ from pipeline.stream import run_stream
 from pipeline.synthetic.settings import SyntheticSettings
 from tests.conftest import RealKafka
 from tests.integration.feeds import assert_exactly_once, rows
+from tests.retrained import retrained
 
 pytestmark = [pytest.mark.broker, pytest.mark.ray, pytest.mark.timeout(600), pytest.mark.usefixtures("local_ray")]
 CAMERA = SyntheticSettings(width_px=96, height_px=96, bit_depth=14, seed=4)
 WAIT_S = 120.0
-
-
-def retrained(folder: Path) -> Path:
-    """The segmenter's weights, a little different, with a card of their own."""
-    shipped = Path(str(files("models") / "weights" / "acm.safetensors"))
-    network = create_model("acm")
-    network.load_state_dict({name: value * 1.001 if value.is_floating_point() else value for name, value in load_file(shipped).items()})
-    path = folder / "retrained.safetensors"
-    card = read_card(shipped.with_suffix(".json")).model_copy(update={"digest": save_weights(network, path)})
-    write_card(card, path.with_suffix(".json"))
-    return path
 
 
 def with_segmenter(settings: AppSettings, **changes: Any) -> AppSettings:

@@ -170,6 +170,17 @@ def test_consumer_decides_nothing_by_itself(kafka: RealKafka) -> None:
     consumer.close()
 
 
+def test_what_nobody_can_act_on_is_not_logged(caplog: pytest.LogCaptureFixture) -> None:
+    handler = CalmHandler()
+    handler.handle(
+        logging.LogRecord("kafka", logging.WARNING, "f", 1, "Rebalance listener %s.%s for group %s took %.3fs.", ("a", "b", "c", 3.0), None)
+    )
+    for error in (AttributeError("'NoneType' object has no attribute 'recv'"), OSError("gone")):
+        told = (type(error), error, None)
+        handler.handle(logging.LogRecord("kafka", logging.ERROR, "f", 1, "%s: Error receiving network data closing socket", ("x",), told))
+    assert [record.exc_info and record.exc_info[0] for record in caplog.records] == [OSError]
+
+
 def test_equal_log_records_are_held_back_and_counted(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
     now = 100.0
     monkeypatch.setattr(time, "monotonic", lambda: now)
