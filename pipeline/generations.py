@@ -199,6 +199,7 @@ class Generations:
         stands = {TopicPartition(self._topic_name, each): at for each, at in known.items() if each in share.partitions}
         self._observer.begin_generation(stands, share.partitions, generation.fail)
         committer.start()
+        self._stats.on_new_readers()
         self._stats.on_state("streaming", generation=number)
         generation.run(lambda: stop.is_set() or share.ended.is_set())
 

@@ -63,14 +63,18 @@ class StreamStats:
             self._read_now = messages_in_generation
             self._reads.append((self._clock(), self._read_before + messages_in_generation))
 
+    def on_new_readers(self) -> None:
+        """The readers count from 0 again: a new generation, or other partitions."""
+        with self._lock:
+            self._read_before += self._read_now
+            self._read_now = 0
+
     def on_state(self, state: str, *, generation: int | None = None, note: str | None = None) -> None:
         """The stream changes state."""
         with self._lock:
             self._state = state
-            if generation is not None and generation != self._generation:
+            if generation is not None:
                 self._generation = generation
-                self._read_before += self._read_now
-                self._read_now = 0
             if note is not None:
                 self._note = note
             self._metrics.on_generation(self._generation)

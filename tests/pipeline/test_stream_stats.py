@@ -86,6 +86,7 @@ def test_frames_read_in_former_generations_stay_counted() -> None:
     stats = StreamStats(Clock())
     stats.on_read(30)
     stats.on_state("restarting", generation=2, note="the broker is away")
+    stats.on_new_readers()
     stats.on_read(12)
     progress = stats.progress()
     assert (progress.frames_in, progress.generation, progress.state, progress.note) == (42, 2, "restarting", "the broker is away")
