@@ -78,7 +78,7 @@ def suffer(scene: Scene, fault: Fault) -> Cost:
     ends = scene.ends()
     scene.wait(lambda: scene.caught_up_with(ends), "a healthy stream before the fault")
     time.sleep(WINDOW_S)
-    starts = sum(driver.starts for driver in scene.drivers)
+    starts = sum(driver.starts - 1 for driver in scene.drivers)
     offsets_before = sum(scene.ends().values())
     began = time.time()
     fault.inject(scene)
@@ -99,7 +99,7 @@ def suffer(scene: Scene, fault: Fault) -> Cost:
         fault_s=round(ended - began, 1),
         recover_s=round(recovered - ended, 1),
         stall_s=round(longest_stall(scene.moments, began, recovered), 1),
-        starts=sum(driver.starts for driver in scene.drivers) - starts,
+        starts=sum(driver.starts - 1 for driver in scene.drivers) - starts,
         before=Latency.of(value for at, value in series if at + value < began),
         during=Latency.of(value for at, value in series if at + value >= began and at <= recovered),
         after=Latency.of(value for at, value in series if at > recovered),
