@@ -130,6 +130,7 @@ class Membership:
             while not self._leaving.is_set():
                 settled = self._assigned
                 consumer.poll(timeout_ms=round(_POLL_S * 1000))
+                _finish_joining(consumer)
                 # The client often joins twice in a row: what is assigned counts when the next poll has left it as it is.
                 if settled is not None and settled is self._assigned and self._share is None:
                     self._begin_share(settled)
@@ -188,6 +189,17 @@ class TakenOver(StopPipeline):
     """Another driver goes on where this one was; it ends in good order."""
 
     exit_code = 1
+
+
+def _finish_joining(consumer: Any) -> None:
+    """Have the next poll see a join through that the last one has begun.
+
+    kafka-python 3.0.12 rejoins after a change of partitions only as long as it sees the change; an answer that comes after the end of the
+    poll makes the change known, and is then never looked at: no assignment, no heartbeat, and every poll returns at once, for ever.
+    """
+    coordinator = consumer._coordinator
+    if coordinator.rejoining and not coordinator.rejoin_needed:
+        coordinator.request_rejoin()
 
 
 def taken_over(refused: StopPipeline) -> StopPipeline:

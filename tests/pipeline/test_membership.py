@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import pytest
@@ -95,6 +95,33 @@ def test_partitions_that_are_added_are_shared_out(settings: KafkaSettings) -> No
         assert share.ended.wait(WAIT_S)
         member.give_up(share)
         assert share_of(member, 6).partitions == set(range(6))
+
+
+def test_partitions_that_are_added_while_others_drain_are_shared_out(settings: KafkaSettings) -> None:
+    with Membership(settings, "live") as one, Membership(settings, "live") as other:
+        members = (one, other)
+        shares = settle(members, 4)
+        admin = connect_admin(settings)
+        admin.create_partitions({settings.topic: 6})
+        admin.close()
+        for member, share in zip(members, shares, strict=True):
+            assert share.ended.wait(WAIT_S)
+            time.sleep(1.5)  # a drain that takes longer than any poll: the other one waits for the answer to its join
+            member.give_up(share)
+        assert {number for share in settle(members, 6) for number in share.partitions} == set(range(6))
+
+
+def settle(members: Sequence[Membership], num_partitions: int) -> list[Share]:
+    """Wait until some members together own so many partitions."""
+    deadline = time.monotonic() + WAIT_S
+    while time.monotonic() < deadline:
+        shares = [share for member in members if (share := member.share(0.2)) is not None]
+        for member, share in zip(members, shares, strict=False):
+            if share.ended.is_set():
+                member.give_up(share)
+        if len(shares) == len(members) and sum(len(share.partitions) for share in shares if not share.ended.is_set()) == num_partitions:
+            return shares
+    pytest.fail(f"no {num_partitions} partitions within {WAIT_S:g} s")
 
 
 MEMBER = """
