@@ -56,6 +56,14 @@ def around(kind: type[Any], name: str, folder: Path, before: str = "", after: st
     setattr(kind, name, wrapped)
 
 
+def die_with_parent() -> None:
+    """A test run that is killed shall leave no stream behind."""
+    parent = os.getppid()
+    while os.getppid() == parent:
+        time.sleep(1.0)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
 def hoard(folder: Path) -> None:
     """Take all room of the object store while ordered; what is held through a view can neither be evicted nor spilled."""
     import numpy as np
@@ -87,6 +95,7 @@ def main() -> None:
     around(ResultsTable, "_commit_files", folder, "before_commit", "after_commit")
     around(ClusterWatch, "hint", folder, "before_hint")
     threading.Thread(target=hoard, args=(folder,), daemon=True).start()
+    threading.Thread(target=die_with_parent, daemon=True).start()
     irstream()
 
 
