@@ -17,6 +17,7 @@ from deploy.cli.options import (
     load,
     print_json,
     reasons_of,
+    stdout_for_json,
 )
 
 app = typer.Typer(pretty_exceptions_enable=False)
@@ -70,7 +71,7 @@ def replay_dead(
             print_json({"replayed": 0, "of": old, "run_id": settings.run_id})
         return
     title = f"irstream {settings.run_id}: {num:,} rejected frames of run {old}"
-    with open_view(console, title) as view, logs_to(view.say, debug=debugging(), human=console.is_terminal):
+    with stdout_for_json(as_json), open_view(console, title) as view, logs_to(view.say, debug=debugging(), human=console.is_terminal):
         summary = run_here(settings, view, picks=picks)
     if as_json:
         print_json({"replayed": num, "of": old, "run_id": settings.run_id} | summary_json(summary))

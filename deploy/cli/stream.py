@@ -7,7 +7,17 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from deploy.cli.errors import debugging
-from deploy.cli.options import BootstrapOption, ConfigOption, JsonOption, RunIdOption, TableOption, TopicOption, load, print_json
+from deploy.cli.options import (
+    BootstrapOption,
+    ConfigOption,
+    JsonOption,
+    RunIdOption,
+    TableOption,
+    TopicOption,
+    load,
+    print_json,
+    stdout_for_json,
+)
 
 if TYPE_CHECKING:
     from deploy.settings import AppSettings
@@ -46,7 +56,7 @@ def stream(
     settings = read_settings()
     console = Console(stderr=as_json, soft_wrap=True)
     title = f"irstream {settings.run_id}: {settings.kafka.topic} -> {without_secrets(('sink', 'table'), settings.sink.table)}"
-    with open_view(console, title) as view, logs_to(view.say, debug=debugging(), human=console.is_terminal):
+    with stdout_for_json(as_json), open_view(console, title) as view, logs_to(view.say, debug=debugging(), human=console.is_terminal):
         summary = run_here(settings, view, until_caught_up=until_caught_up, again=read_settings)
     if as_json:
         print_json(summary_json(summary))
