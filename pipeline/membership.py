@@ -15,7 +15,7 @@ from typing import Any, Self
 import structlog
 from kafka.consumer.subscription_state import AsyncConsumerRebalanceListener
 from kafka.coordinator.assignors.range import RangePartitionAssignor
-from kafka.errors import KafkaError, RetriableError
+from kafka.errors import GroupAuthorizationFailedError, KafkaError, RetriableError
 
 from contracts.errors import StopPipeline
 from pipeline.kafka_settings import KafkaSettings, connect_consumer, while_running
@@ -107,7 +107,15 @@ class Membership:
             self._leaving.wait(_AGAIN_S)
 
     def _fail(self, error: KafkaError) -> None:
-        found = while_running(self._kafka, error, f"joining the group of drivers {self.group}")
+        where = f"joining the group of drivers {self.group}"
+        found: Exception = while_running(self._kafka, error, where)
+        if isinstance(error, GroupAuthorizationFailedError):
+            found = StopPipeline(
+                expected="the right to be a member",
+                got="none",
+                where=where,
+                action=f"Give this user READ on groups with the prefix `{self._kafka.group_hint}.` (docs/kafka.md).",
+            )
         with self._changed:
             self._error = found if isinstance(found, StopPipeline) else None
             if self._share is not None:

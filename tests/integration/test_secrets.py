@@ -42,6 +42,7 @@ def allow(secured: SecuredKafka, principal: str, env: dict[str, str]) -> None:
     secured.allow(principal, ResourceType.TOPIC, alerts, ACLOperation.WRITE)
     secured.allow(principal, ResourceType.TOPIC, dead, ACLOperation.WRITE)
     secured.allow(principal, ResourceType.GROUP, "irstream", ACLOperation.READ)
+    secured.allow(principal, ResourceType.GROUP, "irstream.", ACLOperation.READ, prefixed=True)
 
 
 def run(cwd: Path, env: dict[str, str], *arguments: str, code: int = 0) -> str:
