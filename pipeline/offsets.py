@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from contracts.errors import GenerationFailed, StopPipeline
 from contracts.position import OffsetRange, TopicPartition
+from contracts.result import Gap, Outcome
 
 Item = TypeVar("Item")
 
@@ -134,6 +136,28 @@ def continue_from(stands: Mapping[TopicPartition, int | None], spans: Iterable[O
             )
         following[span.topic_partition] = span.stop
     return following
+
+
+def require_outcomes_in_spans(outcomes: Iterable[Outcome], spans: Iterable[OffsetRange]) -> None:
+    """Check that every outcome lies in a span, in log order, each position once.
+
+    Raises:
+        ValueError: one does not.
+    """
+    by_partition: dict[TopicPartition, list[OffsetRange]] = {}
+    for span in sorted(spans):
+        by_partition.setdefault(span.topic_partition, []).append(span)
+    last: dict[TopicPartition, int] = {}
+    for outcome in outcomes:
+        partition, offset = outcome.position.topic_partition, outcome.position.offset
+        stop = outcome.stop if isinstance(outcome, Gap) else offset + 1
+        candidates = by_partition.get(partition, [])
+        index = bisect_right(candidates, offset, key=lambda span: span.start) - 1
+        if index < 0 or stop > candidates[index].stop:
+            raise ValueError(f"expected outcomes inside the spans, got {outcome.position}")
+        if offset < last.get(partition, 0):
+            raise ValueError(f"expected one outcome per position in log order, got {outcome.position} too late")
+        last[partition] = stop
 
 
 def _distrust(expected: str, got: str) -> GenerationFailed:

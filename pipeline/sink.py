@@ -16,7 +16,6 @@ from __future__ import annotations
 import re
 import threading
 import time
-from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -31,10 +30,10 @@ from pyarrow.fs import FileSystem
 from contracts.arrow import outcomes_to_table
 from contracts.errors import RetryLater, SettingsError, StopPipeline
 from contracts.position import OffsetRange, TopicPartition
-from contracts.result import Gap, Outcome
+from contracts.result import Outcome
 from pipeline.compaction import Compactor
 from pipeline.delta_table import object_store, open_or_create_results, plain_text, write_data_file
-from pipeline.offsets import CommitRefused, continue_from
+from pipeline.offsets import CommitRefused, continue_from, require_outcomes_in_spans
 from pipeline.sink_settings import MergePolicy
 
 # The name becomes a folder (run_id=...) and the first part of transaction ids.
@@ -292,25 +291,3 @@ class ResultsTable:
 
     def _topic_app_id(self, partition: TopicPartition, topic_id: str) -> str:
         return f"{self._app_id(partition)}@{topic_id}"
-
-
-def require_outcomes_in_spans(outcomes: Iterable[Outcome], spans: Iterable[OffsetRange]) -> None:
-    """Check that every outcome lies in a span, in log order, each position once.
-
-    Raises:
-        ValueError: one does not.
-    """
-    by_partition: dict[TopicPartition, list[OffsetRange]] = {}
-    for span in sorted(spans):
-        by_partition.setdefault(span.topic_partition, []).append(span)
-    last: dict[TopicPartition, int] = {}
-    for outcome in outcomes:
-        partition, offset = outcome.position.topic_partition, outcome.position.offset
-        stop = outcome.stop if isinstance(outcome, Gap) else offset + 1
-        candidates = by_partition.get(partition, [])
-        index = bisect_right(candidates, offset, key=lambda span: span.start) - 1
-        if index < 0 or stop > candidates[index].stop:
-            raise ValueError(f"expected outcomes inside the spans, got {outcome.position}")
-        if offset < last.get(partition, 0):
-            raise ValueError(f"expected one outcome per position in log order, got {outcome.position} too late")
-        last[partition] = stop

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from deploy.cli.errors import debugging
-from deploy.cli.options import ConfigOption, JsonOption, load, print_json
+from deploy.cli.options import ConfigOption, JsonOption, load, print_json, stdout_for_json
 
 app = typer.Typer(pretty_exceptions_enable=False)
 
@@ -40,7 +40,7 @@ def demo(
     settings = load(config).settings
     console = Console(stderr=as_json, soft_wrap=True)
     plan = DemoPlan(frames, out, num_frames, fps, feed_at_most_s)
-    with open_view(console, "irstream demo") as view, logs_to(view.say, debug=debugging()):
+    with stdout_for_json(as_json), open_view(console, "irstream demo") as view, logs_to(view.say, debug=debugging()):
         report = run_demo(plan, settings, view)
     if as_json:
         sheet = None if report.contact_sheet is None else str(report.contact_sheet)

@@ -12,9 +12,9 @@ from contracts.errors import RetryLater, StopPipeline
 from contracts.frame import RawRecord
 from contracts.position import KafkaPosition, OffsetRange, TopicPartition
 from contracts.result import Outcome
-from pipeline.offsets import continue_from
+from pipeline.offsets import continue_from, require_outcomes_in_spans
 from pipeline.producer import Headers
-from pipeline.sink import CommitInfo, require_outcomes_in_spans
+from pipeline.sink import CommitInfo
 
 
 @dataclass
