@@ -73,7 +73,11 @@ def test_serve_run_needs_no_more_than_two_cores(env: dict[str, str], tmp_path: P
             time.sleep(1)
         family = psutil.Process(serve.pid).children(recursive=True)
         serve.send_signal(signal.SIGINT)
-        serve.wait(60)
+        try:
+            serve.wait(120)
+        except subprocess.TimeoutExpired:
+            serve.kill()
+            pytest.fail(f"serve run does not end on SIGINT; it said {serve.communicate(timeout=10)}; beside it run {family}")
     assert num_rows(table) == 20
     _, alive = psutil.wait_procs(family, timeout=60)
     assert not alive

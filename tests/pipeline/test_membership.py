@@ -125,8 +125,10 @@ def settle(members: Sequence[Membership], num_partitions: int, drain_s: float = 
     pytest.fail(f"no {num_partitions} partitions within {WAIT_S:g} s")
 
 
+# Log lines go elsewhere: another thread writes them, and they would end up in the middle of ours.
 MEMBER = """
-import sys
+import structlog, sys
+structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
 from pipeline.kafka_client import KafkaSettings
 from pipeline.membership import Membership
 with Membership(KafkaSettings.model_validate_json(sys.argv[1]), "live") as member:
