@@ -76,7 +76,7 @@ def test_serve_run_needs_no_more_than_two_cores(env: dict[str, str], tmp_path: P
         try:
             serve.wait(120)
         except subprocess.TimeoutExpired:
-            serve.kill()
+            os.killpg(serve.pid, signal.SIGKILL)
             pytest.fail(f"serve run does not end on SIGINT; it said {serve.communicate(timeout=10)}; beside it run {family}")
     assert num_rows(table) == 20
     _, alive = psutil.wait_procs(family, timeout=60)
