@@ -54,10 +54,12 @@ def test_kill_9_in_the_middle_costs_no_row_and_leaves_no_process(env: dict[str, 
     assert not left, "Ray ends with the process that started it"
 
 
-# What `serve run FILE` does, in a Ray of two cores whatever the machine has.
+# What `serve run FILE` does, in a Ray of two cores whatever the machine has. Python heeds SIGINT only where it was not ignored at its
+# start, and what a shell starts in the background begins with SIGINT ignored.
 SERVE_ON_TWO_CORES = """
-import ray, sys
+import ray, signal, sys
 from ray.serve.scripts import cli
+signal.signal(signal.SIGINT, signal.default_int_handler)
 ray.init(num_cpus=2, namespace="serve", include_dashboard=False, log_to_driver=False)
 cli(["run", sys.argv[1]])
 """
