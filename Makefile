@@ -1,7 +1,7 @@
 # make setup   .venv with the command irstream in it
 # make demo    the whole system on this machine in a few minutes; FRAMES=<folder of images or clips> for your own frames
 # make test    lint, types, layers, unit and integration tests (real Kafka, real Ray)
-# make test-faults  every fault of the crash matrix, done to a real stream (about half an hour); a third of them is in make test
+# make test-faults  every fault of the crash matrix, done to a real stream (about 25 minutes); a third of them is in make test
 # make audit-deps  known vulnerabilities in requirements.lock; needs the vulnerability service of PyPI (exit code 2 without)
 # make lock    requirements.lock again, after a change of dependencies in pyproject.toml
 PYTHON ?= python3

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +55,7 @@ def plot(rows: list[dict[str, Any]], path: Path) -> None:
         place.axvspan(0, max(0.3, row["fault_s"]), color="tab:red", alpha=0.25, lw=0)
         place.axvspan(row["fault_s"], row["fault_s"] + row["recover_s"], color="tab:orange", alpha=0.2, lw=0)
         place.plot([at for at, _ in row["series"]], [value for _, value in row["series"]], ".", ms=2)
-        place.set_title(row["fault"], fontsize=8)
+        place.set_title(textwrap.fill(row["fault"], 60), fontsize=8)
         place.set_ylim(0, None)
         place.tick_params(labelsize=7)
     figure.supxlabel("when a frame was published: seconds since the fault began (red: the fault, amber: until all was well)")

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import psutil
 import pytest
 from deltalake import DeltaTable
 
@@ -48,39 +49,55 @@ def test_the_demo_shows_every_frame_it_published(kafka: RealKafka, tmp_path: Pat
     assert (tmp_path / told["contact_sheet"]).read_bytes().startswith(b"\x89PNG")
 
 
-def test_ctrl_c_drains_and_the_next_start_goes_on(kafka: RealKafka, tmp_path: Path) -> None:
+def test_kill_9_and_ctrl_c_cost_no_row_and_leave_no_process(kafka: RealKafka, tmp_path: Path) -> None:
     env = environment(
         kafka,
         IRSTREAM_KAFKA__TOPIC=kafka.new_topic(2),
         IRSTREAM_KAFKA__ALERTS_TOPIC=kafka.new_topic(1),
         IRSTREAM_KAFKA__DEAD_LETTER_TOPIC=kafka.new_topic(1),
+        IRSTREAM_STREAM__IN_FLIGHT_BLOCKS="1",
+        IRSTREAM_STREAM__BLOCK_MAX_FRAMES="4",
     )
-    published = run("publish", "synthetic", "--sensors", "3", "--fps", "0", "--limit", "60", cwd=tmp_path, env=env)
-    assert published["acked"] == 60
+    published = run("publish", "synthetic", "--sensors", "3", "--fps", "0", "--limit", "75", cwd=tmp_path, env=env)
+    assert published["acked"] == 75
+    table = tmp_path / "runs" / "results"
     with started([*IRSTREAM, "stream", "--json"], env, tmp_path) as stream:
-        assert stream.stderr is not None
-        told: list[str] = []
-        for line in stream.stderr:
-            told.append(line)
-            if " streaming" in line and "out 0 " not in line:
-                break
-        else:
-            pytest.fail(f"the stream ended by itself: {told}")
+        until_rows_come(stream)
+        family = psutil.Process(stream.pid).children(recursive=True)
+        stream.kill()
+        stream.wait()
+        _, left = psutil.wait_procs(family, timeout=60)
+        assert not left, "Ray ends with the process that started it"
+    killed = DeltaTable(str(table)).to_pyarrow_table().num_rows
+    assert 0 < killed < 75, "the kill shall come in the middle"
+    with started([*IRSTREAM, "stream", "--json"], env, tmp_path) as stream:
+        until_rows_come(stream)
         stream.send_signal(signal.SIGINT)
         out, err = stream.communicate(timeout=600)
         assert stream.returncode == 0, err
-    first = json.loads(out)
-    assert first["drained"]
+    drained = json.loads(out)
+    assert drained["drained"]
     run("publish", "synthetic", "--sensors", "3", "--fps", "0", "--limit", "15", cwd=tmp_path, env=env)
-    second = run("stream", "--until-caught-up", cwd=tmp_path, env=env)
-    assert first["progress"]["frames_out"] + second["progress"]["frames_out"] == 75
-    rows = DeltaTable(str(tmp_path / "runs" / "results")).to_pyarrow_dataset()
+    last = run("stream", "--until-caught-up", cwd=tmp_path, env=env)
+    assert killed + drained["progress"]["frames_out"] + last["progress"]["frames_out"] == 90
+    rows = DeltaTable(str(table)).to_pyarrow_dataset()
     question = (
         "select source_partition, count(*), count(distinct source_offset), min(source_offset), max(source_offset) + 1 from rows group by 1"
     )
     answers = duckdb.connect().register("rows", rows).execute(question).fetchall()
-    assert sum(number for _, number, *_ in answers) == 75
+    assert sum(number for _, number, *_ in answers) == 90
     assert all(number == distinct == end and begin == 0 for _, number, distinct, begin, end in answers)
+
+
+def until_rows_come(stream: subprocess.Popen[str]) -> None:
+    """Read what a stream says until the first rows are out."""
+    assert stream.stderr is not None
+    told: list[str] = []
+    for line in stream.stderr:
+        told.append(line)
+        if " streaming" in line and "out 0 " not in line:
+            return
+    pytest.fail(f"the stream ended by itself: {told}")
 
 
 def test_sigterm_while_the_models_load_is_an_interrupt(kafka: RealKafka, tmp_path: Path) -> None:
