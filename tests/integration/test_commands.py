@@ -66,8 +66,6 @@ def test_kill_9_and_ctrl_c_cost_no_row_and_leave_no_process(kafka: RealKafka, tm
         family = psutil.Process(stream.pid).children(recursive=True)
         stream.kill()
         stream.wait()
-        _, left = psutil.wait_procs(family, timeout=60)
-        assert not left, "Ray ends with the process that started it"
     killed = DeltaTable(str(table)).to_pyarrow_table().num_rows
     assert 0 < killed < 75, "the kill shall come in the middle"
     with started([*IRSTREAM, "stream", "--json"], env, tmp_path) as stream:
@@ -87,6 +85,9 @@ def test_kill_9_and_ctrl_c_cost_no_row_and_leave_no_process(kafka: RealKafka, tm
     answers = duckdb.connect().register("rows", rows).execute(question).fetchall()
     assert sum(number for _, number, *_ in answers) == 90
     assert all(number == distinct == end and begin == 0 for _, number, distinct, begin, end in answers)
+    # Ray's agents look after their raylet now and then: they may live a minute longer.
+    _, left = psutil.wait_procs(family, timeout=60)
+    assert not left, "Ray ends with the process that started it"
 
 
 def until_rows_come(stream: subprocess.Popen[str]) -> None:
