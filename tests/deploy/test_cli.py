@@ -157,3 +157,22 @@ m.main(["config", "check"])
 """
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
     assert (done.returncode, done.stderr) == (130, "error: interrupted\n")
+
+
+NOISY = """
+import os
+from deploy.cli.options import print_json, stdout_for_json
+with stdout_for_json({as_json}):
+    os.write(1, b"what a library writes\\n")
+    print("what Python prints")
+print_json({{"answer": 42}})
+"""
+
+
+@pytest.mark.parametrize("as_json", [True, False])
+def test_with_json_stdout_holds_the_one_object_whatever_libraries_print(as_json: bool) -> None:
+    done = subprocess.run([sys.executable, "-c", NOISY.format(as_json=as_json)], capture_output=True, text=True, timeout=120, check=True)
+    noise = done.stderr if as_json else done.stdout
+    assert "what a library writes" in noise
+    assert "what Python prints" in noise
+    assert (done.stdout == '{"answer": 42}\n') is as_json

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import pytest
+from kafka.errors import GroupAuthorizationFailedError
 
 from contracts.errors import StopPipeline
 from pipeline.kafka_client import KafkaSettings, connect_admin
@@ -187,3 +188,11 @@ def test_a_session_the_broker_does_not_allow_is_a_clear_error(settings: KafkaSet
     too_long = settings.model_copy(update={"session_timeout_s": 3600.0})
     with Membership(too_long, "live") as member, pytest.raises(StopPipeline, match=r"group of drivers.*InvalidSessionTimeout"):
         assert member.share(WAIT_S) is None, "no answer"
+
+
+def test_who_may_not_join_is_told_which_right_is_missing() -> None:
+    settings = KafkaSettings(topic="frames", alerts_topic="detections", dead_letter_topic="frames.dead", group_hint="mine")
+    member = Membership(settings, "live")
+    member._fail(GroupAuthorizationFailedError())
+    with pytest.raises(StopPipeline, match=r"joining the group of drivers mine\.live\.frames.*READ on groups with the prefix `mine\.`"):
+        member.share(0.0)
