@@ -1,0 +1,28 @@
+"""Losses of boxes."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def giou_loss(predicted_N4: Tensor, targets_N4: Tensor) -> Tensor:
+    """One minus generalised IoU of pairs of boxes.
+
+    Args:
+        predicted_N4: `(N, 4)` x_min, y_min, x_max, y_max with x_max > x_min and y_max > y_min.
+        targets_N4: `(N, 4)`, likewise.
+
+    Returns:
+        `(N,)` in [0, 2].
+
+    Source: Rezatofighi et al. 2019, arXiv:1902.09630, algorithm 1.
+    """
+    overlap_N2 = (torch.minimum(predicted_N4[:, 2:], targets_N4[:, 2:]) - torch.maximum(predicted_N4[:, :2], targets_N4[:, :2])).clamp(
+        min=0
+    )
+    hull_N2 = torch.maximum(predicted_N4[:, 2:], targets_N4[:, 2:]) - torch.minimum(predicted_N4[:, :2], targets_N4[:, :2])
+    intersection_N = overlap_N2.prod(1)
+    union_N = (predicted_N4[:, 2:] - predicted_N4[:, :2]).prod(1) + (targets_N4[:, 2:] - targets_N4[:, :2]).prod(1) - intersection_N
+    hull_N = hull_N2.prod(1)
+    return 1 - intersection_N / union_N + (hull_N - union_N) / hull_N

@@ -1,0 +1,83 @@
+"""Losses of single pixels."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+
+def bce_loss(logits_B1HW: Tensor, targets_B1HW: Tensor, weights_B1HW: Tensor | None = None) -> Tensor:
+    """Binary cross-entropy, averaged over all pixels (unknown ones count as pixels without loss).
+
+    Args:
+        logits_B1HW: any shape, before sigmoid.
+        targets_B1HW: same shape, 0 or 1.
+        weights_B1HW: 0 where nobody knows, else 1; None knows everywhere.
+
+    Returns:
+        Scalar, nats.
+    """
+    return functional.binary_cross_entropy_with_logits(logits_B1HW, targets_B1HW, weight=weights_B1HW)
+
+
+def focal_loss(logits: Tensor, targets: Tensor, weights: Tensor, gamma: float = 2.0, alpha: float = 0.25) -> Tensor:
+    """Binary focal loss, summed: `sum -a_t (1 - p_t)^gamma log p_t`.
+
+    Args:
+        logits: any shape, before sigmoid.
+        targets: same shape, 0 or 1.
+        weights: same shape; 0 leaves a location out (regions nobody labelled).
+        gamma: focusing exponent.
+        alpha: weight of the positives.
+
+    Returns:
+        Scalar, nats; divide by the number of positives outside.
+
+    Source: Lin et al. 2017, arXiv:1708.02002, eq. 5.
+    """
+    cross_entropy = functional.binary_cross_entropy_with_logits(logits, targets, reduction="none")
+    confidence = torch.exp(-cross_entropy)
+    balance = alpha * targets + (1 - alpha) * (1 - targets)
+    return (balance * (1 - confidence) ** gamma * cross_entropy * weights).sum()
+
+
+def mean_focal_loss(
+    logits_B1HW: Tensor, targets_B1HW: Tensor, weights_B1HW: Tensor | None = None, gamma: float = 2.0, alpha: float = 0.25
+) -> Tensor:
+    """`focal_loss` averaged over all pixels, as segmenters use it.
+
+    Returns:
+        Scalar, nats.
+    """
+    weights = torch.ones_like(logits_B1HW) if weights_B1HW is None else weights_B1HW
+    return focal_loss(logits_B1HW, targets_B1HW, weights, gamma, alpha) / logits_B1HW.numel()
+
+
+def threshold_focal_loss(logits_B1HW: Tensor, targets_B1HW: Tensor, weights_B1HW: Tensor | None = None) -> Tensor:
+    """Adaptive threshold focal loss: easy pixels fade the more, the better the batch already is; hard ones grow.
+
+    `-(1 - p_t)^(-ln m) log p_t` where p_t > 0.5 and `-(1.5 - p_t)^(-ln p_t) log p_t` elsewhere, m being the mean of p_t.
+    The factor before the logarithm is a weight: it takes no part in the gradient. EFLNet smooths m over batches; here it is the
+    batch's own, so that the loss is a function of its arguments.
+
+    Args:
+        logits_B1HW: any shape, before sigmoid.
+        targets_B1HW: same shape, 0 or 1.
+        weights_B1HW: 0 where nobody knows, else 1; None knows everywhere.
+
+    Returns:
+        Scalar, nats, averaged over all pixels.
+
+    Source: Yang et al. 2024 (EFLNet), arXiv:2307.14723.
+    """
+    cross_entropy = functional.binary_cross_entropy_with_logits(logits_B1HW, targets_B1HW, reduction="none")
+    known = torch.ones_like(logits_B1HW) if weights_B1HW is None else weights_B1HW
+    with torch.no_grad():
+        p_t = torch.exp(-cross_entropy)
+        mean = (p_t * known).sum() / known.sum().clamp(min=1)
+        tiny = torch.finfo(p_t.dtype).tiny
+        easy = (1 - p_t) ** -torch.log(mean.clamp(min=tiny))
+        hard = (1.5 - p_t) ** -torch.log(p_t.clamp(min=tiny))
+        factor = torch.where(p_t > 0.5, easy, hard)
+    return (factor * cross_entropy * known).mean()
