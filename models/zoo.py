@@ -18,6 +18,12 @@ from models.weights import WEIGHTS_FOLDER, digest_of, load_weights
 
 _MODULES = (
     "models.segmentation.acm",
+    "models.segmentation.alcnet",
+    "models.segmentation.dnanet",
+    "models.segmentation.mshnet",
+    "models.segmentation.rdian",
+    "models.segmentation.sgem_unet",
+    "models.segmentation.uiunet",
     "models.segmentation.unet",
     "models.detection.fcos",
     "models.classification.basic_cnn",

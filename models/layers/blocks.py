@@ -8,14 +8,25 @@ from torch import Tensor, nn
 class ConvNormAct(nn.Sequential):
     """Convolution, batch norm and (optionally) ReLU, `same` padding."""
 
-    def __init__(self, inputs: int, outputs: int, *, kernel: int = 3, stride: int = 1, bias: bool = False, act: bool = True) -> None:
-        """Build `inputs` to `outputs` channels; the spatial size shrinks by `stride`."""
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        *,
+        kernel: int = 3,
+        stride: int = 1,
+        dilation: int = 1,
+        bias: bool = False,
+        act: bool = True,
+        slope: float = 0.0,
+    ) -> None:
+        """Build `inputs` to `outputs` channels; the spatial size shrinks by `stride`; a `slope` makes the ReLU leaky."""
         layers: list[nn.Module] = [
-            nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=bias),
+            nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2 * dilation, dilation, bias=bias),
             nn.BatchNorm2d(outputs),
         ]
         if act:
-            layers.append(nn.ReLU(inplace=True))
+            layers.append(nn.LeakyReLU(slope, inplace=True) if slope else nn.ReLU(inplace=True))
         super().__init__(*layers)
 
 
