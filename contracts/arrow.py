@@ -95,9 +95,12 @@ RESULTS_COLUMNS = (
     Column("preprocess_version", pa.string(), False, "version of the preprocessing; null unless `ok`"),
     Column("batch", pa.list_(_BATCH), True, "per task: the batch this frame was computed in"),
     Column("stage_ms", _STAGE_MS, False, "milliseconds per stage; null unless `ok`"),
+    Column("detection_scr", pa.list_(pa.float32()), False, "signal-to-clutter ratio of each entry of `detections`, in order"),
 )
 RESULTS_SCHEMA = pa.schema([pa.field(column.name, column.type, nullable=not column.required) for column in RESULTS_COLUMNS])
 _FIELDS = {kind: tuple(field.name for field in fields(kind)) for kind in (Detection, ModelRef, BatchInfo, StageTimes)}
+# A column of its own: fields inside `detections` cannot be added to a table that exists.
+_FIELDS[Detection] = tuple(name for name in _FIELDS[Detection] if name != "scr")
 
 
 def outcomes_to_table(outcomes: Iterable[Outcome], run_id: str) -> pa.Table:
@@ -172,6 +175,7 @@ def _row(outcome: Outcome, run_id: str) -> dict[str, Any]:
         "preprocess_version": outcome.preprocess_version,
         "batch": [_plain(batch) for batch in outcome.batch],
         "stage_ms": _plain(outcome.stage_ms),
+        "detection_scr": [detection.scr for detection in outcome.detections],
     }
 
 
@@ -210,10 +214,16 @@ def _outcome(row: dict[str, Any]) -> Outcome:
     if status is Status.REJECTED:
         return DeadLetter(reason=RejectReason(row["reason"]), detail=row["detail"], **common)
     return FrameResult(
-        detections=tuple(Detection(**item | {"found_by": tuple(item["found_by"])}) for item in row["detections"]),
+        detections=_detections(row),
         models=tuple(ModelRef(**item) for item in row["models"]),
         preprocess_version=row["preprocess_version"],
         batch=tuple(BatchInfo(**item) for item in row["batch"]),
         stage_ms=StageTimes(**row["stage_ms"]),
         **common,
     )
+
+
+def _detections(row: dict[str, Any]) -> tuple[Detection, ...]:
+    items = row["detections"]
+    ratios = row.get("detection_scr") or [None] * len(items)  # null, or no column, in tables of earlier versions
+    return tuple(Detection(**item | {"found_by": tuple(item["found_by"]), "scr": scr}) for item, scr in zip(items, ratios, strict=True))

@@ -56,6 +56,7 @@ class Segmentation:
         centroids_xy_px: `(n, 2)` float32, pixel-edge coordinates.
         areas_px: `(n,)` float32, pixels.
         mask_rles: n COCO compressed RLE strings over the whole frame (height, width of the frame).
+        scrs: `(n,)` float32, signal-to-clutter ratios; NaN where there is nothing to compare with.
     """
 
     boxes_xyxy_px: Float32
@@ -63,6 +64,7 @@ class Segmentation:
     centroids_xy_px: Float32
     areas_px: Float32
     mask_rles: tuple[str, ...]
+    scrs: Float32
 
     def __post_init__(self) -> None:
         """Refuse arrays that do not fit together."""
@@ -71,6 +73,7 @@ class Segmentation:
         _check(self.scores, (num,), "scores")
         _check(self.centroids_xy_px, (num, 2), "centroids_xy_px")
         _check(self.areas_px, (num,), "areas_px")
+        _check(self.scrs, (num,), "scrs")
         if len(self.mask_rles) != num:
             raise ValueError(f"mask_rles: expected {num} strings, got {len(self.mask_rles)}")
 
@@ -82,7 +85,7 @@ class Segmentation:
     def empty(cls) -> Segmentation:
         """No region."""
         none = np.zeros(0, np.float32)
-        return cls(np.zeros((0, 4), np.float32), none, np.zeros((0, 2), np.float32), none, ())
+        return cls(np.zeros((0, 4), np.float32), none, np.zeros((0, 2), np.float32), none, (), none)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -14,7 +14,8 @@ from contracts.position import KafkaPosition
 class Detection:
     """One target: one box, one mask, one class, whoever found it.
 
-    Coordinates are pixel edges of the sensor's frame (see `contracts.outputs`).
+    Coordinates are pixel edges of the sensor's frame (see `contracts.outputs`). `scr` is the signal-to-clutter ratio of the
+    pixels of its mask; None where it has none, or nothing to compare with.
     """
 
     label: str
@@ -29,6 +30,7 @@ class Detection:
     class_scores: dict[str, float]
     mask_rle: str | None
     found_by: tuple[str, ...]
+    scr: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

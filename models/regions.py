@@ -5,17 +5,28 @@ A plain function on an array, because tiled frames stitch their probability maps
 
 from __future__ import annotations
 
+from typing import Any
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as coco
 
+from contracts.frame import Pixels
 from contracts.outputs import Segmentation
+from models.photometry import REACH_PX, measure_light
 
 MAX_REGIONS = 1000
 
 
-def regions_of(probability_HW: NDArray[np.float32], threshold: float, min_area_px: int = 1, max_regions: int = MAX_REGIONS) -> Segmentation:
+def regions_of(
+    probability_HW: NDArray[np.float32],
+    threshold: float,
+    min_area_px: int = 1,
+    max_regions: int = MAX_REGIONS,
+    *,
+    pixels_HW: Pixels | None = None,
+) -> Segmentation:
     """Threshold a probability map and describe every 8-connected component.
 
     Args:
@@ -23,6 +34,8 @@ def regions_of(probability_HW: NDArray[np.float32], threshold: float, min_area_p
         threshold: a pixel belongs to a target when its probability is greater.
         min_area_px: smaller components are dropped.
         max_regions: only so many with the best scores are kept, so that a frame of noise cannot flood the table.
+        pixels_HW: counts of the frame; with them centroids are centres of light and every region has its signal-to-clutter
+            ratio, without them centroids are those of the masks.
 
     Returns:
         Regions by falling score.
@@ -39,14 +52,30 @@ def regions_of(probability_HW: NDArray[np.float32], threshold: float, min_area_p
         _crop_rle(labels_HW[y : y + height, x : x + width] == index, x, y, probability_HW.shape)
         for index, (x, y), (width, height) in zip(keep, left_top_N2.tolist(), sizes_N2.tolist(), strict=True)
     ]
+    boxes_N4 = np.concatenate([left_top_N2, left_top_N2 + sizes_N2], axis=1)
+    # OpenCV counts from the middle of a pixel, we count from its edge.
+    centroids_xy_px, scrs = (centroids_N2[keep] + 0.5).astype(np.float32), np.full(len(keep), np.nan, np.float32)
+    if pixels_HW is not None:
+        for row, (index, box) in enumerate(zip(keep, boxes_N4.tolist(), strict=True)):
+            centroids_xy_px[row], scrs[row] = _light(pixels_HW, labels_HW, index, box)
     return Segmentation(
-        boxes_xyxy_px=np.concatenate([left_top_N2, left_top_N2 + sizes_N2], axis=1).astype(np.float32),
+        boxes_xyxy_px=boxes_N4.astype(np.float32),
         scores=scores[keep].astype(np.float32),
-        # OpenCV counts from the middle of a pixel, we count from its edge.
-        centroids_xy_px=(centroids_N2[keep] + 0.5).astype(np.float32),
+        centroids_xy_px=centroids_xy_px,
         areas_px=areas.astype(np.float32),
         mask_rles=tuple(masks),
+        scrs=scrs,
     )
+
+
+def _light(pixels_HW: Pixels, labels_HW: NDArray[Any], index: int, box_xyxy: list[int]) -> tuple[tuple[float, float], float]:
+    """Centre of light (pixel edges of the frame) and signal-to-clutter ratio of one region."""
+    x_min, y_min, x_max, y_max = box_xyxy
+    left, top = max(x_min - REACH_PX, 0), max(y_min - REACH_PX, 0)
+    window = (slice(top, y_max + REACH_PX), slice(left, x_max + REACH_PX))
+    labels_hw = labels_HW[window]
+    light = measure_light(pixels_HW[window], labels_hw == index, labels_hw > 0)
+    return (left + light.centroid_xy_px[0], top + light.centroid_xy_px[1]), light.scr
 
 
 def _crop_rle(mask_hw: NDArray[np.bool_], x_px: int, y_px: int, shape: tuple[int, ...]) -> str:

@@ -8,19 +8,20 @@ import tempfile
 import time
 import uuid
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 from deltalake import DeltaTable, Schema
-from deltalake.exceptions import DeltaError, TableNotFoundError
+from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 from deltalake.fs import DeltaStorageHandler
 from deltalake.transaction import AddAction
 from pyarrow.fs import FileSystem, PyFileSystem
 
 from contracts.arrow import PARTITION_COLUMNS, RESULTS_SCHEMA
-from contracts.errors import SettingsError
+from contracts.errors import RetryLater, SettingsError
 
 _CONFIGURATION: Mapping[str, str | None] = {
     # A reader replays the log from the last checkpoint: 100 small files at most.
@@ -30,15 +31,19 @@ _CONFIGURATION: Mapping[str, str | None] = {
     # Files that compaction replaced stay in every checkpoint this long (a week by default: 600,000 of them).
     "delta.deletedFileRetentionDuration": "interval 1 days",
 }
+_MAX_TRIES = 20
 _ANSI_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 
 def open_or_create_results(uri: str, storage_options: dict[str, str]) -> DeltaTable:
     """Open the table, or create it with `RESULTS_SCHEMA`; two processes may do so at the same time.
 
+    A table of an earlier version gets the columns that were added since, null in its rows.
+
     Raises:
         SettingsError: the place cannot be used: a file in the way, no permission, another table, an unknown URL
             scheme, an object store that does not answer.
+        RetryLater: others commit so often that columns could not be added.
     """
     if "://" not in uri:
         require_writable_folder(Path(uri))
@@ -52,11 +57,12 @@ def open_or_create_results(uri: str, storage_options: dict[str, str]) -> DeltaTa
             action="Choose another folder or URL, or check credentials and sink.storage_options.",
         ) from error
     _require_results_schema(table, uri)
+    _add_missing_columns(table)
     return table
 
 
 def open_results(uri: str, storage_options: dict[str, str]) -> DeltaTable:
-    """Open the newest version of a table that exists; nothing is created.
+    """Open the newest version of a table that exists; nothing is created, and columns added since it was written may be missing.
 
     Raises:
         SettingsError: there is none, it is another table, or the object store does not answer.
@@ -205,7 +211,7 @@ def _require_results_schema(table: DeltaTable, uri: str) -> None:
     wanted = {field.name: field for field in Schema.from_arrow(RESULTS_SCHEMA).fields}
     found = {field.name: field for field in table.schema().fields}
     partitions = list(table.metadata().partition_columns)
-    wrong = [f"no column {name}" for name in wanted if name not in found]
+    wrong = [f"no column {name}" for name in wanted if name not in found and not wanted[name].nullable]
     wrong += [f"column {name} is {found[name].type}" for name in wanted if name in found and found[name].type != wanted[name].type]
     wrong += [f"a required column {name}" for name in found if name not in wanted and not found[name].nullable]
     if partitions != list(PARTITION_COLUMNS):
@@ -217,3 +223,20 @@ def _require_results_schema(table: DeltaTable, uri: str) -> None:
             where=f"sink.table = {uri}",
             action="This table belongs to something else or to another version. Choose another folder or URL.",
         )
+
+
+def _add_missing_columns(table: DeltaTable) -> None:
+    for _ in range(_MAX_TRIES):
+        found = {field.name for field in table.schema().fields}
+        missing = [field for field in Schema.from_arrow(RESULTS_SCHEMA).fields if field.name not in found]
+        if not missing:
+            return
+        with suppress(CommitFailedError):  # a neighbour committed; perhaps the very same
+            table.alter.add_columns(missing)
+        table.update_incremental()
+    raise RetryLater(
+        expected="a moment without commits to add columns in",
+        got=f"{_MAX_TRIES} commits of others",
+        where=str(table.table_uri),
+        action="Start again.",
+    )

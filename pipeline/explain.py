@@ -140,7 +140,9 @@ def _find_row(table: DeltaTable, run_id: str, position: KafkaPosition) -> tuple[
     mine = (pc.field("run_id") == run_id) & (pc.field("source_topic") == position.topic)
     mine &= pc.field("source_partition") == position.partition
     covers = (offset == position.offset) | ((offset < position.offset) & (end > position.offset))
-    rows = table.to_pyarrow_dataset().scanner(columns=[*RESULTS_SCHEMA.names, _FILE], filter=mine & covers).to_table()
+    dataset = table.to_pyarrow_dataset()
+    columns = [name for name in RESULTS_SCHEMA.names if name in dataset.schema.names]  # a table of an earlier version has fewer
+    rows = dataset.scanner(columns=[*columns, _FILE], filter=mine & covers).to_table()
     if not rows.num_rows:
         return None, None
     (first, *_) = table_to_outcomes(rows.drop_columns([_FILE]).slice(0, 1))

@@ -7,6 +7,7 @@ the two found stays, and `found_by` says so.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,6 +31,7 @@ class Targets:
         areas_px: `(n,)` float32, of the mask, or of the box where there is none.
         mask_rles: n compressed RLE strings or None.
         found_by: n tuples of `detector`, `segmenter`.
+        scrs: `(n,)` float32, signal-to-clutter ratios; NaN where there is no mask.
     """
 
     boxes_xyxy_px: Float32
@@ -38,6 +40,7 @@ class Targets:
     areas_px: Float32
     mask_rles: tuple[str | None, ...]
     found_by: tuple[tuple[str, ...], ...]
+    scrs: Float32
 
     def __len__(self) -> int:
         """How many targets."""
@@ -74,6 +77,7 @@ def join(
     areas = [float((box[2] - box[0]) * (box[3] - box[1])) for box in boxes]
     rles: list[str | None] = [None] * num_boxes
     found_by: list[tuple[str, ...]] = [("detector",)] * num_boxes
+    scrs = [math.nan] * num_boxes
     for box in range(num_boxes):
         regions = np.flatnonzero(owner == box)
         if len(regions) == 0:
@@ -84,6 +88,7 @@ def join(
         areas[box] = float(weights.sum())
         rles[box] = _union([segmentation.mask_rles[region] for region in regions], size_px)
         found_by[box] = ("detector", "segmenter")
+        scrs[box] = float(np.average(segmentation.scrs[regions], weights=weights))
     for region in np.flatnonzero(owner < 0):
         boxes.append(segmentation.boxes_xyxy_px[region])
         scores.append(float(segmentation.scores[region]))
@@ -91,6 +96,7 @@ def join(
         areas.append(float(segmentation.areas_px[region]))
         rles.append(segmentation.mask_rles[region])
         found_by.append(("segmenter",))
+        scrs.append(float(segmentation.scrs[region]))
     best = sorted(range(len(scores)), key=lambda index: -scores[index])[:max_targets]
     return Targets(
         boxes_xyxy_px=np.asarray([boxes[index] for index in best], np.float32).reshape(-1, 4),
@@ -99,6 +105,7 @@ def join(
         areas_px=np.asarray([areas[index] for index in best], np.float32),
         mask_rles=tuple(rles[index] for index in best),
         found_by=tuple(found_by[index] for index in best),
+        scrs=np.asarray([scrs[index] for index in best], np.float32),
     )
 
 
@@ -139,6 +146,7 @@ def _detection(targets: Targets, index: int, classes: Classification | None, lab
         class_scores=class_scores,
         mask_rle=targets.mask_rles[index],
         found_by=targets.found_by[index],
+        scr=None if math.isnan(targets.scrs[index]) else float(targets.scrs[index]),
     )
 
 

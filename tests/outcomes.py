@@ -15,7 +15,7 @@ NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
 def detection(score: float = 0.75, label: str = "drone") -> Detection:
-    return Detection(label, score, 1.0, 2.0, 4.0, 6.0, 2.5, 4.0, 9.0, {label: 0.5, "bird": 0.25}, "PPYo0", ("detector", "segmenter"))
+    return Detection(label, score, 1.0, 2.0, 4.0, 6.0, 2.5, 4.0, 9.0, {label: 0.5, "bird": 0.25}, "PPYo0", ("detector", "segmenter"), 6.5)
 
 
 def result(offset: int, topic: str = "frames", partition: int = 0, num_detections: int = 1, ingested_at: datetime = NOON) -> FrameResult:
@@ -66,6 +66,7 @@ _topics = st.from_regex(r"(archive:)?[a-z][a-z0-9._-]{0,11}", fullmatch=True)
 _positions = st.builds(KafkaPosition, _topics, st.integers(0, 2**31 - 1), _int64)
 _detections = st.builds(
     Detection,
+    scr=st.none() | _float32,
     label=_text,
     class_scores=_scores,
     mask_rle=st.none() | _text,

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from contracts.arrow import RESULTS_COLUMNS, RESULTS_SCHEMA, Status, outcomes_to_table, table_to_outcomes
 from contracts.errors import RejectReason
-from contracts.result import BatchInfo, Detection, ModelRef, Outcome, StageTimes
+from contracts.result import BatchInfo, Detection, FrameResult, ModelRef, Outcome, StageTimes
 from tests import outcomes as make
 from tests.pinned import assert_pinned
 
@@ -46,7 +46,8 @@ found_by: list<item: string>>> not null
 models: list<item: struct<task: string, name: string, digest: string>> not null
 preprocess_version: string
 batch: list<item: struct<task: string, size: int32, closed_by: string>> not null
-stage_ms: struct<read: float, decode: float, wait: float, detect: float, segment: float, classify: float, fuse: float>"""
+stage_ms: struct<read: float, decode: float, wait: float, detect: float, segment: float, classify: float, fuse: float>
+detection_scr: list<item: float>"""
 
 
 def test_schema_is_the_published_one() -> None:
@@ -59,7 +60,14 @@ def test_schema_is_the_published_one() -> None:
 def test_structs_have_the_fields_of_their_dataclass(part: type, column: str) -> None:
     kind = RESULTS_SCHEMA.field(column).type
     struct = kind.value_type if pa.types.is_list(kind) else kind
-    assert [struct.field(index).name for index in range(struct.num_fields)] == [field.name for field in fields(part)]
+    assert [struct.field(index).name for index in range(struct.num_fields)] == [field.name for field in fields(part) if field.name != "scr"]
+
+
+def test_rows_of_a_version_without_signal_to_clutter_ratios_can_be_read() -> None:
+    table = outcomes_to_table([make.result(7)], "live").drop_columns(["detection_scr"])
+    (before,) = table_to_outcomes(table)
+    assert isinstance(before, FrameResult)
+    assert [detection.scr for detection in before.detections] == [None] * len(make.result(7).detections)
 
 
 @settings(deadline=None)  # the first call imports half of pyarrow
@@ -194,7 +202,9 @@ Offsets below it without a row held no record (transaction markers, compaction).
 STRUCT_NOTES = {
     "detections": "Pixel edges in the sensor's frame: the first pixel spans x in [0, 1). `mask_rle` is COCO's compressed run-length code "
     "over the whole frame (`pycocotools.mask.decode({'size': [height_px, width_px], 'counts': mask_rle})`), null where no mask belongs to "
-    "the target. `found_by`: `detector`, `segmenter`, or both.",
+    "the target. `found_by`: `detector`, `segmenter`, or both. Centroids are centres of light where there is a mask: positions weighted "
+    "by how far each pixel is from its surroundings; without a mask they are the middle of the box. Column `detection_scr` holds, in the "
+    "same order, `|mean of the target - mean of its surroundings| / standard deviation of the surroundings`, null where there is no mask.",
     "models": "`task` is `detection`, `segmentation` or `classification`.",
     "batch": "`closed_by`: `full`, `waited`, `drained` or `deadline`.",
     "stage_ms": "`wait` is all queueing between the stages.",

@@ -69,6 +69,9 @@ def test_three_networks_answer_for_every_frame_whatever_its_size(settings: AppSe
     for row, detection in detections:
         check_detection(row, detection)
     for row in found:
+        have_mask = [detection["mask_rle"] is not None for detection in row["detections"]]
+        assert [ratio is not None and ratio >= 0 for ratio in row["detection_scr"]] == have_mask
+    for row in found:
         tasks = [model["task"] for model in row["models"]]
         assert tasks[:2] == ["detection", "segmentation"]
         assert ("classification" in tasks) or not row["detections"]
@@ -89,8 +92,8 @@ def check_detection(row: dict[str, Any], detection: dict[str, Any]) -> None:
         mask = coco_mask.decode({"size": [row["height_px"], row["width_px"]], "counts": detection["mask_rle"].encode()})
         assert mask.sum() == detection["area_px"]
         ys, xs = np.nonzero(mask)
-        assert detection["centroid_x_px"] == pytest.approx(xs.mean() + 0.5, abs=1e-2)
-        assert detection["centroid_y_px"] == pytest.approx(ys.mean() + 0.5, abs=1e-2)
+        assert xs.min() - 1 < detection["centroid_x_px"] < xs.max() + 2, "a centre of light, at most a pixel beside the mask"
+        assert ys.min() - 1 < detection["centroid_y_px"] < ys.max() + 2
     assert detection["found_by"] in (["detector"], ["segmenter"], ["detector", "segmenter"])
     assert (detection["mask_rle"] is None) == (detection["found_by"] == ["detector"])
 

@@ -35,7 +35,8 @@ def regions(*items: Box, score: float = 0.5) -> Segmentation:
     xyxy = np.array(items, np.float32).reshape(-1, 4)
     areas = np.prod(xyxy[:, 2:] - xyxy[:, :2], axis=1).astype(np.float32)
     centroids = ((xyxy[:, :2] + xyxy[:, 2:]) / 2).astype(np.float32)
-    return Segmentation(xyxy, np.full(len(items), score, np.float32), centroids, areas, tuple(rle_of(item) for item in items))
+    scrs = np.arange(2, len(items) + 2, dtype=np.float32)
+    return Segmentation(xyxy, np.full(len(items), score, np.float32), centroids, areas, tuple(rle_of(item) for item in items), scrs)
 
 
 def fuse(found: Detections, segmented: Segmentation, max_targets: int = 100) -> Targets:
@@ -51,6 +52,7 @@ def test_what_both_found_is_one_target_with_box_and_mask() -> None:
     assert target.centroids_xy_px.tolist() == [[13, 13]]
     assert target.scores[0] == pytest.approx(1 - 0.4 * 0.5)
     assert pixels_of(target.mask_rles[0]) == 16
+    assert target.scrs.tolist() == [2]
 
 
 def test_what_one_found_stays_and_says_so() -> None:
@@ -59,6 +61,8 @@ def test_what_one_found_stays_and_says_so() -> None:
     assert target.mask_rles[0] is None
     assert pixels_of(target.mask_rles[1]) == 16
     assert target.areas_px.tolist() == [36, 16]
+    assert np.isnan(target.scrs[0])
+    assert target.scrs[1] == 2
 
 
 def test_tiny_targets_match_by_distance_although_they_do_not_overlap() -> None:

@@ -29,10 +29,12 @@ def test_fragments_count_by_their_area() -> None:
     found = boxes((10, 10, 30, 30), score=0.5)
     small, large = (11, 11, 14, 14), (20, 20, 26, 26)  # 9 and 36 px
     both = regions(small, large)
-    both = Segmentation(both.boxes_xyxy_px, np.array([0.9, 0.4], np.float32), both.centroids_xy_px, both.areas_px, both.mask_rles)
+    scores = np.array([0.9, 0.4], np.float32)
+    both = Segmentation(both.boxes_xyxy_px, scores, both.centroids_xy_px, both.areas_px, both.mask_rles, both.scrs)
     target = fuse(found, both)
     assert target.scores[0] == pytest.approx(1 - 0.5 * (1 - (9 * 0.9 + 36 * 0.4) / 45))
     np.testing.assert_allclose(target.centroids_xy_px, [[(9 * 12.5 + 36 * 23) / 45] * 2], rtol=1e-6)
+    assert target.scrs[0] == pytest.approx((9 * 2 + 36 * 3) / 45)
     rle = target.mask_rles[0]
     assert rle is not None
     mask_HW = coco_mask.decode({"size": list(SIZE_PX), "counts": rle.encode()})
@@ -79,4 +81,5 @@ def test_every_field_of_a_detection() -> None:
         {"car": 0.25, "bus": 0.75},
         rle_of((11, 21, 14, 26)),
         ("detector", "segmenter"),
+        2.0,
     )

@@ -45,7 +45,7 @@ def region() -> Segmentation:
     mask_HW[1:3, 30:34] = 1
     rle = coco_mask.encode(mask_HW)["counts"].decode()
     boxes, score, centroid, area = (np.array(values, np.float32) for values in ([[30, 1, 34, 3]], [0.5], [[32, 2]], [8]))
-    return Segmentation(boxes, score, centroid, area, (rle,))
+    return Segmentation(boxes, score, centroid, area, (rle,), np.array([7], np.float32))
 
 
 def named(offset: int, mark: int) -> Frame:
