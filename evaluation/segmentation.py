@@ -8,7 +8,7 @@ F1 over pixels is `2 IoU / (1 + IoU)` and carries nothing beyond IoU; it is ther
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,7 @@ from evaluation.segmentation_protocols import PROTOCOLS, FalseAlarm, Matching, N
 
 __all__ = [
     "PROTOCOLS",
+    "Counts",
     "FalseAlarm",
     "Matching",
     "NormalisedIoU",
@@ -25,7 +26,9 @@ __all__ = [
     "Regions",
     "SegmentationMetrics",
     "SegmentationScores",
+    "count_image",
     "match",
+    "pair_iou",
 ]
 Mask = NDArray[np.bool_]
 _EIGHT_CONNECTED = np.ones((3, 3), np.int8)
@@ -64,6 +67,56 @@ class SegmentationScores:
     def fa_ppm(self) -> float:
         """False-alarm pixels per million."""
         return self.fa * 1e6
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """What one image, or any number of them, adds to the figures: all of these can be summed.
+
+    Attributes:
+        intersection_px: pixels of both answer and truth.
+        union_px: pixels of either.
+        total_px: denominator of Fa.
+        false_alarm_px: numerator of Fa.
+        images: how many.
+        targets: regions of the truth.
+        matched: of these, with a prediction.
+        predictions: regions of the answer.
+        iou_sum: sum of the IoUs that nIoU averages.
+        iou_num: how many these are.
+    """
+
+    intersection_px: int = 0
+    union_px: int = 0
+    total_px: int = 0
+    false_alarm_px: int = 0
+    images: int = 0
+    targets: int = 0
+    matched: int = 0
+    predictions: int = 0
+    iou_sum: float = 0.0
+    iou_num: int = 0
+
+    def __add__(self, other: Counts) -> Counts:
+        """Both together."""
+        return Counts(*(mine + theirs for mine, theirs in zip(astuple(self), astuple(other), strict=True)))
+
+    def scores(self, protocol: Protocol) -> SegmentationScores:
+        """The figures."""
+        iou = _ratio(self.intersection_px, self.union_px)
+        return SegmentationScores(
+            iou=iou,
+            niou=iou if protocol.niou is NormalisedIoU.PIXELS else _ratio(self.iou_sum, self.iou_num),
+            f1=2 * iou / (1 + iou),
+            pd=_ratio(self.matched, self.targets),
+            fa=_ratio(self.false_alarm_px, self.total_px),
+            num_images=self.images,
+            num_targets=self.targets,
+            num_matched=self.matched,
+            num_predictions=self.predictions,
+            false_alarm_px=self.false_alarm_px,
+            total_px=self.total_px,
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -105,73 +158,74 @@ class SegmentationMetrics:
             protocol: how to count, or the name of one of `PROTOCOLS`.
         """
         self.protocol = PROTOCOLS[protocol] if isinstance(protocol, str) else protocol
-        self._intersection_px = self._union_px = self._total_px = self._false_alarm_px = 0
-        self._num_images = self._num_targets = self._num_matched = self._num_predictions = 0
-        self._niou_sum = 0.0
-        self._niou_num = 0
+        self._sum = Counts()
 
-    def update(self, predicted_HW: Mask, target_HW: Mask) -> None:
+    def update(self, predicted_HW: Mask, target_HW: Mask) -> Counts:
         """Count one image, at the resolution in which its pixels and distances are to be counted.
 
         Args:
             predicted_HW: `(H, W)` bool, the thresholded answer.
             target_HW: `(H, W)` bool, the truth.
 
+        Returns:
+            What this image added.
+
         Raises:
             ValueError: shapes differ, or a mask is not bool (grey masks have more than one reading).
         """
-        if predicted_HW.ndim != 2 or predicted_HW.shape != target_HW.shape:
-            raise ValueError(f"expected two masks of one shape (H, W), got {predicted_HW.shape} and {target_HW.shape}")
-        if predicted_HW.dtype != np.bool_ or target_HW.dtype != np.bool_:
-            raise ValueError(f"expected bool masks, got {predicted_HW.dtype} and {target_HW.dtype}")
-        predictions, targets = Regions.of(predicted_HW), Regions.of(target_HW)
-        pairs = match(predictions, targets, self.protocol)
-        intersection_px = int(np.count_nonzero(predicted_HW & target_HW))
-        union_px = int(np.count_nonzero(predicted_HW | target_HW))
-        self._intersection_px += intersection_px
-        self._union_px += union_px
-        self._total_px += self.protocol.fa_image_px or predicted_HW.size
-        self._false_alarm_px += self._false_alarms(predictions, pairs, int(predictions.areas_N.sum()) - intersection_px)
-        self._num_images += 1
-        self._num_targets += len(targets)
-        self._num_matched += len({target for target, _ in pairs})
-        self._num_predictions += len(predictions)
-        self._count_niou(predictions, targets, pairs, intersection_px / union_px if union_px else None)
+        counts = count_image(predicted_HW, target_HW, self.protocol)
+        self._sum += counts
+        return counts
 
     def compute(self) -> SegmentationScores:
         """The figures so far."""
-        iou = _ratio(self._intersection_px, self._union_px)
-        return SegmentationScores(
-            iou=iou,
-            niou=iou if self.protocol.niou is NormalisedIoU.PIXELS else _ratio(self._niou_sum, self._niou_num),
-            f1=2 * iou / (1 + iou),
-            pd=_ratio(self._num_matched, self._num_targets),
-            fa=_ratio(self._false_alarm_px, self._total_px),
-            num_images=self._num_images,
-            num_targets=self._num_targets,
-            num_matched=self._num_matched,
-            num_predictions=self._num_predictions,
-            false_alarm_px=self._false_alarm_px,
-            total_px=self._total_px,
-        )
+        return self._sum.scores(self.protocol)
 
-    def _false_alarms(self, predictions: Regions, pairs: list[tuple[int, int]], false_px: int) -> int:
-        if self.protocol.false_alarm is FalseAlarm.FALSE_PIXELS:
-            return false_px
-        hits = [prediction for _, prediction in pairs]
-        unmatched = np.ones(len(predictions), np.bool_)
-        unmatched[hits] = False
-        if self.protocol.false_alarm is FalseAlarm.AREA_VALUE:
-            unmatched &= ~np.isin(predictions.areas_N, predictions.areas_N[hits])
-        return int(predictions.areas_N[unmatched].sum())
 
-    def _count_niou(self, predictions: Regions, targets: Regions, pairs: list[tuple[int, int]], iou: float | None) -> None:
-        if self.protocol.niou is NormalisedIoU.TARGETS:
-            self._niou_num += len(targets)
-            self._niou_sum += sum(_pair_iou(predictions, targets, target, prediction) for target, prediction in pairs)
-        elif iou is not None or self.protocol.niou is NormalisedIoU.ALL_IMAGES:
-            self._niou_num += 1
-            self._niou_sum += iou or 0.0
+def count_image(predicted_HW: Mask, target_HW: Mask, protocol: Protocol) -> Counts:
+    """Count one image; see `SegmentationMetrics.update`."""
+    if predicted_HW.ndim != 2 or predicted_HW.shape != target_HW.shape:
+        raise ValueError(f"expected two masks of one shape (H, W), got {predicted_HW.shape} and {target_HW.shape}")
+    if predicted_HW.dtype != np.bool_ or target_HW.dtype != np.bool_:
+        raise ValueError(f"expected bool masks, got {predicted_HW.dtype} and {target_HW.dtype}")
+    predictions, targets = Regions.of(predicted_HW), Regions.of(target_HW)
+    pairs = match(predictions, targets, protocol)
+    intersection_px = int(np.count_nonzero(predicted_HW & target_HW))
+    union_px = int(np.count_nonzero(predicted_HW | target_HW))
+    false_px = int(predictions.areas_N.sum()) - intersection_px
+    iou_sum, iou_num = _ious(predictions, targets, pairs, intersection_px / union_px if union_px else None, protocol)
+    return Counts(
+        intersection_px=intersection_px,
+        union_px=union_px,
+        total_px=protocol.fa_image_px or predicted_HW.size,
+        false_alarm_px=_false_alarms(predictions, pairs, false_px, protocol),
+        images=1,
+        targets=len(targets),
+        matched=len({target for target, _ in pairs}),
+        predictions=len(predictions),
+        iou_sum=iou_sum,
+        iou_num=iou_num,
+    )
+
+
+def _false_alarms(predictions: Regions, pairs: list[tuple[int, int]], false_px: int, protocol: Protocol) -> int:
+    if protocol.false_alarm is FalseAlarm.FALSE_PIXELS:
+        return false_px
+    hits = [prediction for _, prediction in pairs]
+    unmatched = np.ones(len(predictions), np.bool_)
+    unmatched[hits] = False
+    if protocol.false_alarm is FalseAlarm.AREA_VALUE:
+        unmatched &= ~np.isin(predictions.areas_N, predictions.areas_N[hits])
+    return int(predictions.areas_N[unmatched].sum())
+
+
+def _ious(predictions: Regions, targets: Regions, pairs: list[tuple[int, int]], iou: float | None, protocol: Protocol) -> tuple[float, int]:
+    """Sum and number of the IoUs that nIoU averages; `iou` is the image's, None where there is neither answer nor truth."""
+    if protocol.niou is NormalisedIoU.TARGETS:
+        return sum((pair_iou(predictions, targets, target, prediction) for target, prediction in pairs), 0.0), len(targets)
+    if iou is not None or protocol.niou is NormalisedIoU.ALL_IMAGES:
+        return iou or 0.0, 1
+    return 0.0, 0
 
 
 def match(predictions: Regions, targets: Regions, protocol: Protocol) -> list[tuple[int, int]]:
@@ -227,7 +281,8 @@ def _shared(distances_TC: NDArray[np.float64], in_reach_TC: Mask) -> list[tuple[
     return [(int(target), column) for column, target in enumerate(first_T) if in_reach_TC[target, column]]
 
 
-def _pair_iou(predictions: Regions, targets: Regions, target: int, prediction: int) -> float:
+def pair_iou(predictions: Regions, targets: Regions, target: int, prediction: int) -> float:
+    """IoU of one region of each."""
     both = int(np.count_nonzero((predictions.labels_HW == prediction + 1) & (targets.labels_HW == target + 1)))
     return float(both / (predictions.areas_N[prediction] + targets.areas_N[target] - both))
 
