@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from actors.base import Engine, ModelActor, PartResult, PerFrame, Shape, age_s, 
 from actors.buckets import ItemSize
 from actors.loading import LoadedModel
 from actors.reply import FramePoison, Output, Reply
-from actors.settings import ModelActorSettings
+from actors.settings import TILE_GRID_PX, ModelActorSettings
 from actors.tiling import Tile, plan_tiles
 from contracts.block import unpack_block
 from contracts.frame import Frame, Pixels
@@ -61,7 +62,8 @@ class FrameActor(ModelActor[FramePart, PartResult], Generic[PartResult, Output])
         """
         engine = self._engine
         view = unpack_block(block)
-        frames = [_parts_of(frame, engine.settings) for frame in view.frames]
+        grid_px = _grid_px(engine.loaded)
+        frames = [_parts_of(frame, engine.settings, grid_px) for frame in view.frames]
         served = await engine.batcher.submit([part for parts in frames for part in parts], age_s=age_s(view.read_at))
         answers = regroup(served, [len(parts) for parts in frames])
         outputs = [await self._output(engine, parts, values_or_poison(mine)) for parts, mine in zip(frames, answers, strict=True)]
@@ -80,7 +82,7 @@ class FrameActor(ModelActor[FramePart, PartResult], Generic[PartResult, Output])
 
     def _usual_shapes(self, loaded: LoadedModel, settings: ModelActorSettings) -> set[Shape]:
         multiple = loaded.inference.model.input_spec.size_multiple_px
-        tiles = [plan_tiles(height_px, width_px, settings.tiles)[0] for height_px, width_px in settings.warm_up_px]
+        tiles = [plan_tiles(height_px, width_px, settings.tiles, _grid_px(loaded))[0] for height_px, width_px in settings.warm_up_px]
         return {padded_size(tile.height_px, tile.width_px, multiple) for tile in tiles}
 
     def _measure(self, loaded: LoadedModel, part: FramePart) -> ItemSize:
@@ -97,6 +99,11 @@ class FrameActor(ModelActor[FramePart, PartResult], Generic[PartResult, Output])
         """The output of a frame from the results of its parts."""
 
 
-def _parts_of(frame: Frame, settings: ModelActorSettings) -> list[FramePart]:
-    tiles = plan_tiles(frame.height_px, frame.width_px, settings.tiles)
+def _grid_px(loaded: LoadedModel) -> int:
+    """What tiles start on multiples of: few networks have a larger stride than the grid."""
+    return math.lcm(TILE_GRID_PX, loaded.inference.model.input_spec.size_multiple_px)
+
+
+def _parts_of(frame: Frame, settings: ModelActorSettings, grid_px: int) -> list[FramePart]:
+    tiles = plan_tiles(frame.height_px, frame.width_px, settings.tiles, grid_px)
     return [FramePart(frame, tile, len(tiles) == 1) for tile in tiles]

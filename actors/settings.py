@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, m
 
 MEBIBYTE = 1024 * 1024
 TILE_GRID_PX = 16
-"""Tiles start on multiples of this, the largest stride of our networks: elsewhere the same target would get another box."""
+"""Tiles start on multiples of this, or of a larger stride of the network: elsewhere the same target would get another box."""
 SidePx = Annotated[int, Field(ge=8, le=16384)]
 
 
@@ -47,7 +47,7 @@ class TileSettings(BaseModel):
 
     Attributes:
         whole_frame_max_px: a frame with both sides up to this is not cut.
-        side_px: side of a tile, a multiple of 16 (tiles start on multiples of 16, the largest stride of the networks).
+        side_px: side of a tile, a multiple of 16 (tiles start on multiples of 16, or of a larger stride of the network).
         overlap_px: least overlap of neighbouring tiles; targets up to this size are whole in at least one tile.
     """
 

@@ -63,24 +63,26 @@ class Tile:
 
 
 @lru_cache(maxsize=256)
-def plan_tiles(height_px: int, width_px: int, settings: TileSettings) -> tuple[Tile, ...]:
+def plan_tiles(height_px: int, width_px: int, settings: TileSettings, grid_px: int = TILE_GRID_PX) -> tuple[Tile, ...]:
     """The tiles of a frame, row by row; a single one for a frame that needs no cutting.
+
+    `grid_px` is the largest stride of the network, or a multiple of it.
 
     Tiles are spread evenly over the grid. The last of a row or column ends with the frame, by less than a grid step earlier
     than the others; padded, all tiles of a frame have the same size (so they share a batch).
     """
     if max(height_px, width_px) <= settings.whole_frame_max_px:
         return (Tile(Span(0, height_px, 0, height_px), Span(0, width_px, 0, width_px)),)
-    rows = _plan_axis(height_px, settings)
-    columns = _plan_axis(width_px, settings)
+    rows = _plan_axis(height_px, settings, grid_px)
+    columns = _plan_axis(width_px, settings, grid_px)
     return tuple(Tile(y, x) for y in rows for x in columns)
 
 
-def _plan_axis(length_px: int, settings: TileSettings) -> list[Span]:
-    last_steps = -(-max(0, length_px - settings.side_px) // TILE_GRID_PX)
-    most_steps = (settings.side_px - settings.overlap_px) // TILE_GRID_PX
+def _plan_axis(length_px: int, settings: TileSettings, grid_px: int) -> list[Span]:
+    last_steps = -(-max(0, length_px - settings.side_px) // grid_px)
+    most_steps = max(1, (settings.side_px - settings.overlap_px) // grid_px)
     gaps = -(-last_steps // most_steps)
-    starts = [index * last_steps // max(1, gaps) * TILE_GRID_PX for index in range(gaps + 1)]
+    starts = [index * last_steps // max(1, gaps) * grid_px for index in range(gaps + 1)]
     stops = [min(start + settings.side_px, length_px) for start in starts]
     seams = [(stop + after) // 2 for stop, after in zip(stops[:-1], starts[1:], strict=True)]
     cells = zip([0, *seams], [*seams, length_px], strict=True)

@@ -20,7 +20,7 @@ import torch
 from models.inference import InferenceModel, fastest_dtype, prepare
 from models.interface import MetadataBatch, Task
 from models.transforms import measure, normalise
-from models.zoo import list_models, load_model
+from models.zoo import list_trained, load_model
 
 FRAME_PX = 256
 CROPS_A_FRAME = 3
@@ -71,13 +71,13 @@ def main() -> None:
     print(f"torch {torch.__version__}, {torch.backends.cpu.get_cpu_capability()}, fastest format {fastest_dtype('cpu')}")
     print(f"{'network':12} {'task':15} {'batch':>5} {'median ms':>10} {'best ms':>8} {'processor ms':>13}")
     costs: dict[tuple[str, int], Cost] = {}
-    for name in list_models():
+    for name in list_trained():
         model = prepare(load_model(name)[0])
         for batch_size in (1, 8):
             cost = costs[name, batch_size] = cost_of(model, batch_size, arguments.rounds)
             print(f"{name:12} {model.model.task:15} {batch_size:5} {cost.median_ms:10.2f} {cost.best_ms:8.2f} {cost.processor_ms:13.2f}")
-    detector, classifier = list_models(Task.DETECTION)[0], list_models(Task.CLASSIFICATION)[0]
-    for segmenter in list_models(Task.SEGMENTATION):
+    detector, classifier = list_trained(Task.DETECTION)[0], list_trained(Task.CLASSIFICATION)[0]
+    for segmenter in list_trained(Task.SEGMENTATION):
         parts = [(costs[detector, 8], 1), (costs[segmenter, 8], 1), (costs[classifier, 8], CROPS_A_FRAME)]
         best_ms, processor_ms = sum(part.best_ms * num for part, num in parts), sum(part.processor_ms * num for part, num in parts)
         print(f"{detector} + {segmenter} + {CROPS_A_FRAME} crops, batch 8: {best_ms:.1f} ms best, {processor_ms:.1f} ms processor time")

@@ -15,6 +15,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torchvision.models.resnet import BasicBlock
 
 from models.interface import MetadataBatch
+from models.layers.reparam import RepConv
 from models.zoo import AnyModel
 
 # Half precision must win clearly: it costs accuracy in the last digits and makes results depend on the machine.
@@ -62,20 +63,28 @@ def prepare(model: AnyModel, device: torch.device | str = "cpu", dtype: torch.dt
 def fold_batch_norms(model: _M) -> _M:
     """Fold every batch norm that follows a convolution into it, in place; outputs stay equal up to rounding.
 
-    Knows the two patterns our networks are made of: neighbours in an `nn.Sequential`, and torchvision's `BasicBlock`.
+    Knows the patterns our networks are made of: neighbours in an `nn.Sequential`, torchvision's `BasicBlock`, and `RepConv`, whose
+    branches become one convolution.
 
     Raises:
         ValueError: the model is in training mode, where batch norm is no linear map.
     """
     if model.training:
         raise ValueError("expected a model in evaluation mode")
-    for module in model.modules():
+    for module in list(model.modules()):
+        _replace_branches(module)
         if isinstance(module, BasicBlock):
             module.conv1, module.bn1 = fuse_conv_bn_eval(module.conv1, module.bn1), nn.Identity()
             module.conv2, module.bn2 = fuse_conv_bn_eval(module.conv2, module.bn2), nn.Identity()
         elif isinstance(module, nn.Sequential):
             _fold_neighbours(module)
     return model
+
+
+def _replace_branches(module: nn.Module) -> None:
+    for name, child in module.named_children():
+        if isinstance(child, RepConv):
+            setattr(module, name, nn.Sequential(child.fused(), child.act))
 
 
 def _fold_neighbours(sequence: nn.Sequential) -> None:

@@ -88,12 +88,14 @@ class Model(nn.Module, ABC, Generic[Output]):
         task: which of the three.
         input_spec: what `forward` accepts.
         class_names: labels in column order; `target` alone where a network knows only targets.
+        paper: where it is from.
     """
 
     name: str
     task: Task
     input_spec: InputSpec
     class_names: tuple[str, ...] = ("target",)
+    paper: str = ""
 
     @abstractmethod
     def forward(self, pixels_BCHW: Tensor, metadata: MetadataBatch) -> Tensor | tuple[Tensor, ...]:

@@ -20,6 +20,7 @@ _MODULES = (
     "models.segmentation.acm",
     "models.segmentation.alcnet",
     "models.segmentation.dnanet",
+    "models.segmentation.kestrel",
     "models.segmentation.mshnet",
     "models.segmentation.rdian",
     "models.segmentation.sgem_unet",
@@ -54,6 +55,11 @@ def register_model(name: str) -> Callable[[_M], _M]:
 def list_models(task: Task | str | None = None) -> list[str]:
     """Registered names, sorted; of one task if given."""
     return sorted(name for name, kind in _all().items() if task is None or kind.task == task)
+
+
+def list_trained(task: Task | str | None = None) -> list[str]:
+    """Those of `list_models` whose weights ship with the package."""
+    return [name for name in list_models(task) if (WEIGHTS_FOLDER / f"{name}.safetensors").is_file()]
 
 
 def create_model(name: str) -> AnyModel:

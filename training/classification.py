@@ -14,7 +14,8 @@ from torch.nn import functional
 from contracts.frame import Platform
 from models.classification.basic_cnn import CLASS_NAMES, CROP_SIDE_PX
 from models.interface import MetadataBatch
-from training.augment import apply_symmetry, jitter_counts, symmetry
+from training.augmentation.geometry import apply_symmetry, symmetry
+from training.augmentation.radiometry import jitter_counts
 from training.datasets import CLASS_SETS, SEGMENTATION_SETS, SYNTHETIC, Sample
 
 Floats = NDArray[np.float32]

@@ -137,6 +137,15 @@ def read_samples(datasets: Iterable[str], role: Role, root: Path | None = None) 
     return [sample for dataset in datasets for sample in _read_index(folder, dataset) if sample.role is role]
 
 
+def read_folder(folder: Path) -> list[Sample]:
+    """All images of a folder with an index of the same form, whatever their role.
+
+    Raises:
+        SettingsError: there is no index.
+    """
+    return [_sample(folder, folder.name, {"split": "train", **entry}) for entry in _read_lines(folder / "index.jsonl")]
+
+
 def _read_index(root: Path, dataset: str) -> list[Sample]:
     if dataset == "drone-ir-clips":
         return _read_clips(root)

@@ -16,7 +16,9 @@ from torch.nn import functional
 from models.detection.fcos import STRIDES, decode_boxes, locations_of
 from models.interface import MetadataBatch
 from models.losses import focal_loss, giou_loss
-from training.augment import apply_symmetry, apply_symmetry_to_boxes, crop_origin, cut_pixels, jitter_counts, symmetry
+from training.augmentation.crops import crop_origin, cut_pixels
+from training.augmentation.geometry import apply_symmetry, apply_symmetry_to_boxes, symmetry
+from training.augmentation.radiometry import jitter_counts
 from training.datasets import Sample
 from training.sampling import SamplePool
 

@@ -8,21 +8,22 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from pydantic import BaseModel, JsonValue
-from torch.utils.flop_counter import FlopCounterMode
 
 from contracts.errors import SettingsError
 from models.card import Measurement, ModelCard, write_card
 from models.classification.basic_cnn import BasicCnn
+from models.cost import FRAME_PX, gmacs, num_parameters
 from models.detection.fcos import LightFcos
-from models.interface import MetadataBatch
 from models.segmentation.base import SegmentationModel
 from models.transforms import PREPROCESS_VERSION
 from models.weights import WEIGHTS_FOLDER, load_weights, save_weights
-from models.zoo import AnyModel, create_model, load_model
+from models.zoo import AnyModel, create_model, list_models, load_model
 from training.classification import ClassificationRecipe
 from training.commands import tells_mistakes
 from training.datasets import SYNTHETIC, Role
@@ -37,12 +38,6 @@ from training.measure import (
 from training.segmentation import SegmentationRecipe
 from training.train import RUNS
 
-PAPERS = {
-    "acm": "Dai et al., Asymmetric Contextual Modulation for Infrared Small Target Detection, WACV 2021, arXiv:2009.14530",
-    "unet_light": "Ronneberger et al., U-Net, MICCAI 2015, arXiv:1505.04597 (plain, 16 base channels)",
-    "fcos_light": "Tian et al., FCOS: Fully Convolutional One-Stage Object Detection, ICCV 2019, arXiv:1904.01355 (light, one class)",
-    "basic_cnn": "Basic CNN baseline of the adaptive-attention infrared classifier paper (48-96-192-384 channels), 48 px grey crops",
-}
 LICENCES = {
     "nudt-sirst": "NUDT-SIRST: none stated (research use, cite)",
     "irstd-1k": "IRSTD-1k: MIT",
@@ -52,16 +47,31 @@ LICENCES = {
     "drone-ir-clips": "Drone-detection-dataset clips: CC0 1.0",
     SYNTHETIC: "own synthetic frames: Apache-2.0",
 }
-FRAME_PX = 256
 
 
-def export(name: str, checkpoint: Path, weights: Path) -> ModelCard:
-    """Write weights and card of a trained network.
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """How weights came to be, for their card.
+
+    Attributes:
+        command: that makes them again.
+        details: what it does.
+        sets: data sets they learnt from; segmenters are measured on those of them that have masks.
+    """
+
+    command: str
+    details: str
+    sets: tuple[str, ...]
+
+
+def export(name: str, checkpoint: Path, weights: Path, provenance: Provenance | None = None) -> ModelCard:
+    """Write weights and card of a trained network: the best averaged weights where a judge chose, else the last ones.
 
     Args:
         name: registered name.
         checkpoint: as `training.loop` writes it.
         weights: safetensors file to write; the card goes beside it.
+        provenance: None for a run of `python -m training.train`.
 
     Raises:
         SettingsError: no such checkpoint, or the images to choose thresholds on are not there.
@@ -75,33 +85,34 @@ def export(name: str, checkpoint: Path, weights: Path) -> ModelCard:
         )
     state = torch.load(checkpoint, weights_only=True, map_location="cpu")
     model = create_model(name)
-    model.load_state_dict(state["average"])
+    model.load_state_dict(state.get("best") or state["average"])
     weights.parent.mkdir(parents=True, exist_ok=True)
     digest = save_weights(model.eval(), weights)
     load_weights(model, weights)
-    model.configure(_choose(model))
+    told = provenance or _of_train(name, model, float(state["spent_s"]))
+    model.configure(_choose(model, told.sets))
     settings = model.settings
     assert isinstance(settings, BaseModel)
     minutes = round(float(state["spent_s"]) / 60, 1)
     recipe: dict[str, JsonValue] = {
-        "command": f"python -m training.train {name} --minutes {minutes}",
+        "command": told.command,
         "steps": int(state["steps"]),
         "processor_minutes": minutes,
-        "details": "AdamW, one cycle, averaged weights, last checkpoint; crops and losses as in training/; no test image took part",
+        "details": told.details,
     }
     card = ModelCard(
         name=name,
         task=str(model.task),
-        paper=PAPERS[name],
-        parameters=sum(parameter.numel() for parameter in model.parameters()),
+        paper=model.paper,
+        parameters=num_parameters(model),
         gmacs=round(gmacs(model, model.input_spec.fixed_size_px or FRAME_PX), 4),
         input_px=model.input_spec.fixed_size_px or FRAME_PX,
         classes=model.class_names,
-        data=", ".join(_sets(model)) + " (training splits)",
-        data_licence="; ".join(LICENCES[dataset] for dataset in _sets(model)),
+        data=", ".join(told.sets) + " (training splits)",
+        data_licence="; ".join(LICENCES.get(dataset, f"{dataset}: not known") for dataset in told.sets),
         recipe=recipe,
         postprocess=settings.model_dump(),
-        measured=tuple(measurements(model)),
+        measured=tuple(measurements(model, sets=told.sets)),
         preprocess_version=PREPROCESS_VERSION,
         digest=digest,
     )
@@ -109,27 +120,28 @@ def export(name: str, checkpoint: Path, weights: Path) -> ModelCard:
     return card
 
 
-def measurements(model: AnyModel, role: Role = Role.TEST) -> list[Measurement]:
-    """The figures of a network on the images of a role."""
+def _of_train(name: str, model: AnyModel, spent_s: float) -> Provenance:
+    return Provenance(
+        f"python -m training.train {name} --minutes {round(spent_s / 60, 1)}",
+        "AdamW, one cycle, averaged weights, last checkpoint; crops and losses as in training/; no test image took part",
+        _sets(model),
+    )
+
+
+def measurements(model: AnyModel, role: Role = Role.TEST, sets: Sequence[str] | None = None) -> list[Measurement]:
+    """The figures of a network on the images of a role; of a segmenter on these data sets only."""
     command = f"python -m training.export {model.name} --measure"
     if isinstance(model, SegmentationModel):
-        return measure_segmentation(model, role, command)
+        return measure_segmentation(model, role, command, sets)
     if isinstance(model, LightFcos):
         return measure_detection(model, role, command)
     assert isinstance(model, BasicCnn)
     return measure_classification(model, role, command)
 
 
-def gmacs(model: AnyModel, side_px: int) -> float:
-    """Multiply-adds (1e9) for one square input: torch's flop counter divided by two."""
-    with torch.inference_mode(), FlopCounterMode(display=False) as counter:
-        model(torch.zeros(1, 1, side_px, side_px), MetadataBatch.unknown((side_px, side_px)))
-    return float(counter.get_total_flops()) / 2e9
-
-
-def _choose(model: AnyModel) -> dict[str, float]:
+def _choose(model: AnyModel, sets: Sequence[str]) -> dict[str, float]:
     if isinstance(model, SegmentationModel):
-        return choose_segmentation_threshold(model)
+        return choose_segmentation_threshold(model, sets)
     return choose_score_threshold(model) if isinstance(model, LightFcos) else {}
 
 
@@ -147,7 +159,7 @@ def _sets(model: AnyModel) -> tuple[str, ...]:
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(prog="python -m training.export", description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("name", choices=sorted(PAPERS))
+    parser.add_argument("name", choices=list_models())
     parser.add_argument("--checkpoint", type=Path, help="default runs/train/NAME/checkpoint.pt")
     parser.add_argument("--weights", type=Path, help="default: those that ship, in models/weights")
     parser.add_argument("--measure", action="store_true", help="only measure existing weights and print")

@@ -1,6 +1,6 @@
-"""One training loop for all tasks: time-budgeted one-cycle AdamW, averaged weights, checkpoints that resume.
+"""One training loop for all tasks: schedules and optimisers by name, averaged weights, early stop, checkpoints that resume.
 
-The budget is seconds of a clock, not epochs: a schedule that ends when the time ends wastes neither.
+The budget is seconds of a clock or a number of steps: a schedule that ends when the time ends wastes neither.
 """
 
 from __future__ import annotations
@@ -12,13 +12,19 @@ from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
-_WARM_UP = 0.08
-_END_FACTOR = 0.005
+from contracts.errors import SettingsError
+from training.checkpoint import Checkpoint, Progress
+from training.optimisers import make_optimiser
+from training.schedules import schedule_named
+
 _MAX_GRADIENT_NORM = 5.0
+_TELL_S = 1.0
+Precision = Literal["float32", "bfloat16"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,37 +32,68 @@ class LoopSettings:
     """How long and how fast.
 
     Attributes:
-        budget_s: seconds of training, evaluation and start not counted.
-        max_lr: peak of the one-cycle schedule.
-        weight_decay: of AdamW, on convolution kernels only.
-        average_decay: of the exponential moving average of weights; what ships is the average.
+        budget_s: seconds of training, evaluation and start not counted; infinite where steps are counted.
+        max_steps: stop after so many steps; the schedule then runs over steps.
+        max_lr: factor of the schedule.
+        schedule: name of one of `training.schedules.SCHEDULES`.
+        optimiser: name of one of `training.optimisers.OPTIMISERS`.
+        weight_decay: on convolution kernels only.
+        precision: number format of the forward pass; losses and weights stay float32.
+        average_decay: of the exponential moving average of weights; what ships is the average. 0: no averaging.
         checkpoint_s: seconds between checkpoints.
-        max_steps: stop after so many steps (tests); the schedule then runs over steps.
+        judge_steps: the judge is asked after so many steps; 0 never.
+        patience: the training ends when so many judgements in a row brought nothing better; 0 never.
     """
 
-    budget_s: float
+    budget_s: float = math.inf
+    max_steps: int | None = None
     max_lr: float = 3e-3
+    schedule: str = "one_cycle"
+    optimiser: str = "adamw"
     weight_decay: float = 0.02
+    precision: Precision = "float32"
     average_decay: float = 0.995
     checkpoint_s: float = 120.0
-    max_steps: int | None = None
+    judge_steps: int = 0
+    patience: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse a training without an end.
+
+        Raises:
+            SettingsError: neither time nor steps are limited.
+        """
+        if math.isinf(self.budget_s) and self.max_steps is None:
+            raise SettingsError(expected="an end", got="neither budget_s nor max_steps", where="training", action="Set one of them.")
+
+    def progress(self, done: Progress) -> float:
+        """How much of the whole is done, in [0, 1]."""
+        return done.spent_s / self.budget_s if self.max_steps is None else done.steps / self.max_steps
+
+    def is_over(self, done: Progress) -> bool:
+        """Whether time, steps or patience are used up."""
+        out_of_steps = self.max_steps is not None and done.steps >= self.max_steps
+        out_of_patience = self.patience > 0 and done.worse >= self.patience
+        return done.spent_s >= self.budget_s or out_of_steps or out_of_patience
 
 
 @dataclass(frozen=True, slots=True)
 class LoopReport:
-    """What a run did: optimiser steps, seconds, and the mean loss over the last part."""
+    """What a run did.
+
+    Attributes:
+        steps: optimiser steps.
+        elapsed_s: seconds of training.
+        last_loss: mean over the last part.
+        best_score: of the judge; None without one.
+        best_step: when that was.
+    """
 
     steps: int
     elapsed_s: float
     last_loss: float
-
-
-def learning_rate(progress: float, max_lr: float) -> float:
-    """One cycle: linear up for the first 8 %, then a cosine down to half a percent; `progress` in [0, 1]."""
-    if progress < _WARM_UP:
-        return max_lr * (0.04 + 0.96 * progress / _WARM_UP)
-    cosine = 0.5 * (1 + math.cos(math.pi * min(1.0, (progress - _WARM_UP) / (1 - _WARM_UP))))
-    return max_lr * (_END_FACTOR + (1 - _END_FACTOR) * cosine)
+    best_score: float | None = None
+    best_step: int = 0
 
 
 def train(
@@ -65,61 +102,84 @@ def train(
     settings: LoopSettings,
     folder: Path | None = None,
     clock: Callable[[], float] = time.monotonic,
+    *,
+    judge: Callable[[nn.Module], float] | None = None,
+    tell: Callable[[Progress], None] = lambda progress: None,
 ) -> tuple[nn.Module, LoopReport]:
     """Train until the budget is used up; continue from `folder/checkpoint.pt` if there is one.
 
     Args:
-        model: trained in place.
+        model: trained in place, on the device it is on.
         loss_of: draws a batch and returns its loss, a scalar with gradient.
         settings: how long and how fast.
         folder: for the checkpoint and `log.jsonl`; None keeps nothing.
         clock: seconds.
+        judge: how good an averaged model is on images that choose; higher is better. The best one is returned.
+        tell: gets the progress about once a second.
 
     Returns:
         The averaged model in evaluation mode, and what was done.
 
     Raises:
         FloatingPointError: the loss is not finite; raised before the step, so the checkpoint stays good.
+        SettingsError: no such schedule or optimiser.
     """
-    optimiser = torch.optim.AdamW(_groups(model, settings.weight_decay), lr=settings.max_lr)
-    average = deepcopy(model).requires_grad_(False)
-    steps, spent_s = _resume(folder, model, average, optimiser)
-    start, saved_s, recent = clock() - spent_s, spent_s, float("nan")
-    model.train()
-    while (spent_s := clock() - start) < settings.budget_s and (settings.max_steps is None or steps < settings.max_steps):
-        progress = spent_s / settings.budget_s if settings.max_steps is None else steps / settings.max_steps
-        rate = learning_rate(progress, settings.max_lr)
-        for group in optimiser.param_groups:
-            group["lr"] = rate
-        loss = loss_of(model)
-        value = float(loss.detach())
-        if not math.isfinite(value):
-            raise FloatingPointError(f"loss is {value} at step {steps}; the last checkpoint is intact")
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(model.parameters(), _MAX_GRADIENT_NORM)
-        optimiser.step()
-        steps += 1
-        _update_average(average, model, min(settings.average_decay, (1 + steps) / (10 + steps)))
-        recent = value if math.isnan(recent) else 0.98 * recent + 0.02 * value
-        if folder is not None and spent_s - saved_s > settings.checkpoint_s:
-            saved_s = spent_s
-            _save(folder, model, average, optimiser, steps, spent_s, rate, recent)
+    schedule = schedule_named(settings.schedule)
+    optimiser = make_optimiser(settings.optimiser, model, settings.max_lr, settings.weight_decay)
+    kept = Checkpoint(model, deepcopy(model).requires_grad_(False), optimiser)
+    done = Progress() if folder is None else kept.resume(folder)
+    device = next(model.parameters()).device.type
+    start, saved_s, told_s = clock() - done.spent_s, done.spent_s, -math.inf
+    while True:
+        done.spent_s = clock() - start
+        if settings.is_over(done):
+            break
+        rate = settings.max_lr * schedule(settings.progress(done))
+        model.train()
+        with torch.autocast(device, torch.bfloat16, enabled=settings.precision == "bfloat16"):
+            loss = loss_of(model)
+        _step(kept, loss, rate, done, settings.average_decay)
+        if time.monotonic() - told_s > _TELL_S:
+            told_s = time.monotonic()
+            tell(done)
+        if judge is not None and settings.judge_steps and done.steps % settings.judge_steps == 0:
+            before = clock()
+            _judge(kept, judge, done)
+            start += clock() - before
+        if folder is not None and done.spent_s - saved_s > settings.checkpoint_s:
+            saved_s = done.spent_s
+            _save(kept, folder, done, rate)
     if folder is not None:
-        _save(folder, model, average, optimiser, steps, spent_s, 0.0, recent)
-    return average.eval(), LoopReport(steps, spent_s, recent)
+        _save(kept, folder, done, 0.0)
+    tell(done)
+    if kept.best is not None:
+        kept.average.load_state_dict(kept.best)
+    score = None if kept.best is None else done.best_score
+    return kept.average.eval(), LoopReport(done.steps, done.spent_s, done.loss, score, done.best_step)
 
 
-def steps_done(folder: Path) -> int:
-    """Steps of the checkpoint in a folder, 0 where there is none."""
-    checkpoint = folder / "checkpoint.pt"
-    return int(torch.load(checkpoint, weights_only=True)["steps"]) if checkpoint.is_file() else 0
+def _step(kept: Checkpoint, loss: Tensor, rate: float, done: Progress, average_decay: float) -> None:
+    value = float(loss.detach())
+    if not math.isfinite(value):
+        raise FloatingPointError(f"loss is {value} at step {done.steps}; the last checkpoint is intact")
+    for group in kept.optimiser.param_groups:
+        group["lr"] = rate
+    kept.optimiser.zero_grad(set_to_none=True)
+    loss.backward()  # type: ignore[no-untyped-call]
+    nn.utils.clip_grad_norm_(kept.model.parameters(), _MAX_GRADIENT_NORM)
+    kept.optimiser.step()
+    done.steps += 1
+    _update_average(kept.average, kept.model, min(average_decay, (1 + done.steps) / (10 + done.steps)))
+    done.loss = value if math.isnan(done.loss) else 0.98 * done.loss + 0.02 * value
 
 
-def _groups(model: nn.Module, weight_decay: float) -> list[dict[str, object]]:
-    kernels = [parameter for parameter in model.parameters() if parameter.ndim > 1]
-    others = [parameter for parameter in model.parameters() if parameter.ndim <= 1]
-    return [{"params": kernels, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]
+def _judge(kept: Checkpoint, judge: Callable[[nn.Module], float], done: Progress) -> None:
+    score = judge(kept.average.eval())
+    if score > done.best_score:
+        done.best_score, done.best_step, done.worse = score, done.steps, 0
+        kept.best = {name: tensor.clone() for name, tensor in kept.average.state_dict().items()}
+    else:
+        done.worse += 1
 
 
 @torch.no_grad()
@@ -131,36 +191,10 @@ def _update_average(average: nn.Module, model: nn.Module, decay: float) -> None:
             mean.copy_(current)
 
 
-def _save(
-    folder: Path,
-    model: nn.Module,
-    average: nn.Module,
-    optimiser: torch.optim.Optimizer,
-    steps: int,
-    spent_s: float,
-    rate: float,
-    loss: float,
-) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    state = {
-        "model": model.state_dict(),
-        "average": average.state_dict(),
-        "optimiser": optimiser.state_dict(),
-        "steps": steps,
-        "spent_s": spent_s,
-    }
-    partial = folder / "checkpoint.partial"
-    torch.save(state, partial)
-    partial.replace(folder / "checkpoint.pt")
+def _save(kept: Checkpoint, folder: Path, done: Progress, rate: float) -> None:
+    kept.save(folder, done)
+    line = {"steps": done.steps, "spent_s": round(done.spent_s, 1), "lr": rate, "loss": round(done.loss, 5)}
+    if kept.best is not None:
+        line |= {"best_score": round(done.best_score, 5), "best_step": done.best_step}
     with (folder / "log.jsonl").open("a", encoding="utf-8") as log:
-        log.write(json.dumps({"steps": steps, "spent_s": round(spent_s, 1), "lr": rate, "loss": round(loss, 5)}) + "\n")
-
-
-def _resume(folder: Path | None, model: nn.Module, average: nn.Module, optimiser: torch.optim.Optimizer) -> tuple[int, float]:
-    if folder is None or not (folder / "checkpoint.pt").is_file():
-        return 0, 0.0
-    state = torch.load(folder / "checkpoint.pt", weights_only=True)
-    model.load_state_dict(state["model"])
-    average.load_state_dict(state["average"])
-    optimiser.load_state_dict(state["optimiser"])
-    return int(state["steps"]), float(state["spent_s"])
+        log.write(json.dumps(line) + "\n")

@@ -42,9 +42,8 @@ NAMED_FROM_SCORE = 0.5
 """A class that scores less is no name: the stream's default (`models.label_min_score`)."""
 
 
-def run_frame(model: InferenceModel, sample: Sample) -> Any:
-    """Raw output for one whole image, padded at the right and bottom with its mean as in the stream."""
-    pixels_HW = sample.normalised()
+def run_frame(model: InferenceModel, pixels_HW: NDArray[np.float32]) -> Any:
+    """Raw output for one whole normalised image, padded at the right and bottom with its mean as in the stream."""
     height_px, width_px = pixels_HW.shape
     padded = np.zeros((1, 1, *padded_size(height_px, width_px, model.model.input_spec.size_multiple_px)), np.float32)
     padded[0, 0, :height_px, :width_px] = pixels_HW
@@ -57,24 +56,31 @@ def probability_maps(model: InferenceModel, samples: Sequence[Sample]) -> Iterat
     assert isinstance(network, SegmentationModel)
     for sample in samples:
         height_px, width_px = sample.pixels_HW.shape
-        yield sample, network.probabilities(run_frame(model, sample))[0, :height_px, :width_px].numpy()
+        yield sample, network.probabilities(run_frame(model, sample.normalised()))[0, :height_px, :width_px].cpu().numpy()
 
 
-def choose_segmentation_threshold(network: SegmentationModel) -> dict[str, float]:
-    """The threshold with the best mean over the data sets of IoU plus nIoU on `select` images."""
-    metrics = _segmentation_metrics(network, Role.SELECT, _CANDIDATE_THRESHOLDS)
+def mask_sets(sets: Sequence[str] | None = None) -> tuple[str, ...]:
+    """Those of some data sets that have masks; None for all that have."""
+    return tuple(name for name in _MASK_SETS if sets is None or name in sets)
+
+
+def choose_segmentation_threshold(network: SegmentationModel, sets: Sequence[str] | None = None) -> dict[str, float]:
+    """The threshold with the best mean over the data sets of IoU plus nIoU on `select` images; without any, the one it has."""
+    metrics = _segmentation_metrics(network, Role.SELECT, _CANDIDATE_THRESHOLDS, mask_sets(sets))
     scores = {key: metric.compute() for key, metric in metrics.items()}
+    judged = [name for name in mask_sets(sets) if scores[name, _CANDIDATE_THRESHOLDS[0]].num_targets]
+    if not judged:
+        return {name: float(value) for name, value in network.settings.model_dump().items()}
     quality = {
-        threshold: sum(scores[name, threshold].iou + scores[name, threshold].niou for name in _MASK_SETS)
-        for threshold in _CANDIDATE_THRESHOLDS
+        threshold: sum(scores[name, threshold].iou + scores[name, threshold].niou for name in judged) for threshold in _CANDIDATE_THRESHOLDS
     }
     return {"threshold": max(quality, key=lambda threshold: quality[threshold]), "min_area_px": 1}
 
 
-def measure_segmentation(network: SegmentationModel, role: Role, command: str) -> list[Measurement]:
+def measure_segmentation(network: SegmentationModel, role: Role, command: str, sets: Sequence[str] | None = None) -> list[Measurement]:
     """IoU, nIoU, Pd and Fa of each data set, at the network's threshold."""
     measured = []
-    for (name, _), metric in _segmentation_metrics(network, role, (network.settings.threshold,)).items():
+    for (name, _), metric in _segmentation_metrics(network, role, (network.settings.threshold,), mask_sets(sets)).items():
         scores = metric.compute()
         values = {"iou": scores.iou, "niou": scores.niou, "pd": scores.pd, "fa_ppm": scores.fa_ppm, "targets": scores.num_targets}
         measured.append(_measurement(name, role, scores.num_images, command, values))
@@ -82,11 +88,11 @@ def measure_segmentation(network: SegmentationModel, role: Role, command: str) -
 
 
 def _segmentation_metrics(
-    network: SegmentationModel, role: Role, thresholds: Sequence[float]
+    network: SegmentationModel, role: Role, thresholds: Sequence[float], sets: Sequence[str]
 ) -> dict[tuple[str, float], SegmentationMetrics]:
     """By data set and threshold; what is found where nobody knows counts neither way."""
-    metrics = {(name, threshold): SegmentationMetrics() for name in _MASK_SETS for threshold in thresholds}
-    for sample, map_HW in probability_maps(prepare(network, dtype=torch.float32), read_samples(_MASK_SETS, role)):
+    metrics = {(name, threshold): SegmentationMetrics() for name in sets for threshold in thresholds}
+    for sample, map_HW in probability_maps(prepare(network, dtype=torch.float32), read_samples(sets, role)):
         known_HW = sample.unknown_HW == 0
         for threshold in thresholds:
             metrics[sample.dataset, threshold].update((map_HW > threshold) & known_HW, sample.mask_HW > 0)
@@ -99,7 +105,7 @@ def detect(network: LightFcos, samples: Sequence[Sample], lowest_score: float = 
     assert isinstance(model.model, LightFcos)
     model.model.configure(network.settings.model_dump() | {"score_threshold": lowest_score})
     for sample in samples:
-        yield sample, model.model.postprocess(run_frame(model, sample), [sample.pixels_HW.shape])[0]
+        yield sample, model.model.postprocess(run_frame(model, sample.normalised()), [sample.pixels_HW.shape])[0]
 
 
 def boxes_of(sample: Sample) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

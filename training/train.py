@@ -15,12 +15,15 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from models.zoo import create_model
+from models.interface import Task
+from models.zoo import create_model, list_models
+from training.augmentation.plan import Augmentation
+from training.checkpoint import steps_done
 from training.classification import ClassificationBatches, ClassificationRecipe, classification_step
 from training.commands import tells_mistakes
 from training.datasets import Role, read_samples
 from training.detection import DetectionBatches, DetectionRecipe, detection_step
-from training.loop import LoopReport, LoopSettings, steps_done, train
+from training.loop import LoopReport, LoopSettings, train
 from training.segmentation import SegmentationBatches, SegmentationRecipe, segmentation_step
 
 StepLoss = Callable[[nn.Module], Tensor]
@@ -35,12 +38,13 @@ def _segmenter(recipe: SegmentationRecipe) -> StepLoss:
 
 def acm(seed: int) -> tuple[StepLoss, float]:
     """ACM: cheap enough for wide crops, which its global gates want."""
-    return _segmenter(SegmentationRecipe(crop_px=160, seed=seed)), 3e-3
+    return _segmenter(SegmentationRecipe(seed=seed)), 3e-3
 
 
 def unet_light(seed: int) -> tuple[StepLoss, float]:
     """Light U-Net: ten times dearer a pixel, so smaller crops; half of them hold background only, where it raises false alarms."""
-    return _segmenter(SegmentationRecipe(crop_px=96, batch_size=12, target_probability=0.5, seed=seed)), 2e-3
+    crops = Augmentation(crop_px=96, target_probability=0.5)
+    return _segmenter(SegmentationRecipe(batch_size=12, augmentation=crops, seed=seed)), 2e-3
 
 
 def fcos_light(seed: int) -> tuple[StepLoss, float]:
@@ -56,8 +60,16 @@ def basic_cnn(seed: int) -> tuple[StepLoss, float]:
     return partial(classification_step, ClassificationBatches(named, unnamed, recipe), recipe), 2e-3
 
 
+def compared(seed: int) -> tuple[StepLoss, float]:
+    """One recipe for all networks of the papers, so that a table of theirs compares networks and not recipes."""
+    return _segmenter(SegmentationRecipe(augmentation=Augmentation(crop_px=128), seed=seed)), 1e-3
+
+
+SGEM_NETWORKS = tuple(name for name in list_models(Task.SEGMENTATION) if name.startswith("sgem_unet"))
 RECIPES: dict[str, Callable[[int], tuple[StepLoss, float]]] = {
     "acm": acm,
+    **dict.fromkeys(("kestrel", "kestrel_wide"), compared),
+    **dict.fromkeys(("alcnet", "dnanet", "mshnet", "rdian", "uiunet", *SGEM_NETWORKS), compared),
     "unet_light": unet_light,
     "fcos_light": fcos_light,
     "basic_cnn": basic_cnn,

@@ -23,6 +23,8 @@ COMMANDS = (
     ("replay-dead", "deploy.cli.replay_dead", "Feed rejected frames through again after a fix, under a run id of their own."),
     ("table", "deploy.cli.table", "Care of the results table: merge small files, delete unused ones, trim the log."),
     ("models", "deploy.cli.models", "The registered networks and their model cards."),
+    ("evaluate", "deploy.cli.evaluate", "How good segmenters are on labelled images: table, JSON, Parquet, or a page with plots."),
+    ("train", "deploy.cli.train", "Train a network on labelled images: live progress, resume, weights with their card."),
     ("config", "deploy.cli.config", "Check and show the settings."),
     ("demo", "deploy.cli.demo", "The whole system on this machine in a few minutes: broker, feeds, stream, contact sheet."),
 )

@@ -1,7 +1,8 @@
-"""`irstream models list|show`: the registered networks and the cards of the weights that ship with them."""
+"""`irstream models list|show`: the registered networks, and the cards of the weights that ship with them."""
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -21,29 +22,29 @@ def list_command(as_json: JsonOption = False) -> None:
 
     cards = {name: _card(name) for name in list_models()}
     if as_json:
-        print_json({name: None if card is None else card.model_dump(mode="json") for name, card in cards.items()})
+        print_json({name: _plan(name) if card is None else card.model_dump(mode="json") for name, card in cards.items()})
         return
     from rich.console import Console
     from rich.table import Table
 
     table = Table("name", "task", "parameters", "GMACs", "measured on", "digest", box=None, pad_edge=False)
     for name, card in cards.items():
-        table.add_row(*((name, "", "", "", "no weights here", "") if card is None else _row(name, card)))
+        table.add_row(*(_bare_row(name) if card is None else _row(name, card)))
     Console(soft_wrap=True).print(table)
 
 
 @app.command()
 def show(name: Annotated[str, typer.Argument(help="Registered name, see `irstream models list`.")], as_json: JsonOption = False) -> None:
-    """The whole model card: paper, data, licence, recipe, measured figures, digest."""
-    from models.zoo import load_model
+    """The whole model card: paper, data, licence, recipe, measured figures, digest; without weights, what there is to say."""
+    from models.zoo import list_trained, load_model
 
-    card = load_model(name)[1].model_dump(mode="json")
+    told = load_model(name)[1].model_dump(mode="json") if name in list_trained() else _plan(name)
     if as_json:
-        print_json(card)
+        print_json(told)
     else:
         from rich.console import Console
 
-        Console().print_json(data=card)
+        Console().print_json(data=told)
 
 
 def _card(name: str) -> ModelCard | None:
@@ -52,6 +53,20 @@ def _card(name: str) -> ModelCard | None:
 
     path = WEIGHTS_FOLDER / f"{name}.json"
     return read_card(path) if path.is_file() else None
+
+
+def _plan(name: str) -> dict[str, Any]:
+    """What is known of a network without weights, under the names of a card, and how to get some."""
+    from models.cost import sketch
+
+    return asdict(sketch(name)) | {"digest": None, "recipe": {"command": f"irstream train {name}"}}
+
+
+def _bare_row(name: str) -> tuple[str, ...]:
+    from models.cost import sketch
+
+    bare = sketch(name)
+    return name, bare.task, f"{bare.parameters:,}", f"{bare.gmacs:.2f}", f"no weights here: irstream train {name}", ""
 
 
 def _row(name: str, card: ModelCard) -> tuple[str, ...]:

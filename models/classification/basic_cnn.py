@@ -31,6 +31,7 @@ class ClassificationPostprocess(BaseModel):
 class BasicCnn(Model[Classification]):
     """Crops (`models.transforms.crop_square` of the normalised frame) to logits, one row a crop."""
 
+    paper = "Basic CNN baseline of the adaptive-attention infrared classifier paper (48-96-192-384 channels), 48 px grey crops"
     task = Task.CLASSIFICATION
     input_spec = InputSpec(size_multiple_px=CROP_SIDE_PX, fixed_size_px=CROP_SIDE_PX)
     class_names = CLASS_NAMES

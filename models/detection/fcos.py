@@ -70,6 +70,7 @@ def _stage(inputs: int, outputs: int, stride: int) -> nn.Sequential:
 class LightFcos(Model[Detections]):
     """Raw output: one map a level, `(B, 6, H / stride, W / stride)`: class logit, centre-ness logit, dx, dy, log w, log h."""
 
+    paper = "Tian et al., FCOS: Fully Convolutional One-Stage Object Detection, ICCV 2019, arXiv:1904.01355 (light, one class)"
     task = Task.DETECTION
     input_spec = InputSpec(size_multiple_px=16)
 

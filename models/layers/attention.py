@@ -25,7 +25,7 @@ class ChannelAttention(nn.Module):
     def forward(self, x_BCHW: Tensor) -> Tensor:
         """The input times its gates, same shape."""
         gates_BC11 = self.shared(x_BCHW.mean((2, 3), keepdim=True)) + self.shared(x_BCHW.amax((2, 3), keepdim=True))
-        return x_BCHW * gates_BC11.sigmoid()
+        return x_BCHW * gates_BC11.sigmoid()  # type: ignore[no-any-return]  # nn.Module.__call__ is Any
 
 
 class SpatialGate(nn.Module):
@@ -56,7 +56,7 @@ class SpatialAttention(nn.Module):
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
         """The input times its gates, same shape."""
-        return x_BCHW * self.gate(x_BCHW)
+        return x_BCHW * self.gate(x_BCHW)  # type: ignore[no-any-return]  # nn.Module.__call__ is Any
 
 
 class AttentiveBlock(nn.Module):

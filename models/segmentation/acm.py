@@ -49,6 +49,8 @@ def _gate(channels: int, bottleneck: int) -> list[nn.Module]:
 class Acm(SegmentationModel):
     """Stem to a quarter of the size, three residual stages, two modulated up-steps, logits upsampled four times."""
 
+    paper = "Dai et al., Asymmetric Contextual Modulation for Infrared Small Target Detection, WACV 2021, arXiv:2009.14530"
+
     def __init__(self) -> None:
         """Build with random weights."""
         super().__init__()

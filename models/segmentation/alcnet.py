@@ -23,6 +23,8 @@ _BLOCKS = 4
 class AlcNet(SegmentationModel):
     """Stem to a quarter of the size, three residual stages, two modulated up-steps, a third one, logits upsampled twice."""
 
+    paper = "Dai et al., Attentional Local Contrast Networks, TGRS 2021, arXiv:2012.08573 (as BasicIRSTD runs it)"
+
     def __init__(self) -> None:
         """Build with random weights."""
         super().__init__()

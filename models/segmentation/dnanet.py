@@ -32,6 +32,8 @@ class DnaNet(SegmentationModel):
     Trained with four heads (columns 1 to 3 of level 0, and the fused one), whose losses are averaged.
     """
 
+    paper = "Li et al., Dense Nested Attention Network for Infrared Small Target Detection, TIP 2022, arXiv:2106.00487"
+
     def __init__(self) -> None:
         """Build with random weights."""
         super().__init__()

@@ -6,6 +6,8 @@ channel gives 4,065,481 parameters; a test counts them. Its loss is `models.loss
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -24,12 +26,14 @@ _BLOCKS = 2
 class MshNet(SegmentationModel):
     """Encoder, bottom, decoder; the fused head answers. Trained with all five, against labels max-pooled to each scale."""
 
+    paper = "Liu et al., Infrared Small Target Detection with Scale and Location Sensitivity, CVPR 2024, arXiv:2403.19366"
+
     def __init__(self) -> None:
         """Build with random weights."""
         super().__init__()
         self.first = nn.Conv2d(1, WIDTHS[0], 1)
         self.encoder = nn.ModuleList([attentive_stage(WIDTHS[0], WIDTHS[0], 1)])
-        for narrow, wide in zip(WIDTHS, WIDTHS[1:], strict=False):
+        for narrow, wide in pairwise(WIDTHS):
             self.encoder.append(attentive_stage(narrow, wide, _BLOCKS))
         self.decoder = nn.ModuleList()
         for level in range(len(WIDTHS) - 1):

@@ -39,14 +39,15 @@ class DirectionAttention(nn.Module):
     def forward(self, pixels_B1HW: Tensor) -> Tensor:
         """Gates `(B, 1, H, W)`."""
         one_BDHW, other_BDHW = self.differences(pixels_B1HW).chunk(2, 1)
-        return (one_BDHW * other_BDHW).sum(1, keepdim=True).sigmoid()
+        return (one_BDHW * other_BDHW).sum(1, keepdim=True).sigmoid()  # type: ignore[no-any-return]  # nn.Module.__call__ is Any
 
 
 class _Bottleneck(nn.Module):
     def __init__(self, channels: int, kernel: int) -> None:
         super().__init__()
         self.body = nn.Sequential(
-            ConvNormAct(channels, channels // 2, kernel=kernel, slope=_SLOPE), ConvNormAct(channels // 2, channels, kernel=kernel, slope=_SLOPE)
+            ConvNormAct(channels, channels // 2, kernel=kernel, slope=_SLOPE),
+            ConvNormAct(channels // 2, channels, kernel=kernel, slope=_SLOPE),
         )
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
@@ -57,6 +58,7 @@ class _Bottleneck(nn.Module):
 class Rdian(SegmentationModel):
     """Full size, half size with kernels 1, 3, 5 and 7 in parallel, attention, and back."""
 
+    paper = "Sun et al., Receptive-Field and Direction Induced Attention Network, TGRS 2023"
     input_spec = InputSpec(size_multiple_px=16)
 
     def __init__(self) -> None:
@@ -68,9 +70,7 @@ class Rdian(SegmentationModel):
         self.fields = nn.ModuleList(
             [nn.Sequential(*(_Bottleneck(32, kernel) for _ in range(num))) for kernel, num in ((1, 1), (3, 2), (5, 2), (7, 2))]
         )
-        self.join = nn.Sequential(
-            ConvNormAct(4 * 32, 32, slope=_SLOPE), ChannelAttention(32, 32, bias=True), SpatialAttention(norm=True)
-        )
+        self.join = nn.Sequential(ConvNormAct(4 * 32, 32, slope=_SLOPE), ChannelAttention(32, 32, bias=True), SpatialAttention(norm=True))
         self.skip = ConvNormAct(16, 32, kernel=1, slope=_SLOPE)
         self.act = nn.ReLU(inplace=True)
         self.head = nn.Sequential(ConvNormAct(32, 8), nn.Dropout(0.1), biased(nn.Conv2d(8, 1, 1), HEAD_BIAS))

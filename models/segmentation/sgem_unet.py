@@ -80,6 +80,7 @@ def _double(inputs: int, outputs: int) -> nn.Sequential:
 class SgemUNet(SegmentationModel):
     """Five levels, two convolutions a level, bilinear up-steps with a convolution; the third skip replaced by the module."""
 
+    paper = "SGEM U-Net (semantic gap elimination module), reconstructed from its text and two numbers"
     key_length = 64
     has_module = True
     third_skip = False
@@ -92,7 +93,9 @@ class SgemUNet(SegmentationModel):
         steps = list(pairwise(WIDTHS))
         self.encoder = nn.ModuleList([_double(1, WIDTHS[0]), *(_double(narrow, wide) for narrow, wide in steps)])
         self.ups = nn.ModuleList([ConvNormAct(wide, narrow, bias=True) for narrow, wide in steps])
-        self.decoder = nn.ModuleList([_double(narrow * (2 if self._has_skip(level) else 1), narrow) for level, (narrow, _) in enumerate(steps)])
+        self.decoder = nn.ModuleList(
+            [_double(narrow * (2 if self._has_skip(level) else 1), narrow) for level, (narrow, _) in enumerate(steps)]
+        )
         self.bridge = (
             SemanticGapElimination(WIDTHS[2], WIDTHS[3], self.key_length, softmax=self.softmax, residual=self.residual)
             if self.has_module

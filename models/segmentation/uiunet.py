@@ -60,7 +60,7 @@ class ResidualUBlock(nn.Module):
         for up in reversed(self.up):
             skip = skips.pop()
             x = up(torch.cat([x if x.shape == skip.shape else _like(x, skip), skip], 1))
-        return x + entry
+        return x + entry  # type: ignore[no-any-return]  # nn.Module.__call__ is Any
 
 
 class InteractiveCrossAttention(nn.Module):
@@ -96,6 +96,7 @@ def _conv(inputs: int, outputs: int, dilation: int, kernel: int = 3) -> ConvNorm
 class UiuNet(SegmentationModel):
     """Six encoder and five decoder stages; seven heads, of which the fused one answers and all learn."""
 
+    paper = "Wu et al., UIU-Net: U-Net in U-Net for Infrared Small Object Detection, TIP 2022, arXiv:2212.00968"
     input_spec = InputSpec(size_multiple_px=32)
 
     def __init__(self) -> None:

@@ -27,6 +27,8 @@ def _double(inputs: int, outputs: int) -> nn.Sequential:
 class LightUNet(SegmentationModel):
     """Encoder and decoder with skips; finds what it needs full resolution for, and pays for it in time."""
 
+    paper = "Ronneberger et al., U-Net, MICCAI 2015, arXiv:1505.04597 (plain, 16 base channels)"
+
     def __init__(self) -> None:
         """Build with random weights."""
         super().__init__()

@@ -7,15 +7,17 @@ from dataclasses import dataclass
 import pytest
 import torch
 from torch import Tensor
-from torch.utils.flop_counter import FlopCounterMode
 
+from models.cost import gmacs, num_parameters, sketch
+from models.inference import prepare
 from models.interface import MetadataBatch, Task
+from models.layers.reparam import RepConv
 from models.segmentation.sgem_unet import SgemUNet
 from models.transforms import padded_size
-from models.zoo import AnyModel, create_model, list_models
+from models.zoo import create_model, list_models
 
 NAMES = list_models(Task.SEGMENTATION)
-HEADS = {"dnanet": 4, "uiunet": 7, "mshnet": 5}
+HEADS = {"dnanet": 4, "uiunet": 7, "mshnet": 5, "kestrel": 3, "kestrel_wide": 3}
 
 
 @dataclass(frozen=True)
@@ -41,26 +43,23 @@ PUBLISHED = {
 SGEM_PARAMETERS = {"sgem_unet": 8_687_500, "sgem_unet_a": 8_654_700, "sgem_unet_plain": 8_637_300, "sgem_unet_gap": 8_489_900}
 
 
-def num_parameters(model: AnyModel) -> int:
-    return sum(parameter.numel() for parameter in model.parameters())
-
-
-def gmacs(model: AnyModel) -> float:
-    with torch.inference_mode(), FlopCounterMode(display=False) as counter:
-        model.eval()(torch.zeros(1, 1, 256, 256), MetadataBatch.unknown((256, 256)))
-    return float(counter.get_total_flops()) / 2e9
-
-
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_networks_have_their_published_size(name: str) -> None:
-    model = create_model(name)
-    assert num_parameters(model) == PUBLISHED[name].parameters
-    assert gmacs(model) == pytest.approx(PUBLISHED[name].gmacs, rel=0.005)
+    plan = sketch(name)
+    assert plan.parameters == PUBLISHED[name].parameters
+    assert plan.gmacs == pytest.approx(PUBLISHED[name].gmacs, rel=0.005)
+
+
+def test_a_sketch_counts_what_the_network_itself_does() -> None:
+    for name in ("acm", "kestrel"):
+        model = create_model(name)
+        assert sketch(name).parameters == num_parameters(model)
+        assert sketch(name).gmacs == pytest.approx(gmacs(model), abs=1e-4)
 
 
 @pytest.mark.parametrize("name", SGEM_PARAMETERS)
 def test_sgem_and_its_ablations_have_the_parameters_of_the_reconstruction(name: str) -> None:
-    assert num_parameters(create_model(name)) == pytest.approx(SGEM_PARAMETERS[name], rel=0.005)
+    assert sketch(name).parameters == pytest.approx(SGEM_PARAMETERS[name], rel=0.005)
 
 
 def test_sgem_in_the_papers_own_way_of_counting() -> None:
@@ -74,6 +73,9 @@ def test_sgem_in_the_papers_own_way_of_counting() -> None:
     for module in model.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
             module.register_forward_hook(count)
+    with torch.inference_mode():
+        model(torch.zeros(1, 1, 256, 256), MetadataBatch.unknown((256, 256)))
+    assert elements["norm"] > 0
     counted = gmacs(model)
     two_more_channels = 2 * 9 * 32 * 256**2
     upsampled = sum(width * (256 >> level) ** 2 for level, width in enumerate((64, 128, 256, 512)))
@@ -109,6 +111,20 @@ def test_in_training_all_heads_answer_and_all_parameters_learn(name: str) -> Non
     sum(head.square().mean() for head in heads).backward()  # type: ignore[union-attr]
     still = {key for key, parameter in model.named_parameters() if parameter.requires_grad and parameter.grad is None}
     assert not still
+
+
+@pytest.mark.parametrize("name", ["kestrel", "dnanet", "rdian", "sgem_unet"])
+def test_folding_keeps_the_answer_and_leaves_no_norm_or_branch(name: str) -> None:
+    torch.manual_seed(2)
+    model = create_model(name).train()
+    for _ in range(3):  # statistics other than those they begin with
+        model(images(64, 64, 4) * 2 + 1, MetadataBatch.unknown((64, 64), 4))
+    model.eval()
+    metadata = MetadataBatch.unknown((64, 64), 2)
+    folded = prepare(model, dtype=torch.float32)
+    with torch.inference_mode():
+        torch.testing.assert_close(folded.forward(images(64, 64), metadata), model(images(64, 64), metadata), atol=1e-3, rtol=1e-3)
+    assert not [module for module in folded.model.modules() if isinstance(module, torch.nn.BatchNorm2d | RepConv)]
 
 
 def test_sgem_begins_as_the_network_without_it() -> None:

@@ -14,17 +14,10 @@ import actors
 import evaluation
 import training
 from models.transforms import crop_square, normalise
-from training.augment import (
-    apply_symmetry,
-    apply_symmetry_to_boxes,
-    crop_origin,
-    cut_crop,
-    cut_pixels,
-    cut_targets,
-    jitter_counts,
-    paste_target,
-    symmetry,
-)
+from training.augmentation.crops import crop_origin, cut_crop, cut_pixels
+from training.augmentation.geometry import apply_symmetry, apply_symmetry_to_boxes, symmetry
+from training.augmentation.paste import cut_targets, paste_target
+from training.augmentation.radiometry import jitter_counts
 from training.classification import jitter_box
 from training.datasets import Role, Sample
 from training.detection import clip_boxes

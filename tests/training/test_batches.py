@@ -9,13 +9,15 @@ import torch
 
 from models.losses import segmentation_loss, soft_iou_loss
 from tests.training.test_overfit import made_images
+from training.augmentation.paste import PasteSettings
+from training.augmentation.plan import Augmentation
 from training.classification import UNNAMED, ClassificationBatches, ClassificationRecipe, classification_loss
 from training.segmentation import SegmentationBatches, SegmentationRecipe
 
 
 def test_boxes_without_a_mask_weigh_nothing() -> None:
     samples = [replace(sample, mask_path=None) for sample in made_images(4, "hit-uav")]
-    recipe = SegmentationRecipe(crop_px=64, batch_size=8, paste_probability=0.0)
+    recipe = SegmentationRecipe(batch_size=8, augmentation=Augmentation(crop_px=64, paste=PasteSettings(probability=0.0)))
     pixels, masks, weights = SegmentationBatches(samples, recipe).draw()
     assert not masks.any()
     for number in range(8):

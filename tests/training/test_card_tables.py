@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from contracts.errors import SettingsError
-from models.zoo import list_models
+from models.zoo import list_trained
 from tests.pinned import DOCS, assert_pinned
 from training.card_tables import DETECTOR, TABLES, fill_tables, overview_rows
 
@@ -20,7 +20,7 @@ def test_every_table_is_on_the_page() -> None:
 
 
 def test_every_network_has_a_row() -> None:
-    assert sorted(row[0].strip("`") for row in list(overview_rows())[2:]) == list_models()
+    assert sorted(row[0].strip("`") for row in list(overview_rows())[2:]) == list_trained()
 
 
 def test_old_rows_are_replaced_and_the_rest_stays() -> None:

@@ -10,7 +10,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from training.loop import LoopSettings, learning_rate, train
+from contracts.errors import SettingsError
+from training.checkpoint import Progress, steps_done
+from training.loop import LoopSettings, train
+from training.optimisers import OPTIMISERS
+from training.schedules import SCHEDULES, one_cycle, schedule_named
 
 
 def regression(seed: int = 0) -> tuple[nn.Module, Callable[[nn.Module], Tensor]]:
@@ -30,7 +34,7 @@ def ticking() -> Callable[[], float]:
 
 
 def test_one_cycle_rises_falls_and_ends_low() -> None:
-    rates = [learning_rate(progress / 100, 1.0) for progress in range(101)]
+    rates = [one_cycle(progress / 100) for progress in range(101)]
     peak = rates.index(max(rates))
     assert max(rates) == pytest.approx(1.0)
     assert peak == 8
@@ -77,3 +81,89 @@ def test_a_loss_that_is_not_finite_stops_before_the_step(tmp_path: Path) -> None
         train(model, lambda network: loss_of(network) * torch.nan, LoopSettings(budget_s=1e9, max_steps=9), tmp_path)
     assert (tmp_path / "checkpoint.pt").read_bytes() == before
     assert all(torch.isfinite(parameter).all() for parameter in model.parameters())
+
+
+@pytest.mark.parametrize("name", sorted(SCHEDULES))
+def test_every_schedule_stays_between_nothing_and_all(name: str) -> None:
+    rates = [schedule_named(name)(progress / 200) for progress in range(201)]
+    assert all(0 < rate <= 1 for rate in rates)
+    assert name == "one_cycle" or rates[0] == 1
+    assert name in ("one_cycle",) or rates == sorted(rates, reverse=True)
+
+
+def test_schedules_by_hand() -> None:
+    assert SCHEDULES["cosine"](0.5) == pytest.approx(0.5025)
+    assert SCHEDULES["poly"](0.5) == pytest.approx(0.5**0.9)
+    assert SCHEDULES["poly"](1.0) == pytest.approx(0.005)
+    assert [SCHEDULES["multi_step"](at) for at in (0.49, 0.5, 0.74, 0.75)] == [1.0, 0.1, 0.1, 0.01]
+
+
+@pytest.mark.parametrize("name", sorted(OPTIMISERS))
+def test_every_optimiser_learns(name: str) -> None:
+    model, loss_of = regression()
+    rate = 0.5 if name == "adagrad" else 1e-2
+    _, report = train(model, loss_of, LoopSettings(max_lr=rate, max_steps=200, optimiser=name, schedule="cosine"))
+    assert report.last_loss < 0.3
+
+
+@pytest.mark.parametrize(("what", "name"), [("schedule", "linear"), ("optimiser", "lion")])
+def test_unknown_names_are_told_the_known_ones(what: str, name: str) -> None:
+    model, loss_of = regression()
+    with pytest.raises(SettingsError, match=f"one of .* got '{name}'"):
+        train(model, loss_of, LoopSettings(max_steps=1, **{what: name}))  # type: ignore[arg-type]
+
+
+def test_a_training_without_an_end_is_refused() -> None:
+    with pytest.raises(SettingsError, match="neither budget_s nor max_steps"):
+        LoopSettings()
+
+
+def test_half_precision_learns_and_keeps_weights_in_full() -> None:
+    model, loss_of = regression()
+    average, report = train(model, loss_of, LoopSettings(max_lr=1e-2, max_steps=300, precision="bfloat16"))
+    assert report.last_loss < 0.3
+    assert all(parameter.dtype == torch.float32 for parameter in average.parameters())
+
+
+def first_weight(model: nn.Module) -> float:
+    return float(next(model.parameters()).flatten()[0])
+
+
+def test_the_best_model_is_returned_and_patience_ends_the_training(tmp_path: Path) -> None:
+    model, loss_of = regression()
+    seen: list[float] = []
+    scores = iter([0.5, 0.9, 0.7, 0.8, 0.6, 1.0])
+
+    def judge(average: nn.Module) -> float:
+        seen.append(first_weight(average))
+        return next(scores)
+
+    settings = LoopSettings(max_steps=100, judge_steps=5, patience=3)
+    average, report = train(model, loss_of, settings, tmp_path, judge=judge)
+    assert (report.steps, report.best_score, report.best_step) == (25, 0.9, 10)
+    assert first_weight(average) == seen[1]
+    # Started again, it is still over, and still has its best.
+    again, same = train(regression(seed=3)[0], loss_of, settings, tmp_path, judge=judge)
+    assert (same.steps, same.best_step, first_weight(again)) == (25, 10, seen[1])
+
+
+def test_the_judges_time_is_not_the_trainings() -> None:
+    model, loss_of = regression()
+    clock = ticking()
+
+    def judge(average: nn.Module) -> float:
+        for _ in range(50):
+            clock()
+        return 0.0
+
+    _, report = train(model, loss_of, LoopSettings(budget_s=20, judge_steps=5), clock=clock, judge=judge)
+    assert report.steps >= 15
+
+
+def test_progress_is_told_and_kept(tmp_path: Path) -> None:
+    model, loss_of = regression()
+    told: list[Progress] = []
+    train(model, loss_of, LoopSettings(max_steps=12), tmp_path, tell=told.append)
+    assert told[-1].steps == 12
+    assert steps_done(tmp_path) == 12
+    assert steps_done(tmp_path / "nowhere") == 0

@@ -16,6 +16,7 @@ from models.classification.basic_cnn import BasicCnn
 from models.detection.fcos import LightFcos
 from models.inference import prepare
 from models.segmentation.acm import Acm
+from training.augmentation.plan import Augmentation
 from training.classification import ClassificationBatches, ClassificationRecipe, classification_step
 from training.datasets import Role, Sample
 from training.detection import DetectionBatches, DetectionRecipe, detection_step
@@ -63,7 +64,7 @@ def _fixed_chance() -> None:
 
 def test_segmenter() -> None:
     samples = made_images(4)
-    recipe = SegmentationRecipe(crop_px=64, batch_size=4)
+    recipe = SegmentationRecipe(batch_size=4, augmentation=Augmentation(crop_px=64))
     average, _ = train(Acm(), partial(segmentation_step, SegmentationBatches(samples, recipe), recipe), FEW_STEPS)
     metrics = SegmentationMetrics()
     assert isinstance(average, Acm)

@@ -1,0 +1,144 @@
+"""`irstream train`: train a network on one machine, with live progress, and hand over weights with their card."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from deploy.cli.options import JsonOption, print_json
+
+if TYPE_CHECKING:
+    from training.recipes import TrainingPlan
+
+app = typer.Typer(pretty_exceptions_enable=False)
+
+
+@app.command()
+def train(
+    model: Annotated[str, typer.Argument(help="Registered network, see `irstream models list`.")],
+    task: Annotated[str, typer.Option("--task", help="segmentation.")] = "segmentation",
+    data: Annotated[
+        list[str] | None, typer.Option("--data", help="Data set to learn from (several times for several; default: all of the recipe).")
+    ] = None,
+    recipe: Annotated[str, typer.Option("--recipe", help="ours, basicirstd or sgem_paper.")] = "ours",
+    epochs: Annotated[float | None, typer.Option("--epochs", help="Passes over the images; default: as many as the recipe.")] = None,
+    loss: Annotated[str | None, typer.Option("--loss", help="Instead of the recipe's (docs/losses.md).", show_default=False)] = None,
+    schedule: Annotated[
+        str | None, typer.Option("--schedule", help="one_cycle, cosine, poly, multi_step or constant.", show_default=False)
+    ] = None,
+    lr: Annotated[float | None, typer.Option("--lr", min=0, help="Peak learning rate.", show_default=False)] = None,
+    batch_size: Annotated[int | None, typer.Option("--batch-size", min=2, help="Crops a step.", show_default=False)] = None,
+    crop_px: Annotated[int | None, typer.Option("--crop-px", min=32, help="Side of the crops.", show_default=False)] = None,
+    average: Annotated[
+        float | None, typer.Option("--ema", min=0, max=0.99999, help="Decay of the averaged weights; 0: none.", show_default=False)
+    ] = None,
+    precision: Annotated[str, typer.Option("--precision", help="auto, float32 or bfloat16.")] = "auto",
+    early_stop: Annotated[
+        int, typer.Option("--early-stop", min=0, help="End after so many judgements on held-out images without a better one; 0: never.")
+    ] = 0,
+    judge_every: Annotated[float, typer.Option("--judge-every", min=0.1, help="Epochs between judgements.")] = 5.0,
+    checkpoint_s: Annotated[float, typer.Option("--checkpoint-s", min=0, help="Seconds between checkpoints.")] = 120.0,
+    out: Annotated[Path | None, typer.Option("--out", help="Folder of the run; default runs/train/MODEL.")] = None,
+    device: Annotated[str, typer.Option("--device", help="cpu, cuda or cuda:N.")] = "cpu",
+    as_json: JsonOption = False,
+) -> None:
+    """Train a segmenter and write `weights.safetensors` with its card into the folder of the run.
+
+    Started again with the same folder it goes on where it was killed. The threshold is chosen on held-out training images.
+    """
+    from rich.console import Console
+
+    from contracts.errors import SettingsError
+    from training.export import Provenance, export
+    from training.recipes import plan_named
+    from training.segmenter import best_precision, train_segmenter
+
+    if task != "segmentation":
+        action = "The other networks that ship are trained with python -m training.train NAME."
+        raise SettingsError(expected="segmentation", got=repr(task), where="--task", action=action)
+    if precision not in ("auto", "float32", "bfloat16"):
+        raise SettingsError(expected="auto, float32 or bfloat16", got=repr(precision), where="--precision", action="Use one of these.")
+    plan = plan_named(recipe, data or (), epochs)
+    chosen: Any = best_precision(device) if precision == "auto" else precision
+    plan = _changed(plan, loss, schedule, lr, batch_size, crop_px, average)
+    plan = replace(plan, loop=replace(plan.loop, precision=chosen, patience=early_stop, checkpoint_s=checkpoint_s))
+    if early_stop:
+        from training.datasets import Role, read_samples
+
+        epoch_steps = len(read_samples(plan.recipe.shares, Role.TRAIN)) / plan.recipe.batch_size
+        plan = replace(plan, loop=replace(plan.loop, judge_steps=max(1, round(judge_every * epoch_steps))))
+    folder = out or Path("runs/train") / model
+    console = Console(stderr=True)
+    console.print(f"{model}, recipe {recipe}, {plan.epochs:g} epochs, {chosen}, {device}; {folder}", soft_wrap=True)
+    with _Progress(console) as progress:
+        _, report = train_segmenter(model, plan, folder, device=device, tell=progress)
+    console.print("choosing the threshold, measuring on test images")
+    told = Provenance(" ".join(["irstream", *sys.argv[1:]]), f"{plan.source}; {plan.epochs:g} epochs, {chosen}", tuple(plan.recipe.shares))
+    card = export(model, folder / "checkpoint.pt", folder / "weights.safetensors", told)
+    if as_json:
+        print_json({"weights": str(folder / "weights.safetensors"), "steps": report.steps, "card": card.model_dump(mode="json")})
+        return
+    typer.echo(f"{report.steps} steps in {report.elapsed_s:.0f} s, loss {report.last_loss:.4f}")
+    for measured in card.measured:
+        typer.echo(f"{measured.data}: " + ", ".join(f"{name} {value:g}" for name, value in measured.values.items()))
+    typer.echo(f"weights {folder / 'weights.safetensors'}")
+
+
+def _changed(
+    plan: TrainingPlan,
+    loss: str | None,
+    schedule: str | None,
+    lr: float | None,
+    batch_size: int | None,
+    crop_px: int | None,
+    average: float | None,
+) -> TrainingPlan:
+    """The plan with what was asked for on the command line.
+
+    Raises:
+        SettingsError: no such loss or schedule.
+    """
+    from models.losses import loss_named
+    from training.schedules import schedule_named
+
+    recipe, loop = plan.recipe, plan.loop
+    if loss is not None:
+        loss_named(loss)
+        recipe = replace(recipe, loss=loss)
+    if schedule is not None:
+        schedule_named(schedule)
+        loop = replace(loop, schedule=schedule)
+    if batch_size is not None:
+        recipe = replace(recipe, batch_size=batch_size)
+    if crop_px is not None:
+        recipe = replace(recipe, augmentation=replace(recipe.augmentation, crop_px=crop_px))
+    loop = replace(loop, max_lr=loop.max_lr if lr is None else lr, average_decay=loop.average_decay if average is None else average)
+    return replace(plan, recipe=recipe, loop=loop)
+
+
+class _Progress:
+    """A bar with loss and, where there is a judge, its best word."""
+
+    def __init__(self, console: Any) -> None:
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+        columns = (BarColumn(), MofNCompleteColumn(), TextColumn("steps  {task.description}"), TimeElapsedColumn(), TimeRemainingColumn())
+        self._bar = Progress(*columns, console=console)
+        self._task = self._bar.add_task("", total=None)
+
+    def __enter__(self) -> _Progress:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+    def __call__(self, progress: Any, steps: int) -> None:
+        told = f"loss {progress.loss:.4f}"
+        if progress.best_step:
+            told += f", best {progress.best_score:.4f} at {progress.best_step}"
+        self._bar.update(self._task, completed=progress.steps, total=steps, description=told)

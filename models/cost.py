@@ -1,0 +1,94 @@
+"""What a network costs: parameters, multiply-adds, milliseconds."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from copy import deepcopy
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
+
+from models.inference import InferenceModel, fold_batch_norms
+from models.interface import MetadataBatch
+from models.zoo import AnyModel, create_model
+
+FRAME_PX = 256
+_WARM_UP = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Sketch:
+    """A network before it has weights.
+
+    Attributes:
+        name: registered name.
+        task: which of the three.
+        paper: where it is from.
+        parameters: all of them.
+        gmacs: multiply-adds (1e9) for one input of `input_px` squared.
+        input_px: 256, or the fixed side of a classifier's crop.
+    """
+
+    name: str
+    task: str
+    paper: str
+    parameters: int
+    gmacs: float
+    input_px: int
+
+
+def sketch(name: str) -> Sketch:
+    """Size and cost of a registered network; nothing is allocated and nothing computed (torch's meta device).
+
+    Raises:
+        SettingsError: there is none of this name.
+    """
+    with torch.device("meta"):
+        model = create_model(name)
+        side_px = model.input_spec.fixed_size_px or FRAME_PX
+        return Sketch(name, str(model.task), model.paper, num_parameters(model), round(gmacs(model, side_px), 4), side_px)
+
+
+def num_parameters(model: AnyModel) -> int:
+    """All of them, also those that do not learn."""
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+def gmacs(model: AnyModel, side_px: int = FRAME_PX) -> float:
+    """Multiply-adds (1e9) for one square input: torch's flop counter (convolutions and matrix products) divided by two.
+
+    Counted of what runs in inference, where branches of re-parameterised convolutions are one.
+    """
+    device = next(model.parameters()).device
+    folded = fold_batch_norms(deepcopy(model).eval())
+    with torch.inference_mode(), FlopCounterMode(display=False) as counter:
+        folded(torch.zeros(1, 1, side_px, side_px, device=device), MetadataBatch.unknown((side_px, side_px)).to(device))
+    return float(counter.get_total_flops()) / 2e9
+
+
+def latencies_ms(models: Sequence[InferenceModel], side_px: int = FRAME_PX, batch_size: int = 1, rounds: int = 20) -> list[list[float]]:
+    """Milliseconds of single forward passes of a batch, of each network, rising.
+
+    After warm-up; with the copy to the device and its end awaited. The networks take turns: a machine that others use too is
+    slower at times, and then for all of them.
+    """
+    pixels = torch.randn(batch_size, 1, side_px, side_px, generator=torch.Generator().manual_seed(0))
+    metadata = MetadataBatch.unknown((side_px, side_px), batch_size)
+    times: list[list[float]] = [[] for _ in models]
+    for number in range(_WARM_UP + rounds):
+        for index, model in enumerate(models):
+            took_ms = _pass_ms(model, pixels, metadata)
+            if number >= _WARM_UP:
+                times[index].append(took_ms)
+    return [sorted(each) for each in times]
+
+
+def _pass_ms(model: InferenceModel, pixels_B1HW: Tensor, metadata: MetadataBatch) -> float:
+    began = time.perf_counter()
+    model.forward(pixels_B1HW, metadata)
+    if model.device.type == "cuda":
+        torch.cuda.synchronize(model.device)
+    return (time.perf_counter() - began) * 1e3

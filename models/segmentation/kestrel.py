@@ -1,0 +1,82 @@
+"""Kestrel: our own segmenter for small targets, light enough for two CPU cores.
+
+What it is made of, and why:
+
+- pixels are not thrown away but regrouped: each 2x2 block becomes four channels of a half-size map (space to depth), and each
+  answer of that map becomes four pixels again. A stride would lose the one pixel that matters; convolutions at full size would
+  cost four times as much, with channels too few to keep a vector unit busy;
+- three further sizes, and the deepest looks far by dilation: there is no object that fills the frame, but there is clutter;
+- every 3x3 convolution learns as three branches and runs as one (`models.layers.reparam`);
+- deep and shallow maps are added, not concatenated: half the multiply-adds of the decoder;
+- in training, heads at 1/2 and 1/4 of the size are told the same truth, max-pooled.
+
+Ours; the parts are space to depth (arXiv:1609.05158), RepVGG (arXiv:2101.03697), dilation (arXiv:1511.07122) and deep supervision
+(arXiv:1409.5185).
+"""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+from torch.nn import functional
+
+from models.interface import InputSpec, MetadataBatch
+from models.layers.blocks import ConvNormAct, biased
+from models.layers.reparam import RepConv
+from models.segmentation.base import HEAD_BIAS, SegmentationModel
+from models.zoo import register_model
+
+_BLOCK_PX = 2
+
+
+def _stage(inputs: int, outputs: int, dilations: tuple[int, ...], stride: int = 2) -> nn.Sequential:
+    rest = [RepConv(outputs, outputs, dilation=dilation) for dilation in dilations]
+    return nn.Sequential(RepConv(inputs, outputs, stride=stride), *rest)
+
+
+class _Up(nn.Module):
+    """Narrow the deep map, enlarge it, add the shallow one, and mix."""
+
+    def __init__(self, deep: int, shallow: int, num_mixes: int) -> None:
+        super().__init__()
+        self.narrow = ConvNormAct(deep, shallow, kernel=1, act=False)
+        self.mix = nn.Sequential(*(RepConv(shallow, shallow) for _ in range(num_mixes)))
+
+    def forward(self, deep_BCHW: Tensor, shallow_BCHW: Tensor) -> Tensor:
+        up = functional.interpolate(self.narrow(deep_BCHW), scale_factor=2.0, mode="bilinear", align_corners=False)
+        return self.mix(up + shallow_BCHW)  # type: ignore[no-any-return]  # nn.Module.__call__ is Any
+
+
+@register_model("kestrel")
+class Kestrel(SegmentationModel):
+    """Three sizes, 24 channels at half size; three heads in training, one in use."""
+
+    paper = "ours: space to depth, three sizes, re-parameterised convolutions (docs/networks.md)"
+    input_spec = InputSpec(size_multiple_px=8)
+    widths: tuple[int, int, int] = (24, 48, 96)
+
+    def __init__(self) -> None:
+        """Build with random weights."""
+        super().__init__()
+        half, quarter, eighth = self.widths
+        self.half_size = _stage(_BLOCK_PX**2, half, (1, 1), stride=1)
+        self.quarter = _stage(half, quarter, (1, 2))
+        self.eighth = _stage(quarter, eighth, (1, 2, 4))
+        self.ups = nn.ModuleList([_Up(eighth, quarter, 1), _Up(quarter, half, 2)])
+        self.head = biased(nn.Conv2d(half, _BLOCK_PX**2, 3, padding=1), HEAD_BIAS)
+        self.side_heads = nn.ModuleList([biased(nn.Conv2d(width, 1, 1), HEAD_BIAS) for width in (half, quarter)])
+
+    def forward(self, pixels_BCHW: Tensor, metadata: MetadataBatch) -> Tensor | tuple[Tensor, ...]:
+        """`(B, 1, H, W)` normalised pixels to `(B, 1, H, W)` logits, in training followed by those at 1/2 and 1/4 of the size."""
+        half = self.half_size(functional.pixel_unshuffle(pixels_BCHW, _BLOCK_PX))
+        quarter = self.quarter(half)
+        deep = self.ups[0](self.eighth(quarter), quarter)
+        fine = self.ups[1](deep, half)
+        logits = functional.pixel_shuffle(self.head(fine), _BLOCK_PX)
+        return (logits, self.side_heads[0](fine), self.side_heads[1](deep)) if self.training else logits
+
+
+@register_model("kestrel_wide")
+class WideKestrel(Kestrel):
+    """The same, wider: for machines with a GPU."""
+
+    widths = (64, 128, 256)

@@ -1,0 +1,158 @@
+"""Rotation and scale, pasting by rule, and the whole plan from one seed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from tests.training.test_augment import one_target
+from training.augmentation.geometry import rotate_and_scale
+from training.augmentation.paste import Paster, PasteSettings, TargetPatch, blend, cut_targets, paste_target, places_of
+from training.augmentation.plan import Augmentation, make_crop
+from training.augmentation.radiometry import add_noise, blur
+
+Floats = NDArray[np.float32]
+Mask = NDArray[np.uint8]
+
+
+def scene_with_bar() -> tuple[Floats, Mask, Mask]:
+    pixels, mask = np.zeros((41, 41), np.float32), np.zeros((41, 41), np.uint8)
+    mask[19:22, 28:38] = 1
+    pixels[mask > 0] = 5
+    return pixels, mask, np.zeros_like(mask)
+
+
+def test_a_quarter_turn_moves_pixels_and_mask_alike() -> None:
+    pixels, mask, unknown = rotate_and_scale(*scene_with_bar(), degrees=90, factor=1.0)
+    assert mask[3:13, 19:22].all()
+    assert mask.sum() == 30
+    assert not unknown.any()
+    np.testing.assert_allclose(pixels[mask > 0], 5, atol=1e-4)
+
+
+def test_scale_grows_the_target_by_its_square() -> None:
+    pixels, mask, unknown = scene_with_bar()
+    pixels, mask = np.roll(pixels, -12, axis=1), np.roll(mask, -12, axis=1)
+    pixels, mask, _ = rotate_and_scale(pixels, mask, unknown, degrees=0, factor=1.5)
+    assert mask.sum() == pytest.approx(30 * 1.5**2, rel=0.2)
+    assert pixels[mask > 0].min() > 2
+
+
+def test_what_is_lost_by_scaling_is_unknown_and_not_background() -> None:
+    num_lost = 0
+    for place in range(5, 36):
+        pixels, mask, unknown = np.zeros((41, 41), np.float32), np.zeros((41, 41), np.uint8), np.zeros((41, 41), np.uint8)
+        mask[place, 30] = 1
+        pixels[place, 30] = 9
+        turned, hard, nobody = rotate_and_scale(pixels, mask, unknown, degrees=20, factor=0.8)
+        assert not (hard & nobody).any()
+        if not hard.any():
+            num_lost += 1
+            assert (turned[nobody == 0] <= 0.05 * 9 + 1e-3).all()
+    assert num_lost > 3
+
+
+def test_blur_and_noise() -> None:
+    pixels = np.zeros((31, 31), np.float32)
+    pixels[15, 15] = 1
+    wide = blur(pixels, 1.0)
+    assert wide.sum() == pytest.approx(1, abs=1e-3)
+    assert wide[15, 15] == pytest.approx(1 / (2 * np.pi), rel=0.1)
+    noisy = add_noise(np.zeros((200, 200), np.float32), 0.3, np.random.default_rng(0))
+    assert noisy.std() == pytest.approx(0.3, rel=0.02)
+
+
+def patch(level: float, label: str = "target") -> TargetPatch:
+    mask = np.zeros((11, 11), np.uint8)
+    mask[5, 5] = 1
+    return TargetPatch(level * mask.astype(np.float32), mask, label)
+
+
+def test_the_boundary_fades_and_the_target_itself_is_whole() -> None:
+    for sigma in (0.4, 1.0):
+        alpha = blend(patch(1.0).mask_HW, sigma)
+        assert alpha[5, 5] == 1
+        assert 0 < alpha[5, 7] < alpha[5, 6] <= 1
+        assert not alpha[0].any()
+
+
+def test_a_pasted_target_stands_on_the_level_of_its_new_surroundings() -> None:
+    pixels, mask = np.full((11, 11), 7, np.float32), np.zeros((11, 11), np.uint8)
+    paste_target(pixels, mask, patch(2.0), np.random.default_rng(0), gain=1.5)
+    assert pixels[5, 5] == pytest.approx(10)
+    assert (mask == patch(2.0).mask_HW).all()
+    np.testing.assert_allclose(pixels[mask == 0], 7, atol=1e-5)
+
+
+def peaks(paster: Paster, *labels: str, num: int = 300) -> set[float]:
+    rng, found = np.random.default_rng(1), set()
+    for _ in range(num):
+        pixels, mask = np.zeros((11, 11), np.float32), np.zeros((11, 11), np.uint8)
+        paster(pixels, mask, dict.fromkeys(labels, (5, 5)), rng)
+        found.add(round(float(pixels.max()), 2))
+    return found
+
+
+def test_grey_correction_uses_only_contrasts_that_occur_within_a_factor_of_two() -> None:
+    settings = PasteSettings(probability=1.0, max_targets=1, grey_correction=True)
+    assert peaks(Paster([patch(1.0), patch(1.5), patch(8.0)], settings)) == {1.0, 1.5, 2.0, 3.0, 4.0, 8.0}
+
+
+def test_a_ship_is_not_pasted_into_the_sky() -> None:
+    settings = PasteSettings(probability=1.0, max_targets=1, gain=(1.0, 1.0), scene_constraint=True)
+    paster = Paster([patch(1.0, "ship"), patch(2.0, "drone"), patch(3.0, "drone")], settings)
+    assert peaks(paster, "ship") == {1.0}
+    assert peaks(paster, "drone", "bird") == {2.0, 3.0}
+    assert peaks(paster) == {0.0}, "an image without targets says nothing about what may be in it"
+    assert peaks(Paster([patch(1.0, "ship"), patch(2.0, "drone")], replace(settings, scene_constraint=False)), "bird") == {1.0, 2.0}
+
+
+def test_a_pasted_target_keeps_to_the_height_of_its_kind() -> None:
+    settings = PasteSettings(probability=1.0, max_targets=1, scene_constraint=True)
+    paster, rng, rows = Paster([patch(1.0, "ship")], settings), np.random.default_rng(4), set()
+    for _ in range(400):
+        mask = np.zeros((200, 60), np.uint8)
+        paster(np.zeros((200, 60), np.float32), mask, {"ship": (120.5, 130.5)}, rng)
+        rows |= set(np.nonzero(mask)[0].tolist())
+    assert rows == set(range(114, 137))
+    mask = np.zeros((200, 60), np.uint8)
+    paster(np.zeros((200, 60), np.float32), mask, {"ship": (300, 310)}, rng)
+    assert not mask.any(), "the crop does not reach to where ships are"
+
+
+def test_places_are_those_of_the_labels_in_the_crop() -> None:
+    sample = replace(one_target((90, 90)), labels=("bird",))
+    (y_min, y_max) = sample.boxes_xyxy_px[0, [1, 3]]
+    assert places_of(sample, 10) == {"bird": ((y_min + y_max) / 2 - 10,) * 2}
+
+
+def test_probability_and_number_of_pasted_targets() -> None:
+    assert peaks(Paster([patch(1.0)], PasteSettings(probability=0.0))) == {0.0}
+    assert peaks(Paster([], PasteSettings(probability=1.0))) == {0.0}
+    rng, counts = np.random.default_rng(2), set()
+    for _ in range(200):
+        mask = np.zeros((200, 200), np.uint8)
+        Paster([patch(1.0)], PasteSettings(probability=1.0, max_targets=3))(np.zeros((200, 200), np.float32), mask, {}, rng)
+        counts.add(int(mask.sum()))
+    assert counts == {1, 2, 3}
+
+
+def test_the_same_seed_gives_the_same_crop_and_another_one_another() -> None:
+    sample = one_target((90, 90))
+    sample.__dict__["mask_HW"] = (sample.pixels_HW == 200).astype(np.uint8)
+    plan = Augmentation(crop_px=64, rotation_deg=15, scale=(0.8, 1.25), warp_probability=0.5, blur_probability=0.5)
+    paster = Paster(cut_targets([sample]), plan.paste)
+
+    def crops(seed: int) -> list[Floats]:
+        rng = np.random.default_rng(seed)
+        return [np.stack([part.astype(np.float32) for part in make_crop(sample, plan, paster, rng)]) for _ in range(12)]
+
+    np.testing.assert_array_equal(crops(1), crops(1))
+    assert not np.array_equal(crops(1), crops(2))
+    for pixels, mask, unknown in crops(3):
+        assert pixels.shape == mask.shape == unknown.shape == (64, 64)
+        assert set(np.unique(mask)) <= {0, 1}
+        assert not (mask * unknown).any()

@@ -1,0 +1,196 @@
+"""Evaluation of a network over labelled images, its report, and the command."""
+
+from __future__ import annotations
+
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import torch
+
+from contracts.errors import SettingsError
+from deploy.cli.main import main
+from evaluation.report import render_report
+from evaluation.results import ModelResult, rows_table
+from models.inference import prepare
+from models.segmentation.base import SegmentationModel
+from models.zoo import load_model
+from tests.training.made_sets import write_made_sets
+from training.datasets import Role
+from training.evaluate import EvaluationPlan, costs_of, evaluate, overlay, probability_map
+from training.evaluation_set import evaluation_samples
+from training.measure import measure_segmentation
+
+PLAN = EvaluationPlan(num_worst=2, rounds=2)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def made_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("sets")
+    write_made_sets(root)
+    return root
+
+
+@pytest.fixture(autouse=True)
+def _made_data(made_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("IRSTREAM_DATA", str(made_root))
+    torch.set_num_threads(1)
+
+
+def shipped(name: str = "acm") -> SegmentationModel:
+    network, _ = load_model(name)
+    assert isinstance(network, SegmentationModel)
+    return network
+
+
+def evaluated(name: str = "acm", plan: EvaluationPlan = PLAN) -> ModelResult:
+    network, card = load_model(name)
+    assert isinstance(network, SegmentationModel)
+    (cost,) = costs_of([network], plan)
+    return evaluate(network, name, card.digest, evaluation_samples("nudt-sirst"), plan, cost)
+
+
+def test_figures_are_those_of_the_cards_own_measurement() -> None:
+    result = evaluated()
+    (measured,) = [each for each in measure_segmentation(shipped(), Role.TEST, "") if each.data.startswith("nudt-sirst")]
+    scores = result.scores
+    for name, value in (("iou", scores.iou), ("niou", scores.niou), ("pd", scores.pd), ("fa_ppm", scores.fa_ppm)):
+        assert measured.values[name] == pytest.approx(value, abs=1e-4)
+    assert scores.num_targets == len([target for row in result.rows for target in row.targets]) == 2
+    at = result.curves.thresholds_T.searchsorted(result.threshold)
+    assert result.curves.iou_T[at] == pytest.approx(scores.iou, abs=0.02)
+
+
+def test_another_threshold_and_protocol_are_used() -> None:
+    low = evaluated(plan=EvaluationPlan(threshold=0.0, protocol="survey_eq6", num_worst=0, rounds=1))
+    assert low.threshold == 0.0
+    assert low.scores.iou == pytest.approx(2 * 48 / (2 * 64 * 64))
+    assert low.scores.fa == pytest.approx(1 - 48 / 64**2)
+    assert not low.worst
+
+
+def test_flips_are_a_mean_of_four_and_turn_back() -> None:
+    (sample, *_) = evaluation_samples("nudt-sirst")
+    model = prepare(shipped(), dtype=torch.float32)
+    plain, mean = probability_map(model, sample), probability_map(model, sample, flips=True)
+    assert plain.shape == mean.shape
+    assert not np.array_equal(plain, mean)
+    assert np.abs(plain - mean)[sample.mask_HW > 0].mean() < 0.3, "turned back to where the target is"
+
+
+def test_the_worst_frames_show_what_is_wrong() -> None:
+    (sample, *_) = evaluation_samples("nudt-sirst")
+    truth_HW = sample.mask_HW > 0
+    answer_HW = np.roll(truth_HW, 4, axis=1)
+    picture = overlay(sample, answer_HW, truth_HW)
+    assert (picture[truth_HW & ~answer_HW] == (60, 220, 60)).all()
+    assert (picture[answer_HW & ~truth_HW] == (255, 120, 40)).all()
+    result = evaluated(plan=EvaluationPlan(threshold=0.9999999, num_worst=1, rounds=1))
+    assert [frame.caption for frame in result.worst] == ["IoU 0.00, 1 of 1 missed"]
+
+
+class Page(HTMLParser):
+    """What a page asks for, and its text."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sources: list[str] = []
+        self.text: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.sources += [value or "" for name, value in attrs if name in ("src", "href")]
+
+    def handle_data(self, data: str) -> None:
+        self.text.append(data.strip())
+
+
+def test_the_report_is_one_file_with_the_figures() -> None:
+    results = [evaluated("acm"), evaluated("unet_light")]
+    page = Page()
+    page.feed(render_report(results, title="made <set>", lead="two images"))
+    assert len(page.sources) == 5 + 2 * 2
+    assert all(source.startswith("data:image/png;base64,") for source in page.sources)
+    assert "made <set>" in page.text
+    for result in results:
+        assert f"{result.scores.iou * 100:.2f}" in page.text
+        assert f"{result.cost.parameters:,}" in page.text
+    assert "unet_light - acm" in page.text
+
+
+def test_networks_on_other_images_are_not_compared() -> None:
+    network, card = load_model("acm")
+    assert isinstance(network, SegmentationModel)
+    other = evaluate(network, "acm", card.digest, evaluation_samples("irstd-1k")[:1], PLAN, costs_of([network], PLAN)[0])
+    with pytest.raises(ValueError, match="same images"):
+        render_report([evaluated(), other], title="", lead="")
+    with pytest.raises(ValueError, match="at least one network"):
+        render_report([], title="", lead="")
+
+
+def test_rows_hold_every_image_of_every_network() -> None:
+    table = rows_table([evaluated("acm"), evaluated("unet_light")])
+    assert table.num_rows == 4
+    assert sum(table["targets"].to_pylist()) == sum(len(each) for each in table["target_list"].to_pylist()) == 4
+
+
+def run(*arguments: str) -> int:
+    with pytest.raises(SystemExit) as ended:
+        main(["evaluate", *arguments])
+    return int(ended.value.code or 0)
+
+
+def test_the_command_writes_what_is_asked_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    html, parquet = tmp_path / "out" / "report.html", tmp_path / "rows.parquet"
+    assert run("acm", "nudt-sirst", "--with", "unet_light", "--html", str(html), "--parquet", str(parquet), "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    assert [each["name"] for each in told["models"]] == ["acm", "unet_light"]
+    assert told["models"][0]["scores"]["iou"] == pytest.approx(evaluated().scores.iou)
+    assert "acm, unet_light on nudt-sirst" in html.read_text()
+    assert pq.read_table(parquet).num_rows == 4
+
+
+def test_the_command_shows_a_table(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("acm", "sirst-v2", "--with", "unet_light") == 0
+    told = capsys.readouterr().out
+    assert "2 images of sirst-v2, 2 targets" in told
+    assert re.search(r"\n +acm +unet_light *\n", told)
+    figure = r"\d+\.\d\d \[[\d.]+, [\d.]+\]"
+    assert re.search(rf"IoU % +{figure} +{figure}", told)
+    assert re.search(r"parameters +397,823 +1,963,809", told)
+
+
+def test_a_folder_of_ones_own_is_evaluated(made_root: Path) -> None:
+    samples = evaluation_samples(str(made_root / "irstd-1k"))
+    assert len(samples) == 2
+    folder = made_root / "own"
+    folder.mkdir(exist_ok=True)
+    for name in ("images", "masks"):
+        if not (folder / name).exists():
+            (folder / name).symlink_to(made_root / "irstd-1k" / name)
+    lines = [json.loads(line) for line in (made_root / "irstd-1k" / "index.jsonl").read_text().splitlines()][:3]
+    (folder / "index.jsonl").write_text("".join(json.dumps({k: v for k, v in line.items() if k != "split"}) + "\n" for line in lines))
+    assert len(evaluation_samples(str(folder))) == 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (("acm", "nowhere"), "expected one of nudt-sirst, irstd-1k, sirst-v2, synthetic, or a folder"),
+        (("fcos_light", "nudt-sirst"), "expected a segmenter, got detection network fcos_light"),
+        (("acm", "nudt-sirst", "--protocol", "mine"), "expected one of default, basicirstd"),
+        (("dnanet", "nudt-sirst"), "trained weights"),
+    ],
+)
+def test_wrong_use_is_told(arguments: tuple[str, ...], text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(*arguments) == 2
+    assert text in " ".join(capsys.readouterr().err.split())
+
+
+def test_an_empty_set_is_told(tmp_path: Path) -> None:
+    (tmp_path / "index.jsonl").write_text("")
+    with pytest.raises(SettingsError, match="at least one image"):
+        evaluation_samples(str(tmp_path))

@@ -1,0 +1,112 @@
+"""`irstream train`: weights with their card, going on after a kill, recipes by name."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from contracts.errors import SettingsError
+from deploy.cli.main import main
+from models.zoo import load_model
+from tests.processes import started
+from tests.training.made_sets import write_made_sets
+from training.checkpoint import steps_done
+from training.datasets import Role, read_samples
+from training.recipes import TRAINING_PLANS, plan_named
+
+ROOT = Path(__file__).resolve().parents[2]
+QUICK = ("--data", "nudt-sirst", "--crop-px", "32", "--batch-size", "4")
+
+
+@pytest.fixture(scope="module")
+def made_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("sets")
+    write_made_sets(root)
+    return root
+
+
+@pytest.fixture(autouse=True)
+def _made_data(made_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("IRSTREAM_DATA", str(made_root))
+    torch.set_num_threads(1)
+
+
+def run(*arguments: str) -> int:
+    with pytest.raises(SystemExit) as ended:
+        main(["train", *arguments])
+    return int(ended.value.code or 0)
+
+
+def test_weights_with_their_card_come_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("acm", *QUICK, "--epochs", "1", "--out", str(tmp_path), "--json", "--precision", "float32") == 0
+    told = json.loads(capsys.readouterr().out)
+    steps = math.ceil(len(read_samples(("nudt-sirst",), Role.TRAIN)) / 4)
+    assert told["steps"] == steps == steps_done(tmp_path)
+    network, card = load_model("acm", told["weights"])
+    assert network.name == "acm"
+    assert card.recipe["details"] == "ours (docs/networks.md); 1 epochs, float32"
+    assert card.data == "nudt-sirst (training splits)"
+    assert [each.data for each in card.measured] == ["nudt-sirst test (2 images)"]
+
+
+def test_a_killed_training_goes_on(tmp_path: Path, made_root: Path) -> None:
+    command = [sys.executable, "-c", "from deploy.cli.main import main; main()", "train", "acm", *QUICK, "--out", str(tmp_path)]
+    command += ["--checkpoint-s", "0"]
+    env = dict(os.environ) | {"IRSTREAM_DATA": str(made_root), "PYTHONPATH": str(ROOT)}
+    with started([*command, "--epochs", "400"], env, ROOT) as process:
+        deadline = time.monotonic() + 120
+        while not steps_done(tmp_path) and process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.2)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    done = steps_done(tmp_path)
+    assert done > 0
+    more = math.ceil(done * 4 / len(read_samples(("nudt-sirst",), Role.TRAIN))) + 1
+    subprocess.run([*command, "--epochs", str(more)], env=env, cwd=ROOT, check=True, capture_output=True, timeout=300)
+    assert steps_done(tmp_path) > done
+    lines = [json.loads(line)["steps"] for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert lines == sorted(lines)
+
+
+def test_early_stop_judges_on_held_out_images(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options = ("--data", "sirst-v2", *QUICK[2:], "--epochs", "40", "--early-stop", "2", "--judge-every", "0.5", "--lr", "0")
+    assert run("acm", *options, "--out", str(tmp_path), "--json") == 0
+    # With a learning rate of 0 nothing gets better: one judgement that is the best so far, and two that are not.
+    epoch_steps = len(read_samples(("sirst-v2",), Role.TRAIN)) / 4
+    assert json.loads(capsys.readouterr().out)["steps"] == 3 * round(0.5 * epoch_steps)
+
+
+def test_recipes_have_the_steps_of_their_epochs() -> None:
+    plan = plan_named("basicirstd", ("nudt-sirst",))
+    assert plan.loop_for(663).max_steps == math.ceil(400 * 663 / 16)
+    assert plan.loop.schedule == "multi_step"
+    assert plan_named("sgem_paper", epochs=2).loop_for(663).max_steps == math.ceil(2 * 663 / 8)
+    assert set(TRAINING_PLANS) == {"ours", "basicirstd", "sgem_paper"}
+    with pytest.raises(SettingsError, match="one of ours, basicirstd, sgem_paper"):
+        plan_named("theirs")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (("fcos_light",), "expected a segmenter, got detection network fcos_light"),
+        (("acm", "--task", "detection"), "python -m training.train"),
+        (("acm", "--loss", "iou"), "expected one of soft_iou"),
+        (("acm", "--schedule", "linear"), "expected one of one_cycle"),
+        (("acm", "--recipe", "mine"), "expected one of ours"),
+        (("acm", "--precision", "half"), "expected auto, float32 or bfloat16"),
+        (("acm", "--data", "nowhere"), "expected a data set, got no index"),
+    ],
+)
+def test_wrong_use_is_told(arguments: tuple[str, ...], text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(*arguments, "--out", str(tmp_path)) == 2
+    assert text in " ".join(capsys.readouterr().err.split())

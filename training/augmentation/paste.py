@@ -1,0 +1,192 @@
+"""Copy-paste: targets of other images, with blended boundaries and a contrast that occurs, where such targets may be.
+
+Source: survey of small-object segmentation, section 3.3.1 (Wang et al.: the boundary of a small target is a Gaussian blur, and
+its grey values follow the contrasts that occur); MTU-Net pastes 1 to 100.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from training.datasets import Sample
+
+Floats = NDArray[np.float32]
+Mask = NDArray[np.uint8]
+Rows = tuple[float, float]
+Places = Mapping[str, Rows]
+"""By label: the first and last row of a crop at which an image has targets of it."""
+_MARGIN_PX = 4
+_MAX_PASTED_SIDE_PX = 40
+_GAIN_RANGE = (0.5, 2.0)
+_BESIDE_PX = 6
+_ANYWHERE: Rows = (-math.inf, math.inf)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TargetPatch:
+    """A target cut out for pasting.
+
+    Attributes:
+        residual_HW: normalised pixels minus the level of the surroundings.
+        mask_HW: target pixels, 0 or 1.
+        label: its class, or `target` where nobody says.
+    """
+
+    residual_HW: Floats
+    mask_HW: Mask
+    label: str = "target"
+
+    @property
+    def contrast(self) -> float:
+        """Mean residual over the target."""
+        return float(self.residual_HW[self.mask_HW > 0].mean())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PasteSettings:
+    """How targets are pasted.
+
+    Attributes:
+        probability: share of crops that get any.
+        max_targets: one to so many.
+        blend_sigma_px: range of the Gaussian at the boundary.
+        gain: range of a factor on the contrast, where it is not corrected.
+        grey_correction: take the contrast of another target (within a factor of two) instead.
+        scene_constraint: paste only into images that have a target of the same label, and at the height in the image where those
+            are (6 px more or less): no ship in the sky.
+    """
+
+    probability: float = 0.5
+    max_targets: int = 3
+    blend_sigma_px: tuple[float, float] = (0.4, 1.0)
+    gain: tuple[float, float] = (0.6, 1.4)
+    grey_correction: bool = False
+    scene_constraint: bool = False
+
+
+def places_of(sample: Sample, top_px: int = 0) -> dict[str, Rows]:
+    """Where an image has targets of each label, in rows of a crop that begins at row `top_px`."""
+    rows: dict[str, list[float]] = {}
+    for label, (_, y_min, _, y_max) in zip(sample.labels, sample.boxes_xyxy_px.tolist(), strict=True):
+        rows.setdefault(label, []).append((y_min + y_max) / 2 - top_px)
+    return {label: (min(middles), max(middles)) for label, middles in rows.items()}
+
+
+def cut_targets(samples: Sequence[Sample]) -> list[TargetPatch]:
+    """Cut out every small enough target with a margin that lies inside its image."""
+    return [patch for sample in samples for patch in _cut(sample)]
+
+
+def _cut(sample: Sample) -> list[TargetPatch]:
+    height_px, width_px = sample.mask_HW.shape
+    patches = []
+    for label, (x_min, y_min, x_max, y_max) in zip(sample.labels, sample.boxes_xyxy_px.astype(int), strict=True):
+        left, top, right, bottom = x_min - _MARGIN_PX, y_min - _MARGIN_PX, x_max + _MARGIN_PX, y_max + _MARGIN_PX
+        inside = left >= 0 and top >= 0 and right <= width_px and bottom <= height_px
+        if not inside or max(right - left, bottom - top) > _MAX_PASTED_SIDE_PX:
+            continue
+        mask = sample.mask_HW[top:bottom, left:right]
+        pixels = sample.normalised((slice(top, bottom), slice(left, right)))
+        near = cv2.dilate(mask, np.ones((5, 5), np.uint8))
+        if not mask.any() or near.all():
+            continue
+        residual = (pixels - np.median(pixels[near == 0])).astype(np.float32)
+        patches.append(TargetPatch(residual, mask.copy(), label))
+    return patches
+
+
+class Paster:
+    """Pastes targets of a collection, in place."""
+
+    def __init__(self, patches: Sequence[TargetPatch], settings: PasteSettings) -> None:
+        """Sort the targets by label."""
+        self.settings = settings
+        self._patches = list(patches)
+        self._contrasts = np.array([patch.contrast for patch in patches])
+        self._by_label: dict[str, list[TargetPatch]] = {}
+        for patch in patches:
+            self._by_label.setdefault(patch.label, []).append(patch)
+
+    def __call__(self, pixels_HW: Floats, mask_HW: Mask, places: Places, rng: np.random.Generator) -> None:
+        """Paste none, or one to `max_targets`, into normalised pixels and their mask.
+
+        Args:
+            pixels_HW: changed.
+            mask_HW: changed; targets are not pasted over others.
+            places: where targets of the image are (`places_of`); asked only under the scene constraint.
+            rng: source of chance.
+        """
+        allowed = self._allowed(places) if self.settings.scene_constraint else self._patches
+        if not allowed or rng.random() >= self.settings.probability:
+            return
+        for _ in range(int(rng.integers(1, self.settings.max_targets + 1))):
+            patch = allowed[int(rng.integers(len(allowed)))]
+            rows = places[patch.label] if self.settings.scene_constraint else _ANYWHERE
+            sigma_px = rng.uniform(*self.settings.blend_sigma_px)
+            paste_target(pixels_HW, mask_HW, patch, rng, gain=self._gain(patch, rng), blend_sigma_px=sigma_px, rows=rows)
+
+    def _allowed(self, places: Places) -> list[TargetPatch]:
+        return [patch for label in places for patch in self._by_label.get(label, ())]
+
+    def _gain(self, patch: TargetPatch, rng: np.random.Generator) -> float:
+        if not self.settings.grey_correction or patch.contrast == 0:
+            return float(rng.uniform(*self.settings.gain))
+        wanted = float(self._contrasts[int(rng.integers(len(self._contrasts)))])
+        return float(np.clip(wanted / patch.contrast, *_GAIN_RANGE))
+
+
+def paste_target(
+    pixels_HW: Floats,
+    mask_HW: Mask,
+    patch: TargetPatch,
+    rng: np.random.Generator,
+    *,
+    gain: float = 1.0,
+    blend_sigma_px: float = 0.8,
+    rows: Rows = _ANYWHERE,
+) -> None:
+    """Put a target somewhere, in place, unless the place is taken or the image is too small.
+
+    On the target: the local mean of the image plus `gain` times the residual; around it this fades into the image.
+
+    Args:
+        pixels_HW: normalised, changed.
+        mask_HW: changed.
+        patch: the target.
+        rng: source of chance.
+        gain: on its contrast.
+        blend_sigma_px: of the Gaussian at its boundary.
+        rows: its middle lies between these, 6 px more or less, if the image goes that far.
+    """
+    height, width = patch.mask_HW.shape
+    highest = math.ceil(max(rows[0] - _BESIDE_PX - height / 2, 0))
+    lowest = math.floor(min(rows[1] + _BESIDE_PX - height / 2, pixels_HW.shape[0] - height))
+    if highest > lowest or width > pixels_HW.shape[1]:
+        return
+    top = int(rng.integers(highest, lowest + 1))
+    left = int(rng.integers(pixels_HW.shape[1] - width + 1))
+    place = (slice(top, top + height), slice(left, left + width))
+    if mask_HW[place].any():
+        return
+    alpha = blend(patch.mask_HW, blend_sigma_px)
+    around = pixels_HW[place][alpha < _TRACE]
+    level = np.float32(around.mean() if len(around) else pixels_HW[place].mean())
+    pixels_HW[place] += alpha * (level + np.float32(gain) * patch.residual_HW - pixels_HW[place])
+    mask_HW[place] |= patch.mask_HW
+
+
+_TRACE = 0.02
+
+
+def blend(mask_HW: Mask, sigma_px: float) -> Floats:
+    """How much of a pasted target is seen, `(H, W)` in [0, 1]: 1 on it, a Gaussian's fall around it, 0 at the border."""
+    wider = cv2.dilate(mask_HW, np.ones((3, 3), np.uint8)).astype(np.float32)
+    alpha = np.asarray(cv2.GaussianBlur(wider, (0, 0), sigma_px), np.float32)
+    alpha[[0, -1], :] = alpha[:, [0, -1]] = 0
+    return np.maximum(alpha, mask_HW.astype(np.float32))

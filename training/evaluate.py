@@ -1,0 +1,178 @@
+"""Evaluate segmenters on labelled images exactly as the stream would run them."""
+
+from __future__ import annotations
+
+import heapq
+import platform
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import count
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from evaluation.curves import CurveMetrics
+from evaluation.results import Cost, ImageRow, ModelResult, Picture, WorstFrame
+from evaluation.segmentation import SegmentationMetrics, count_image
+from evaluation.segmentation_protocols import PROTOCOLS, Protocol
+from evaluation.targets import targets_of
+from models.cost import FRAME_PX, gmacs, latencies_ms, num_parameters
+from models.inference import InferenceModel, prepare
+from models.segmentation.base import SegmentationModel
+from training.datasets import Sample
+from training.measure import run_frame
+from training.pictures import grey_picture
+
+SWEEP = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98)
+Tell = Callable[[int, int], None]
+_TRUTH, _ANSWER, _BOTH = (60, 220, 60), (255, 120, 40), (255, 225, 60)
+_MAX_PICTURE_PX = 640
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvaluationPlan:
+    """How to evaluate.
+
+    Attributes:
+        protocol: how targets are matched, by name (`evaluation.segmentation_protocols`).
+        threshold: instead of the card's; None keeps that.
+        flips: average over the four flips of a frame (test-time augmentation; four times the cost).
+        num_worst: frames to show.
+        device: where to compute.
+        rounds: forward passes whose time is taken.
+    """
+
+    protocol: str = "default"
+    threshold: float | None = None
+    flips: bool = False
+    num_worst: int = 12
+    device: str = "cpu"
+    rounds: int = 20
+
+
+def evaluate(
+    network: SegmentationModel,
+    label: str,
+    digest: str,
+    samples: Sequence[Sample],
+    plan: EvaluationPlan,
+    cost: Cost,
+    tell: Tell = lambda done, of: None,
+) -> ModelResult:
+    """Run a segmenter over labelled images.
+
+    What is found where nobody knows counts neither way.
+
+    Args:
+        network: with its threshold configured.
+        label: how it is called in tables.
+        digest: of its weights.
+        samples: labelled images.
+        plan: how.
+        cost: of the network (`costs_of`).
+        tell: gets the number of images done and of all.
+    """
+    protocol = PROTOCOLS[plan.protocol]
+    threshold = network.settings.threshold if plan.threshold is None else plan.threshold
+    model = _prepared(network, plan)
+    curves = CurveMetrics()
+    sweep = {each: SegmentationMetrics(protocol) for each in SWEEP}
+    rows: list[ImageRow] = []
+    worst: list[tuple[float, int, Sample, NDArray[np.bool_]]] = []
+    ties = count()
+    for number, sample in enumerate(samples, start=1):
+        known_HW, truth_HW = sample.unknown_HW == 0, sample.mask_HW > 0
+        map_HW = probability_map(model, sample, flips=plan.flips)
+        answer_HW = (map_HW > threshold) & known_HW
+        curves.update(map_HW[known_HW][None], truth_HW[known_HW][None])
+        for each, metrics in sweep.items():
+            metrics.update((map_HW > each) & known_HW, truth_HW)
+        counts = count_image(answer_HW, truth_HW, protocol)
+        row = ImageRow(sample.image_id, counts, tuple(targets_of(sample.pixels_HW, answer_HW, truth_HW, protocol)))
+        rows.append(row)
+        if counts.union_px:
+            heapq.heappush(worst, (-row.iou, next(ties), sample, answer_HW))
+            if len(worst) > plan.num_worst:
+                heapq.heappop(worst)
+        tell(number, len(samples))
+    return ModelResult(
+        name=label,
+        digest=digest,
+        threshold=threshold,
+        protocol=protocol,
+        cost=cost,
+        rows=tuple(rows),
+        curves=curves.compute(),
+        sweep=tuple((each, metrics.compute()) for each, metrics in sweep.items()),
+        worst=tuple(_worst_frame(sample, answer_HW, protocol) for _, _, sample, answer_HW in sorted(worst, key=lambda each: -each[0])),
+    )
+
+
+def probability_map(model: InferenceModel, sample: Sample, *, flips: bool = False) -> NDArray[np.float32]:
+    """Probabilities `(H, W)` of one image; with `flips` the mean over its four flips."""
+    network = model.model
+    assert isinstance(network, SegmentationModel)
+    pixels_HW = sample.normalised()
+    height_px, width_px = pixels_HW.shape
+
+    def of(turned_HW: NDArray[np.float32]) -> NDArray[np.float32]:
+        return np.asarray(network.probabilities(run_frame(model, turned_HW))[0, :height_px, :width_px].cpu(), np.float32)
+
+    if not flips:
+        return of(pixels_HW)
+    ways = [(rows, columns) for rows in (1, -1) for columns in (1, -1)]
+    maps = [of(np.ascontiguousarray(pixels_HW[::rows, ::columns]))[::rows, ::columns] for rows, columns in ways]
+    return np.asarray(np.mean(maps, axis=0), np.float32)
+
+
+def costs_of(networks: Sequence[SegmentationModel], plan: EvaluationPlan) -> list[Cost]:
+    """Size, multiply-adds and milliseconds of some networks, timed in turns."""
+    models = [_prepared(network, plan) for network in networks]
+    device = models[0].device
+    threads = torch.get_num_threads()
+    told = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{platform.machine()}, {threads} thread{'s' * (threads > 1)}"
+    return [
+        Cost(
+            parameters=num_parameters(network),
+            gmacs=gmacs(network, FRAME_PX),
+            input_px=FRAME_PX,
+            latency_ms=float(np.median(times)),
+            best_ms=times[0],
+            device=told,
+        )
+        for network, times in zip(networks, latencies_ms(models, FRAME_PX, rounds=plan.rounds), strict=True)
+    ]
+
+
+def _prepared(network: SegmentationModel, plan: EvaluationPlan) -> InferenceModel:
+    return prepare(network, plan.device, torch.float32 if plan.device == "cpu" else None)
+
+
+def _worst_frame(sample: Sample, answer_HW: NDArray[np.bool_], protocol: Protocol) -> WorstFrame:
+    truth_HW = sample.mask_HW > 0
+    counts = count_image(answer_HW, truth_HW, protocol)
+    told = [f"IoU {counts.intersection_px / counts.union_px:.2f}"]
+    if counts.targets > counts.matched:
+        told.append(f"{counts.targets - counts.matched} of {counts.targets} missed")
+    if counts.predictions > counts.matched:
+        told.append(f"{counts.predictions - counts.matched} false")
+    return WorstFrame(sample.image_id, ", ".join(told), overlay(sample, answer_HW, truth_HW))
+
+
+def overlay(sample: Sample, answer_HW: NDArray[np.bool_], truth_HW: NDArray[np.bool_]) -> Picture:
+    """The frame in grey with truth green, answer orange, both yellow; a large frame is cut around what is wrong."""
+    picture = grey_picture(sample)
+    for mask_HW, colour in ((truth_HW & ~answer_HW, _TRUTH), (answer_HW & ~truth_HW, _ANSWER), (answer_HW & truth_HW, _BOTH)):
+        picture[mask_HW] = colour
+    return picture[_window(answer_HW ^ truth_HW)]
+
+
+def _window(wrong_HW: NDArray[np.bool_]) -> tuple[slice, slice]:
+    rows, columns = np.nonzero(wrong_HW)
+    cuts = []
+    for places, side in ((rows, wrong_HW.shape[0]), (columns, wrong_HW.shape[1])):
+        middle = int(np.median(places)) if len(places) else side // 2
+        start = int(np.clip(middle - _MAX_PICTURE_PX // 2, 0, max(0, side - _MAX_PICTURE_PX)))
+        cuts.append(slice(start, start + _MAX_PICTURE_PX))
+    return cuts[0], cuts[1]

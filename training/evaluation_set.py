@@ -1,0 +1,38 @@
+"""The images an evaluation runs on: a known data set by name, or a folder with an `index.jsonl` of one's own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from contracts.errors import SettingsError
+from training.datasets import SEGMENTATION_SETS, SYNTHETIC, Role, Sample, read_folder, read_samples
+
+KNOWN = (*SEGMENTATION_SETS, SYNTHETIC)
+
+
+def evaluation_samples(name: str, role: Role = Role.TEST) -> list[Sample]:
+    """Images with masks.
+
+    Args:
+        name: of a known set, or a folder: its index names images (`file`), masks (`mask`, null where there is no target) and
+            boxes; where any has the split `test` only those count, else all.
+        role: of a known set.
+
+    Raises:
+        SettingsError: neither, or no image.
+    """
+    if name in KNOWN:
+        samples = read_samples((name,), role)
+    elif (Path(name) / "index.jsonl").is_file():
+        every = read_folder(Path(name))
+        samples = [sample for sample in every if sample.role is Role.TEST] or every
+    else:
+        raise SettingsError(
+            expected=f"one of {', '.join(KNOWN)}, or a folder with an index.jsonl",
+            got=repr(name),
+            where="data set to evaluate on",
+            action="Name one, or write an index for your images (docs/networks.md).",
+        )
+    if not samples:
+        raise SettingsError(expected="at least one image", got="none", where=f"data set {name}", action="Check its index.jsonl.")
+    return samples

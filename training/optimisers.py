@@ -1,0 +1,40 @@
+"""Optimisers by name, with weight decay on convolution kernels only."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from types import MappingProxyType
+from typing import Any
+
+import torch
+from torch import nn
+
+from contracts.errors import SettingsError
+
+OPTIMISERS: Mapping[str, Callable[..., torch.optim.Optimizer]] = MappingProxyType(
+    {
+        "adamw": torch.optim.AdamW,
+        "adam": torch.optim.Adam,
+        "adagrad": torch.optim.Adagrad,
+        "sgd": partial(torch.optim.SGD, momentum=0.9),
+    }
+)
+
+
+def make_optimiser(name: str, model: nn.Module, lr: float, weight_decay: float) -> torch.optim.Optimizer:
+    """Make an optimiser for everything in a model that learns.
+
+    Raises:
+        SettingsError: there is none of this name; the text lists those that exist.
+    """
+    if name not in OPTIMISERS:
+        raise SettingsError(
+            expected=f"one of {', '.join(OPTIMISERS)}", got=repr(name), where="optimiser", action="Use the name of an optimiser."
+        )
+    learning = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    groups: list[dict[str, Any]] = [
+        {"params": [each for each in learning if each.ndim > 1], "weight_decay": weight_decay},
+        {"params": [each for each in learning if each.ndim <= 1], "weight_decay": 0.0},
+    ]
+    return OPTIMISERS[name](groups, lr=lr)

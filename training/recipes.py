@@ -1,0 +1,106 @@
+"""Recipes of segmenters by name: what a paper did, what the benchmark does, what we do."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+
+from contracts.errors import SettingsError
+from training.augmentation.paste import PasteSettings
+from training.augmentation.plan import Augmentation
+from training.loop import LoopSettings
+from training.segmentation import SegmentationRecipe
+
+_NOTHING_PASTED = PasteSettings(probability=0.0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingPlan:
+    """A whole training.
+
+    Attributes:
+        recipe: crops and loss.
+        loop: how long and how fast; its `max_steps` is counted from `epochs` when the images are known.
+        epochs: passes over the training images.
+        source: where it is from.
+    """
+
+    recipe: SegmentationRecipe
+    loop: LoopSettings
+    epochs: float
+    source: str
+
+    def with_epochs(self, epochs: float) -> TrainingPlan:
+        """The same, shorter or longer; the schedule is stretched."""
+        return replace(self, epochs=epochs)
+
+    def with_sets(self, shares: Mapping[str, float]) -> TrainingPlan:
+        """The same on other data."""
+        return replace(self, recipe=replace(self.recipe, shares=MappingProxyType(dict(shares))))
+
+    def loop_for(self, num_images: int) -> LoopSettings:
+        """The loop with its number of steps."""
+        steps = max(1, math.ceil(self.epochs * num_images / self.recipe.batch_size))
+        return replace(self.loop, max_steps=steps)
+
+
+def ours() -> TrainingPlan:
+    """Copy-paste, averaged weights, one cycle: what the networks that ship are trained with."""
+    return TrainingPlan(
+        recipe=SegmentationRecipe(augmentation=Augmentation(crop_px=160)),
+        loop=LoopSettings(max_steps=1, max_lr=2e-3),
+        epochs=100,
+        source="ours (docs/networks.md)",
+    )
+
+
+def basicirstd() -> TrainingPlan:
+    """The benchmark's recipe for all its networks: half of the crops hold a target, flips and transposition, SoftIoU."""
+    return TrainingPlan(
+        recipe=SegmentationRecipe(
+            batch_size=16,
+            loss="soft_iou_batch",
+            augmentation=Augmentation(crop_px=256, target_probability=0.5, jitter=False, paste=_NOTHING_PASTED),
+            seed=42,
+        ),
+        loop=LoopSettings(max_steps=1, max_lr=5e-4, schedule="multi_step", optimiser="adam", weight_decay=0.0, average_decay=0.0),
+        epochs=400,
+        source="BasicIRSTD (Ying et al.): Adam 5e-4, a tenth at epochs 200 and 300 of 400, batch 16, crops of 256 px",
+    )
+
+
+def sgem_paper() -> TrainingPlan:
+    """Paper 2: learning rate 1e-4, batch 8, random crops of 256 px, 1500 epochs, SoftIoU; optimiser and augmentation unnamed."""
+    return TrainingPlan(
+        recipe=SegmentationRecipe(
+            batch_size=8,
+            loss="soft_iou_batch",
+            augmentation=Augmentation(crop_px=256, target_probability=0.0, symmetries=False, jitter=False, paste=_NOTHING_PASTED),
+        ),
+        loop=LoopSettings(max_steps=1, max_lr=1e-4, schedule="constant", optimiser="adam", weight_decay=0.0, average_decay=0.0),
+        epochs=1500,
+        source="SGEM U-Net, section 4.2 (Adam assumed)",
+    )
+
+
+TRAINING_PLANS: Mapping[str, Callable[[], TrainingPlan]] = MappingProxyType(
+    {"ours": ours, "basicirstd": basicirstd, "sgem_paper": sgem_paper}
+)
+
+
+def plan_named(name: str, sets: Sequence[str] = (), epochs: float | None = None) -> TrainingPlan:
+    """The plan of a name, on some data sets in equal shares, for some epochs.
+
+    Raises:
+        SettingsError: there is none of this name; the text lists those that exist.
+    """
+    if name not in TRAINING_PLANS:
+        raise SettingsError(
+            expected=f"one of {', '.join(TRAINING_PLANS)}", got=repr(name), where="recipe", action="Use the name of a recipe."
+        )
+    plan = TRAINING_PLANS[name]()
+    if sets:
+        plan = plan.with_sets(dict.fromkeys(sets, 1.0))
+    return plan if epochs is None else plan.with_epochs(epochs)

@@ -1,0 +1,58 @@
+"""Learning rate over a training, by name: every schedule is a function of progress in [0, 1] with values in (0, 1]."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+
+from contracts.errors import SettingsError
+
+Schedule = Callable[[float], float]
+_WARM_UP = 0.08
+_WARM_UP_FROM = 0.04
+_END = 0.005
+_POLY_POWER = 0.9
+
+
+def one_cycle(progress: float) -> float:
+    """Linear up for the first 8 %, then a cosine down to half a percent (Smith 2018, arXiv:1708.07120, as torch draws it)."""
+    if progress < _WARM_UP:
+        return _WARM_UP_FROM + (1 - _WARM_UP_FROM) * progress / _WARM_UP
+    return cosine((progress - _WARM_UP) / (1 - _WARM_UP))
+
+
+def cosine(progress: float) -> float:
+    """A cosine down to half a percent (Loshchilov and Hutter 2017, arXiv:1608.03983, without restarts)."""
+    return _END + (1 - _END) * 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
+
+
+def poly(progress: float) -> float:
+    """`(1 - progress)^0.9`, down to half a percent (DeepLab; ACM, ABC and RDIAN train with it)."""
+    return max(_END, math.pow(1 - min(1.0, progress), _POLY_POWER))
+
+
+def multi_step(progress: float) -> float:
+    """A tenth after half of the training, a hundredth after three quarters (BasicIRSTD: epochs 200 and 300 of 400)."""
+    return 1.0 if progress < 0.5 else 0.1 if progress < 0.75 else 0.01
+
+
+def constant(progress: float) -> float:
+    """Always the same (SGEM U-Net's paper names no schedule; UIU-Net, MSHNet)."""
+    return 1.0
+
+
+SCHEDULES: Mapping[str, Schedule] = MappingProxyType({each.__name__: each for each in (one_cycle, cosine, poly, multi_step, constant)})
+
+
+def schedule_named(name: str) -> Schedule:
+    """The schedule of a name.
+
+    Raises:
+        SettingsError: there is none; the text lists those that exist.
+    """
+    if name not in SCHEDULES:
+        raise SettingsError(
+            expected=f"one of {', '.join(SCHEDULES)}", got=repr(name), where="schedule", action="Use the name of a schedule."
+        )
+    return SCHEDULES[name]

@@ -1,0 +1,88 @@
+"""Train one segmenter on one machine: data, judge, loop, and weights with their card at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from contracts.errors import SettingsError
+from evaluation.segmentation import SegmentationMetrics
+from models.inference import fastest_dtype, prepare
+from models.segmentation.base import SegmentationModel
+from models.zoo import create_model
+from training.checkpoint import Progress, steps_done
+from training.datasets import Role, Sample, read_samples
+from training.loop import LoopReport, train
+from training.measure import probability_maps
+from training.recipes import TrainingPlan
+from training.segmentation import SegmentationBatches, segmentation_step
+
+_JUDGE_THRESHOLD = 0.5
+
+
+def train_segmenter(
+    name: str,
+    plan: TrainingPlan,
+    folder: Path,
+    *,
+    device: str = "cpu",
+    tell: Callable[[Progress, int], None] = lambda progress, steps: None,
+) -> tuple[nn.Module, LoopReport]:
+    """Train a registered segmenter; the same call again continues after a kill.
+
+    Args:
+        name: registered name.
+        plan: recipe, loop and epochs.
+        folder: for checkpoints.
+        device: where to compute.
+        tell: gets the progress about once a second, and the number of steps of the whole.
+
+    Returns:
+        The averaged model (the best one, where the plan asks the judge), and what was done.
+
+    Raises:
+        SettingsError: not a segmenter, or data that are not there.
+        FloatingPointError: the loss is not finite.
+    """
+    torch.manual_seed(plan.recipe.seed)
+    model = create_model(name)
+    if not isinstance(model, SegmentationModel):
+        raise SettingsError(
+            expected="a segmenter", got=f"{model.task} network {name}", where="model", action="irstream models list names them."
+        )
+    samples = read_samples(plan.recipe.shares, Role.TRAIN)
+    # Going on with the seed of the start would show the same crops again.
+    recipe = replace(plan.recipe, seed=plan.recipe.seed + steps_done(folder))
+    loop = plan.loop_for(len(samples))
+    step = partial(segmentation_step, SegmentationBatches(samples, recipe), recipe)
+    judge = _judge_on(read_samples(plan.recipe.shares, Role.SELECT), name) if loop.judge_steps else None
+    model.to(device).to(memory_format=torch.channels_last)
+    return train(model, step, loop, folder, judge=judge, tell=lambda progress: tell(progress, loop.max_steps or 0))
+
+
+def best_precision(device: str) -> str:
+    """`bfloat16` where it is clearly faster on this device, else `float32`."""
+    return "bfloat16" if fastest_dtype(device) is torch.bfloat16 else "float32"
+
+
+def _judge_on(samples: Sequence[Sample], name: str) -> Callable[[nn.Module], float]:
+    if not samples:
+        raise SettingsError(
+            expected="images that choose (role `select`)", got="none", where=f"early stop of {name}", action="Train without --early-stop."
+        )
+
+    def judge(average: nn.Module) -> float:
+        assert isinstance(average, SegmentationModel)
+        metrics = SegmentationMetrics()
+        model = prepare(average, next(average.parameters()).device)
+        for sample, map_HW in probability_maps(model, samples):
+            metrics.update((map_HW > _JUDGE_THRESHOLD) & (sample.unknown_HW == 0), sample.mask_HW > 0)
+        scores = metrics.compute()
+        return (scores.iou + scores.niou) / 2
+
+    return judge
