@@ -17,7 +17,6 @@ import psutil
 import pytest
 
 from deploy.ray_access import private_ray
-from tests.processes import started
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
 ROOT = Path(__file__).resolve().parents[2]
@@ -37,6 +36,11 @@ CLIENT = """
 import sys, ray
 ray.init(sys.argv[1], log_to_driver=False)
 print("in:", ray.get(ray.remote(lambda: 42).remote()))
+"""
+OURS = """
+from deploy.cluster import ray_session
+with ray_session():
+    print("in")
 """
 
 
@@ -103,24 +107,34 @@ def page(port: int) -> str:
     return "metrics" if text.startswith("# HELP") else text
 
 
-def test_only_the_token_lets_in(session: Session) -> None:
+def test_only_the_token_lets_in(session: Session, tmp_path: Path) -> None:
+    """All at the same time: who is refused waits long for it."""
     wrong = {
         "none": without_access(),
         "another": without_access(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN="0" * 64),
         "switched off": without_access(RAY_AUTH_MODE="disabled"),
     }
-    clients = {name: client(session.address, env) for name, env in wrong.items()}
-    right = client(session.address, without_access(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=session.token))
+    clients = {name: run_python(CLIENT, env, session.address) for name, env in wrong.items()}
+    right = run_python(CLIENT, without_access(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=session.token), session.address)
+    secret = tmp_path / "token"
+    secret.write_text(session.token)
+    ours = without_access(RAY_ADDRESS=session.address)
+    told = run_python(OURS, ours)
+    let_in = run_python(OURS, ours | {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(secret)})
     out, err = right.communicate(timeout=90)
     assert out.strip() == "in: 42", err
     for name, refused in clients.items():
         out, _ = refused.communicate(timeout=90)
         assert (name, refused.returncode != 0, out) == (name, True, "")
+    out, err = told.communicate(timeout=90)
+    assert out == ""
+    assert "RAY_AUTH_TOKEN_PATH" in err, "irstream says what is missing"
+    out, err = let_in.communicate(timeout=90)
+    assert out == "in\n", err
 
 
-def client(address: str, env: dict[str, str]) -> subprocess.Popen[str]:
-    command = [sys.executable, "-c", CLIENT, address]
-    return subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+def run_python(code: str, env: dict[str, str], *arguments: str) -> subprocess.Popen[str]:
+    return subprocess.Popen([sys.executable, "-c", code, *arguments], env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 def test_the_token_is_on_no_command_line_and_in_no_file(session: Session) -> None:
@@ -129,20 +143,6 @@ def test_the_token_is_on_no_command_line_and_in_no_file(session: Session) -> Non
     files = [path for path in session.folder.rglob("*") if path.is_file()]
     assert files
     assert [path for path in files if session.token.encode() in path.read_bytes()] == []
-
-
-def test_a_cluster_that_wants_a_token_says_so_to_who_has_none(session: Session, tmp_path: Path) -> None:
-    code = "from deploy.cluster import ray_session\nwith ray_session():\n    print('in')"
-    env = without_access(RAY_ADDRESS=session.address)
-    with started([sys.executable, "-c", code], env, tmp_path) as process:
-        out, err = process.communicate(timeout=90)
-    assert out == ""
-    assert "RAY_AUTH_TOKEN_PATH" in err
-    secret = tmp_path / "token"
-    secret.write_text(session.token)
-    with started([sys.executable, "-c", code], env | {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(secret)}, tmp_path) as process:
-        out, err = process.communicate(timeout=90)
-    assert out == "in\n", err
 
 
 def test_the_environment_is_as_before_and_each_token_is_new(monkeypatch: pytest.MonkeyPatch) -> None:
