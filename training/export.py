@@ -29,6 +29,7 @@ from training.commands import tells_mistakes
 from training.datasets import SYNTHETIC, Role
 from training.detection import DetectionRecipe
 from training.measure import (
+    DATASET,
     choose_score_threshold,
     choose_segmentation_threshold,
     measure_classification,
@@ -57,11 +58,13 @@ class Provenance:
         command: that makes them again.
         details: what it does.
         sets: data sets they learnt from; segmenters are measured on those of them that have masks.
+        clock: what the time of the training is: `minutes`, or `processor_minutes`.
     """
 
     command: str
     details: str
     sets: tuple[str, ...]
+    clock: str = "minutes"
 
 
 def export(name: str, checkpoint: Path, weights: Path, provenance: Provenance | None = None) -> ModelCard:
@@ -97,7 +100,7 @@ def export(name: str, checkpoint: Path, weights: Path, provenance: Provenance | 
     recipe: dict[str, JsonValue] = {
         "command": told.command,
         "steps": int(state["steps"]),
-        "processor_minutes": minutes,
+        told.clock: minutes,
         "details": told.details,
     }
     card = ModelCard(
@@ -112,7 +115,7 @@ def export(name: str, checkpoint: Path, weights: Path, provenance: Provenance | 
         data_licence="; ".join(LICENCES.get(dataset, f"{dataset}: not known") for dataset in told.sets),
         recipe=recipe,
         postprocess=settings.model_dump(),
-        measured=tuple(measurements(model, sets=told.sets)),
+        measured=tuple(measurements(model, sets=told.sets, weights=None if provenance is None else weights)),
         preprocess_version=PREPROCESS_VERSION,
         digest=digest,
     )
@@ -125,12 +128,18 @@ def _of_train(name: str, model: AnyModel, spent_s: float) -> Provenance:
         f"python -m training.train {name} --minutes {round(spent_s / 60, 1)}",
         "AdamW, one cycle, averaged weights, last checkpoint; crops and losses as in training/; no test image took part",
         _sets(model),
+        clock="processor_minutes",
     )
 
 
-def measurements(model: AnyModel, role: Role = Role.TEST, sets: Sequence[str] | None = None) -> list[Measurement]:
-    """The figures of a network on the images of a role; of a segmenter on these data sets only."""
-    command = f"python -m training.export {model.name} --measure"
+def measurements(
+    model: AnyModel, role: Role = Role.TEST, sets: Sequence[str] | None = None, weights: Path | None = None
+) -> list[Measurement]:
+    """The figures of a network on the images of a role; of a segmenter on these data sets only.
+
+    `weights` are named in the command that measures again; None: those that ship.
+    """
+    command = f"python -m training.export {model.name} --measure" if weights is None else f"irstream evaluate {weights} {DATASET}"
     if isinstance(model, SegmentationModel):
         return measure_segmentation(model, role, command, sets)
     if isinstance(model, LightFcos):

@@ -32,6 +32,7 @@ _CANDIDATE_THRESHOLDS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.93, 0.
 # Average precision wants weak detections too.
 _LOWEST_SCORE = 0.05
 _CROPS_A_BATCH = 64
+DATASET = "DATASET"
 _MASK_SETS = (*SEGMENTATION_SETS, SYNTHETIC)
 _CLASS_TEST_SETS = ("hit-uav", "drone-ir")
 _SPLIT_NAMES = {
@@ -70,7 +71,7 @@ def choose_segmentation_threshold(network: SegmentationModel, sets: Sequence[str
     scores = {key: metric.compute() for key, metric in metrics.items()}
     judged = [name for name in mask_sets(sets) if scores[name, _CANDIDATE_THRESHOLDS[0]].num_targets]
     if not judged:
-        return {name: float(value) for name, value in network.settings.model_dump().items()}
+        return dict(network.settings.model_dump())
     quality = {
         threshold: sum(scores[name, threshold].iou + scores[name, threshold].niou for name in judged) for threshold in _CANDIDATE_THRESHOLDS
     }
@@ -78,12 +79,12 @@ def choose_segmentation_threshold(network: SegmentationModel, sets: Sequence[str
 
 
 def measure_segmentation(network: SegmentationModel, role: Role, command: str, sets: Sequence[str] | None = None) -> list[Measurement]:
-    """IoU, nIoU, Pd and Fa of each data set, at the network's threshold."""
+    """IoU, nIoU, Pd and Fa of each data set, at the network's threshold; `DATASET` in the command becomes its name."""
     measured = []
     for (name, _), metric in _segmentation_metrics(network, role, (network.settings.threshold,), mask_sets(sets)).items():
         scores = metric.compute()
         values = {"iou": scores.iou, "niou": scores.niou, "pd": scores.pd, "fa_ppm": scores.fa_ppm, "targets": scores.num_targets}
-        measured.append(_measurement(name, role, scores.num_images, command, values))
+        measured.append(_measurement(name, role, scores.num_images, command.replace(DATASET, name), values))
     return measured
 
 

@@ -210,7 +210,11 @@ def test_tiles_that_differ_by_rounding_mean_one_target_and_the_one_in_charge_dec
     merged = merge_detections(tiles, found)
 
     assert len(merged) == 1
-    np.testing.assert_allclose([*merged.boxes_xyxy_px[0], merged.scores[0]], max(claims)[1], atol=1e-4)
+    # Two tiles in whose cells it lies equally deep are equally right.
+    deepest = max(depth for depth, _ in claims)
+    right = [claim for depth, claim in claims if depth > deepest - 1e-4]
+    answer = [*merged.boxes_xyxy_px[0], merged.scores[0]]
+    assert any(np.allclose(answer, claim, atol=1e-4) for claim in right), (answer, right)
 
 
 def test_what_only_the_rim_of_a_tile_claims_is_dropped() -> None:

@@ -6,7 +6,6 @@ import json
 import math
 import os
 import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -58,7 +57,7 @@ def test_weights_with_their_card_come_out(tmp_path: Path, capsys: pytest.Capture
     assert [each.data for each in card.measured] == ["nudt-sirst test (2 images)"]
 
 
-def test_a_killed_training_goes_on(tmp_path: Path, made_root: Path) -> None:
+def test_a_killed_training_goes_on(tmp_path: Path, made_root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     command = [sys.executable, "-c", "from deploy.cli.main import main; main()", "train", "acm", *QUICK, "--out", str(tmp_path)]
     command += ["--checkpoint-s", "0"]
     env = dict(os.environ) | {"IRSTREAM_DATA": str(made_root), "PYTHONPATH": str(ROOT)}
@@ -71,7 +70,8 @@ def test_a_killed_training_goes_on(tmp_path: Path, made_root: Path) -> None:
     done = steps_done(tmp_path)
     assert done > 0
     more = math.ceil(done * 4 / len(read_samples(("nudt-sirst",), Role.TRAIN))) + 1
-    subprocess.run([*command, "--epochs", str(more)], env=env, cwd=ROOT, check=True, capture_output=True, timeout=300)
+    assert run("acm", *QUICK, "--out", str(tmp_path), "--epochs", str(more), "--json") == 0
+    assert json.loads(capsys.readouterr().out)["steps"] > done
     assert steps_done(tmp_path) > done
     lines = [json.loads(line)["steps"] for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     assert lines == sorted(lines)

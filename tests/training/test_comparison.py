@@ -1,0 +1,74 @@
+"""Segmenters side by side: what is read from runs, and what is shown of it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import cv2
+import pytest
+
+from contracts.errors import SettingsError
+from models.card import read_card
+from models.cost import gmacs
+from models.weights import WEIGHTS_FOLDER
+from models.zoo import load_model
+from training.comparison import PUBLISHED, Row, measure, picture, read_rows, table
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("runs") / "short" / "acm"
+    folder.mkdir(parents=True)
+    for suffix in ("safetensors", "json"):
+        shutil.copy(WEIGHTS_FOLDER / f"acm.{suffix}", folder / f"weights.{suffix}")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def row(run: Path) -> Row:
+    (found,) = measure([run], batches=(1, 2))
+    return found
+
+
+def test_a_row_is_the_card_and_the_clock(row: Row, run: Path) -> None:
+    card = read_card(run / "weights.json")
+    assert (row.name, row.run, row.parameters) == ("acm", "short", card.parameters)
+    assert row.gmacs == pytest.approx(gmacs(load_model("acm")[0]), rel=0.001)
+    assert row.scores["nudt-sirst"] == card.measured[0].values
+    assert set(row.ms) == {"1", "2"}
+    assert all(ms > 0 for ms in row.ms.values())
+    assert row.best_batch[1] == min(row.ms.values())
+
+
+def test_a_folder_without_weights_is_a_clear_error(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError):
+        measure([tmp_path])
+
+
+def test_the_table_has_ours_and_theirs(row: Row) -> None:
+    dear = replace(row, name="dnanet", gmacs=13.906, scores={"nudt-sirst": {"iou": 0.7, "niou": 0.71, "pd": 0.9, "fa_ppm": 12.4}})
+    first, second = table([dear, row]).splitlines()[2:]
+    assert first.startswith("| `acm` | 397,823 | 0.34 | ")
+    assert "52.3 / 58.0 / 92.4 / 140" in first
+    assert "64.86 (BasicIRSTD), 60.75 (paper 2)" in first
+    assert "| 70.0 / 71.0 / 90.0 / 12 |  |" in second
+    assert all(line.count("|") == 10 for line in (first, second))
+
+
+def test_rows_survive_the_file_and_are_drawn(row: Row, tmp_path: Path) -> None:
+    file = tmp_path / "rows.json"
+    file.write_text(json.dumps([asdict(row)]))
+    assert read_rows(file) == [row]
+    picture([row, replace(row, name="kestrel")], tmp_path / "cost.png")
+    drawn = cv2.imread(str(tmp_path / "cost.png"))
+    assert drawn is not None
+    blue, green, red = (drawn[:, :, channel].astype(int) for channel in range(3))
+    assert ((red - blue > 100) & (red - green > 100)).any(), "ours are red"
+    assert (blue - red > 100).any(), "the others are blue"
+
+
+def test_published_figures_are_percent_of_known_networks() -> None:
+    assert all(30 < each.iou < 100 for some in PUBLISHED.values() for each in some)
