@@ -95,9 +95,15 @@ def confusion_rows() -> Iterator[Sequence[str]]:
 
 def training_rows() -> Iterator[Sequence[str]]:
     """What each network has learnt from, and for how long."""
-    yield from _head("network", "learnt from", "steps", "processor minutes")
+    yield from _head("network", "learnt from", "steps", "minutes")
     for card in map(_card, (*SEGMENTERS, DETECTOR, CLASSIFIER)):
-        yield f"`{card.name}`", _without_split(card), f"{card.recipe['steps']:,}", f"{card.recipe['processor_minutes']:.0f}"
+        yield f"`{card.name}`", _without_split(card), f"{card.recipe['steps']:,}", _minutes(card)
+
+
+def _minutes(card: ModelCard) -> str:
+    if "minutes" in card.recipe:
+        return f"{card.recipe['minutes']:.0f} (GPU)"
+    return f"{card.recipe['processor_minutes']:.0f} (processor)"
 
 
 def _card(name: str) -> ModelCard:

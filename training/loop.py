@@ -96,6 +96,11 @@ class LoopReport:
     best_step: int = 0
 
 
+def processor_clock() -> float:
+    """Processor seconds of this process a thread: a shared machine's clock says little."""
+    return time.process_time() / torch.get_num_threads()
+
+
 def train(
     model: nn.Module,
     loss_of: Callable[[nn.Module], Tensor],

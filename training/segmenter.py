@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
@@ -17,7 +18,7 @@ from models.segmentation.base import SegmentationModel
 from models.zoo import create_model
 from training.checkpoint import Progress, steps_done
 from training.datasets import Role, Sample, read_samples
-from training.loop import LoopReport, train
+from training.loop import LoopReport, processor_clock, train
 from training.measure import probability_maps
 from training.recipes import TrainingPlan
 from training.segmentation import SegmentationBatches, segmentation_step
@@ -62,7 +63,8 @@ def train_segmenter(
     step = partial(segmentation_step, SegmentationBatches(samples, recipe), recipe)
     judge = _judge_on(read_samples(plan.recipe.shares, Role.SELECT), name) if loop.judge_steps else None
     model.to(device).to(memory_format=torch.channels_last)
-    return train(model, step, loop, folder, judge=judge, tell=lambda progress: tell(progress, loop.max_steps or 0))
+    clock = processor_clock if device == "cpu" else time.monotonic
+    return train(model, step, loop, folder, clock, judge=judge, tell=lambda progress: tell(progress, loop.max_steps or 0))
 
 
 def best_precision(device: str) -> str:

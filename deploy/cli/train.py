@@ -77,12 +77,17 @@ def train(
     with _Progress(console) as progress:
         _, report = train_segmenter(model, plan, folder, device=device, tell=progress)
     console.print("choosing the threshold, measuring on test images")
-    told = Provenance(" ".join(["irstream", *sys.argv[1:]]), f"{plan.source}; {plan.epochs:g} epochs, {chosen}", tuple(plan.recipe.shares))
+    told = Provenance(
+        " ".join(["irstream", *sys.argv[1:]]),
+        f"{plan.source}; {plan.epochs:g} epochs, {chosen}",
+        tuple(plan.recipe.shares),
+        clock="processor_minutes" if device == "cpu" else "minutes",
+    )
     card = export(model, folder / "checkpoint.pt", folder / "weights.safetensors", told)
     if as_json:
         print_json({"weights": str(folder / "weights.safetensors"), "steps": report.steps, "card": card.model_dump(mode="json")})
         return
-    typer.echo(f"{report.steps} steps in {report.elapsed_s:.0f} s, loss {report.last_loss:.4f}")
+    typer.echo(f"{report.steps} steps in {report.elapsed_s:.0f} s{' of processor time' * (device == 'cpu')}, loss {report.last_loss:.4f}")
     for measured in card.measured:
         typer.echo(f"{measured.data}: " + ", ".join(f"{name} {value:g}" for name, value in measured.values.items()))
     typer.echo(f"weights {folder / 'weights.safetensors'}")

@@ -53,7 +53,9 @@ def test_weights_with_their_card_come_out(tmp_path: Path, capsys: pytest.Capture
     network, card = load_model("acm", told["weights"])
     assert network.name == "acm"
     assert card.recipe["details"] == "ours (docs/networks.md); 1 epochs, float32"
+    assert set(card.recipe) == {"command", "details", "steps", "processor_minutes"}
     assert card.data == "nudt-sirst (training splits)"
+    assert card.measured[0].command == f"irstream evaluate {told['weights']} nudt-sirst"
     assert [each.data for each in card.measured] == ["nudt-sirst test (2 images)"]
 
 
