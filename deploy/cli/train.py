@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from contracts.errors import SettingsError
 from deploy.cli.options import JsonOption, print_json
 
 if TYPE_CHECKING:
@@ -52,34 +53,26 @@ def train(
     """
     from rich.console import Console
 
-    from contracts.errors import SettingsError
     from training.export import Provenance, export
     from training.recipes import plan_named
-    from training.segmenter import best_precision, train_segmenter
+    from training.segmenter import train_segmenter
 
     if task != "segmentation":
         action = "The other networks that ship are trained with python -m training.train NAME."
         raise SettingsError(expected="segmentation", got=repr(task), where="--task", action=action)
-    if precision not in ("auto", "float32", "bfloat16"):
-        raise SettingsError(expected="auto, float32 or bfloat16", got=repr(precision), where="--precision", action="Use one of these.")
-    plan = plan_named(recipe, data or (), epochs)
-    chosen: Any = best_precision(device) if precision == "auto" else precision
-    plan = _changed(plan, loss, schedule, lr, batch_size, crop_px, average)
-    plan = replace(plan, loop=replace(plan.loop, precision=chosen, patience=early_stop, checkpoint_s=checkpoint_s))
+    plan = _changed(plan_named(recipe, data or (), epochs), loss, schedule, lr, batch_size, crop_px, average)
+    plan = replace(plan, loop=replace(plan.loop, precision=_precision(precision, device), checkpoint_s=checkpoint_s))
     if early_stop:
-        from training.datasets import Role, read_samples
-
-        epoch_steps = len(read_samples(plan.recipe.shares, Role.TRAIN)) / plan.recipe.batch_size
-        plan = replace(plan, loop=replace(plan.loop, judge_steps=max(1, round(judge_every * epoch_steps))))
+        plan = _judged(plan, early_stop, judge_every)
     folder = out or Path("runs/train") / model
     console = Console(stderr=True)
-    console.print(f"{model}, recipe {recipe}, {plan.epochs:g} epochs, {chosen}, {device}; {folder}", soft_wrap=True)
+    console.print(f"{model}, recipe {recipe}, {plan.epochs:g} epochs, {plan.loop.precision}, {device}; {folder}", soft_wrap=True)
     with _Progress(console) as progress:
         _, report = train_segmenter(model, plan, folder, device=device, tell=progress)
     console.print("choosing the threshold, measuring on test images")
     told = Provenance(
         " ".join(["irstream", *sys.argv[1:]]),
-        f"{plan.source}; {plan.epochs:g} epochs, {chosen}",
+        f"{plan.source}; {plan.epochs:g} epochs, {plan.loop.precision}",
         tuple(plan.recipe.shares),
         clock="processor_minutes" if device == "cpu" else "minutes",
     )
@@ -91,6 +84,23 @@ def train(
     for measured in card.measured:
         typer.echo(f"{measured.data}: " + ", ".join(f"{name} {value:g}" for name, value in measured.values.items()))
     typer.echo(f"weights {folder / 'weights.safetensors'}")
+
+
+def _precision(asked: str, device: str) -> Any:
+    """The number format of the forward pass; `auto`: the best that the device has."""
+    from training.segmenter import best_precision
+
+    if asked not in ("auto", "float32", "bfloat16"):
+        raise SettingsError(expected="auto, float32 or bfloat16", got=repr(asked), where="--precision", action="Use one of these.")
+    return best_precision(device) if asked == "auto" else asked
+
+
+def _judged(plan: TrainingPlan, patience: int, judge_every: float) -> TrainingPlan:
+    """The plan with a judgement every `judge_every` epochs, ended after `patience` of them without a better one."""
+    from training.datasets import Role, read_samples
+
+    epoch_steps = len(read_samples(plan.recipe.shares, Role.TRAIN)) / plan.recipe.batch_size
+    return replace(plan, loop=replace(plan.loop, patience=patience, judge_steps=max(1, round(judge_every * epoch_steps))))
 
 
 def _changed(

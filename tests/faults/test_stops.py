@@ -9,6 +9,7 @@ import pytest
 from deltalake import DeltaTable
 
 from pipeline.kafka_client import connect_admin, ensure_topic
+from pipeline.topics import ClusterWatch
 from tests.faults.scene import Scene
 
 pytestmark = [pytest.mark.broker, pytest.mark.ray, pytest.mark.timeout(600), pytest.mark.whole_matrix]
@@ -22,7 +23,8 @@ def test_a_topic_that_is_deleted_and_created_again_under_load_stops_the_stream(t
         admin = connect_admin(scene.kafka)
         admin.delete_topics([scene.kafka.topic])
         admin.close()
-        time.sleep(1)
+        with ClusterWatch(scene.kafka) as watch:
+            scene.wait(lambda: watch.find(scene.kafka.topic) is None, "the end of the topic", timeout_s=30)
         ensure_topic(scene.kafka, scene.kafka.topic, scene.partitions)
         began = time.monotonic()
         scene.wait(lambda: driver.process.poll() is not None, "the end of the driver", timeout_s=120)

@@ -19,26 +19,13 @@ from evaluation.results import ModelResult, rows_table
 from models.inference import prepare
 from models.segmentation.base import SegmentationModel
 from models.zoo import load_model
-from tests.training.made_sets import write_made_sets
 from training.datasets import Role
 from training.evaluate import EvaluationPlan, costs_of, evaluate, overlay, probability_map
 from training.evaluation_set import evaluation_samples
 from training.measure import measure_segmentation
 
+pytestmark = pytest.mark.usefixtures("made_data")
 PLAN = EvaluationPlan(num_worst=2, rounds=2)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def made_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("sets")
-    write_made_sets(root)
-    return root
-
-
-@pytest.fixture(autouse=True)
-def _made_data(made_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("IRSTREAM_DATA", str(made_root))
-    torch.set_num_threads(1)
 
 
 def shipped(name: str = "acm") -> SegmentationModel:

@@ -12,7 +12,6 @@ import torch
 
 from models.weights import digest_of
 from models.zoo import create_model, list_models, list_trained, load_model
-from tests.training.made_sets import write_made_sets
 from training import export as export_module
 from training import pictures as pictures_module
 from training import train as train_module
@@ -20,18 +19,7 @@ from training.datasets import BOX_SETS, SYNTHETIC
 from training.export import export
 from training.train import RECIPES, train_network
 
-
-@pytest.fixture(scope="module")
-def made_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("sets")
-    write_made_sets(root)
-    return root
-
-
-@pytest.fixture(autouse=True)
-def _made_data(made_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("IRSTREAM_DATA", str(made_root))
-    torch.set_num_threads(1)
+pytestmark = pytest.mark.usefixtures("made_data")
 
 
 def test_every_network_has_a_recipe() -> None:

@@ -11,32 +11,18 @@ import time
 from pathlib import Path
 
 import pytest
-import torch
 
 from contracts.errors import SettingsError
 from deploy.cli.main import main
 from models.zoo import load_model
 from tests.processes import started
-from tests.training.made_sets import write_made_sets
 from training.checkpoint import steps_done
 from training.datasets import Role, read_samples
 from training.recipes import TRAINING_PLANS, plan_named
 
+pytestmark = pytest.mark.usefixtures("made_data")
 ROOT = Path(__file__).resolve().parents[2]
 QUICK = ("--data", "nudt-sirst", "--crop-px", "32", "--batch-size", "4")
-
-
-@pytest.fixture(scope="module")
-def made_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("sets")
-    write_made_sets(root)
-    return root
-
-
-@pytest.fixture(autouse=True)
-def _made_data(made_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("IRSTREAM_DATA", str(made_root))
-    torch.set_num_threads(1)
 
 
 def run(*arguments: str) -> int:
