@@ -126,7 +126,9 @@ class ModelActor(ABC, Generic[Part, PartResult]):
 
         def probe(shape: Hashable) -> None:
             height_px, width_px = _shape(shape)
-            _forward(loaded, torch.zeros((1, 1, height_px, width_px)), MetadataBatch.unknown((height_px, width_px)))
+            # Compiled code is another one for several frames than for one.
+            for num in (1, 2) if settings.compiled else (1,):
+                _forward(loaded, torch.zeros((num, 1, height_px, width_px)), MetadataBatch.unknown((height_px, width_px), num))
 
         for shape in self._usual_shapes(loaded, settings):
             probe(shape)

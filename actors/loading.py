@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from dataclasses import dataclass
 
 import torch
@@ -31,10 +33,20 @@ def load(settings: ModelActorSettings, task: Task) -> LoadedModel:
     """Load the network of an actor.
 
     Raises:
-        SettingsError: the name is unknown or of another task, weights are missing or damaged, the device is not there, or a
-            postprocessing value is unknown or out of range.
+        SettingsError: the name is unknown or of another task, weights are missing or damaged, the device is not there, a
+            postprocessing value is unknown or out of range, flips are asked for of a network that is no segmenter, or there is no
+            compiler.
     """
     device = choose_device(settings.device)
+    if settings.flips and task is not Task.SEGMENTATION:
+        raise SettingsError(
+            expected="false: a mean over flips is made of masks",
+            got="true",
+            where=f"settings of the {task} actor, flips",
+            action="Remove it here; it is for the segmenter.",
+        )
+    if settings.compiled:
+        _require_compiler(device, task)
     if settings.model not in list_models(task):
         raise SettingsError(
             expected=f"a {task} model: {', '.join(list_models(task))}",
@@ -52,7 +64,20 @@ def load(settings: ModelActorSettings, task: Task) -> LoadedModel:
             where=f"settings of the {task} actor, postprocess",
             action="Correct or remove the value; without it the model card's is used.",
         ) from error
-    return LoadedModel(prepare(network, device, _DTYPES[settings.dtype]), ModelRef(task.value, card.name, card.digest), card.classes)
+    inference = prepare(network, device, _DTYPES[settings.dtype], compiled=settings.compiled, flips=settings.flips)
+    return LoadedModel(inference, ModelRef(task.value, card.name, card.digest), card.classes)
+
+
+def _require_compiler(device: torch.device, task: Task) -> None:
+    """Say before the first frame what torch would say about a missing compiler after it."""
+    compiler = os.environ.get("CXX", "g++")
+    if device.type == "cpu" and shutil.which(compiler) is None:
+        raise SettingsError(
+            expected=f"a C++ compiler ({compiler}), which torch.compile needs on a CPU",
+            got="none on the path",
+            where=f"settings of the {task} actor, compiled",
+            action="Install one (apt install g++), name it in CXX, or leave compiled out.",
+        )
 
 
 def choose_device(name: str) -> torch.device:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from contracts.errors import SettingsError
 from deploy.mistakes import Mistake, shown
-from models.card import ModelCard, read_card
+from models.card import ModelCard, read_card, train_command
 
 if TYPE_CHECKING:
     from actors.settings import ModelActorSettings
@@ -46,7 +46,7 @@ def _check(settings: ModelActorSettings, task: str) -> Iterator[tuple[str, str, 
             return
     weights = shipped if settings.weights is None else Path(settings.weights)
     if not weights.is_file():
-        yield from _no_weights(settings)
+        yield from _no_weights(settings, task)
         return
     try:
         card = read_card(weights.with_suffix(".json"))
@@ -64,10 +64,11 @@ def _check(settings: ModelActorSettings, task: str) -> Iterator[tuple[str, str, 
             yield f"postprocess.{key}", expected, "an unknown one", "Remove it; the model card's is used."
 
 
-def _no_weights(settings: ModelActorSettings) -> Iterator[tuple[str, str, str, str]]:
+def _no_weights(settings: ModelActorSettings, task: str) -> Iterator[tuple[str, str, str, str]]:
     from deploy.cluster import cluster_address
 
-    expected, action = "a safetensors file with trained weights", "Train it (python -m training.train) or name a file in weights."
+    expected = "a safetensors file with trained weights"
+    action = f"Train it ({train_command(settings.model, task)}) or name a file in weights."
     if settings.weights is None:
         yield "model", expected, f"{settings.model}, which has none", action
     elif cluster_address() is None:  # on a cluster it is the nodes of the models that must have the file

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from contracts.errors import SettingsError
-from models.card import ModelCard, read_card
+from models.card import ModelCard, read_card, train_command
 from models.interface import Model, Task
 from models.transforms import PREPROCESS_VERSION
 from models.weights import WEIGHTS_FOLDER, digest_of, load_weights
@@ -97,7 +97,7 @@ def load_model(name: str, weights: str | Path | None = None) -> tuple[AnyModel, 
             expected="a safetensors file with trained weights",
             got="no such file",
             where=f"model {name}, weights {path}",
-            action="Train it first (python -m training.train) or name another file.",
+            action=f"Train it first ({train_command(name, model.task)}) or name another file.",
         )
     card = read_card(path.with_suffix(".json"))
     _check(card, model, digest_of(path), path)
@@ -109,7 +109,7 @@ def load_model(name: str, weights: str | Path | None = None) -> tuple[AnyModel, 
 def _check(card: ModelCard, model: AnyModel, digest: str, path: Path) -> None:
     """Refuse what would load and then answer wrongly without an error."""
     own_card = "Use weights together with their own card."
-    train_again = "Train the network again (python -m training.train), or use the irstream it was trained with."
+    train_again = f"Train the network again ({train_command(model.name, model.task)}), or use the irstream it was trained with."
     for what, expected, got, action in (
         ("name", model.name, card.name, own_card),
         ("task", str(model.task), card.task, own_card),

@@ -21,7 +21,7 @@ from models.cost import FRAME_PX, gmacs, latencies_ms, num_parameters
 from models.inference import InferenceModel, prepare
 from models.segmentation.base import SegmentationModel
 from training.datasets import Sample
-from training.measure import run_frame
+from training.measure import probability_maps
 from training.pictures import grey_picture
 
 SWEEP = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98)
@@ -81,9 +81,8 @@ def evaluate(
     rows: list[ImageRow] = []
     worst: list[tuple[float, int, Sample, NDArray[np.bool_]]] = []
     ties = count()
-    for number, sample in enumerate(samples, start=1):
+    for number, (sample, map_HW) in enumerate(probability_maps(model, samples), start=1):
         known_HW, truth_HW = sample.unknown_HW == 0, sample.mask_HW > 0
-        map_HW = probability_map(model, sample, flips=plan.flips)
         answer_HW = (map_HW > threshold) & known_HW
         curves.update(map_HW[known_HW][None], truth_HW[known_HW][None])
         for each, metrics in sweep.items():
@@ -109,23 +108,6 @@ def evaluate(
     )
 
 
-def probability_map(model: InferenceModel, sample: Sample, *, flips: bool = False) -> NDArray[np.float32]:
-    """Probabilities `(H, W)` of one image; with `flips` the mean over its four flips."""
-    network = model.model
-    assert isinstance(network, SegmentationModel)
-    pixels_HW = sample.normalised()
-    height_px, width_px = pixels_HW.shape
-
-    def of(turned_HW: NDArray[np.float32]) -> NDArray[np.float32]:
-        return np.asarray(network.probabilities(run_frame(model, turned_HW))[0, :height_px, :width_px].cpu(), np.float32)
-
-    if not flips:
-        return of(pixels_HW)
-    ways = [(rows, columns) for rows in (1, -1) for columns in (1, -1)]
-    maps = [of(np.ascontiguousarray(pixels_HW[::rows, ::columns]))[::rows, ::columns] for rows, columns in ways]
-    return np.asarray(np.mean(maps, axis=0), np.float32)
-
-
 def costs_of(networks: Sequence[SegmentationModel], plan: EvaluationPlan) -> list[Cost]:
     """Size, multiply-adds and milliseconds of some networks, timed in turns."""
     models = [_prepared(network, plan) for network in networks]
@@ -135,7 +117,7 @@ def costs_of(networks: Sequence[SegmentationModel], plan: EvaluationPlan) -> lis
     return [
         Cost(
             parameters=num_parameters(network),
-            gmacs=gmacs(network, FRAME_PX),
+            gmacs=gmacs(network, FRAME_PX) * (4 if plan.flips else 1),
             input_px=FRAME_PX,
             latency_ms=float(np.median(times)),
             best_ms=times[0],
@@ -146,7 +128,7 @@ def costs_of(networks: Sequence[SegmentationModel], plan: EvaluationPlan) -> lis
 
 
 def _prepared(network: SegmentationModel, plan: EvaluationPlan) -> InferenceModel:
-    return prepare(network, plan.device, torch.float32 if plan.device == "cpu" else None)
+    return prepare(network, plan.device, torch.float32 if plan.device == "cpu" else None, flips=plan.flips)
 
 
 def _worst_frame(sample: Sample, answer_HW: NDArray[np.bool_], protocol: Protocol) -> WorstFrame:

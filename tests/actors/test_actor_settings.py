@@ -88,11 +88,18 @@ def test_a_new_policy_needs_no_new_network(settings_of: MakeSettings, trouble: T
         ({"weights": "nowhere.safetensors"}, "no such file"),
         ({"device": "cuda:99"}, "CUDA devices torch sees, got cuda:99"),
         ({"postprocess": {"treshold": 0.5}}, "postprocess.*treshold"),
+        ({"flips": True}, "detection actor, flips: expected false: a mean over flips is made of masks"),
     ],
 )
 def test_settings_that_cannot_work_name_what_to_change(changes: dict[str, Any], text: str, settings_of: MakeSettings) -> None:
     with pytest.raises(SettingsError, match=text):
         DetectorActor(settings_of("fake_detector").model_copy(update=changes))
+
+
+def test_compiled_without_a_compiler_is_said_at_start(settings_of: MakeSettings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    with pytest.raises(SettingsError, match=r"C\+\+ compiler \(no-such-compiler\).*apt install"):
+        DetectorActor(settings_of("fake_detector", compiled=True))
 
 
 def test_a_threshold_of_the_card_can_be_replaced(settings_of: MakeSettings) -> None:

@@ -14,11 +14,14 @@ from numpy.typing import NDArray
 from actors.detector import DetectorActor
 from actors.recovery import RunnerFailed
 from actors.reply import FramePoison, Reply
+from actors.segmenter import SegmenterActor
 from actors.settings import BatchPolicy, ModelActorSettings, TileSettings
 from contracts.block import unpack_block
 from contracts.errors import RetryLater
 from contracts.frame import Band, Platform
-from models.interface import BANDS, PLATFORMS
+from contracts.outputs import Segmentation
+from models.interface import BANDS, PLATFORMS, Task
+from models.zoo import list_models
 from tests.actors.answers import FAKE_FRAME_ACTORS, FRAME_ACTORS, MIXED, AnyFrameActor, assert_same, bare, counts, play
 from tests.actors.conftest import PLAIN, QUICK, MakeSettings
 from tests.actors.fake_models import Trouble
@@ -41,6 +44,25 @@ def test_every_frame_gets_the_answer_of_the_bare_network(kind: AnyFrameActor, na
     assert [info.size for info in reply.batches if info is not None] == [3, 1, 3, 1, 3], "frames of one shape share a batch"
     assert all(ms > 0 for ms in reply.compute_ms)
     assert all(ms >= 0 for ms in reply.wait_ms)
+
+
+@pytest.mark.parametrize("name", [name for name in list_models(Task.SEGMENTATION) if not name.startswith("sgem_unet_")])
+def test_every_segmenter_serves_frames_of_any_size(name: str, settings_of: MakeSettings) -> None:
+    settings = settings_of(name)
+    actor = SegmenterActor(settings, QUICK)
+    reply: Reply[Segmentation] = play(actor, lambda: actor.run(block_of_scenes(MIXED[:2])))
+    for output, pixels_HW in zip(reply.outputs, MIXED, strict=False):
+        assert_same(output, bare(settings, pixels_HW))
+
+
+def test_flips_answer_for_the_mean_of_four(settings_of: MakeSettings) -> None:
+    """The fake network answers pixel by pixel, so the mean of its four answers turned back is its answer."""
+    settings = settings_of("fake_segmenter", flips=True)
+    actor = SegmenterActor(settings, QUICK)
+    reply: Reply[Segmentation] = play(actor, lambda: actor.run(block_of_scenes(MIXED)))
+    for output, pixels_HW in zip(reply.outputs, MIXED, strict=True):
+        assert_same(output, bare(settings, pixels_HW))
+    assert actor.loaded.inference.flips
 
 
 def bright_spots() -> list[NDArray[np.float32]]:

@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-import torch
 
 from contracts.errors import SettingsError
 from deploy.cli.main import main
 from evaluation.report import render_report
 from evaluation.results import ModelResult, rows_table
-from models.inference import prepare
 from models.segmentation.base import SegmentationModel
 from models.zoo import load_model
 from training.datasets import Role
-from training.evaluate import EvaluationPlan, costs_of, evaluate, overlay, probability_map
+from training.evaluate import EvaluationPlan, costs_of, evaluate, overlay
 from training.evaluation_set import evaluation_samples
 from training.measure import measure_segmentation
 
@@ -60,13 +59,13 @@ def test_another_threshold_and_protocol_are_used() -> None:
     assert not low.worst
 
 
-def test_flips_are_a_mean_of_four_and_turn_back() -> None:
-    (sample, *_) = evaluation_samples("nudt-sirst")
-    model = prepare(shipped(), dtype=torch.float32)
-    plain, mean = probability_map(model, sample), probability_map(model, sample, flips=True)
-    assert plain.shape == mean.shape
-    assert not np.array_equal(plain, mean)
-    assert np.abs(plain - mean)[sample.mask_HW > 0].mean() < 0.3, "turned back to where the target is"
+def test_flips_are_asked_for_and_cost_four_times() -> None:
+    network, plan = shipped(), EvaluationPlan(num_worst=0, rounds=1)
+    (once,), (averaged,) = costs_of([network], plan), costs_of([network], replace(plan, flips=True))
+    assert averaged.gmacs == pytest.approx(4 * once.gmacs)
+    plain, mean = (evaluated(plan=replace(plan, threshold=0.3, flips=flips)) for flips in (False, True))
+    assert plain.curves.average_precision != mean.curves.average_precision, "other maps"
+    assert mean.scores.iou == pytest.approx(plain.scores.iou, abs=0.3), "turned back to where the target is"
 
 
 def test_the_worst_frames_show_what_is_wrong() -> None:
