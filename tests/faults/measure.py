@@ -20,6 +20,7 @@ from tests.faults.scene import RUN_ID, Moment, Scene
 
 # How long frames flow before and after a fault: where nobody reads the latencies, just long enough to be under load.
 WINDOW_S = 6.0 if "FAULTS_OUT" in os.environ else 1.5
+PROOF_S = 1.0
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,8 @@ class Cost:
         frames: with a message time from the beginning of the fault until the recovery (some wait in the producer for a broker).
         lost, doubled: offsets, by the auditor, over everything up to now.
         fault_s: how long the fault itself lasted.
-        recover_s: from its end until every frame published before its end had its row.
+        recover_s: from its end until every frame published before its end, and within `PROOF_S` after it, had its row: a frame
+            from before may have passed what was killed.
         stall_s: longest time without a new row.
         starts: how often the supervisor had to start a driver.
         before, during, after: latency of frames visible before the fault, of all others published until the recovery, and
@@ -82,6 +84,7 @@ def suffer(scene: Scene, fault: Fault) -> Cost:
     began = time.time()
     fault.inject(scene)
     ended = time.time()
+    time.sleep(PROOF_S)
     ends = scene.ends()
     recovered = scene.wait(lambda: scene.caught_up_with(ends), f"recovery from: {fault.name}", fault.limit_s)
     time.sleep(WINDOW_S)
