@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 import torch
@@ -17,7 +19,7 @@ from models.transforms import padded_size
 from models.zoo import create_model, list_models
 
 NAMES = list_models(Task.SEGMENTATION)
-HEADS = {"dnanet": 4, "uiunet": 7, "mshnet": 5, "kestrel": 3, "kestrel_wide": 3}
+HEADS = {"dnanet": 4, "uiunet": 7, "mshnet": 5, "kestrel": 3, "kestrel_light": 3, "kestrel_wide": 3}
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,15 @@ def test_networks_have_their_published_size(name: str) -> None:
     plan = sketch(name)
     assert plan.parameters == PUBLISHED[name].parameters
     assert plan.gmacs == pytest.approx(PUBLISHED[name].gmacs, rel=0.005)
+
+
+def test_the_page_tells_the_size_of_every_segmenter() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "networks.md").read_text(encoding="utf-8")
+    told = re.findall(r"^\| `(\w+)` \| ([\d,]+) \| ([\d.]+) \|", page, re.MULTILINE)
+    for name, parameters, gigas in told:
+        assert int(parameters.replace(",", "")) == sketch(name).parameters
+        assert float(gigas) == pytest.approx(sketch(name).gmacs, abs=6e-4)
+    assert {name for name, *_ in told} >= {name for name in NAMES if not name.startswith("sgem_unet_")} - {"acm", "unet_light"}
 
 
 def test_a_sketch_counts_what_the_network_itself_does() -> None:
