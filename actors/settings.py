@@ -75,9 +75,9 @@ class ModelActorSettings(BaseModel):
         weights: path of a safetensors file; None for the weights that ship with the network.
         device: `auto` takes the first CUDA device when there is one, else the CPU.
         dtype: number format of the network; `auto` takes bfloat16 only where a probe at start shows that it is clearly faster.
-        compiled: let torch.compile write code for the network at start: about a minute, on a CPU with a C++ compiler (docs/networks.md
-            says what it gains).
-        flips: segmenters only: the mean over the four flips of each frame, a little more accurate at four times the cost.
+        compiled: let torch.compile write code for the network at start: about a minute, on a CPU with a C++ compiler. Measure
+            before you use it: python -m benchmarks.inference --compiled.
+        flips: segmenters only: the mean over the four flips of each frame, at four times the cost.
         threads: CPU threads of the network; None for half of the cores that this process may use (its container's CPU limit
             counts; at least one), because several actors share a machine.
         tiles: how large frames are cut (ignored by the classifier, which sees crops).
