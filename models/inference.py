@@ -47,6 +47,11 @@ class InferenceModel:
     compute: Callable[[Tensor, MetadataBatch], Tensor | tuple[Tensor, ...]]
     flips: bool = False
 
+    @property
+    def passes(self) -> int:
+        """How often the network computes for one frame."""
+        return 1 + len(_FLIPS) if self.flips else 1
+
     def forward(self, pixels_B1HW: Tensor, metadata: MetadataBatch) -> Tensor | tuple[Tensor, ...]:
         """Normalised pixels `(B, 1, H, W)` float32 (any device) to raw outputs on the model's device, without gradients."""
         autocast = self.dtype is not torch.float32

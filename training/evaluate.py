@@ -117,13 +117,13 @@ def costs_of(networks: Sequence[SegmentationModel], plan: EvaluationPlan) -> lis
     return [
         Cost(
             parameters=num_parameters(network),
-            gmacs=gmacs(network, FRAME_PX) * (4 if plan.flips else 1),
+            gmacs=gmacs(network, FRAME_PX) * model.passes,
             input_px=FRAME_PX,
             latency_ms=float(np.median(times)),
             best_ms=times[0],
             device=told,
         )
-        for network, times in zip(networks, latencies_ms(models, FRAME_PX, rounds=plan.rounds), strict=True)
+        for network, model, times in zip(networks, models, latencies_ms(models, FRAME_PX, rounds=plan.rounds), strict=True)
     ]
 
 

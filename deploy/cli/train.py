@@ -13,6 +13,7 @@ from contracts.errors import SettingsError
 from deploy.cli.options import JsonOption, print_json
 
 if TYPE_CHECKING:
+    from training.export import Provenance
     from training.recipes import TrainingPlan
 
 app = typer.Typer(pretty_exceptions_enable=False)
@@ -53,7 +54,7 @@ def train(
     """
     from rich.console import Console
 
-    from training.export import Provenance, export
+    from training.export import export
     from training.recipes import plan_named
     from training.segmenter import train_segmenter
 
@@ -70,13 +71,7 @@ def train(
     with _Progress(console) as progress:
         _, report = train_segmenter(model, plan, folder, device=device, tell=progress)
     console.print("choosing the threshold, measuring on test images")
-    told = Provenance(
-        " ".join(["irstream", *sys.argv[1:]]),
-        f"{plan.source}; {plan.epochs:g} epochs, {plan.loop.precision}",
-        tuple(plan.recipe.shares),
-        clock="processor_minutes" if device == "cpu" else "minutes",
-    )
-    card = export(model, folder / "checkpoint.pt", folder / "weights.safetensors", told)
+    card = export(model, folder / "checkpoint.pt", folder / "weights.safetensors", _provenance(plan, device))
     if as_json:
         print_json({"weights": str(folder / "weights.safetensors"), "steps": report.steps, "card": card.model_dump(mode="json")})
         return
@@ -84,6 +79,18 @@ def train(
     for measured in card.measured:
         typer.echo(f"{measured.data}: " + ", ".join(f"{name} {value:g}" for name, value in measured.values.items()))
     typer.echo(f"weights {folder / 'weights.safetensors'}")
+
+
+def _provenance(plan: TrainingPlan, device: str) -> Provenance:
+    """What the card says of how the weights came to be."""
+    from training.export import Provenance
+
+    return Provenance(
+        " ".join(["irstream", *sys.argv[1:]]),
+        f"{plan.source}; {plan.epochs:g} epochs, {plan.loop.precision}",
+        tuple(plan.recipe.shares),
+        clock="processor_minutes" if device == "cpu" else "minutes",
+    )
 
 
 def _precision(asked: str, device: str) -> Any:
