@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
+from contracts.choices import chosen
 from contracts.errors import SettingsError
 from models.card import ModelCard, read_card, train_command
 from models.interface import Model, Task
@@ -68,15 +69,7 @@ def create_model(name: str) -> AnyModel:
     Raises:
         SettingsError: unknown name; the text lists those that exist.
     """
-    kinds = _all()
-    if name not in kinds:
-        raise SettingsError(
-            expected=f"one of {', '.join(sorted(kinds))}",
-            got=repr(name),
-            where="model name",
-            action="Use a registered name (irstream models list).",
-        )
-    return kinds[name]()
+    return chosen(dict(sorted(_all().items())), name, "model name", "Use a registered name (irstream models list).")()
 
 
 def load_model(name: str, weights: str | Path | None = None) -> tuple[AnyModel, ModelCard]:

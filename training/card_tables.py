@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from contracts.errors import SettingsError
+from contracts.choices import chosen
 from models.card import ModelCard, read_card
 from models.weights import WEIGHTS_FOLDER
 from training.commands import tells_mistakes
@@ -27,15 +27,8 @@ def fill_tables(text: str) -> str:
     """
 
     def table(found: re.Match[str]) -> str:
-        name = found[1]
-        if name not in TABLES:
-            raise SettingsError(
-                expected=f"one of {', '.join(TABLES)}",
-                got=name,
-                where="a mark `<!-- cards: NAME -->`",
-                action="Name one of these tables in the page.",
-            )
-        return name + found[2] + "".join(f"| {' | '.join(row)} |\n" for row in TABLES[name]())
+        rows = chosen(TABLES, found[1], "a mark `<!-- cards: NAME -->`", "Name one of these tables in the page.")()
+        return found[1] + found[2] + "".join(f"| {' | '.join(row)} |\n" for row in rows)
 
     return _SECTION.sub(table, text)
 

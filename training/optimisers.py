@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from contracts.errors import SettingsError
+from contracts.choices import chosen
 
 OPTIMISERS: Mapping[str, Callable[..., torch.optim.Optimizer]] = MappingProxyType(
     {
@@ -28,13 +28,10 @@ def make_optimiser(name: str, model: nn.Module, lr: float, weight_decay: float) 
     Raises:
         SettingsError: there is none of this name; the text lists those that exist.
     """
-    if name not in OPTIMISERS:
-        raise SettingsError(
-            expected=f"one of {', '.join(OPTIMISERS)}", got=repr(name), where="optimiser", action="Use the name of an optimiser."
-        )
+    make = chosen(OPTIMISERS, name, "optimiser")
     learning = [parameter for parameter in model.parameters() if parameter.requires_grad]
     groups: list[dict[str, Any]] = [
         {"params": [each for each in learning if each.ndim > 1], "weight_decay": weight_decay},
         {"params": [each for each in learning if each.ndim <= 1], "weight_decay": 0.0},
     ]
-    return OPTIMISERS[name](groups, lr=lr)
+    return make(groups, lr=lr)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
-from contracts.errors import SettingsError
+from contracts.choices import chosen
 from training.augmentation.paste import PasteSettings
 from training.augmentation.plan import Augmentation
 from training.loop import LoopSettings
@@ -96,11 +96,7 @@ def plan_named(name: str, sets: Sequence[str] = (), epochs: float | None = None)
     Raises:
         SettingsError: there is none of this name; the text lists those that exist.
     """
-    if name not in TRAINING_PLANS:
-        raise SettingsError(
-            expected=f"one of {', '.join(TRAINING_PLANS)}", got=repr(name), where="recipe", action="Use the name of a recipe."
-        )
-    plan = TRAINING_PLANS[name]()
+    plan = chosen(TRAINING_PLANS, name, "recipe")()
     if sets:
         plan = plan.with_sets(dict.fromkeys(sets, 1.0))
     return plan if epochs is None else plan.with_epochs(epochs)

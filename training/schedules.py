@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
-from contracts.errors import SettingsError
+from contracts.choices import chosen
 
 Schedule = Callable[[float], float]
 _WARM_UP = 0.08
@@ -51,8 +51,4 @@ def schedule_named(name: str) -> Schedule:
     Raises:
         SettingsError: there is none; the text lists those that exist.
     """
-    if name not in SCHEDULES:
-        raise SettingsError(
-            expected=f"one of {', '.join(SCHEDULES)}", got=repr(name), where="schedule", action="Use the name of a schedule."
-        )
-    return SCHEDULES[name]
+    return chosen(SCHEDULES, name, "schedule")

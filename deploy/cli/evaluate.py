@@ -42,12 +42,14 @@ def evaluate(
     """
     from rich.console import Console
 
+    from contracts.choices import chosen
     from evaluation.report import render_report
     from evaluation.results import rows_table
+    from evaluation.segmentation_protocols import PROTOCOLS
     from training.evaluate import EvaluationPlan, costs_of
     from training.evaluation_set import evaluation_samples
 
-    _require_protocol(protocol)
+    chosen(PROTOCOLS, protocol, "--protocol")
     samples = evaluation_samples(dataset)
     plan = EvaluationPlan(protocol=protocol, threshold=threshold, flips=flips, device=device)
     console = Console(stderr=True)
@@ -76,14 +78,6 @@ def evaluate(
         print_json({"dataset": dataset, "images": len(samples), "protocol": protocol, "models": [result.as_json() for result in results]})
     else:
         Console(soft_wrap=True).print(lead, _table(results), sep="\n")
-
-
-def _require_protocol(name: str) -> None:
-    from contracts.errors import SettingsError
-    from evaluation.segmentation_protocols import PROTOCOLS
-
-    if name not in PROTOCOLS:
-        raise SettingsError(expected=f"one of {', '.join(PROTOCOLS)}", got=repr(name), where="--protocol", action="Use one of these.")
 
 
 def _load(name: str) -> tuple[SegmentationModel, str, str]:

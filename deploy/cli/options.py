@@ -44,18 +44,11 @@ def reasons_of(names: list[str] | None) -> list[RejectReason]:
     Raises:
         SettingsError: there is no such reason.
     """
-    from contracts.errors import RejectReason, SettingsError
+    from contracts.choices import chosen
+    from contracts.errors import RejectReason
 
     known = {reason.value: reason for reason in RejectReason}
-    for name in names or ():
-        if name not in known:
-            raise SettingsError(
-                expected=f"one of {', '.join(known)}",
-                got=repr(name),
-                where="--reason",
-                action="Use a name as in column `reason` of the table.",
-            )
-    return [known[name] for name in names or ()]
+    return [chosen(known, name, "--reason", "Use a name as in column `reason` of the table.") for name in names or ()]
 
 
 def load(

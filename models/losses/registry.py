@@ -9,7 +9,7 @@ from typing import Protocol
 
 from torch import Tensor
 
-from contracts.errors import SettingsError
+from contracts.choices import chosen
 from models.losses.mixed import focal_iou_loss, focal_plus_iou_loss, segmentation_loss
 from models.losses.overlap import dice_loss, soft_iou_loss
 from models.losses.pixelwise import bce_loss, mean_focal_loss, threshold_focal_loss
@@ -47,8 +47,4 @@ def loss_named(name: str) -> SegmentationLoss:
     Raises:
         SettingsError: there is none; the text lists those that exist.
     """
-    if name not in SEGMENTATION_LOSSES:
-        raise SettingsError(
-            expected=f"one of {', '.join(SEGMENTATION_LOSSES)}", got=repr(name), where="loss", action="Use the name of a segmentation loss."
-        )
-    return SEGMENTATION_LOSSES[name]
+    return chosen(SEGMENTATION_LOSSES, name, "loss")

@@ -32,5 +32,5 @@ def test_old_rows_are_replaced_and_the_rest_stays() -> None:
 
 
 def test_an_unknown_table_is_a_clear_error() -> None:
-    with pytest.raises(SettingsError, match=rf"one of overview.*got no{DETECTOR}"):
+    with pytest.raises(SettingsError, match=rf"one of overview.*got 'no{DETECTOR}'"):
         fill_tables(f"<!-- cards: no{DETECTOR} -->\n<!-- end -->\n")
