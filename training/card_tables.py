@@ -1,5 +1,6 @@
-"""The tables of docs/networks.md, from the cards of the weights that ship: `python -m training.card_tables docs/networks.md`.
+"""The tables of docs/networks.md, from the cards of the weights that ship and from docs/segmenters.json.
 
+`python -m training.card_tables docs/networks.md` writes them anew.
 A table stands between `<!-- cards: NAME -->` and `<!-- end -->`; whatever is between them is replaced.
 """
 
@@ -14,6 +15,7 @@ from contracts.choices import chosen
 from models.card import ModelCard, read_card
 from models.weights import WEIGHTS_FOLDER
 from training.commands import tells_mistakes
+from training.comparison import equal_rows, read_rows
 
 SEGMENTERS, DETECTOR, CLASSIFIER = ("acm", "unet_light"), "fcos_light", "basic_cnn"
 _SECTION = re.compile(r"(?<=<!-- cards: )(\w+)( -->\n).*?(?=<!-- end -->)", re.DOTALL)
@@ -93,6 +95,16 @@ def training_rows() -> Iterator[Sequence[str]]:
         yield f"`{card.name}`", _without_split(card), f"{card.recipe['steps']:,}", _minutes(card)
 
 
+def comparison_rows() -> Iterator[Sequence[str]]:
+    """Segmenters that were trained alike."""
+    yield from _headed(equal_rows(read_rows()))
+
+
+def _headed(rows: Iterator[Sequence[str]]) -> Iterator[Sequence[str]]:
+    yield from _head(*next(rows))
+    yield from rows
+
+
 def _minutes(card: ModelCard) -> str:
     if "minutes" in card.recipe:
         return f"{card.recipe['minutes']:.0f} (GPU)"
@@ -119,6 +131,7 @@ TABLES: dict[str, Callable[[], Iterator[Sequence[str]]]] = {
     "unnamed": unnamed_rows,
     "confusion": confusion_rows,
     "training": training_rows,
+    "comparison": comparison_rows,
 }
 
 

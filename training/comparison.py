@@ -1,8 +1,7 @@
 """Segmenters side by side, as one experiment of ours beside what was published.
 
-`python -m training.comparison measure docs/segmenters.json RUNS...` reads the cards of trained runs (`irstream train`), times the
-networks in turns on this machine and writes what was found; `python -m training.comparison page docs/segmenters.json` makes table
-and picture of it.
+`python -m training.comparison RUNS...` reads the cards of trained runs (`irstream train`), times the networks in turns on
+this machine, writes what was found to docs/segmenters.json and draws it. Tables of it: `python -m training.card_tables`.
 """
 
 from __future__ import annotations
@@ -10,10 +9,10 @@ from __future__ import annotations
 import argparse
 import json
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -22,37 +21,19 @@ from models.cost import FRAME_PX, latencies_ms
 from models.inference import InferenceModel, prepare
 from models.zoo import load_model
 from training.commands import tells_mistakes
+from training.published import PUBLISHED
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+ROWS_FILE = Path(__file__).resolve().parents[1] / "docs" / "segmenters.json"
+PICTURE_FILE = ROWS_FILE.with_name("img") / "segmenters.png"
+DATA = ("nudt-sirst", "irstd-1k")
+EQUAL = "short"
+"""Folder of the runs that were trained alike."""
 BATCHES = (1, 2, 4, 8, 16)
+_DRAWN = {"iou": "IoU", "niou": "nIoU"}
 _ROUNDS, _LARGE_ROUNDS = 10, 3
-
-
-@dataclass(frozen=True, slots=True)
-class Published:
-    """A figure that others printed: IoU in percent, and where."""
-
-    iou: float
-    source: str
-
-
-PUBLISHED: Mapping[tuple[str, str], tuple[Published, ...]] = MappingProxyType(
-    {
-        ("acm", "nudt-sirst"): (Published(64.86, "BasicIRSTD"), Published(60.75, "paper 2")),
-        ("acm", "irstd-1k"): (Published(60.33, "BasicIRSTD"),),
-        ("alcnet", "nudt-sirst"): (Published(61.13, "BasicIRSTD"), Published(81.60, "paper 2")),
-        ("alcnet", "irstd-1k"): (Published(58.09, "BasicIRSTD"),),
-        ("rdian", "nudt-sirst"): (Published(82.42, "BasicIRSTD"),),
-        ("rdian", "irstd-1k"): (Published(59.94, "BasicIRSTD"),),
-        ("mshnet", "nudt-sirst"): (Published(80.55, "its authors"),),
-        ("mshnet", "irstd-1k"): (Published(67.16, "its paper"),),
-        ("dnanet", "nudt-sirst"): (Published(94.19, "BasicIRSTD"), Published(86.57, "paper 2")),
-        ("dnanet", "irstd-1k"): (Published(65.74, "BasicIRSTD"),),
-        ("uiunet", "nudt-sirst"): (Published(90.52, "BasicIRSTD"), Published(85.83, "paper 2")),
-        ("uiunet", "irstd-1k"): (Published(65.69, "BasicIRSTD"),),
-        ("sgem_unet", "nudt-sirst"): (Published(87.64, "paper 2"),),
-    }
-)
-"""By network and data set; official splits, 400 to 1,500 epochs on a GPU. Sources: reference of the papers, BasicIRSTD's table."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,18 +109,28 @@ def _row(card: ModelCard, run: Path, ms: dict[str, float], device: str) -> Row:
     )
 
 
-def table(rows: Sequence[Row], data: Sequence[str] = ("nudt-sirst", "irstd-1k")) -> str:
-    """A Markdown table, cheapest network first."""
-    heads = ["network", "parameters", "GMACs", "ms, batch 1", "ms, best batch"]
-    heads += [f"{name}: IoU / nIoU / Pd / Fa" for name in data] + [f"published IoU, {name}" for name in data]
-    lines = [f"| {' | '.join(heads)} |", "|" + " --- |" * len(heads)]
-    for row in sorted(rows, key=lambda each: each.gmacs):
+def equal_rows(rows: Sequence[Row], data: Sequence[str] = DATA) -> Iterator[Sequence[str]]:
+    """Cells of the table of the networks that were trained alike, cheapest first."""
+    yield (
+        *("network", "parameters", "GMACs", "ms, batch 1", "ms, best batch"),
+        *(f"{name}: IoU / nIoU / Pd / Fa" for name in data),
+        *(f"published IoU, {name}" for name in data),
+    )
+    for row in sorted((each for each in rows if each.run == EQUAL), key=lambda each: each.gmacs):
         batch, ms = row.best_batch
-        cells = [f"`{row.name}`", f"{row.parameters:,}", f"{row.gmacs:.2f}", f"{row.ms['1']:.1f}", f"{ms:.1f} ({batch})"]
-        cells += [_scores(row.scores.get(name)) for name in data]
-        cells += [", ".join(f"{each.iou:.2f} ({each.source})" for each in PUBLISHED.get((row.name, name), ())) for name in data]
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines) + "\n"
+        yield (
+            *(f"`{row.name}`", f"{row.parameters:,}", f"{row.gmacs:.2f}", f"{row.ms['1']:.1f}", f"{ms:.1f} ({batch})"),
+            *(_scores(row.scores.get(name)) for name in data),
+            *(", ".join(f"{each.iou:.2f} ({each.source})" for each in PUBLISHED.get((row.name, name), ())) for name in data),
+        )
+
+
+def other_rows(rows: Sequence[Row]) -> Iterator[Sequence[str]]:
+    """Cells of the table of networks that were trained otherwise: one for each set of test images."""
+    yield "network", "recipe", "steps", "test images", "IoU / nIoU / Pd / Fa"
+    for row in sorted((each for each in rows if each.run != EQUAL), key=lambda each: (each.name, each.run)):
+        for name, scores in row.scores.items():
+            yield f"`{row.name}`", row.recipe, f"{row.steps:,}", name, _scores(scores)
 
 
 def _scores(scores: Mapping[str, float] | None) -> str:
@@ -149,29 +140,35 @@ def _scores(scores: Mapping[str, float] | None) -> str:
     return f"{percent} / {scores['fa_ppm']:.0f}"
 
 
-def picture(rows: Sequence[Row], file: Path, data: Sequence[str] = ("nudt-sirst", "irstd-1k")) -> None:
-    """Write accuracy against milliseconds, one panel a data set; networks of ours in another colour."""
+def picture(rows: Sequence[Row], file: Path, data: Sequence[str] = DATA) -> None:
+    """Write accuracy against milliseconds of the networks trained alike, a column for each data set; ours in another colour."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(11, 4.5), layout="constrained", dpi=110)
-    for axis, name in zip(figure.subplots(1, len(data)), data, strict=True):
-        for row in rows:
-            if name in row.scores:
-                ours = row.name.startswith("kestrel")
-                place = (row.best_batch[1], row.scores[name]["iou"] * 100)
-                axis.plot(*place, "*" if ours else "o", color="tab:red" if ours else "tab:blue", markersize=12 if ours else 6)
-                axis.annotate(row.name, place, xytext=(6, 3), textcoords="offset points", fontsize=8)
-        axis.set(
-            xscale="log", title=f"{name} (test)", xlabel=f"ms a frame of {FRAME_PX} px at the best batch, {rows[0].device}", ylabel="IoU %"
-        )
-        axis.margins(x=0.2)
-        axis.grid(visible=True, which="both", alpha=0.25)
-        axis.spines[["top", "right"]].set_visible(False)
+    alike = [row for row in rows if row.run == EQUAL]
+    figure = Figure(figsize=(11, 8), layout="constrained", dpi=110)
+    for (score, label), line in zip(_DRAWN.items(), figure.subplots(len(_DRAWN), len(data), sharex=True, squeeze=False), strict=True):
+        for name, axis in zip(data, line, strict=True):
+            for row in alike:
+                if name in row.scores:
+                    _point(axis, row, row.scores[name][score] * 100)
+            axis.set(xscale="log", title=f"{name}, test images", ylabel=f"{label} %")
+            axis.xaxis.set_major_formatter("{x:g}")
+            axis.margins(x=0.2)
+            axis.grid(visible=True, which="both", alpha=0.25)
+            axis.spines[["top", "right"]].set_visible(False)
+    figure.supxlabel(f"milliseconds for each frame of {FRAME_PX} x {FRAME_PX} px at the best batch size, {alike[0].device}", fontsize=10)
     figure.savefig(file)
 
 
-def read_rows(file: Path) -> list[Row]:
-    """What `measure` wrote."""
+def _point(axis: Axes, row: Row, percent: float) -> None:
+    place = (row.best_batch[1], percent)
+    marker, colour, size = ("*", "tab:red", 12) if row.name.startswith("kestrel") else ("o", "tab:blue", 6)
+    axis.plot(*place, marker, color=colour, markersize=size)
+    axis.annotate(row.name, place, xytext=(6, 3), textcoords="offset points", fontsize=8)
+
+
+def read_rows(file: Path = ROWS_FILE) -> list[Row]:
+    """What `python -m training.comparison` wrote."""
     return [Row(**each) for each in json.loads(file.read_text(encoding="utf-8"))]
 
 
@@ -179,21 +176,15 @@ def read_rows(file: Path) -> list[Row]:
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(prog="python -m training.comparison", description=__doc__.splitlines()[0] if __doc__ else None)
-    commands = parser.add_subparsers(dest="command", required=True)
-    measuring = commands.add_parser("measure", help="read cards, time the networks")
-    measuring.add_argument("file", type=Path)
-    measuring.add_argument("runs", type=Path, nargs="+", help="folders of runs")
-    drawing = commands.add_parser("page", help="print the table, draw the picture")
-    drawing.add_argument("file", type=Path)
-    drawing.add_argument("--picture", type=Path, default=Path("docs/img/segmenters.png"))
+    parser.add_argument("runs", type=Path, nargs="+", help=f"folders of runs; those trained alike are in a folder named {EQUAL}")
+    parser.add_argument("--rows", type=Path, default=ROWS_FILE)
+    parser.add_argument("--picture", type=Path, default=PICTURE_FILE)
     arguments = parser.parse_args()
-    if arguments.command == "measure":
-        rows = measure(arguments.runs)
-        arguments.file.write_text(json.dumps([asdict(row) for row in rows], indent=1) + "\n", encoding="utf-8")
-    else:
-        rows = read_rows(arguments.file)
-        picture(rows, arguments.picture)
-    print(table(rows))
+    rows = measure(arguments.runs)
+    arguments.rows.write_text(json.dumps([asdict(row) for row in rows], indent=1) + "\n", encoding="utf-8")
+    picture(rows, arguments.picture)
+    for cells in (*equal_rows(rows), *other_rows(rows)):
+        print(*cells, sep="  ")
 
 
 if __name__ == "__main__":

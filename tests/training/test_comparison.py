@@ -15,7 +15,8 @@ from models.card import read_card
 from models.cost import gmacs
 from models.weights import WEIGHTS_FOLDER
 from models.zoo import load_model
-from training.comparison import PUBLISHED, Row, measure, picture, read_rows, table
+from training.comparison import Row, equal_rows, measure, other_rows, picture, read_rows
+from training.published import PUBLISHED
 
 
 @pytest.fixture(scope="module")
@@ -48,21 +49,28 @@ def test_a_folder_without_weights_is_a_clear_error(tmp_path: Path) -> None:
         measure([tmp_path])
 
 
-def test_the_table_has_ours_and_theirs(row: Row) -> None:
+def test_the_tables_have_ours_and_theirs(row: Row) -> None:
     dear = replace(row, name="dnanet", gmacs=13.906, scores={"nudt-sirst": {"iou": 0.7, "niou": 0.71, "pd": 0.9, "fa_ppm": 12.4}})
-    first, second = table([dear, row]).splitlines()[2:]
-    assert first.startswith("| `acm` | 397,823 | 0.34 | ")
-    assert "52.3 / 58.0 / 92.4 / 140" in first
-    assert "64.86 (BasicIRSTD), 60.75 (paper 2)" in first
-    assert "| 70.0 / 71.0 / 90.0 / 12 |  |" in second
-    assert all(line.count("|") == 10 for line in (first, second))
+    longer = replace(row, run="longer", recipe="ours; 92 epochs", steps=35_700)
+
+    head, first, second = equal_rows([dear, longer, row])
+    assert first[:3] == ("`acm`", "397,823", "0.34")
+    assert first[5:7] == ("52.3 / 58.0 / 92.4 / 140", "38.2 / 49.4 / 92.9 / 186")
+    assert first[7] == "64.86 (BasicIRSTD), 60.75 (paper 2)"
+    assert second[5:] == ("70.0 / 71.0 / 90.0 / 12", "", "94.19 (BasicIRSTD), 86.57 (paper 2)", "65.74 (BasicIRSTD)")
+    assert len(head) == len(first) == len(second)
+
+    head, *others = other_rows([dear, longer, row])
+    assert others[0] == ("`acm`", "ours; 92 epochs", "35,700", "nudt-sirst", "52.3 / 58.0 / 92.4 / 140")
+    assert [cells[3] for cells in others] == list(row.scores)
+    assert len(head) == len(others[0])
 
 
 def test_rows_survive_the_file_and_are_drawn(row: Row, tmp_path: Path) -> None:
     file = tmp_path / "rows.json"
     file.write_text(json.dumps([asdict(row)]))
     assert read_rows(file) == [row]
-    picture([row, replace(row, name="kestrel")], tmp_path / "cost.png")
+    picture([row, replace(row, name="kestrel"), replace(row, run="longer", ms={"1": 1e6})], tmp_path / "cost.png")
     drawn = cv2.imread(str(tmp_path / "cost.png"))
     assert drawn is not None
     blue, green, red = (drawn[:, :, channel].astype(int) for channel in range(3))

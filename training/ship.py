@@ -1,0 +1,49 @@
+"""Make the weights of a run those that ship: `python -m training.ship runs/train/kestrel`.
+
+The card stays what `irstream train` measured; only the commands that measure again name the network instead of the run's file.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+from pathlib import Path
+
+from models.card import ModelCard, read_card, write_card
+from models.weights import WEIGHTS_FOLDER
+from models.zoo import load_model
+from training.commands import tells_mistakes
+
+
+def ship(run: Path, folder: Path = WEIGHTS_FOLDER) -> ModelCard:
+    """Copy weights and card of a run.
+
+    Args:
+        run: folder with `weights.safetensors` and its card, as `irstream train` writes them.
+        folder: where weights that ship lie.
+
+    Raises:
+        SettingsError: one is missing, or they do not belong together.
+    """
+    weights = run / "weights.safetensors"
+    name = read_card(weights.with_suffix(".json")).name
+    _, card = load_model(name, weights)
+    measured = tuple(each.model_copy(update={"command": f"irstream evaluate {name} {each.data.split()[0]}"}) for each in card.measured)
+    card = card.model_copy(update={"measured": measured})
+    shutil.copyfile(weights, folder / f"{name}.safetensors")
+    write_card(card, folder / f"{name}.json")
+    return card
+
+
+@tells_mistakes
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(prog="python -m training.ship", description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("runs", type=Path, nargs="+")
+    for run in parser.parse_args().runs:
+        card = ship(run)
+        print(f"{card.name} {card.digest}")
+
+
+if __name__ == "__main__":
+    main()
