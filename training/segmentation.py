@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import Protocol, TypeAlias
 
 import numpy as np
 import torch
@@ -44,25 +46,51 @@ class SegmentationRecipe:
     seed: int = 20
 
 
+Batch: TypeAlias = tuple[Tensor, Tensor, Tensor]
+"""`(B, 1, crop, crop)` normalised pixels, masks (0 or 1), and weights (0 where nobody knows, else 1), float32."""
+
+
+class DrawsBatches(Protocol):
+    """Where a step gets its batch from."""
+
+    def draw(self) -> Batch:
+        """The next batch."""
+        ...
+
+
 class SegmentationBatches:
     """Draws batches for ever."""
 
     def __init__(self, samples: Sequence[Sample], recipe: SegmentationRecipe) -> None:
         """Decode all images and cut the targets for pasting."""
-        self._recipe = recipe
-        self._rng = np.random.default_rng(recipe.seed)
-        self._pool = SamplePool(samples, recipe.shares, self._rng)
+        self._samples, self._recipe = samples, recipe
         self._paster = Paster(cut_targets(samples), recipe.augmentation.paste)
+        self._begin(recipe.seed)
 
-    def draw(self) -> tuple[Tensor, Tensor, Tensor]:
-        """`(B, 1, crop, crop)` normalised pixels, masks (0 or 1), and weights (0 where nobody knows, else 1), float32."""
+    @property
+    def seed(self) -> int:
+        """Of all chance in the batches."""
+        return self._recipe.seed
+
+    def reseeded(self, seed: np.random.SeedSequence) -> SegmentationBatches:
+        """The same images and targets in another order; nothing is decoded or cut again."""
+        other = copy(self)
+        other._begin(seed)
+        return other
+
+    def _begin(self, seed: int | np.random.SeedSequence) -> None:
+        self._rng = np.random.default_rng(seed)
+        self._pool = SamplePool(self._samples, self._recipe.shares, self._rng)
+
+    def draw(self) -> Batch:
+        """The next batch."""
         plan, rng = self._recipe.augmentation, self._rng
         crops = [make_crop(self._pool.draw(), plan, self._paster, rng) for _ in range(self._recipe.batch_size)]
         pixels, masks, unknown = (torch.from_numpy(np.stack(part)[:, None]) for part in zip(*crops, strict=True))
         return pixels, masks.float(), 1 - unknown.float()
 
 
-def segmentation_step(batches: SegmentationBatches, recipe: SegmentationRecipe, model: nn.Module) -> Tensor:
+def segmentation_step(batches: DrawsBatches, recipe: SegmentationRecipe, model: nn.Module) -> Tensor:
     """Loss of one fresh batch, on the model's device."""
     device = next(model.parameters()).device
     pixels_B1HW, masks_B1HW, weights_B1HW = (each.to(device, non_blocking=True) for each in batches.draw())

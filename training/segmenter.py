@@ -20,8 +20,9 @@ from training.checkpoint import Progress, steps_done
 from training.datasets import Role, Sample, read_samples
 from training.loop import LoopReport, processor_clock, train
 from training.measure import probability_maps
+from training.prefetch import PrefetchedBatches
 from training.recipes import TrainingPlan
-from training.segmentation import SegmentationBatches, segmentation_step
+from training.segmentation import DrawsBatches, SegmentationBatches, segmentation_step
 
 _JUDGE_THRESHOLD = 0.5
 
@@ -32,6 +33,7 @@ def train_segmenter(
     folder: Path,
     *,
     device: str = "cpu",
+    workers: int = 0,
     tell: Callable[[Progress, int], None] = lambda progress, steps: None,
 ) -> tuple[nn.Module, LoopReport]:
     """Train a registered segmenter; the same call again continues after a kill.
@@ -41,6 +43,7 @@ def train_segmenter(
         plan: recipe, loop and epochs.
         folder: for checkpoints.
         device: where to compute.
+        workers: processes that draw crops ahead; 0 draws them in turn with learning.
         tell: gets the progress about once a second, and the number of steps of the whole.
 
     Returns:
@@ -60,7 +63,9 @@ def train_segmenter(
     # Going on with the seed of the start would show the same crops again.
     recipe = replace(plan.recipe, seed=plan.recipe.seed + steps_done(folder))
     loop = plan.loop_for(len(samples))
-    step = partial(segmentation_step, SegmentationBatches(samples, recipe), recipe)
+    drawn = SegmentationBatches(samples, recipe)
+    batches: DrawsBatches = PrefetchedBatches(drawn, workers, pinned=device != "cpu") if workers else drawn
+    step = partial(segmentation_step, batches, recipe)
     judge = _judge_on(read_samples(plan.recipe.shares, Role.SELECT), name) if loop.judge_steps else None
     model.to(device).to(memory_format=torch.channels_last)
     clock = processor_clock if device == "cpu" else time.monotonic

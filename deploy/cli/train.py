@@ -13,6 +13,7 @@ from contracts.errors import SettingsError
 from deploy.cli.options import JsonOption, print_json
 
 if TYPE_CHECKING:
+    from models.card import ModelCard
     from training.export import Provenance
     from training.recipes import TrainingPlan
 
@@ -46,6 +47,10 @@ def train(
     checkpoint_s: Annotated[float, typer.Option("--checkpoint-s", min=0, help="Seconds between checkpoints.")] = 120.0,
     out: Annotated[Path | None, typer.Option("--out", help="Folder of the run; default runs/train/MODEL.")] = None,
     device: Annotated[str, typer.Option("--device", help="cpu, cuda or cuda:N.")] = "cpu",
+    workers: Annotated[
+        int | None,
+        typer.Option("--workers", min=0, help="Processes that draw crops ahead; default 0 on a CPU, else up to 8.", show_default=False),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Train a segmenter and write `weights.safetensors` with its card into the folder of the run.
@@ -54,31 +59,35 @@ def train(
     """
     from rich.console import Console
 
+    from contracts.choices import chosen
     from training.export import export
+    from training.prefetch import default_workers
     from training.recipes import plan_named
     from training.segmenter import train_segmenter
 
-    if task != "segmentation":
-        action = "The other networks that ship are trained with python -m training.train NAME."
-        raise SettingsError(expected="segmentation", got=repr(task), where="--task", action=action)
+    chosen({"segmentation": None}, task, "--task", "The other networks that ship are trained with python -m training.train NAME.")
     plan = _changed(plan_named(recipe, data or (), epochs), loss, schedule, lr, batch_size, crop_px, average)
     plan = replace(plan, loop=replace(plan.loop, precision=_precision(precision, device), checkpoint_s=checkpoint_s))
-    if early_stop:
-        plan = _judged(plan, early_stop, judge_every)
+    plan = _judged(plan, early_stop, judge_every)
     folder = out or Path("runs/train") / model
     console = Console(stderr=True)
     console.print(f"{model}, recipe {recipe}, {plan.epochs:g} epochs, {plan.loop.precision}, {device}; {folder}", soft_wrap=True)
     with _Progress(console) as progress:
-        _, report = train_segmenter(model, plan, folder, device=device, tell=progress)
+        hands = default_workers(device) if workers is None else workers
+        _, report = train_segmenter(model, plan, folder, device=device, workers=hands, tell=progress)
     console.print("choosing the threshold, measuring on test images")
     card = export(model, folder / "checkpoint.pt", folder / "weights.safetensors", _provenance(plan, device))
     if as_json:
         print_json({"weights": str(folder / "weights.safetensors"), "steps": report.steps, "card": card.model_dump(mode="json")})
         return
     typer.echo(f"{report.steps} steps in {report.elapsed_s:.0f} s{' of processor time' * (device == 'cpu')}, loss {report.last_loss:.4f}")
+    _tell_figures(card, folder / "weights.safetensors")
+
+
+def _tell_figures(card: ModelCard, weights: Path) -> None:
     for measured in card.measured:
         typer.echo(f"{measured.data}: " + ", ".join(f"{name} {value:g}" for name, value in measured.values.items()))
-    typer.echo(f"weights {folder / 'weights.safetensors'}")
+    typer.echo(f"weights {weights}")
 
 
 def _provenance(plan: TrainingPlan, device: str) -> Provenance:
@@ -103,9 +112,11 @@ def _precision(asked: str, device: str) -> Any:
 
 
 def _judged(plan: TrainingPlan, patience: int, judge_every: float) -> TrainingPlan:
-    """The plan with a judgement every `judge_every` epochs, ended after `patience` of them without a better one."""
+    """The plan with a judgement every `judge_every` epochs, ended after `patience` of them without a better one; 0: none."""
     from training.datasets import Role, read_samples
 
+    if not patience:
+        return plan
     epoch_steps = len(read_samples(plan.recipe.shares, Role.TRAIN)) / plan.recipe.batch_size
     return replace(plan, loop=replace(plan.loop, patience=patience, judge_steps=max(1, round(judge_every * epoch_steps))))
 

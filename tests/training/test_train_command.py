@@ -31,8 +31,10 @@ def run(*arguments: str) -> int:
     return int(ended.value.code or 0)
 
 
-def test_weights_with_their_card_come_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run("acm", *QUICK, "--epochs", "1", "--out", str(tmp_path), "--json", "--precision", "float32") == 0
+@pytest.mark.parametrize("workers", ["0", "2"])
+def test_weights_with_their_card_come_out(workers: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options = ("--epochs", "1", "--precision", "float32", "--workers", workers)
+    assert run("acm", *QUICK, *options, "--out", str(tmp_path), "--json") == 0
     told = json.loads(capsys.readouterr().out)
     steps = math.ceil(len(read_samples(("nudt-sirst",), Role.TRAIN)) / 4)
     assert told["steps"] == steps == steps_done(tmp_path)
