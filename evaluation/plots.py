@@ -54,12 +54,11 @@ def rate_curves(results: Sequence[ModelResult]) -> Figure:
     figure, (roc, pr) = _figure(11, 4, 2)
     for result in results:
         curves = result.curves
-        precision, recall = result.pixel_rates
         (line,) = roc.plot(curves.false_positive_rate_T, curves.true_positive_rate_T, label=f"{result.name} (area {curves.auc:.4f})")
         pr.plot(
             curves.true_positive_rate_T, curves.precision_T, color=line.get_color(), label=f"{result.name} ({curves.average_precision:.3f})"
         )
-        pr.plot([recall], [precision], "o", color=line.get_color())
+        pr.plot([result.scores.recall], [result.scores.precision], "o", color=line.get_color())
     roc.set(xscale="symlog", xlabel="false positive rate (pixels)", ylabel="true positive rate", title="ROC")
     roc.set_xscale("symlog", linthresh=1e-6)
     pr.set(xlabel="recall (pixels)", ylabel="precision", title="precision and recall (area)", xlim=(0, 1), ylim=(0, 1.02))

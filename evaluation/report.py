@@ -93,11 +93,10 @@ def _figure_rows(results: Sequence[ModelResult]) -> list[dict[str, Any]]:
             }
             for name, _, factor, digits, _ in _FIGURES
         ]
-        precision, recall = result.pixel_rates
         plain = [
             _number(result.scores.f1, 100, 2),
-            _number(precision, 100, 2),
-            _number(recall, 100, 2),
+            _number(result.scores.precision, 100, 2),
+            _number(result.scores.recall, 100, 2),
             f"{result.threshold:g}",
             f"{result.cost.parameters:,}",
             f"{result.cost.gmacs:.3f}",

@@ -105,13 +105,7 @@ class ModelResult:
     @property
     def scores(self) -> SegmentationScores:
         """The figures."""
-        return sum(self.counts, Counts()).scores(self.protocol)
-
-    @property
-    def pixel_rates(self) -> tuple[float, float]:
-        """Precision and recall by pixel at the network's threshold."""
-        index = min(round(self.threshold * len(self.curves.thresholds_T)), len(self.curves.thresholds_T) - 1)
-        return float(self.curves.precision_T[index]), float(self.curves.true_positive_rate_T[index])
+        return sum(self.counts, Counts()).scores()
 
     def intervals(self) -> dict[str, Interval]:
         """95 % intervals of IoU, nIoU, Pd and Fa."""
@@ -127,13 +121,11 @@ class ModelResult:
 
     def as_json(self) -> dict[str, Any]:
         """Everything but the single images; NaN as None."""
-        precision, recall = self.pixel_rates
         return {
             "name": self.name,
             "digest": self.digest,
             "threshold": self.threshold,
-            "scores": plain(self.scores)
-            | {"fa_ppm": _finite(self.scores.fa_ppm), "precision": _finite(precision), "recall": _finite(recall)},
+            "scores": plain(self.scores) | {"fa_ppm": _finite(self.scores.fa_ppm)},
             "intervals": {name: plain(each) for name, each in self.intervals().items()},
             "auc": _finite(self.curves.auc),
             "average_precision": _finite(self.curves.average_precision),

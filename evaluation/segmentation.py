@@ -44,6 +44,8 @@ class SegmentationScores:
         iou: intersection over union of pixels, accumulated over all images.
         niou: mean IoU per image (or per target, by protocol).
         f1: F1 over pixels, `2 iou / (1 + iou)`.
+        precision: pixels of both answer and truth over those of the answer.
+        recall: the same over those of the truth.
         pd: detected targets over targets.
         fa: false-alarm pixels over all pixels; papers print it times 1e6 (`fa_ppm`).
         num_matched: targets with a prediction.
@@ -54,6 +56,8 @@ class SegmentationScores:
     iou: float
     niou: float
     f1: float
+    precision: float
+    recall: float
     pd: float
     fa: float
     num_images: int
@@ -76,6 +80,7 @@ class Counts:
     Attributes:
         intersection_px: pixels of both answer and truth.
         union_px: pixels of either.
+        target_px: pixels of the truth.
         total_px: denominator of Fa.
         false_alarm_px: numerator of Fa.
         images: how many.
@@ -88,6 +93,7 @@ class Counts:
 
     intersection_px: int = 0
     union_px: int = 0
+    target_px: int = 0
     total_px: int = 0
     false_alarm_px: int = 0
     images: int = 0
@@ -101,13 +107,15 @@ class Counts:
         """Both together."""
         return Counts(*(mine + theirs for mine, theirs in zip(astuple(self), astuple(other), strict=True)))
 
-    def scores(self, protocol: Protocol) -> SegmentationScores:
+    def scores(self) -> SegmentationScores:
         """The figures."""
         iou = _ratio(self.intersection_px, self.union_px)
         return SegmentationScores(
             iou=iou,
-            niou=iou if protocol.niou is NormalisedIoU.PIXELS else _ratio(self.iou_sum, self.iou_num),
+            niou=_ratio(self.iou_sum, self.iou_num),
             f1=2 * iou / (1 + iou),
+            precision=_ratio(self.intersection_px, self.union_px - self.target_px + self.intersection_px),
+            recall=_ratio(self.intersection_px, self.target_px),
             pd=_ratio(self.matched, self.targets),
             fa=_ratio(self.false_alarm_px, self.total_px),
             num_images=self.images,
@@ -179,7 +187,7 @@ class SegmentationMetrics:
 
     def compute(self) -> SegmentationScores:
         """The figures so far."""
-        return self._sum.scores(self.protocol)
+        return self._sum.scores()
 
 
 def count_image(predicted_HW: Mask, target_HW: Mask, protocol: Protocol) -> Counts:
@@ -193,10 +201,11 @@ def count_image(predicted_HW: Mask, target_HW: Mask, protocol: Protocol) -> Coun
     intersection_px = int(np.count_nonzero(predicted_HW & target_HW))
     union_px = int(np.count_nonzero(predicted_HW | target_HW))
     false_px = int(predictions.areas_N.sum()) - intersection_px
-    iou_sum, iou_num = _ious(predictions, targets, pairs, intersection_px / union_px if union_px else None, protocol)
+    iou_sum, iou_num = _ious(predictions, targets, pairs, intersection_px, union_px, protocol)
     return Counts(
         intersection_px=intersection_px,
         union_px=union_px,
+        target_px=int(targets.areas_N.sum()),
         total_px=protocol.fa_image_px or predicted_HW.size,
         false_alarm_px=_false_alarms(predictions, pairs, false_px, protocol),
         images=1,
@@ -219,12 +228,16 @@ def _false_alarms(predictions: Regions, pairs: list[tuple[int, int]], false_px: 
     return int(predictions.areas_N[unmatched].sum())
 
 
-def _ious(predictions: Regions, targets: Regions, pairs: list[tuple[int, int]], iou: float | None, protocol: Protocol) -> tuple[float, int]:
-    """Sum and number of the IoUs that nIoU averages; `iou` is the image's, None where there is neither answer nor truth."""
+def _ious(
+    predictions: Regions, targets: Regions, pairs: list[tuple[int, int]], intersection_px: int, union_px: int, protocol: Protocol
+) -> tuple[float, int]:
+    """Sum and number of the IoUs that nIoU averages; of pixels, where that is what a protocol calls nIoU."""
+    if protocol.niou is NormalisedIoU.PIXELS:
+        return float(intersection_px), union_px
     if protocol.niou is NormalisedIoU.TARGETS:
         return sum((pair_iou(predictions, targets, target, prediction) for target, prediction in pairs), 0.0), len(targets)
-    if iou is not None or protocol.niou is NormalisedIoU.ALL_IMAGES:
-        return iou or 0.0, 1
+    if union_px or protocol.niou is NormalisedIoU.ALL_IMAGES:
+        return intersection_px / max(union_px, 1), 1
     return 0.0, 0
 
 

@@ -19,6 +19,15 @@ from models.photometry import REACH_PX, measure_light
 MAX_REGIONS = 1000
 
 
+def answer_of(probability_HW: NDArray[np.float32], threshold: float, min_area_px: int = 1) -> NDArray[np.bool_]:
+    """The pixels of the regions that `regions_of` describes, `(H, W)`, as many regions as there are."""
+    answer_HW = probability_HW > threshold
+    if min_area_px > 1:
+        _, labels_HW, stats_N5, _ = cv2.connectedComponentsWithStats(answer_HW.view(np.uint8), connectivity=8)
+        answer_HW &= (stats_N5[:, cv2.CC_STAT_AREA] >= min_area_px)[labels_HW]
+    return answer_HW
+
+
 def regions_of(
     probability_HW: NDArray[np.float32],
     threshold: float,

@@ -119,7 +119,7 @@ def equal_rows(rows: Sequence[Row], data: Sequence[str] = DATA) -> Iterator[Sequ
     for row in sorted((each for each in rows if each.run == EQUAL), key=lambda each: each.gmacs):
         batch, ms = row.best_batch
         yield (
-            *(f"`{row.name}`", f"{row.parameters:,}", f"{row.gmacs:.2f}", f"{row.ms['1']:.1f}", f"{ms:.1f} ({batch})"),
+            *(f"`{row.name}`", f"{row.parameters:,}", f"{row.gmacs:.3f}", f"{row.ms['1']:.1f}", f"{ms:.1f} ({batch})"),
             *(_scores(row.scores.get(name)) for name in data),
             *(", ".join(f"{each.iou:.2f} ({each.source})" for each in PUBLISHED.get((row.name, name), ())) for name in data),
         )

@@ -100,12 +100,12 @@ class Sample:
 
     @cached_property
     def unknown_HW(self) -> NDArray[np.uint8]:
-        """Pixels of which nobody knows whether they are target, 0 or 1: ignored regions, and boxes without a mask."""
+        """Pixels of which nobody knows whether they are target, 0 or 1: ignored regions but their targets, and boxes without a mask."""
         unknown_HW = np.zeros(self.pixels_HW.shape, np.uint8)
         boxes_N4 = self.boxes_xyxy_px if self.mask_path is None else self.boxes_xyxy_px[self.ignored_N]
         for x_min, y_min, x_max, y_max in boxes_N4.astype(int):
             unknown_HW[max(y_min, 0) : y_max, max(x_min, 0) : x_max] = 1
-        return unknown_HW
+        return unknown_HW & (1 - self.mask_HW)
 
     @cached_property
     def normalisation(self) -> Normalisation:

@@ -19,6 +19,7 @@ from evaluation.segmentation_protocols import PROTOCOLS, Protocol
 from evaluation.targets import targets_of
 from models.cost import FRAME_PX, gmacs, latencies_ms, num_parameters
 from models.inference import InferenceModel, prepare
+from models.regions import answer_of
 from models.segmentation.base import SegmentationModel
 from training.datasets import Sample
 from training.measure import probability_maps
@@ -75,6 +76,7 @@ def evaluate(
     """
     protocol = PROTOCOLS[plan.protocol]
     threshold = network.settings.threshold if plan.threshold is None else plan.threshold
+    min_area_px = network.settings.min_area_px
     model = _prepared(network, plan)
     curves = CurveMetrics()
     sweep = {each: SegmentationMetrics(protocol) for each in SWEEP}
@@ -83,10 +85,10 @@ def evaluate(
     ties = count()
     for number, (sample, map_HW) in enumerate(probability_maps(model, samples), start=1):
         known_HW, truth_HW = sample.unknown_HW == 0, sample.mask_HW > 0
-        answer_HW = (map_HW > threshold) & known_HW
+        answer_HW = answer_of(map_HW, threshold, min_area_px) & known_HW
         curves.update(map_HW[known_HW][None], truth_HW[known_HW][None])
         for each, metrics in sweep.items():
-            metrics.update((map_HW > each) & known_HW, truth_HW)
+            metrics.update(answer_of(map_HW, each, min_area_px) & known_HW, truth_HW)
         counts = count_image(answer_HW, truth_HW, protocol)
         row = ImageRow(sample.image_id, counts, tuple(targets_of(sample.pixels_HW, answer_HW, truth_HW, protocol)))
         rows.append(row)

@@ -23,6 +23,7 @@ from models.classification.basic_cnn import CLASS_NAMES, BasicCnn
 from models.detection.fcos import LightFcos
 from models.inference import InferenceModel, prepare
 from models.interface import MetadataBatch
+from models.regions import answer_of
 from models.segmentation.base import SegmentationModel
 from models.transforms import padded_size
 from training.classification import targets_of
@@ -31,6 +32,7 @@ from training.datasets import BOX_SETS, SEGMENTATION_SETS, SYNTHETIC, Role, Samp
 _CANDIDATE_THRESHOLDS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.93, 0.96)
 # Average precision wants weak detections too.
 _LOWEST_SCORE = 0.05
+_FIGURES = ("iou", "niou", "pd", "fa_ppm", "precision", "recall", "f1")
 _CROPS_A_BATCH = 64
 DATASET = "DATASET"
 _MASK_SETS = (*SEGMENTATION_SETS, SYNTHETIC)
@@ -79,11 +81,11 @@ def choose_segmentation_threshold(network: SegmentationModel, sets: Sequence[str
 
 
 def measure_segmentation(network: SegmentationModel, role: Role, command: str, sets: Sequence[str] | None = None) -> list[Measurement]:
-    """IoU, nIoU, Pd and Fa of each data set, at the network's threshold; `DATASET` in the command becomes its name."""
+    """Overlap, detection and error rates of each data set, at the network's threshold; `DATASET` in the command becomes its name."""
     measured = []
     for (name, _), metric in _segmentation_metrics(network, role, (network.settings.threshold,), mask_sets(sets)).items():
         scores = metric.compute()
-        values = {"iou": scores.iou, "niou": scores.niou, "pd": scores.pd, "fa_ppm": scores.fa_ppm, "targets": scores.num_targets}
+        values = {name: float(getattr(scores, name)) for name in _FIGURES} | {"targets": float(scores.num_targets)}
         measured.append(_measurement(name, role, scores.num_images, command.replace(DATASET, name), values))
     return measured
 
@@ -96,7 +98,8 @@ def _segmentation_metrics(
     for sample, map_HW in probability_maps(prepare(network, dtype=torch.float32), read_samples(sets, role)):
         known_HW = sample.unknown_HW == 0
         for threshold in thresholds:
-            metrics[sample.dataset, threshold].update((map_HW > threshold) & known_HW, sample.mask_HW > 0)
+            answer_HW = answer_of(map_HW, threshold, network.settings.min_area_px)
+            metrics[sample.dataset, threshold].update(answer_HW & known_HW, sample.mask_HW > 0)
     return metrics
 
 

@@ -122,7 +122,6 @@ def _table(results: list[ModelResult]) -> Any:
 
 def _column(result: ModelResult) -> dict[str, str]:
     scores, found, cost = result.scores, result.intervals(), result.cost
-    precision, recall = result.pixel_rates
     column = {
         f"{title} %": f"{getattr(scores, name) * 100:.2f} [{found[name].low * 100:.1f}, {found[name].high * 100:.1f}]"
         for title, name in (("IoU", "iou"), ("nIoU", "niou"), ("Pd", "pd"))
@@ -130,8 +129,9 @@ def _column(result: ModelResult) -> dict[str, str]:
     return column | {
         "Fa 1e-6": f"{scores.fa_ppm:.1f} [{found['fa'].low * 1e6:.0f}, {found['fa'].high * 1e6:.0f}]",
         "F1 %": f"{scores.f1 * 100:.2f}",
-        "precision %": f"{precision * 100:.2f}",
-        "recall %": f"{recall * 100:.2f}",
+        "precision %": f"{scores.precision * 100:.2f}",
+        "recall %": f"{scores.recall * 100:.2f}",
+        "ROC area %": f"{result.curves.auc * 100:.3f}",
         "average precision %": f"{result.curves.average_precision * 100:.2f}",
         "threshold": f"{result.threshold:g}",
         "parameters": f"{cost.parameters:,}",

@@ -81,6 +81,8 @@ class SlowMetrics:
     matched: int = 0
     false_px: int = 0
     pixels: int = 0
+    answer_px: int = 0
+    truth_px: int = 0
 
     def update(self, predicted_HW: NDArray[np.bool_], target_HW: NDArray[np.bool_]) -> None:
         predictions, targets = blobs(predicted_HW), blobs(target_HW)
@@ -105,6 +107,8 @@ class SlowMetrics:
         self.matched += len({target for target, _ in pairs})
         self.false_px += sum(len(blob) for blob in false_blobs)
         self.pixels += predicted_HW.size
+        self.answer_px += sum(len(blob) for blob in predictions)
+        self.truth_px += sum(len(blob) for blob in targets)
 
     def compute(self) -> dict[str, float]:
         num_ious = self.targets if self.matching == "mtunet" else len(self.ious)
@@ -113,4 +117,6 @@ class SlowMetrics:
             "niou": sum(self.ious) / num_ious if num_ious else nan,
             "pd": self.matched / self.targets if self.targets else nan,
             "fa": self.false_px / self.pixels,
+            "precision": self.intersection / self.answer_px if self.answer_px else nan,
+            "recall": self.intersection / self.truth_px if self.truth_px else nan,
         }

@@ -13,12 +13,25 @@ from evaluation.segmentation import PROTOCOLS, Counts, SegmentationMetrics
 
 
 def image(matched: int, targets: int = 1, intersection_px: int = 5, iou: float = 0.5) -> Counts:
-    return Counts(intersection_px, 10, 1000, 1 - matched, 1, targets, matched, 1, iou, 1)
+    return Counts(
+        intersection_px=intersection_px,
+        union_px=10,
+        target_px=8,
+        total_px=1000,
+        false_alarm_px=1 - matched,
+        images=1,
+        targets=targets,
+        matched=matched,
+        predictions=1,
+        iou_sum=iou,
+        iou_num=1,
+    )
 
 
-def test_the_value_is_the_metric_of_all_images() -> None:
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_the_value_is_the_metric_of_all_images(protocol: str) -> None:
     rng = np.random.default_rng(1)
-    metrics, counts = SegmentationMetrics(), []
+    metrics, counts = SegmentationMetrics(protocol), []
     for _ in range(20):
         truth = rng.random((16, 16)) > 0.95
         counts.append(metrics.update(truth & (rng.random((16, 16)) > 0.3), truth))
@@ -27,7 +40,7 @@ def test_the_value_is_the_metric_of_all_images() -> None:
         {"iou": scores.iou, "niou": scores.niou, "pd": scores.pd, "fa": scores.fa}
     )
     assert all(each.low <= each.value <= each.high for each in found.values())
-    assert sum(counts, Counts()).scores(PROTOCOLS["default"]) == scores
+    assert sum(counts, Counts()).scores() == scores
 
 
 def test_pd_has_the_width_of_a_binomial() -> None:
@@ -63,7 +76,7 @@ def test_the_same_seed_gives_the_same_interval_and_more_confidence_a_wider_one()
 
 
 def test_what_is_not_there_has_no_figure() -> None:
-    found = intervals([Counts(0, 0, 100, 0, 1, 0, 0, 0, 0.0, 0)] * 3)
+    found = intervals([Counts(total_px=100, images=1)] * 3)
     assert math.isnan(found["pd"].value)
     assert math.isnan(found["pd"].low)
     assert found["fa"].value == 0

@@ -8,14 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from evaluation.curves import NUM_BINS, CurveMetrics
+from evaluation.curves import THRESHOLDS, CurveMetrics
 
 
 def test_four_pixels_by_hand() -> None:
     metrics = CurveMetrics()
     metrics.update(np.array([[0.9, 0.6], [0.4, 0.1]], np.float32), np.array([[True, False], [True, False]]))
     curves = metrics.compute()
-    at = dict(zip(curves.thresholds_T.tolist(), range(NUM_BINS), strict=True))
+    at = {threshold: index for index, threshold in enumerate(curves.thresholds_T.tolist())}
 
     def told(threshold: float) -> list[float]:
         columns = (curves.true_positive_rate_T, curves.false_positive_rate_T, curves.precision_T, curves.iou_T)
@@ -34,7 +34,8 @@ def test_a_probability_on_the_threshold_is_background() -> None:
     metrics = CurveMetrics()
     metrics.update(np.array([[0.5]], np.float32), np.array([[True]]))
     curves = metrics.compute()
-    assert (curves.true_positive_rate_T[NUM_BINS // 2], curves.true_positive_rate_T[NUM_BINS // 2 - 1]) == (0.0, 1.0)
+    half = int(np.flatnonzero(curves.thresholds_T == 0.5)[0])
+    assert curves.true_positive_rate_T[half - 1 : half + 1].tolist() == [1.0, 0.0]
 
 
 def test_images_add_up() -> None:
@@ -56,7 +57,7 @@ def test_agrees_with_thresholding_every_map(seed: int) -> None:
     metrics = CurveMetrics()
     metrics.update(map_HW, truth_HW)
     curves = metrics.compute()
-    for index in range(0, NUM_BINS, 37):
+    for index in range(0, len(THRESHOLDS), 37):
         found = map_HW > np.float32(curves.thresholds_T[index])
         both, either = np.count_nonzero(found & truth_HW), np.count_nonzero(found | truth_HW)
         assert curves.iou_T[index] == both / either
@@ -64,6 +65,20 @@ def test_agrees_with_thresholding_every_map(seed: int) -> None:
         assert curves.false_positive_rate_T[index] == np.count_nonzero(found & ~truth_HW) / (~truth_HW).sum()
     assert curves.auc == pytest.approx(roc_auc_score(truth_HW.ravel(), map_HW.ravel()))
     assert curves.average_precision == pytest.approx(average_precision_score(truth_HW.ravel(), map_HW.ravel()))
+
+
+@pytest.mark.parametrize(("background", "target"), [((-14.0, 3.0), (6.0, 6.0)), ((-30.0, 5.0), (-8.0, 9.0))])
+def test_areas_are_right_where_networks_are_sure(background: tuple[float, float], target: tuple[float, float]) -> None:
+    """Logits as trained networks give them: hardly any background above 0.001, many targets above 0.999."""
+    rng = np.random.default_rng(3)
+    logits = np.concatenate([rng.normal(*background, 200_000), rng.normal(*target, 200)])
+    probabilities = (1 / (1 + np.exp(-logits))).astype(np.float32)[None]
+    truth = (np.arange(logits.size) >= 200_000)[None]
+    metrics = CurveMetrics()
+    metrics.update(probabilities, truth)
+    curves = metrics.compute()
+    assert curves.auc == pytest.approx(roc_auc_score(truth[0], probabilities[0]), abs=1e-4)
+    assert curves.average_precision == pytest.approx(average_precision_score(truth[0], probabilities[0]), abs=3e-3)
 
 
 def test_what_is_no_probability_is_refused() -> None:

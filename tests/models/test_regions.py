@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from pycocotools import mask as coco
 
-from models.regions import regions_of
+from models.regions import answer_of, regions_of
 
 # pycocotools' own array type predates numpy 2's copy keyword.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -42,6 +42,13 @@ def test_threshold_is_exclusive_and_small_regions_are_dropped() -> None:
     assert len(regions_of(map_HW, 0.5)) == 1
     assert len(regions_of(map_HW, 0.4)) == 2
     assert len(regions_of(map_HW, 0.4, min_area_px=2)) == 1
+
+
+@given(arrays(np.float32, (9, 11), elements=st.floats(0, 1, width=32)), st.integers(1, 6))
+def test_the_answer_is_the_pixels_of_all_regions(map_HW: np.ndarray, min_area_px: int) -> None:
+    found = regions_of(map_HW, 0.6, min_area_px)
+    masks = [decode(rle, 9, 11) for rle in found.mask_rles]
+    np.testing.assert_array_equal(answer_of(map_HW, 0.6, min_area_px), np.any([np.zeros((9, 11), bool), *masks], axis=0))
 
 
 def test_an_empty_map_has_no_region() -> None:

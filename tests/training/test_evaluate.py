@@ -44,8 +44,8 @@ def test_figures_are_those_of_the_cards_own_measurement() -> None:
     result = evaluated()
     (measured,) = [each for each in measure_segmentation(shipped(), Role.TEST, "") if each.data.startswith("nudt-sirst")]
     scores = result.scores
-    for name, value in (("iou", scores.iou), ("niou", scores.niou), ("pd", scores.pd), ("fa_ppm", scores.fa_ppm)):
-        assert measured.values[name] == pytest.approx(value, abs=1e-4)
+    for name in ("iou", "niou", "pd", "fa_ppm", "precision", "recall", "f1"):
+        assert measured.values[name] == pytest.approx(getattr(scores, name), abs=1e-4)
     assert scores.num_targets == len([target for row in result.rows for target in row.targets]) == 2
     at = result.curves.thresholds_T.searchsorted(result.threshold)
     assert result.curves.iou_T[at] == pytest.approx(scores.iou, abs=0.02)
@@ -57,6 +57,15 @@ def test_another_threshold_and_protocol_are_used() -> None:
     assert low.scores.iou == pytest.approx(2 * 48 / (2 * 64 * 64))
     assert low.scores.fa == pytest.approx(1 - 48 / 64**2)
     assert not low.worst
+
+
+def test_regions_the_stream_drops_count_for_nothing() -> None:
+    network = shipped()
+    network.configure({"threshold": 0.01, "min_area_px": 100_000})
+    result = evaluate(network, "acm", "", evaluation_samples("nudt-sirst"), replace(PLAN, num_worst=0), costs_of([network], PLAN)[0])
+    assert (result.scores.num_predictions, result.scores.pd) == (0, 0.0)
+    (measured,) = [each for each in measure_segmentation(network, Role.TEST, "") if each.data.startswith("nudt-sirst")]
+    assert (measured.values["pd"], measured.values["fa_ppm"]) == (0.0, 0.0)
 
 
 def test_flips_are_asked_for_and_cost_four_times() -> None:
