@@ -75,6 +75,13 @@ def test_focal_and_focal_plus_iou_by_hand() -> None:
     assert focal_plus_iou_loss(zeros, targets).item() == pytest.approx(focal + 1 - 1.5 / 2.5)
 
 
+def test_focal_weighs_a_target_a_quarter_and_a_background_three_quarters() -> None:
+    # p_t is 3/4 on the target, 1/4 twice and 3/4 once on the background.
+    logits, targets = image([LN3, LN3, LN3, -LN3]), image([1.0, 0.0, 0.0, 0.0])
+    easy, hard = (1 / 4) ** 2 * math.log(4 / 3), (3 / 4) ** 2 * math.log(4)
+    assert mean_focal_loss(logits, targets).item() == pytest.approx((0.25 * easy + 0.75 * (2 * hard + easy)) / 4)
+
+
 def test_threshold_focal_by_hand() -> None:
     # p = 3/4 twice; the truth is 1 and 0, so p_t is 3/4 (easy) and 1/4 (hard), its mean 1/2.
     logits = torch.full((1, 1, 1, 2), LN3)
@@ -97,6 +104,17 @@ def test_focal_iou_of_mtu_net_by_hand() -> None:
     expected = 0.75 * (1 - iou) * (0.25 * LN2) ** (0.5 * iou + 0.5)
     assert focal_iou_loss(torch.zeros(1, 1, 1, 1), torch.ones(1, 1, 1, 1)).item() == pytest.approx(expected)
     assert math.isfinite(focal_iou_loss(torch.full((1, 1, 2, 2), -200.0), torch.ones(1, 1, 2, 2)).item())
+
+
+def test_focal_iou_weighs_a_target_three_quarters_and_a_background_a_quarter() -> None:
+    # p is 3/4 on the target, 3/4 and 1/4 on the background: I = 3/4, P = 7/4, Y = 1; p' is 0.999 / 4 away from a half.
+    logits, targets = image([LN3, LN3, -LN3]), image([1.0, 0.0, 0.0])
+    iou = (3 / 4 + 1) / (7 / 4 + 1 - 3 / 4 + 1)
+    high, low = 0.5 + 0.999 / 4, 0.5 - 0.999 / 4
+    easy, hard = (-(low**2) * math.log(high), -(high**2) * math.log(low))
+    power = 0.5 * iou + 0.5
+    expected = (1 - iou) * (0.75 * easy**power + 0.25 * (hard**power + easy**power))
+    assert focal_iou_loss(logits, targets).item() == pytest.approx(expected)
 
 
 def location_of(x_p: float, y_p: float, x_t: float, y_t: float) -> float:

@@ -1,0 +1,113 @@
+"""Recipes: every number that BasicIRSTD's code and paper 2 tell, and how it takes effect."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from models.losses import loss_named
+from training.optimisers import make_optimiser
+from training.recipes import TrainingPlan, plan_named
+from training.schedules import schedule_named
+
+
+@dataclass(frozen=True)
+class Told:
+    """What a source says.
+
+    Attributes:
+        rates: learning rate in some epochs, counted from 0.
+        target_probability: share of crops that are made to hold a target.
+        symmetries: flips and transposition.
+        seed: None where the source has none.
+    """
+
+    epochs: int
+    batch_size: int
+    rates: dict[int, float]
+    target_probability: float
+    symmetries: bool
+    seed: int | None
+
+
+TOLD = {
+    "basicirstd": Told(
+        epochs=400,
+        batch_size=16,
+        rates={0: 5e-4, 199: 5e-4, 200: 5e-5, 299: 5e-5, 300: 5e-6, 399: 5e-6},
+        target_probability=0.5,
+        symmetries=True,
+        seed=42,
+    ),
+    "sgem_paper": Told(
+        epochs=1500, batch_size=8, rates={0: 1e-4, 750: 1e-4, 1499: 1e-4}, target_probability=0.0, symmetries=False, seed=None
+    ),
+}
+
+
+@pytest.fixture(params=sorted(TOLD))
+def name(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def plan(name: str) -> TrainingPlan:
+    return plan_named(name, ("nudt-sirst",))
+
+
+def test_epochs_and_batches(plan: TrainingPlan, name: str) -> None:
+    assert plan.epochs == TOLD[name].epochs
+    assert plan.recipe.batch_size == TOLD[name].batch_size
+    assert plan.recipe.seed == TOLD[name].seed or TOLD[name].seed is None
+
+
+def test_learning_rate_in_some_epochs(plan: TrainingPlan, name: str) -> None:
+    factor = schedule_named(plan.loop.schedule)
+    for epoch, rate in TOLD[name].rates.items():
+        assert plan.loop.max_lr * factor(epoch / TOLD[name].epochs) == pytest.approx(rate, rel=1e-12)
+
+
+def test_adam_without_weight_decay_on_anything(plan: TrainingPlan) -> None:
+    model = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2))
+    optimiser = make_optimiser(plan.loop.optimiser, model, plan.loop.max_lr, plan.loop.weight_decay)
+    assert type(optimiser) is torch.optim.Adam
+    for group in optimiser.param_groups:
+        assert group["weight_decay"] == 0
+        assert group["betas"] == (0.9, 0.999)
+    assert sum(len(group["params"]) for group in optimiser.param_groups) == 4
+
+
+def test_the_last_weights_count_unaveraged_and_unchosen(plan: TrainingPlan) -> None:
+    assert plan.loop.average_decay == 0
+    assert plan.loop.judge_steps == 0
+    assert plan.loop.patience == 0
+    assert math.isinf(plan.loop.budget_s)
+    assert plan.loop.precision == "float32"
+
+
+def test_crops(plan: TrainingPlan, name: str) -> None:
+    augmentation = plan.recipe.augmentation
+    assert augmentation.crop_px == 256
+    assert augmentation.target_probability == TOLD[name].target_probability
+    assert augmentation.symmetries is TOLD[name].symmetries
+    assert not augmentation.jitter
+    assert augmentation.paste.probability == 0
+    assert augmentation.warp_probability == 0
+    assert augmentation.blur_probability == 0
+
+
+def test_loss_is_soft_iou_of_the_whole_batch(plan: TrainingPlan) -> None:
+    """`1 - (sum PY + 1) / (sum P + sum Y - sum PY + 1)`, sums over all pixels of the batch."""
+    logits, targets = torch.zeros(2, 1, 2, 2), torch.zeros(2, 1, 2, 2)
+    targets[0, 0, 0, 0] = 1
+    targets[1, 0] = 1
+    # Eight pixels at one half, five targets: I = 2.5, P = 4, Y = 5.
+    assert float(loss(plan, logits, targets)) == pytest.approx(1 - 3.5 / 7.5)
+
+
+def loss(plan: TrainingPlan, logits: Tensor, targets: Tensor) -> Tensor:
+    return loss_named(plan.recipe.loss)(logits, targets)
