@@ -19,6 +19,21 @@ from evaluation.segmentation_protocols import Protocol
 from evaluation.targets import Stratum, TargetRecord, by_contrast, by_size
 
 Picture = NDArray[np.uint8]
+_ARROW = {"int": pa.int64(), "float": pa.float64(), "bool": pa.bool_()}
+
+
+def _columns(kind: type) -> list[pa.Field]:
+    return [pa.field(each.name, _ARROW[str(each.type)]) for each in dataclasses.fields(kind)]
+
+
+_ROWS = pa.schema(
+    [
+        *((name, pa.string()) for name in ("model", "digest", "image_id")),
+        ("iou", pa.float64()),
+        *_columns(Counts),
+        ("target_list", pa.list_(pa.struct(_columns(TargetRecord)))),
+    ]
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,4 +169,4 @@ def rows_table(results: Sequence[ModelResult]) -> pa.Table:
         for result in results
         for row in result.rows
     ]
-    return pa.Table.from_pylist(rows)
+    return pa.Table.from_pylist(rows, schema=_ROWS)

@@ -1,4 +1,4 @@
-"""Evaluate segmenters on labelled images exactly as the stream would run them."""
+"""Evaluate segmenters on labelled images as the stream would run them, but whole: the stream cuts frames over 1,024 px into tiles."""
 
 from __future__ import annotations
 

@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
+import math
+import shlex
+from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import typer
 
-from deploy.cli.options import JsonOption, print_json
+from deploy.cli.options import JsonOption, print_json, require_writable
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from evaluation.bootstrap import Interval
     from evaluation.results import Cost, ModelResult
     from models.segmentation.base import SegmentationModel
+    from training.evaluate import EvaluationPlan
 
+Loaded: TypeAlias = "tuple[SegmentationModel, str, str]"
+"""A network, what it is called, and the digest of its weights."""
 app = typer.Typer(pretty_exceptions_enable=False)
 
 
 @app.command()
 def evaluate(
-    model: Annotated[str, typer.Argument(help="Registered segmenter, or a safetensors file with its card beside it.")],
+    model: Annotated[str, typer.Argument(help="Registered segmenter, a safetensors file with its card beside it, or a run's folder.")],
     dataset: Annotated[str, typer.Argument(help="nudt-sirst, irstd-1k, sirst-v2, synthetic, or a folder with an index.jsonl.")],
     others: Annotated[
         list[str] | None,
@@ -50,44 +57,76 @@ def evaluate(
     from training.evaluation_set import evaluation_samples
 
     chosen(PROTOCOLS, protocol, "--protocol")
+    for file, option in ((html, "--html"), (parquet, "--parquet")):
+        require_writable(file, option)
     samples = evaluation_samples(dataset)
     plan = EvaluationPlan(protocol=protocol, threshold=threshold, flips=flips, device=device)
     console = Console(stderr=True)
-    networks = [_load(name) for name in (model, *(others or ()))]
+    networks = _told_apart([_load(name) for name in (model, *(others or ()))])
     with console.status("timing"):
         costs = costs_of([network for network, _, _ in networks], plan)
     results = [
         _run(network, label, digest, samples, plan, cost, console) for (network, label, digest), cost in zip(networks, costs, strict=True)
     ]
-    lead = f"{len(samples)} images of {dataset}, {results[0].scores.num_targets} targets"
+    lead = f"{len(samples)} images of {dataset}, {results[0].scores.num_targets} targets{_how(plan)}"
     if html is not None:
-        command = " ".join(["irstream evaluate", model, dataset, *(f"--with {name}" for name in others or ())])
+        command = shlex.join(["irstream", "evaluate", model, dataset, *_options(others or [], plan)])
         page = render_report(
             results, title=f"{', '.join(result.name for result in results)} on {Path(dataset).name}", lead=lead, foot=command
         )
-        html.parent.mkdir(parents=True, exist_ok=True)
         html.write_text(page, encoding="utf-8")
         console.print(f"report {html}", soft_wrap=True)
     if parquet is not None:
         import pyarrow.parquet as pq
 
-        parquet.parent.mkdir(parents=True, exist_ok=True)
         pq.write_table(rows_table(results), parquet)
         console.print(f"rows {parquet}", soft_wrap=True)
     if as_json:
-        print_json({"dataset": dataset, "images": len(samples), "protocol": protocol, "models": [result.as_json() for result in results]})
+        how = {"protocol": protocol, "flips": flips, "threshold_from": "card" if threshold is None else "--threshold"}
+        print_json({"dataset": dataset, "images": len(samples)} | how | {"models": [result.as_json() for result in results]})
     else:
         Console(soft_wrap=True).print(lead, _table(results), sep="\n")
 
 
-def _load(name: str) -> tuple[SegmentationModel, str, str]:
-    """Network, what it is called, digest of its weights."""
+def _how(plan: EvaluationPlan) -> str:
+    """What is unusual about an evaluation."""
+    told = [f"protocol {plan.protocol}"] * (plan.protocol != "default") + ["mean over four flips"] * plan.flips
+    told += [] if plan.threshold is None else [f"threshold {plan.threshold:g} instead of the card's"]
+    return "".join(f"; {each}" for each in told)
+
+
+def _options(others: list[str], plan: EvaluationPlan) -> list[str]:
+    """Options of the command that evaluates so again."""
+    told = [part for name in others for part in ("--with", name)]
+    told += ["--protocol", plan.protocol] if plan.protocol != "default" else []
+    told += [] if plan.threshold is None else ["--threshold", f"{plan.threshold:g}"]
+    return told + ["--flips"] * plan.flips
+
+
+def _told_apart(networks: list[Loaded]) -> list[Loaded]:
+    """The same with names that differ: those of one name get the beginning of their digest.
+
+    Raises:
+        SettingsError: the same weights twice.
+    """
+    from contracts.errors import SettingsError
+
+    if len({digest for _, _, digest in networks}) < len(networks):
+        told = ", ".join(name for _, name, _ in networks)
+        raise SettingsError(
+            expected="different weights", got=f"the same twice among {told}", where="MODEL, --with", action="Name each once."
+        )
+    shared = {name for name, times in Counter(name for _, name, _ in networks).items() if times > 1}
+    return [(network, f"{name} {digest[:6]}" if name in shared else name, digest) for network, name, digest in networks]
+
+
+def _load(name: str) -> Loaded:
     from contracts.errors import SettingsError
     from models.card import read_card
     from models.segmentation.base import SegmentationModel
     from models.zoo import load_model
 
-    path = Path(name) if name.endswith(".safetensors") else None
+    path = Path(name) if name.endswith(".safetensors") else Path(name) / "weights.safetensors" if Path(name).is_dir() else None
     network, card = load_model(name) if path is None else load_model(read_card(path.with_suffix(".json")).name, path)
     if not isinstance(network, SegmentationModel):
         raise SettingsError(
@@ -122,19 +161,25 @@ def _table(results: list[ModelResult]) -> Any:
 
 def _column(result: ModelResult) -> dict[str, str]:
     scores, found, cost = result.scores, result.intervals(), result.cost
-    column = {
-        f"{title} %": f"{getattr(scores, name) * 100:.2f} [{found[name].low * 100:.1f}, {found[name].high * 100:.1f}]"
-        for title, name in (("IoU", "iou"), ("nIoU", "niou"), ("Pd", "pd"))
-    }
+    column = {f"{title} %": _figure(found[name], 100, 2) for title, name in (("IoU", "iou"), ("nIoU", "niou"), ("Pd", "pd"))}
     return column | {
-        "Fa 1e-6": f"{scores.fa_ppm:.1f} [{found['fa'].low * 1e6:.0f}, {found['fa'].high * 1e6:.0f}]",
-        "F1 %": f"{scores.f1 * 100:.2f}",
-        "precision %": f"{scores.precision * 100:.2f}",
-        "recall %": f"{scores.recall * 100:.2f}",
-        "ROC area %": f"{result.curves.auc * 100:.3f}",
-        "average precision %": f"{result.curves.average_precision * 100:.2f}",
+        "Fa 1e-6": _figure(found["fa"], 1e6, 1),
+        "F1 %": _number(scores.f1, 100, 2),
+        "precision %": _number(scores.precision, 100, 2),
+        "recall %": _number(scores.recall, 100, 2),
+        "ROC area %": _number(result.curves.auc, 100, 3),
+        "average precision %": _number(result.curves.average_precision, 100, 2),
         "threshold": f"{result.threshold:g}",
         "parameters": f"{cost.parameters:,}",
         f"GMACs at {cost.input_px} px": f"{cost.gmacs:.3f}",
         "ms, median": f"{cost.latency_ms:.1f}",
     }
+
+
+def _figure(interval: Interval, factor: float, digits: int) -> str:
+    low, high = (_number(each, factor, digits - 1) for each in (interval.low, interval.high))
+    return _number(interval.value, factor, digits) + ("" if math.isnan(interval.low) else f" [{low}, {high}]")
+
+
+def _number(value: float, factor: float, digits: int) -> str:
+    return "-" if math.isnan(value) else f"{value * factor:.{digits}f}"

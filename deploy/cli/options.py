@@ -38,6 +38,27 @@ ReasonOption = Annotated[
 ]
 
 
+def require_writable(file: Path | None, option: str) -> None:
+    """Make sure before long work that its result can be written; folders on the way are made.
+
+    Raises:
+        SettingsError: it cannot.
+    """
+    from contracts.errors import SettingsError
+
+    if file is None:
+        return
+    problem = f"{file} is a folder" if file.is_dir() else None
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        problem = str(error)
+    if problem or not os.access(file if file.exists() else file.parent, os.W_OK):
+        raise SettingsError(
+            expected="a file that can be written", got=problem or f"no permission for {file}", where=option, action="Name another file."
+        )
+
+
 def reasons_of(names: list[str] | None) -> list[RejectReason]:
     """Reasons by their public names.
 

@@ -55,6 +55,17 @@ def residual_stage(inputs: int, outputs: int, num_blocks: int, stride: int = 1) 
     return nn.Sequential(ResidualBlock(inputs, outputs, stride), *rest)
 
 
+def averaging(layer: nn.Conv2d) -> nn.Conv2d:
+    """Start a convolution that fuses maps as their mean: what the maps start at, it starts at."""
+    if layer.bias is None:
+        raise ValueError("expected a convolution with a bias")
+    height, width = layer.kernel_size
+    nn.init.zeros_(layer.weight)
+    nn.init.constant_(layer.weight[:, :, height // 2, width // 2], 1 / layer.in_channels)
+    nn.init.zeros_(layer.bias)
+    return layer
+
+
 def biased(layer: nn.Conv2d, bias: float) -> nn.Conv2d:
     """Start every bias of a head at one value: the logit of how rare targets are."""
     if layer.bias is None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -58,8 +60,8 @@ def threshold_focal_loss(logits_B1HW: Tensor, targets_B1HW: Tensor, weights_B1HW
     """Adaptive threshold focal loss: easy pixels fade the more, the better the batch already is; hard ones grow.
 
     `-(1 - p_t)^(-ln m) log p_t` where p_t > 0.5 and `-(1.5 - p_t)^(-ln p_t) log p_t` elsewhere, m being the mean of p_t.
-    The factor before the logarithm is a weight: it takes no part in the gradient. EFLNet smooths m over batches; here it is the
-    batch's own, so that the loss is a function of its arguments.
+    Factor and m take part in the gradient, as in EFLNet's code. All is computed from the logits: a saturated pixel has a finite
+    gradient, too.
 
     Args:
         logits_B1HW: any shape, before sigmoid.
@@ -73,11 +75,10 @@ def threshold_focal_loss(logits_B1HW: Tensor, targets_B1HW: Tensor, weights_B1HW
     """
     cross_entropy = functional.binary_cross_entropy_with_logits(logits_B1HW, targets_B1HW, reduction="none")
     known = torch.ones_like(logits_B1HW) if weights_B1HW is None else weights_B1HW
-    with torch.no_grad():
-        p_t = torch.exp(-cross_entropy)
-        mean = (p_t * known).sum() / known.sum().clamp(min=1)
-        tiny = torch.finfo(p_t.dtype).tiny
-        easy = (1 - p_t) ** -torch.log(mean.clamp(min=tiny))
-        hard = (1.5 - p_t) ** -torch.log(p_t.clamp(min=tiny))
-        factor = torch.where(p_t > 0.5, easy, hard)
-    return (factor * cross_entropy * known).mean()
+    p_t = torch.exp(-cross_entropy)
+    mean = (p_t * known).sum() / known.sum().clamp(min=1)
+    tiny = torch.finfo(p_t.dtype).tiny
+    # ln(1 - p_t) is minus the softplus of the logit of p_t.
+    easy = torch.exp(mean.clamp(min=tiny).log() * functional.softplus(logits_B1HW * (2 * targets_B1HW - 1)))
+    hard = torch.exp(cross_entropy.clamp(max=-math.log(tiny)) * (1.5 - p_t).log())
+    return (torch.where(p_t > 0.5, easy, hard) * cross_entropy * known).mean()

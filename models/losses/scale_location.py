@@ -1,7 +1,7 @@
 """Losses that know how large a target is and where: SLS and SD.
 
 MSHNet's published code takes the mean of `x P` over all pixels for the centre and never divides by the mass, so that its
-location term grows with the target's area (a 3 x 3 target at half probability is charged 0.05 instead of 0.5) and is NaN where
+location term grows with the target's area (a 3 x 3 target found in its place at half probability is charged 0.05, not 0) and is NaN where
 target and answer are both empty. Here the centre is the centre of mass, and an empty truth has none.
 """
 
@@ -33,7 +33,7 @@ def sls_loss(
         targets_B1HW: `(B, 1, H, W)`, 0 or 1.
         weights_B1HW: 0 where nobody knows, else 1; None knows everywhere.
         smooth: added above and below the line of IoU and w; keeps empty crops finite and gives them a gradient.
-        location: False leaves the second term out, as MSHNet does in its first epochs.
+        location: False leaves the second term out. (MSHNet's first epochs have neither term's factor: plain `1 - IoU` of the first mask.)
 
     Returns:
         Scalar in [0, 3].

@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from models.interface import MetadataBatch
 from models.layers.attention import attentive_stage
-from models.layers.blocks import biased
+from models.layers.blocks import averaging, biased
 from models.segmentation.base import HEAD_BIAS, SegmentationModel
 from models.zoo import register_model
 
@@ -40,7 +40,7 @@ class MshNet(SegmentationModel):
             blocks = 1 if level == 0 else _BLOCKS
             self.decoder.append(attentive_stage(WIDTHS[level] + WIDTHS[level + 1], WIDTHS[level], blocks))
         self.heads = nn.ModuleList([biased(nn.Conv2d(width, 1, 1), HEAD_BIAS) for width in WIDTHS[:-1]])
-        self.fuse = nn.Conv2d(len(self.heads), 1, 3, padding=1)
+        self.fuse = averaging(nn.Conv2d(len(self.heads), 1, 3, padding=1))
 
     def forward(self, pixels_BCHW: Tensor, metadata: MetadataBatch) -> Tensor | tuple[Tensor, ...]:
         """`(B, 1, H, W)` normalised pixels to `(B, 1, H, W)` logits, in training followed by those at 1, 1/2, 1/4, 1/8 of the size."""

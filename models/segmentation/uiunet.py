@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from models.interface import InputSpec, MetadataBatch
 from models.layers.attention import SpatialGate
-from models.layers.blocks import ConvNormAct, biased
+from models.layers.blocks import ConvNormAct, averaging, biased
 from models.segmentation.base import HEAD_BIAS, SegmentationModel
 from models.zoo import register_model
 
@@ -77,7 +77,6 @@ class InteractiveCrossAttention(nn.Module):
             ConvNormAct(narrow, channels, kernel=1, bias=True, act=False),
             nn.Sigmoid(),
         )
-        # The published code has a second sigmoid behind this one, so that its gates lie between 0.5 and 0.73.
         self.pixel_gate = nn.Sequential(ConvNormAct(channels, narrow, kernel=1, bias=True), SpatialGate(3))
         self.post = _conv(channels, channels, 1)
 
@@ -107,7 +106,7 @@ class UiuNet(SegmentationModel):
         self.cross = nn.ModuleList([InteractiveCrossAttention(channels) for channels in (128, 256, 512, 512)])
         widths = [stage[2] for stage in (*_DECODER, _ENCODER[-1])]
         self.sides = nn.ModuleList([biased(nn.Conv2d(width, 1, 3, padding=1), HEAD_BIAS) for width in widths])
-        self.fuse = nn.Conv2d(len(widths), 1, 1)
+        self.fuse = averaging(nn.Conv2d(len(widths), 1, 1))
 
     def forward(self, pixels_BCHW: Tensor, metadata: MetadataBatch) -> Tensor | tuple[Tensor, ...]:
         """`(B, 1, H, W)` normalised pixels to `(B, 1, H, W)` logits, in training followed by those of the six sides."""

@@ -18,6 +18,7 @@ from evaluation.report import render_report
 from evaluation.results import ModelResult, rows_table
 from models.segmentation.base import SegmentationModel
 from models.zoo import load_model
+from tests.retrained import retrained
 from training.datasets import Role
 from training.evaluate import EvaluationPlan, costs_of, evaluate, overlay
 from training.evaluation_set import evaluation_samples
@@ -57,6 +58,33 @@ def test_another_threshold_and_protocol_are_used() -> None:
     assert low.scores.iou == pytest.approx(2 * 48 / (2 * 64 * 64))
     assert low.scores.fa == pytest.approx(1 - 48 / 64**2)
     assert not low.worst
+
+
+def test_names_are_told_apart_and_outputs_are_checked_first(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "acm"
+    folder.mkdir()
+    retrained(folder, "acm").rename(folder / "weights.safetensors")
+    (folder / "retrained.json").rename(folder / "weights.json")
+    html = tmp_path / "new" / "page.html"
+    options = ("--protocol", "egpnet", "--threshold", "0.4", "--flips", "--html", str(html), "--json")
+
+    assert run("acm", "nudt-sirst", "--with", str(folder), *options) == 0
+
+    told = json.loads(capsys.readouterr().out)
+    one, other = (each["name"] for each in told["models"])
+    assert one == f"acm {told['models'][0]['digest'][:6]}" != other
+    assert (told["protocol"], told["flips"], told["threshold_from"]) == ("egpnet", True, "--threshold")
+    page = html.read_text()
+    assert f"irstream evaluate acm nudt-sirst --with {folder} --protocol egpnet --threshold 0.4 --flips" in page
+    assert "protocol egpnet; mean over four flips; threshold 0.4 instead of the card&#39;s" in page
+    for name, interval in told["models"][0]["intervals"].items():
+        assert interval["value"] == pytest.approx(told["models"][0]["scores"][name])
+
+
+def test_rows_of_images_without_targets_have_the_same_columns() -> None:
+    result = evaluated()
+    bare = replace(result, rows=tuple(replace(row, targets=()) for row in result.rows))
+    assert rows_table([bare]).schema == rows_table([result]).schema
 
 
 def test_regions_the_stream_drops_count_for_nothing() -> None:
@@ -178,6 +206,9 @@ def test_a_folder_of_ones_own_is_evaluated(made_root: Path) -> None:
         (("fcos_light", "nudt-sirst"), "expected a segmenter, got detection network fcos_light"),
         (("acm", "nudt-sirst", "--protocol", "mine"), "expected one of default, basicirstd"),
         (("dnanet", "nudt-sirst"), "trained weights"),
+        (("acm", "nudt-sirst", "--with", "acm"), "expected different weights, got the same twice among acm, acm"),
+        (("acm", "nudt-sirst", "--html", "/"), "--html: expected a file that can be written, got / is a folder"),
+        (("acm", "nudt-sirst", "--parquet", "/proc/none/rows.parquet"), "--parquet: expected a file that can be written"),
     ],
 )
 def test_wrong_use_is_told(arguments: tuple[str, ...], text: str, capsys: pytest.CaptureFixture[str]) -> None:
