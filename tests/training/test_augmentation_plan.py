@@ -140,10 +140,26 @@ def test_probability_and_number_of_pasted_targets() -> None:
     assert counts == {1, 2, 3}
 
 
+def test_what_is_pasted_is_blurred_and_noisy_as_all_around_it() -> None:
+    sample = replace(one_target((90, 90)), boxes_xyxy_px=np.zeros((0, 4), np.float32), labels=())
+    sample.__dict__["mask_HW"] = np.zeros_like(sample.pixels_HW)
+    paster = Paster([patch(40.0)], PasteSettings(probability=1.0, max_targets=1))
+
+    def peak(**changes: object) -> tuple[float, float]:
+        plan = replace(Augmentation(crop_px=64, symmetries=False, jitter=False), **changes)  # type: ignore[arg-type]
+        pixels, mask, _ = make_crop(sample, plan, paster, np.random.default_rng(1))
+        assert mask.sum() == 1
+        return float(pixels[mask > 0][0]), float(pixels.std())
+
+    sharp, blurred = peak(), peak(blur_probability=1.0, blur_sigma_px=(1.5, 1.5))
+    assert blurred[0] < 0.2 * sharp[0], "a point keeps 1 / (2 pi 1.5^2) of its light in the middle"
+    assert peak(noise_probability=1.0, noise_sigma=(3.0, 3.0))[1] > sharp[1] + 0.5
+
+
 def test_the_same_seed_gives_the_same_crop_and_another_one_another() -> None:
     sample = one_target((90, 90))
     sample.__dict__["mask_HW"] = (sample.pixels_HW == 200).astype(np.uint8)
-    plan = Augmentation(crop_px=64, rotation_deg=15, scale=(0.8, 1.25), warp_probability=0.5, blur_probability=0.5)
+    plan = Augmentation(crop_px=64, rotation_deg=15, scale=(0.8, 1.25), warp_probability=0.5, blur_probability=0.5, noise_probability=0.5)
     paster = Paster(cut_targets([sample]), plan.paste)
 
     def crops(seed: int) -> list[Floats]:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from training.augmentation.crops import crop_origin, cut_crop, cut_pixels
 from training.augmentation.geometry import apply_symmetry, rotate_and_scale, symmetry
 from training.augmentation.paste import Paster, PasteSettings, places_of
-from training.augmentation.radiometry import blur, jitter_counts
+from training.augmentation.radiometry import add_noise, blur, jitter_counts
 from training.datasets import Sample
 
 Floats = NDArray[np.float32]
@@ -30,6 +30,8 @@ class Augmentation:
         warp_probability: share of crops that are turned and scaled.
         blur_sigma_px: range of a Gaussian's width.
         blur_probability: share of crops that are blurred.
+        noise_sigma: range of the standard deviation of Gaussian noise, in units of the frame's.
+        noise_probability: share of crops that get it.
         jitter: gain, offset and a little noise.
         paste: copy-paste.
     """
@@ -42,6 +44,8 @@ class Augmentation:
     warp_probability: float = 0.0
     blur_sigma_px: tuple[float, float] = (0.4, 1.0)
     blur_probability: float = 0.0
+    noise_sigma: tuple[float, float] = (0.05, 0.3)
+    noise_probability: float = 0.0
     jitter: bool = True
     paste: PasteSettings = field(default_factory=PasteSettings)
 
@@ -65,14 +69,17 @@ def make_crop(sample: Sample, plan: Augmentation, paster: Paster, rng: np.random
     top, left = crop_origin(sample.pixels_HW.shape, plan.crop_px, focus, rng)
     pixels = cut_pixels(sample, top, left, plan.crop_px)
     mask, unknown = (np.asarray(cut_crop(each, top, left, plan.crop_px), np.uint8) for each in (sample.mask_HW, sample.unknown_HW))
+    # Before all else: what is pasted shall be turned, blurred and noisy as everything around it is.
+    paster(pixels, mask, places_of(sample, top), rng)
+    # A target pasted over an unknown place is known.
+    unknown &= 1 - mask
     if rng.random() < plan.warp_probability:
         degrees, factor = rng.uniform(-plan.rotation_deg, plan.rotation_deg), rng.uniform(*plan.scale)
         pixels, mask, unknown = rotate_and_scale(pixels, mask, unknown, degrees, factor)
     if rng.random() < plan.blur_probability:
         pixels = blur(pixels, rng.uniform(*plan.blur_sigma_px))
-    paster(pixels, mask, places_of(sample, top), rng)
-    # A target pasted over an unknown place is known.
-    unknown &= 1 - mask
+    if rng.random() < plan.noise_probability:
+        pixels = add_noise(pixels, rng.uniform(*plan.noise_sigma), rng)
     if plan.symmetries:
         chosen = symmetry(rng)
         pixels = np.ascontiguousarray(apply_symmetry(pixels, chosen), np.float32)
