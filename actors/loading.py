@@ -12,7 +12,7 @@ from torch import Tensor
 from actors.settings import ModelActorSettings
 from contracts.errors import SettingsError
 from contracts.result import ModelRef
-from models.inference import InferenceModel, prepare
+from models.inference import InferenceModel, choose_device, prepare
 from models.interface import Task
 from models.zoo import list_models, load_model
 
@@ -37,7 +37,7 @@ def load(settings: ModelActorSettings, task: Task) -> LoadedModel:
             postprocessing value is unknown or out of range, flips are asked for of a network that is no segmenter, or there is no
             compiler.
     """
-    device = choose_device(settings.device)
+    device = choose_device(settings.device, "settings of a model actor, device", "Use auto or cpu, or give this process a GPU (num_gpus).")
     if settings.flips and task is not Task.SEGMENTATION:
         raise SettingsError(
             expected="false: a mean over flips is made of masks",
@@ -78,25 +78,6 @@ def _require_compiler(device: torch.device, task: Task) -> None:
             where=f"settings of the {task} actor, compiled",
             action="Install one (apt install g++), name it in CXX, or leave compiled out.",
         )
-
-
-def choose_device(name: str) -> torch.device:
-    """The device a setting means.
-
-    Raises:
-        SettingsError: a CUDA device was asked for by name and is not there.
-    """
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    device = torch.device(name)
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise SettingsError(
-            expected=f"one of the {torch.cuda.device_count()} CUDA devices torch sees",
-            got=name,
-            where="settings of a model actor, device",
-            action="Use auto or cpu, or give this process a GPU (num_gpus).",
-        )
-    return device
 
 
 def is_out_of_memory(error: BaseException) -> bool:

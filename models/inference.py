@@ -5,6 +5,7 @@ On request also compiled (`torch.compile`) and averaged over flips.
 
 from __future__ import annotations
 
+import re
 import statistics
 import time
 from collections.abc import Callable
@@ -18,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torchvision.models.resnet import BasicBlock
 
+from contracts.errors import SettingsError
 from models.interface import MetadataBatch, Task
 from models.layers.reparam import RepConv
 from models.zoo import AnyModel
@@ -121,6 +123,28 @@ def _fold_neighbours(sequence: nn.Sequential) -> None:
         first, second = sequence[index], sequence[index + 1]
         if isinstance(first, nn.Conv2d) and isinstance(second, nn.BatchNorm2d):
             sequence[index], sequence[index + 1] = fuse_conv_bn_eval(first, second), nn.Identity()
+
+
+def choose_device(name: str, where: str = "--device", action: str = "Use cpu, or a machine whose GPU torch sees.") -> torch.device:
+    """The device a name means; `auto`: the first CUDA device when there is one, else the CPU.
+
+    Args:
+        name: auto, cpu, cuda or cuda:N.
+        where: the setting or option it was written in.
+        action: what to do where the device is not there.
+
+    Raises:
+        SettingsError: no such name, or a CUDA device that torch does not see.
+    """
+    if not re.fullmatch(r"auto|cpu|cuda(:\d{1,3})?", name):
+        raise SettingsError(expected="auto, cpu, cuda or cuda:N", got=repr(name), where=where, action="Use one of these.")
+    num = torch.cuda.device_count()
+    if name == "auto":
+        return torch.device("cuda" if num else "cpu")
+    device = torch.device(name)
+    if device.type == "cuda" and (device.index or 0) >= num:
+        raise SettingsError(expected=f"one of the {num} CUDA devices torch sees", got=name, where=where, action=action)
+    return device
 
 
 @lru_cache

@@ -40,7 +40,7 @@ def evaluate(
     ] = "default",
     threshold: Annotated[float | None, typer.Option("--threshold", min=0, max=1, help="Instead of the card's.", show_default=False)] = None,
     flips: Annotated[bool, typer.Option("--flips", help="Average over the four flips of each frame (four times the cost).")] = False,
-    device: Annotated[str, typer.Option("--device", help="cpu, cuda or cuda:N.")] = "cpu",
+    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")] = "cpu",
     as_json: JsonOption = False,
 ) -> None:
     """Measure one segmenter or several on labelled images: IoU, nIoU, Pd, Fa, by size and contrast, with intervals and cost.
@@ -53,12 +53,14 @@ def evaluate(
     from evaluation.report import render_report
     from evaluation.results import rows_table
     from evaluation.segmentation_protocols import PROTOCOLS
+    from models.inference import choose_device
     from training.evaluate import EvaluationPlan, costs_of
     from training.evaluation_set import evaluation_samples
 
     chosen(PROTOCOLS, protocol, "--protocol")
     for file, option in ((html, "--html"), (parquet, "--parquet")):
         require_writable(file, option)
+    device = str(choose_device(device))
     samples = evaluation_samples(dataset)
     plan = EvaluationPlan(protocol=protocol, threshold=threshold, flips=flips, device=device)
     console = Console(stderr=True)

@@ -46,7 +46,7 @@ def train(
     judge_every: Annotated[float, typer.Option("--judge-every", min=0.1, help="Epochs between judgements.")] = 5.0,
     checkpoint_s: Annotated[float, typer.Option("--checkpoint-s", min=0, help="Seconds between checkpoints.")] = 120.0,
     out: Annotated[Path | None, typer.Option("--out", help="Folder of the run; default runs/train/MODEL.")] = None,
-    device: Annotated[str, typer.Option("--device", help="cpu, cuda or cuda:N.")] = "cpu",
+    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")] = "cpu",
     workers: Annotated[
         int | None,
         typer.Option("--workers", min=0, help="Processes that draw crops ahead; default 0 on a CPU, else up to 8.", show_default=False),
@@ -60,11 +60,13 @@ def train(
     from rich.console import Console
 
     from contracts.choices import chosen
+    from models.inference import choose_device
     from training.export import export
     from training.prefetch import default_workers
     from training.recipes import plan_named
     from training.segmenter import train_segmenter
 
+    device = str(choose_device(device))
     chosen({"segmentation": None}, task, "--task", "The other networks that ship are trained with python -m training.train NAME.")
     plan = _changed(plan_named(recipe, data or (), epochs), loss, schedule, lr, batch_size, crop_px, average)
     plan = replace(plan, loop=replace(plan.loop, precision=_precision(precision, device), checkpoint_s=checkpoint_s))
