@@ -11,9 +11,11 @@ from typing import Protocol, TypeAlias
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
-from models.interface import MetadataBatch
+from models.interface import MetadataBatch, Model
 from models.losses import loss_named
+from models.transforms import padded_size
 from training.augmentation.paste import Paster, cut_targets
 from training.augmentation.plan import Augmentation, make_crop
 from training.datasets import Sample
@@ -91,10 +93,19 @@ class SegmentationBatches:
 
 
 def segmentation_step(batches: DrawsBatches, recipe: SegmentationRecipe, model: nn.Module) -> Tensor:
-    """Loss of one fresh batch, on the model's device."""
+    """Loss of one fresh batch, on the model's device.
+
+    Crops of any size: what a network wants to be larger is padded at the right and bottom with the mean (0), as frames are in the
+    stream, and is unknown to the loss.
+    """
     device = next(model.parameters()).device
-    pixels_B1HW, masks_B1HW, weights_B1HW = (each.to(device, non_blocking=True) for each in batches.draw())
-    num, _, height_px, width_px = pixels_B1HW.shape
+    batch = [each.to(device, non_blocking=True) for each in batches.draw()]
+    num, _, height_px, width_px = batch[0].shape
+    assert isinstance(model, Model)
+    padded_height_px, padded_width_px = padded_size(height_px, width_px, model.input_spec.size_multiple_px)
+    pixels_B1HW, masks_B1HW, weights_B1HW = (
+        functional.pad(each, (0, padded_width_px - width_px, 0, padded_height_px - height_px)) for each in batch
+    )
     metadata = MetadataBatch.unknown((height_px, width_px), num).to(device)
     raw = model(pixels_B1HW.contiguous(memory_format=torch.channels_last), metadata)
     return deep_supervision(raw, masks_B1HW, loss_named(recipe.loss), weights_B1HW)

@@ -5,14 +5,18 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pytest
 import torch
 
-from models.losses import segmentation_loss, soft_iou_loss
+from models.interface import MetadataBatch
+from models.losses import loss_named, segmentation_loss, soft_iou_loss
+from models.segmentation.acm import Acm
+from models.zoo import create_model
 from tests.training.test_overfit import made_images
 from training.augmentation.paste import PasteSettings
 from training.augmentation.plan import Augmentation
 from training.classification import UNNAMED, ClassificationBatches, ClassificationRecipe, classification_loss
-from training.segmentation import SegmentationBatches, SegmentationRecipe
+from training.segmentation import Batch, SegmentationBatches, SegmentationRecipe, segmentation_step
 
 
 def test_boxes_without_a_mask_weigh_nothing() -> None:
@@ -47,6 +51,44 @@ def test_weights_of_zero_leave_the_loss_as_if_nothing_were_there() -> None:
     other[:, :, :3] = 9.0
     assert segmentation_loss(logits, targets, weights_B1HW=weights) == segmentation_loss(other, targets, weights_B1HW=weights)
     assert soft_iou_loss(logits, targets, weights_B1HW=weights) != soft_iou_loss(logits, targets)
+
+
+@pytest.mark.parametrize("name", ["acm", "dnanet", "kestrel", "uiunet"])
+@pytest.mark.parametrize("crop_px", [33, 50, 100])
+def test_a_crop_of_any_size_is_padded_with_what_weighs_nothing(name: str, crop_px: int) -> None:
+    torch.manual_seed(0)
+    recipe = SegmentationRecipe(batch_size=2, augmentation=Augmentation(crop_px=crop_px))
+    model = create_model(name)
+    seen: list[torch.Size] = []
+    model.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].shape))
+    loss = segmentation_step(SegmentationBatches(made_images(4), recipe), recipe, model)
+    assert torch.isfinite(loss)
+    assert seen[0][-1] == seen[0][-2] == -(-crop_px // model.input_spec.size_multiple_px) * model.input_spec.size_multiple_px
+    loss.backward()  # type: ignore[no-untyped-call]
+
+
+class Everywhere(Acm):
+    """Says the same of every pixel."""
+
+    def forward(self, pixels_BCHW: torch.Tensor, metadata: MetadataBatch) -> torch.Tensor:
+        return super().forward(pixels_BCHW, metadata) * 0 + 3.0
+
+
+class Drawn:
+    """One batch, again and again."""
+
+    def __init__(self, batch: Batch) -> None:
+        self._batch = batch
+
+    def draw(self) -> Batch:
+        return self._batch
+
+
+def test_padding_does_not_change_an_overlap() -> None:
+    masks = (torch.rand(2, 1, 40, 40, generator=torch.Generator().manual_seed(0)) > 0.9).float()
+    recipe = SegmentationRecipe(batch_size=2, loss="soft_iou")
+    loss = segmentation_step(Drawn((torch.zeros(2, 1, 40, 40), masks, torch.ones_like(masks))), recipe, Everywhere())
+    torch.testing.assert_close(loss, loss_named(recipe.loss)(torch.full_like(masks, 3.0), masks))
 
 
 def test_crops_without_a_class_come_in_their_share_and_touch_no_target() -> None:
