@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 from functools import wraps
 
-from contracts.errors import SettingsError
+from contracts.errors import StopPipeline
 
 
 def tells_mistakes(main: Callable[[], None]) -> Callable[[], None]:
@@ -16,7 +16,7 @@ def tells_mistakes(main: Callable[[], None]) -> Callable[[], None]:
     def told() -> None:
         try:
             main()
-        except SettingsError as error:
+        except StopPipeline as error:
             print(f"error: {error}", file=sys.stderr)
             sys.exit(error.exit_code)
 

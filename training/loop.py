@@ -17,14 +17,26 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from contracts.errors import SettingsError
-from training.checkpoint import Checkpoint, Progress
+from contracts.errors import SettingsError, StopPipeline
+from training.checkpoint import FILE, Checkpoint, Progress
+from training.identity import Identity
 from training.optimisers import make_optimiser
 from training.schedules import schedule_named
 
 _MAX_GRADIENT_NORM = 5.0
 _TELL_S = 1.0
 Precision = Literal["float32", "bfloat16"]
+Judge = Callable[[nn.Module], float]
+
+
+def require_number(name: str, value: float, wanted: str, in_range: bool) -> None:
+    """Refuse infinities, what is no number, and what is out of range.
+
+    Raises:
+        SettingsError: it is one of these.
+    """
+    if not (in_range and math.isfinite(value)):
+        raise SettingsError(expected=f"a number, {wanted}", got=f"{value:g}", where=name, action="Correct it.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +52,7 @@ class LoopSettings:
         weight_decay: on convolution kernels only.
         precision: number format of the forward pass; losses and weights stay float32.
         average_decay: of the exponential moving average of weights; what ships is the average. 0: no averaging.
-        checkpoint_s: seconds between checkpoints.
+        checkpoint_s: seconds of the wall clock between checkpoints.
         judge_steps: the judge is asked after so many steps; 0 never.
         patience: the training ends when so many judgements in a row brought nothing better; 0 never.
     """
@@ -58,17 +70,34 @@ class LoopSettings:
     patience: int = 0
 
     def __post_init__(self) -> None:
-        """Refuse a training without an end.
+        """Refuse a training without an end, and numbers that are none.
 
         Raises:
-            SettingsError: neither time nor steps are limited.
+            SettingsError: neither time nor steps are limited, or a number is out of its range.
         """
+        require_number("peak learning rate (--lr)", self.max_lr, "not negative", self.max_lr >= 0)
+        require_number("decay of the average (--ema)", self.average_decay, "at least 0 and below 1", 0 <= self.average_decay < 1)
+        require_number("seconds between checkpoints (--checkpoint-s)", self.checkpoint_s, "not negative", self.checkpoint_s >= 0)
         if math.isinf(self.budget_s) and self.max_steps is None:
             raise SettingsError(expected="an end", got="neither budget_s nor max_steps", where="training", action="Set one of them.")
 
     def progress(self, done: Progress) -> float:
         """How much of the whole is done, in [0, 1]."""
         return done.spent_s / self.budget_s if self.max_steps is None else done.steps / self.max_steps
+
+    def require_ahead(self, done: Progress, folder: Path | None) -> None:
+        """Refuse to go on with a training that is already longer than this.
+
+        Raises:
+            SettingsError: more steps are done than are asked for.
+        """
+        if self.max_steps is not None and done.steps > self.max_steps:
+            raise SettingsError(
+                expected=f"at least the {done.steps} steps that are done",
+                got=f"{self.max_steps} steps",
+                where=str(folder),
+                action="Ask for as many epochs as before or more (--epochs), or name another folder (--out).",
+            )
 
     def is_over(self, done: Progress) -> bool:
         """Whether time, steps or patience are used up."""
@@ -108,54 +137,43 @@ def train(
     folder: Path | None = None,
     clock: Callable[[], float] = time.monotonic,
     *,
-    judge: Callable[[nn.Module], float] | None = None,
+    judge: Judge | None = None,
     tell: Callable[[Progress], None] = lambda progress: None,
+    identity: Identity | None = None,
 ) -> tuple[nn.Module, LoopReport]:
     """Train until the budget is used up; continue from `folder/checkpoint.pt` if there is one.
+
+    Ctrl-C saves a checkpoint before it goes on up.
 
     Args:
         model: trained in place, on the device it is on.
         loss_of: draws a batch and returns its loss, a scalar with gradient.
         settings: how long and how fast.
         folder: for the checkpoint and `log.jsonl`; None keeps nothing.
-        clock: seconds.
+        clock: seconds, of the budget; checkpoints are written by the wall clock.
         judge: how good an averaged model is on images that choose; higher is better. The best one is returned.
         tell: gets the progress about once a second.
+        identity: which training this is; a checkpoint of another one is refused.
 
     Returns:
         The averaged model in evaluation mode, and what was done.
 
     Raises:
-        FloatingPointError: the loss is not finite; raised before the step, so the checkpoint stays good.
-        SettingsError: no such schedule or optimiser.
+        StopPipeline: the loss is not finite; raised before the step, so the checkpoint stays good.
+        SettingsError: no such schedule or optimiser, or a checkpoint that cannot be gone on from.
     """
-    schedule = schedule_named(settings.schedule)
     optimiser = make_optimiser(settings.optimiser, model, settings.max_lr, settings.weight_decay)
-    kept = Checkpoint(model, deepcopy(model).requires_grad_(False), optimiser)
+    kept = Checkpoint(model, deepcopy(model).requires_grad_(False), optimiser, identity=identity or {})
     done = Progress() if folder is None else kept.resume(folder)
-    device = next(model.parameters()).device.type
-    start, saved_s, told_s = clock() - done.spent_s, done.spent_s, -math.inf
-    while True:
-        done.spent_s = clock() - start
-        if settings.is_over(done):
-            break
-        rate = settings.max_lr * schedule(settings.progress(done))
-        model.train()
-        with torch.autocast(device, torch.bfloat16, enabled=settings.precision == "bfloat16"):
-            loss = loss_of(model)
-        _step(kept, loss, rate, done, settings.average_decay)
-        if time.monotonic() - told_s > _TELL_S:
-            told_s = time.monotonic()
-            tell(done)
-        if judge is not None and settings.judge_steps and done.steps % settings.judge_steps == 0:
-            before = clock()
-            _judge(kept, judge, done)
-            start += clock() - before
-        if folder is not None and done.spent_s - saved_s > settings.checkpoint_s:
-            saved_s = done.spent_s
-            _save(kept, folder, done, rate)
-    if folder is not None:
-        _save(kept, folder, done, 0.0)
+    settings.require_ahead(done, folder)
+    run = _Run(kept, done, settings, folder, judge, tell)
+    try:
+        run.learn(loss_of, clock)
+    except KeyboardInterrupt:
+        if done.steps:
+            run.save()
+        raise
+    run.save()
     tell(done)
     if kept.best is not None:
         kept.average.load_state_dict(kept.best)
@@ -163,28 +181,99 @@ def train(
     return kept.average.eval(), LoopReport(done.steps, done.spent_s, done.loss, score, done.best_step)
 
 
-def _step(kept: Checkpoint, loss: Tensor, rate: float, done: Progress, average_decay: float) -> None:
-    value = float(loss.detach())
-    if not math.isfinite(value):
-        raise FloatingPointError(f"loss is {value} at step {done.steps}; the last checkpoint is intact")
-    for group in kept.optimiser.param_groups:
-        group["lr"] = rate
-    kept.optimiser.zero_grad(set_to_none=True)
-    loss.backward()  # type: ignore[no-untyped-call]
-    nn.utils.clip_grad_norm_(kept.model.parameters(), _MAX_GRADIENT_NORM)
-    kept.optimiser.step()
-    done.steps += 1
-    _update_average(kept.average, kept.model, min(average_decay, (1 + done.steps) / (10 + done.steps)))
-    done.loss = value if math.isnan(done.loss) else 0.98 * done.loss + 0.02 * value
+class _Run:
+    """One training from its start, or from where it goes on, to its end."""
 
+    def __init__(
+        self,
+        kept: Checkpoint,
+        done: Progress,
+        settings: LoopSettings,
+        folder: Path | None,
+        judge: Judge | None,
+        tell: Callable[[Progress], None],
+    ) -> None:
+        self._kept, self._done, self._settings, self._folder, self._tell = kept, done, settings, folder, tell
+        self._judge = judge if settings.judge_steps else None
+        if self._judge is None:
+            # What an earlier start with a judge liked is not what this one ends with.
+            kept.best = None
+            done.best_score, done.best_step, done.worse, done.judged_step = -math.inf, 0, 0, 0
+        self._schedule = schedule_named(settings.schedule)
+        self._device = next(kept.model.parameters()).device.type
 
-def _judge(kept: Checkpoint, judge: Callable[[nn.Module], float], done: Progress) -> None:
-    score = judge(kept.average.eval())
-    if score > done.best_score:
-        done.best_score, done.best_step, done.worse = score, done.steps, 0
-        kept.best = {name: tensor.clone() for name, tensor in kept.average.state_dict().items()}
-    else:
-        done.worse += 1
+    def learn(self, loss_of: Callable[[nn.Module], Tensor], clock: Callable[[], float]) -> None:
+        """Steps, until time, steps or patience are used up."""
+        done, settings = self._done, self._settings
+        start, saved_s, told_s = clock() - done.spent_s, time.monotonic(), -math.inf
+        while True:
+            done.spent_s = clock() - start
+            if settings.is_over(done):
+                break
+            self._step(loss_of)
+            if time.monotonic() - told_s > _TELL_S:
+                told_s = time.monotonic()
+                self._tell(done)
+            if settings.judge_steps and done.steps % settings.judge_steps == 0:
+                before = clock()
+                self._ask()
+                start += clock() - before
+            if time.monotonic() - saved_s > settings.checkpoint_s:
+                self.save()
+                saved_s = time.monotonic()
+        # The lowest rates of a schedule are its last steps: what they made may be the best.
+        self._ask()
+
+    def _step(self, loss_of: Callable[[nn.Module], Tensor]) -> None:
+        kept, done, settings = self._kept, self._done, self._settings
+        rate = settings.max_lr * self._schedule(settings.progress(done))
+        kept.model.train()
+        with torch.autocast(self._device, torch.bfloat16, enabled=settings.precision == "bfloat16"):
+            loss = loss_of(kept.model)
+        value = float(loss.detach())
+        if not math.isfinite(value):
+            raise self._diverged(value)
+        for group in kept.optimiser.param_groups:
+            group["lr"] = rate
+        kept.optimiser.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(kept.model.parameters(), _MAX_GRADIENT_NORM)
+        kept.optimiser.step()
+        done.steps += 1
+        _update_average(kept.average, kept.model, min(settings.average_decay, (1 + done.steps) / (10 + done.steps)))
+        done.loss = value if math.isnan(done.loss) else 0.98 * done.loss + 0.02 * value
+
+    def _diverged(self, loss: float) -> StopPipeline:
+        action = "Train with a lower --lr."
+        if self._folder is not None and (self._folder / FILE).is_file():
+            action = f"Train with a lower --lr in another folder (--out); the checkpoint in {self._folder} is from before."
+        return StopPipeline(expected="a finite loss", got=str(loss), where=f"training, step {self._done.steps}", action=action)
+
+    def _ask(self) -> None:
+        """Ask the judge, unless there is none or it has seen this step."""
+        kept, done = self._kept, self._done
+        if self._judge is None or done.judged_step == done.steps:
+            return
+        score = self._judge(kept.average.eval())
+        if score > done.best_score:
+            kept.best = {name: tensor.clone() for name, tensor in kept.average.state_dict().items()}
+            done.best_score, done.best_step, done.worse = score, done.steps, 0
+        else:
+            done.worse += 1
+        done.judged_step = done.steps
+
+    def save(self) -> None:
+        """Checkpoint, and a line of the log."""
+        if self._folder is None:
+            return
+        kept, done = self._kept, self._done
+        kept.save(self._folder, done)
+        rate = kept.optimiser.param_groups[0]["lr"]
+        line = {"steps": done.steps, "spent_s": round(done.spent_s, 1), "lr": rate, "loss": round(done.loss, 5)}
+        if kept.best is not None:
+            line |= {"best_score": round(done.best_score, 5), "best_step": done.best_step}
+        with (self._folder / "log.jsonl").open("a", encoding="utf-8") as log:
+            log.write(json.dumps(line) + "\n")
 
 
 @torch.no_grad()
@@ -194,12 +283,3 @@ def _update_average(average: nn.Module, model: nn.Module, decay: float) -> None:
             mean.lerp_(current, 1 - decay)
         else:
             mean.copy_(current)
-
-
-def _save(kept: Checkpoint, folder: Path, done: Progress, rate: float) -> None:
-    kept.save(folder, done)
-    line = {"steps": done.steps, "spent_s": round(done.spent_s, 1), "lr": rate, "loss": round(done.loss, 5)}
-    if kept.best is not None:
-        line |= {"best_score": round(done.best_score, 5), "best_step": done.best_step}
-    with (folder / "log.jsonl").open("a", encoding="utf-8") as log:
-        log.write(json.dumps(line) + "\n")

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from contracts.errors import SettingsError
 from training.datasets import Sample
 
 
@@ -21,12 +22,14 @@ class SamplePool:
             rng: source of chance, shared with the caller.
 
         Raises:
-            ValueError: no image of any set that has a share.
+            SettingsError: no image of any set that has a share.
         """
         groups = {name: [sample for sample in samples if sample.dataset == name] for name in shares}
         self._groups = {name: group for name, group in groups.items() if group}
         if not self._groups:
-            raise ValueError(f"expected images of {', '.join(shares)}, got none")
+            raise SettingsError(
+                expected=f"images of {', '.join(shares)}", got="none", where="training images", action="Check their index.jsonl."
+            )
         weights = np.array([shares[name] for name in self._groups])
         self._names, self._shares, self._rng = list(self._groups), weights / weights.sum(), rng
         self._orders: dict[str, list[int]] = {name: [] for name in self._groups}

@@ -17,11 +17,12 @@ from torch import Tensor, nn
 from models.interface import Task
 from models.zoo import create_model, list_models
 from training.augmentation.plan import Augmentation
-from training.checkpoint import steps_done
+from training.checkpoint import progress_of
 from training.classification import ClassificationBatches, ClassificationRecipe, classification_step
 from training.commands import tells_mistakes
 from training.datasets import Role, read_samples
 from training.detection import DetectionBatches, DetectionRecipe, detection_step
+from training.identity import loop_identity
 from training.loop import LoopReport, LoopSettings, processor_clock, train
 from training.segmentation import SegmentationBatches, SegmentationRecipe, segmentation_step
 
@@ -86,14 +87,18 @@ def train_network(name: str, minutes: float, folder: Path, max_steps: int | None
 
     Returns:
         The averaged model, and what was done.
+
+    Raises:
+        SettingsError: data that are not there, or a checkpoint of another training.
     """
     torch.manual_seed(_SEED)
+    named = {"command": "python -m training.train", "network": name}
     # Going on with the seed of the start would show the same crops again.
-    loss_of, max_lr = RECIPES[name](_SEED + steps_done(folder))
+    loss_of, max_lr = RECIPES[name](_SEED + progress_of(folder, named).steps)
     # channels_last is 1.3 to 2 times faster on CPUs; fp32 because bf16 without native instructions is slower.
     model = create_model(name).to(memory_format=torch.channels_last)
     settings = LoopSettings(budget_s=minutes * 60, max_lr=max_lr, max_steps=max_steps)
-    return train(model, loss_of, settings, folder, clock=processor_clock)
+    return train(model, loss_of, settings, folder, clock=processor_clock, identity=named | dict(loop_identity(settings)))
 
 
 @tells_mistakes

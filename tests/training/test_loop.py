@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from contracts.errors import SettingsError
+from contracts.errors import SettingsError, StopPipeline
 from training.checkpoint import Progress, steps_done
 from training.loop import LoopSettings, train
 from training.optimisers import OPTIMISERS
@@ -77,10 +77,12 @@ def test_a_loss_that_is_not_finite_stops_before_the_step(tmp_path: Path) -> None
     model, loss_of = regression()
     train(model, loss_of, LoopSettings(budget_s=1e9, max_steps=5), tmp_path)
     before = (tmp_path / "checkpoint.pt").read_bytes()
-    with pytest.raises(FloatingPointError, match="step 5"):
+    with pytest.raises(StopPipeline, match=r"step 5: expected a finite loss, got nan. Train with a lower --lr.*; the checkpoint in"):
         train(model, lambda network: loss_of(network) * torch.nan, LoopSettings(budget_s=1e9, max_steps=9), tmp_path)
     assert (tmp_path / "checkpoint.pt").read_bytes() == before
     assert all(torch.isfinite(parameter).all() for parameter in model.parameters())
+    with pytest.raises(StopPipeline, match=r"step 0: .* lower --lr\.$"):
+        train(model, lambda network: loss_of(network) * torch.nan, LoopSettings(budget_s=1e9, max_steps=9), tmp_path / "new")
 
 
 @pytest.mark.parametrize("name", sorted(SCHEDULES))
@@ -145,6 +147,73 @@ def test_the_best_model_is_returned_and_patience_ends_the_training(tmp_path: Pat
     # Started again, it is still over, and still has its best.
     again, same = train(regression(seed=3)[0], loss_of, settings, tmp_path, judge=judge)
     assert (same.steps, same.best_step, first_weight(again)) == (25, 10, seen[1])
+
+
+def test_the_last_steps_are_judged_once_too(tmp_path: Path) -> None:
+    model, loss_of = regression()
+    asked: list[float] = []
+
+    def judge(average: nn.Module) -> float:
+        asked.append(first_weight(average))
+        return float(len(asked))
+
+    settings = LoopSettings(max_steps=12, judge_steps=5)
+    average, report = train(model, loss_of, settings, tmp_path, judge=judge)
+    assert (report.best_step, len(asked), first_weight(average)) == (12, 3, asked[-1])
+    train(model, loss_of, settings, tmp_path, judge=judge)
+    assert len(asked) == 3, "nothing new to judge"
+
+
+def test_what_an_earlier_judge_liked_is_not_what_a_run_without_one_ends_with(tmp_path: Path) -> None:
+    model, loss_of = regression()
+    scores = iter([0.9, 0.1, 0.1])
+    train(model, loss_of, LoopSettings(max_steps=12, judge_steps=5), tmp_path, judge=lambda average: next(scores))
+    average, report = train(model, loss_of, LoopSettings(max_steps=20), tmp_path)
+    state = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
+    assert (report.best_score, report.best_step, state["best"], state["best_step"]) == (None, 0, None, 0)
+    assert torch.equal(next(average.parameters()), next(iter(state["average"].values())))
+
+
+def test_an_interrupted_training_is_saved_before_it_ends(tmp_path: Path) -> None:
+    model, loss_of = regression()
+    calls = itertools.count()
+
+    def interrupted(network: nn.Module) -> Tensor:
+        if next(calls) == 7:
+            raise KeyboardInterrupt
+        return loss_of(network)
+
+    with pytest.raises(KeyboardInterrupt):
+        train(model, interrupted, LoopSettings(max_steps=30), tmp_path)
+    assert steps_done(tmp_path) == 7
+
+
+def test_checkpoints_are_written_by_the_wall_clock(tmp_path: Path) -> None:
+    model, loss_of = regression()
+    seen: list[int] = []
+
+    def watched(network: nn.Module) -> Tensor:
+        seen.append(steps_done(tmp_path))
+        return loss_of(network)
+
+    # A clock of the budget that stands still, as that of a process that waits.
+    train(model, watched, LoopSettings(budget_s=10, max_steps=4, checkpoint_s=0), tmp_path, clock=lambda: 0.0)
+    assert seen == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    ("setting", "text"),
+    [
+        ({"max_lr": float("nan")}, "--lr.*: expected a number, not negative, got nan"),
+        ({"max_lr": -1.0}, "--lr.*: expected a number, not negative, got -1"),
+        ({"max_lr": float("inf")}, "--lr.*: expected a number, not negative, got inf"),
+        ({"average_decay": float("nan")}, "--ema.*: expected a number, at least 0 and below 1, got nan"),
+        ({"checkpoint_s": float("nan")}, "--checkpoint-s.*: expected a number, not negative, got nan"),
+    ],
+)
+def test_numbers_that_are_none_are_refused(setting: dict[str, float], text: str) -> None:
+    with pytest.raises(SettingsError, match=text):
+        LoopSettings(max_steps=1, **setting)  # type: ignore[arg-type]
 
 
 def test_the_judges_time_is_not_the_trainings() -> None:

@@ -7,6 +7,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
+from contracts.errors import SettingsError
 from tests.training.test_overfit import made_images
 from training.sampling import SamplePool
 
@@ -27,5 +28,5 @@ def test_every_image_comes_once_before_any_comes_again() -> None:
 
 
 def test_no_image_is_refused() -> None:
-    with pytest.raises(ValueError, match="irstd-1k"):
+    with pytest.raises(SettingsError, match="images of irstd-1k, got none"):
         SamplePool(made_images(2), {"irstd-1k": 1.0}, np.random.default_rng(0))
