@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
 from pydantic import BaseModel, JsonValue
 
 from contracts.errors import SettingsError
@@ -24,10 +23,12 @@ from models.segmentation.base import SegmentationModel
 from models.transforms import PREPROCESS_VERSION
 from models.weights import WEIGHTS_FOLDER, load_weights, save_weights
 from models.zoo import AnyModel, create_model, list_models, load_model
+from training.checkpoint import read_checkpoint, require_fit
 from training.classification import ClassificationRecipe
 from training.commands import tells_mistakes
 from training.datasets import SYNTHETIC, Role
 from training.detection import DetectionRecipe
+from training.identity import require_same
 from training.measure import (
     DATASET,
     choose_score_threshold,
@@ -77,7 +78,7 @@ def export(name: str, checkpoint: Path, weights: Path, provenance: Provenance | 
         provenance: None for a run of `python -m training.train`.
 
     Raises:
-        SettingsError: no such checkpoint, or the images to choose thresholds on are not there.
+        SettingsError: no such checkpoint, one of another network, or the images to choose thresholds on are not there.
     """
     if not checkpoint.is_file():
         raise SettingsError(
@@ -86,9 +87,12 @@ def export(name: str, checkpoint: Path, weights: Path, provenance: Provenance | 
             where=str(checkpoint),
             action=f"Train first (python -m training.train {name}) or name another one (--checkpoint).",
         )
-    state = torch.load(checkpoint, weights_only=True, map_location="cpu")
+    state = read_checkpoint(checkpoint, ("average", "steps", "spent_s"))
     model = create_model(name)
-    model.load_state_dict(state.get("best") or state["average"])
+    require_same(state.get("identity") or {}, {"network": name}, checkpoint)
+    tensors = state.get("best") or state["average"]
+    require_fit(model, tensors, checkpoint)
+    model.load_state_dict(tensors)
     weights.parent.mkdir(parents=True, exist_ok=True)
     digest = save_weights(model.eval(), weights)
     load_weights(model, weights)
@@ -103,6 +107,8 @@ def export(name: str, checkpoint: Path, weights: Path, provenance: Provenance | 
         told.clock: minutes,
         "details": told.details,
     }
+    if state.get("best"):
+        recipe["best_step"] = int(state["best_step"])
     card = ModelCard(
         name=name,
         task=str(model.task),

@@ -8,9 +8,11 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from contracts.choices import chosen
+from contracts.errors import SettingsError
 from training.augmentation.paste import PasteSettings
 from training.augmentation.plan import Augmentation
-from training.loop import LoopSettings
+from training.identity import Identity, loop_identity, recipe_identity
+from training.loop import LoopSettings, require_number
 from training.segmentation import SegmentationRecipe
 
 _NOTHING_PASTED = PasteSettings(probability=0.0)
@@ -25,12 +27,23 @@ class TrainingPlan:
         loop: how long and how fast; its `max_steps` is counted from `epochs` when the images are known.
         epochs: passes over the training images.
         source: where it is from.
+        judge_epochs: passes between two judgements on held-out images; 0 never.
     """
 
     recipe: SegmentationRecipe
     loop: LoopSettings
     epochs: float
     source: str
+    judge_epochs: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Refuse a length that is none.
+
+        Raises:
+            SettingsError: epochs, or those between judgements, are infinite, negative, or no number; or there are no epochs.
+        """
+        require_number("passes over the images (--epochs)", self.epochs, "above 0", self.epochs > 0)
+        require_number("epochs between judgements (--judge-every)", self.judge_epochs, "not negative", self.judge_epochs >= 0)
 
     def with_epochs(self, epochs: float) -> TrainingPlan:
         """The same, shorter or longer; the schedule is stretched."""
@@ -41,9 +54,27 @@ class TrainingPlan:
         return replace(self, recipe=replace(self.recipe, shares=MappingProxyType(dict(shares))))
 
     def loop_for(self, num_images: int) -> LoopSettings:
-        """The loop with its number of steps."""
-        steps = max(1, math.ceil(self.epochs * num_images / self.recipe.batch_size))
-        return replace(self.loop, max_steps=steps)
+        """The loop with its number of steps.
+
+        Raises:
+            SettingsError: the judge would not be asked before the end.
+        """
+        epoch_steps = num_images / self.recipe.batch_size
+        steps = max(1, math.ceil(self.epochs * epoch_steps))
+        judge_steps = max(1, round(self.judge_epochs * epoch_steps)) if self.judge_epochs else 0
+        if judge_steps >= steps:
+            raise SettingsError(
+                expected=f"fewer than the {self.epochs:g} epochs of the training",
+                got=f"{self.judge_epochs:g}",
+                where="epochs between judgements (--judge-every)",
+                action="Ask the judge more often, or train without --early-stop.",
+            )
+        return replace(self.loop, max_steps=steps, judge_steps=judge_steps)
+
+    def identity(self, network: str, num_images: int) -> Identity:
+        """What makes it this training and no other; how long it is does not."""
+        named = {"command": "irstream train", "network": network, "num_images": num_images}
+        return named | dict(recipe_identity(self.recipe)) | dict(loop_identity(self.loop))
 
 
 def ours() -> TrainingPlan:

@@ -16,9 +16,9 @@ from evaluation.segmentation import SegmentationMetrics
 from models.inference import fastest_dtype, prepare
 from models.segmentation.base import SegmentationModel
 from models.zoo import create_model
-from training.checkpoint import Progress, steps_done
+from training.checkpoint import Progress, progress_of, require_writable
 from training.datasets import Role, Sample, read_samples
-from training.loop import LoopReport, processor_clock, train
+from training.loop import LoopReport, LoopSettings, processor_clock, train
 from training.measure import probability_maps
 from training.prefetch import PrefetchedBatches
 from training.recipes import TrainingPlan
@@ -34,6 +34,7 @@ def train_segmenter(
     *,
     device: str = "cpu",
     workers: int = 0,
+    begin: Callable[[Progress, LoopSettings], None] = lambda progress, loop: None,
     tell: Callable[[Progress, int], None] = lambda progress, steps: None,
 ) -> tuple[nn.Module, LoopReport]:
     """Train a registered segmenter; the same call again continues after a kill.
@@ -44,14 +45,16 @@ def train_segmenter(
         folder: for checkpoints.
         device: where to compute.
         workers: processes that draw crops ahead; 0 draws them in turn with learning.
+        begin: gets how far it is already, and the whole, before images are decoded.
         tell: gets the progress about once a second, and the number of steps of the whole.
 
     Returns:
         The averaged model (the best one, where the plan asks the judge), and what was done.
 
     Raises:
-        SettingsError: not a segmenter, or data that are not there.
-        FloatingPointError: the loss is not finite.
+        SettingsError: not a segmenter, data that are not there, a folder that cannot be written, or one with a checkpoint that
+            cannot be gone on from.
+        StopPipeline: the loss is not finite.
     """
     torch.manual_seed(plan.recipe.seed)
     model = create_model(name)
@@ -59,17 +62,37 @@ def train_segmenter(
         raise SettingsError(
             expected="a segmenter", got=f"{model.task} network {name}", where="model", action="irstream models list names them."
         )
-    samples = read_samples(plan.recipe.shares, Role.TRAIN)
+    samples = _images_of(plan)
+    loop, identity = plan.loop_for(len(samples)), plan.identity(name, len(samples))
+    judge = _judge_on(read_samples(plan.recipe.shares, Role.SELECT), name) if loop.judge_steps else None
+    require_writable(folder)
+    done = progress_of(folder, identity)
+    loop.require_ahead(done, folder)
+    begin(done, loop)
     # Going on with the seed of the start would show the same crops again.
-    recipe = replace(plan.recipe, seed=plan.recipe.seed + steps_done(folder))
-    loop = plan.loop_for(len(samples))
+    recipe = replace(plan.recipe, seed=plan.recipe.seed + done.steps)
     drawn = SegmentationBatches(samples, recipe)
     batches: DrawsBatches = PrefetchedBatches(drawn, workers, pinned=device != "cpu") if workers else drawn
     step = partial(segmentation_step, batches, recipe)
-    judge = _judge_on(read_samples(plan.recipe.shares, Role.SELECT), name) if loop.judge_steps else None
     model.to(device).to(memory_format=torch.channels_last)
     clock = processor_clock if device == "cpu" else time.monotonic
-    return train(model, step, loop, folder, clock, judge=judge, tell=lambda progress: tell(progress, loop.max_steps or 0))
+    return train(
+        model, step, loop, folder, clock, judge=judge, tell=lambda progress: tell(progress, loop.max_steps or 0), identity=identity
+    )
+
+
+def _images_of(plan: TrainingPlan) -> list[Sample]:
+    samples = read_samples(plan.recipe.shares, Role.TRAIN)
+    there = {sample.dataset for sample in samples}
+    missing = [name for name in plan.recipe.shares if name not in there]
+    if missing:
+        raise SettingsError(
+            expected="training images in every data set",
+            got=f"none in {', '.join(missing)}",
+            where="data sets to learn from (--data)",
+            action="Leave it out, or give images of its index.jsonl the split `train`.",
+        )
+    return samples
 
 
 def best_precision(device: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,8 +14,12 @@ from contracts.errors import SettingsError
 from deploy.cli.options import JsonOption, print_json
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from models.card import ModelCard
+    from training.checkpoint import Progress
     from training.export import Provenance
+    from training.loop import LoopSettings
     from training.recipes import TrainingPlan
 
 app = typer.Typer(pretty_exceptions_enable=False)
@@ -76,7 +81,12 @@ def train(
     console.print(f"{model}, recipe {recipe}, {plan.epochs:g} epochs, {plan.loop.precision}, {device}; {folder}", soft_wrap=True)
     with _Progress(console) as progress:
         hands = default_workers(device) if workers is None else workers
-        _, report = train_segmenter(model, plan, folder, device=device, workers=hands, tell=progress)
+        try:
+            begin = partial(_tell_begin, console)
+            _, report = train_segmenter(model, plan, folder, device=device, workers=hands, begin=begin, tell=progress)
+        except KeyboardInterrupt:
+            _tell_how_to_go_on(console, folder)
+            raise
     console.print("choosing the threshold, measuring on test images")
     card = export(model, folder / "checkpoint.pt", folder / "weights.safetensors", _provenance(plan, device))
     if as_json:
@@ -84,6 +94,20 @@ def train(
         return
     typer.echo(f"{report.steps} steps in {report.elapsed_s:.0f} s{' of processor time' * (device == 'cpu')}, loss {report.last_loss:.4f}")
     _tell_figures(card, folder / "weights.safetensors")
+
+
+def _tell_begin(console: Console, done: Progress, loop: LoopSettings) -> None:
+    if loop.is_over(done):
+        console.print(f"already done: {done.steps} steps")
+    elif done.steps:
+        console.print(f"going on at step {done.steps} of {loop.max_steps}")
+
+
+def _tell_how_to_go_on(console: Console, folder: Path) -> None:
+    from training.checkpoint import steps_done
+
+    if steps := steps_done(folder):
+        console.print(f"stopped at step {steps}; the same command goes on there", soft_wrap=True)
 
 
 def _tell_figures(card: ModelCard, weights: Path) -> None:
@@ -115,12 +139,7 @@ def _precision(asked: str, device: str) -> Any:
 
 def _judged(plan: TrainingPlan, patience: int, judge_every: float) -> TrainingPlan:
     """The plan with a judgement every `judge_every` epochs, ended after `patience` of them without a better one; 0: none."""
-    from training.datasets import Role, read_samples
-
-    if not patience:
-        return plan
-    epoch_steps = len(read_samples(plan.recipe.shares, Role.TRAIN)) / plan.recipe.batch_size
-    return replace(plan, loop=replace(plan.loop, patience=patience, judge_steps=max(1, round(judge_every * epoch_steps))))
+    return replace(plan, judge_epochs=judge_every, loop=replace(plan.loop, patience=patience)) if patience else plan
 
 
 def _changed(
