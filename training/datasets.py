@@ -7,7 +7,6 @@ its own, `select` is a fixed part of its training split, chosen by a hash of the
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from numpy.typing import NDArray
 from contracts.errors import SettingsError
 from contracts.frame import Normalisation, Pixels
 from models.transforms import crop_square, measure, normalise
+from training.index_entries import INDEX_NAME, IndexEntry, json_objects, read_entries
 
 SEGMENTATION_SETS = ("nudt-sirst", "irstd-1k", "sirst-v2")
 BOX_SETS = ("nudt-sirst", "irstd-1k", "sirst-v2", "hit-uav", "drone-ir", "drone-ir-clips")
@@ -141,9 +141,9 @@ def read_folder(folder: Path) -> list[Sample]:
     """All images of a folder with an index of the same form, whatever their role.
 
     Raises:
-        SettingsError: there is no index.
+        SettingsError: there is no index, or a mistake in it.
     """
-    return [_sample(folder, folder.name, {"split": "train", **entry}) for entry in _read_lines(folder / "index.jsonl")]
+    return [_sample(folder, folder.name, entry) for entry in _entries_of(folder)]
 
 
 def _read_index(root: Path, dataset: str) -> list[Sample]:
@@ -152,13 +152,17 @@ def _read_index(root: Path, dataset: str) -> list[Sample]:
     folder = root / dataset
     if dataset == SYNTHETIC and not folder.is_dir():
         folder = SYNTHETIC_FOLDER  # ours: `python -m pipeline.synthetic.dataset`
-    return [_sample(folder, dataset, entry) for entry in _read_lines(folder / "index.jsonl")]
+    return [_sample(folder, dataset, entry) for entry in _entries_of(folder)]
 
 
-def _read_lines(index: Path) -> list[dict[str, Any]]:
+def _entries_of(folder: Path) -> list[IndexEntry]:
+    return read_entries(_present(folder / INDEX_NAME))
+
+
+def _present(index: Path) -> Path:
     if not index.is_file():
         raise SettingsError(expected="a data set", got="no index", where=str(index), action=_HELP)
-    return [json.loads(line) for line in index.read_text(encoding="utf-8").splitlines()]
+    return index
 
 
 def _read_clips(root: Path) -> list[Sample]:
@@ -166,9 +170,9 @@ def _read_clips(root: Path) -> list[Sample]:
 
     Clips of its `val` split stay out altogether, so that no frame of a measured clip is learnt from.
     """
-    roles = {entry["clip"]: _role("drone-ir", entry) for entry in _read_lines(root / "drone-ir" / "index.jsonl")}
+    roles = {entry.clip: _role("drone-ir", entry) for entry in _entries_of(root / "drone-ir")}
     samples = []
-    for track in _read_lines(root / "drone-ir-clips" / "tracks.jsonl"):
+    for _, track in json_objects(_present(root / "drone-ir-clips" / "tracks.jsonl")):
         path = root / "drone-ir-clips" / track["video"]
         if roles.get(path.name) is Role.TRAIN:
             samples += _clip_samples(path, track)
@@ -202,35 +206,50 @@ def _clip_samples(path: Path, track: dict[str, Any]) -> list[Sample]:
     return samples
 
 
-def _sample(folder: Path, dataset: str, entry: dict[str, Any]) -> Sample:
-    boxes_xywh = np.array(entry["boxes"], np.float32).reshape(-1, 4)
-    names = _CLASS_NAMES.get(dataset)
+def _sample(folder: Path, dataset: str, entry: IndexEntry) -> Sample:
+    boxes_xywh = np.array(entry.boxes, np.float32).reshape(-1, 4)
     return Sample(
         dataset=dataset,
-        image_id=entry["id"],
+        image_id=entry.id,
         role=_role(dataset, entry),
-        read_pixels=partial(_read_counts, folder / entry["file"]),
-        mask_path=folder / entry["mask"] if entry["mask"] else None,
+        read_pixels=partial(_read_counts, folder / entry.file),
+        mask_path=folder / entry.mask if entry.mask else None,
         boxes_xyxy_px=np.concatenate([boxes_xywh[:, :2], boxes_xywh[:, :2] + boxes_xywh[:, 2:]], axis=1),
-        labels=tuple("target" if names is None else names[index] for index in entry.get("classes", [0] * len(boxes_xywh))),
-        platform=entry.get("platform"),
-        band=entry.get("band"),
-        bit_depth=entry.get("bit_depth") or 8,
+        labels=_labels(folder, dataset, entry),
+        platform=entry.platform,
+        band=entry.band,
+        bit_depth=entry.bit_depth or 8,
     )
 
 
-def _role(dataset: str, entry: dict[str, Any]) -> Role:
-    split = entry["split"]
+def _labels(folder: Path, dataset: str, entry: IndexEntry) -> tuple[str, ...]:
+    names = _CLASS_NAMES.get(dataset)
+    if entry.labels is not None:
+        return entry.labels
+    if names is None or not entry.boxes:
+        return ("target",) * len(entry.boxes)
+    numbers = (0,) * len(entry.boxes) if entry.classes is None else entry.classes
+    if not all(0 <= number < len(names) for number in numbers):
+        raise SettingsError(
+            expected=f"classes 0 to {len(names) - 1} ({', '.join(names)})",
+            got=", ".join(map(str, numbers)),
+            where=f"{folder / INDEX_NAME}, image {entry.id}",
+            action="Correct the classes of this image.",
+        )
+    return tuple(names[number] for number in numbers)
+
+
+def _role(dataset: str, entry: IndexEntry) -> Role:
     if dataset == "drone-ir":
         # It has train and val only, and frames of one clip look alike: val measures, some training clips choose.
-        if split == "val":
+        if entry.split == "val":
             return Role.TEST
-        return Role.SELECT if _bucket(entry["clip"], 7) == 0 else Role.TRAIN
-    if split == "test":
+        return Role.SELECT if _bucket(entry.clip or "", 7) == 0 else Role.TRAIN
+    if entry.split == "test":
         return Role.TEST
-    if split == "val":
+    if entry.split == "val":
         return Role.SELECT
-    held_out = dataset in ("nudt-sirst", "irstd-1k") and _bucket(entry["id"], 10) == 0
+    held_out = dataset in ("nudt-sirst", "irstd-1k") and _bucket(entry.id, 10) == 0
     return Role.SELECT if held_out else Role.TRAIN
 
 
