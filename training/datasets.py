@@ -6,9 +6,10 @@ its own, `select` is a fixed part of its training split, chosen by a hash of the
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property, partial
@@ -28,6 +29,7 @@ SEGMENTATION_SETS = ("nudt-sirst", "irstd-1k", "sirst-v2")
 BOX_SETS = ("nudt-sirst", "irstd-1k", "sirst-v2", "hit-uav", "drone-ir", "drone-ir-clips")
 CLASS_SETS = ("hit-uav", "drone-ir", "drone-ir-clips")
 SYNTHETIC = "synthetic"
+KNOWN_SETS = (*BOX_SETS, SYNTHETIC)
 SYNTHETIC_FOLDER = Path("runs/synthetic")
 _CLIP_STEP_FRAMES = 15
 _WHOLE = (slice(None), slice(None))
@@ -54,7 +56,7 @@ class Sample:
     """One labelled image; pixels are decoded on first use and kept.
 
     Attributes:
-        dataset: folder name.
+        dataset: name of a known set, or a folder as it was named.
         image_id: name within the data set.
         role: what it may be used for.
         read_pixels: decodes the image.
@@ -130,29 +132,69 @@ def data_root() -> Path:
 def read_samples(datasets: Iterable[str], role: Role, root: Path | None = None) -> list[Sample]:
     """All images of some data sets that have a role, in the order of their indexes.
 
+    Args:
+        datasets: names of known sets, or folders of one's own; a name that is known never means a folder.
+        role: what the images are for.
+        root: where the known sets are; None: `data_root()`.
+
     Raises:
-        SettingsError: a data set is not there.
+        SettingsError: a data set is not there, its index has a mistake, or a folder of one's own has nothing to learn from.
     """
     folder = data_root() if root is None else root
-    return [sample for dataset in datasets for sample in _read_index(folder, dataset) if sample.role is role]
+    return [sample for dataset in datasets for sample in _of_role(folder, dataset, role)]
 
 
-def read_folder(folder: Path) -> list[Sample]:
-    """All images of a folder with an index of the same form, whatever their role.
+def read_folder(folder: Path, name: str | None = None) -> list[Sample]:
+    """All images of a folder of one's own, whatever their role; what the folder is called means nothing.
+
+    Args:
+        folder: with an index of the same form.
+        name: what the data set is called; None: as the folder.
 
     Raises:
         SettingsError: there is no index, or a mistake in it.
     """
-    return [_sample(folder, folder.name, entry) for entry in _entries_of(folder)]
+    return [_sample(folder, name or folder.name, None, entry) for entry in _entries_of(folder)]
 
 
-def _read_index(root: Path, dataset: str) -> list[Sample]:
+def no_such_set(name: str, known: Sequence[str], where: str) -> SettingsError:
+    """For a name that is neither known nor a folder of one's own; says what was probably meant."""
+    close = difflib.get_close_matches(name, known, n=1)
+    return SettingsError(
+        expected=f"one of {', '.join(known)}, or a folder with an {INDEX_NAME}",
+        got=repr(name),
+        where=where,
+        action=f"Did you mean {close[0]!r}? {_HELP}" if close else f"Write an index for your images (docs/networks.md). {_HELP}",
+    )
+
+
+def _of_role(root: Path, dataset: str, role: Role) -> list[Sample]:
+    known = dataset in KNOWN_SETS
+    samples = [sample for sample in (_read_known if known else _read_own)(root, dataset) if sample.role is role]
+    if not samples and not known and role is Role.TRAIN:
+        raise SettingsError(
+            expected="images to learn from (split train, or none)",
+            got="none",
+            where=f"data set {dataset}",
+            action=f"Check its {INDEX_NAME}.",
+        )
+    return samples
+
+
+def _read_known(root: Path, dataset: str) -> list[Sample]:
     if dataset == "drone-ir-clips":
         return _read_clips(root)
     folder = root / dataset
     if dataset == SYNTHETIC and not folder.is_dir():
         folder = SYNTHETIC_FOLDER  # ours: `python -m pipeline.synthetic.dataset`
-    return [_sample(folder, dataset, entry) for entry in _entries_of(folder)]
+    return [_sample(folder, dataset, dataset, entry) for entry in _entries_of(folder)]
+
+
+def _read_own(root: Path, dataset: str) -> list[Sample]:
+    for folder in (Path(dataset), root / dataset):
+        if (folder / INDEX_NAME).is_file():
+            return read_folder(folder, dataset)
+    raise no_such_set(dataset, KNOWN_SETS, "data set")
 
 
 def _entries_of(folder: Path) -> list[IndexEntry]:
@@ -161,7 +203,9 @@ def _entries_of(folder: Path) -> list[IndexEntry]:
 
 def _present(index: Path) -> Path:
     if not index.is_file():
-        raise SettingsError(expected="a data set", got="no index", where=str(index), action=_HELP)
+        own = index.parent.name
+        here = f"Write ./{own} for the folder here. " if (Path(own) / index.name).is_file() else ""
+        raise SettingsError(expected="a data set", got="no index", where=str(index), action=here + _HELP)
     return index
 
 
@@ -170,7 +214,7 @@ def _read_clips(root: Path) -> list[Sample]:
 
     Clips of its `val` split stay out altogether, so that no frame of a measured clip is learnt from.
     """
-    roles = {entry.clip: _role("drone-ir", entry) for entry in _entries_of(root / "drone-ir")}
+    roles = {entry.clip: _role(entry, "drone-ir") for entry in _entries_of(root / "drone-ir")}
     samples = []
     for _, track in json_objects(_present(root / "drone-ir-clips" / "tracks.jsonl")):
         path = root / "drone-ir-clips" / track["video"]
@@ -206,24 +250,25 @@ def _clip_samples(path: Path, track: dict[str, Any]) -> list[Sample]:
     return samples
 
 
-def _sample(folder: Path, dataset: str, entry: IndexEntry) -> Sample:
+def _sample(folder: Path, dataset: str, known: str | None, entry: IndexEntry) -> Sample:
+    """One image of a data set; `known` is the set whose classes and held-out images it has, None for a folder of one's own."""
     boxes_xywh = np.array(entry.boxes, np.float32).reshape(-1, 4)
     return Sample(
         dataset=dataset,
         image_id=entry.id,
-        role=_role(dataset, entry),
+        role=_role(entry, known),
         read_pixels=partial(_read_counts, folder / entry.file),
         mask_path=folder / entry.mask if entry.mask else None,
         boxes_xyxy_px=np.concatenate([boxes_xywh[:, :2], boxes_xywh[:, :2] + boxes_xywh[:, 2:]], axis=1),
-        labels=_labels(folder, dataset, entry),
+        labels=_labels(folder, known, entry),
         platform=entry.platform,
         band=entry.band,
         bit_depth=entry.bit_depth or 8,
     )
 
 
-def _labels(folder: Path, dataset: str, entry: IndexEntry) -> tuple[str, ...]:
-    names = _CLASS_NAMES.get(dataset)
+def _labels(folder: Path, known: str | None, entry: IndexEntry) -> tuple[str, ...]:
+    names = _CLASS_NAMES.get(known or "")
     if entry.labels is not None:
         return entry.labels
     if names is None or not entry.boxes:
@@ -239,8 +284,8 @@ def _labels(folder: Path, dataset: str, entry: IndexEntry) -> tuple[str, ...]:
     return tuple(names[number] for number in numbers)
 
 
-def _role(dataset: str, entry: IndexEntry) -> Role:
-    if dataset == "drone-ir":
+def _role(entry: IndexEntry, known: str | None) -> Role:
+    if known == "drone-ir":
         # It has train and val only, and frames of one clip look alike: val measures, some training clips choose.
         if entry.split == "val":
             return Role.TEST
@@ -249,7 +294,7 @@ def _role(dataset: str, entry: IndexEntry) -> Role:
         return Role.TEST
     if entry.split == "val":
         return Role.SELECT
-    held_out = dataset in ("nudt-sirst", "irstd-1k") and _bucket(entry.id, 10) == 0
+    held_out = known in ("nudt-sirst", "irstd-1k") and _bucket(entry.id, 10) == 0
     return Role.SELECT if held_out else Role.TRAIN
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from contracts.errors import SettingsError
-from training.datasets import SEGMENTATION_SETS, SYNTHETIC, Role, Sample, read_folder, read_samples
+from training.datasets import SEGMENTATION_SETS, SYNTHETIC, Role, Sample, no_such_set, read_folder, read_samples
+from training.index_entries import INDEX_NAME
 
 KNOWN = (*SEGMENTATION_SETS, SYNTHETIC)
 
@@ -23,16 +24,11 @@ def evaluation_samples(name: str, role: Role = Role.TEST) -> list[Sample]:
     """
     if name in KNOWN:
         samples = read_samples((name,), role)
-    elif (Path(name) / "index.jsonl").is_file():
-        every = read_folder(Path(name))
+    elif (Path(name) / INDEX_NAME).is_file():
+        every = read_folder(Path(name), name)
         samples = [sample for sample in every if sample.role is Role.TEST] or every
     else:
-        raise SettingsError(
-            expected=f"one of {', '.join(KNOWN)}, or a folder with an index.jsonl",
-            got=repr(name),
-            where="data set to evaluate on",
-            action="Name one, or write an index for your images (docs/networks.md).",
-        )
+        raise no_such_set(name, KNOWN, "data set to evaluate on")
     if not samples:
         raise SettingsError(expected="at least one image", got="none", where=f"data set {name}", action="Check its index.jsonl.")
     return samples

@@ -1,7 +1,7 @@
 """Labelled synthetic frames as a data set: `python -m pipeline.synthetic.dataset FOLDER`.
 
 Images (PNG, the sensor's counts), masks and an `index.jsonl` as the public sets have it: boxes `[x, y, width, height]`, a class
-index per box, a split. A split shares no camera, so no scene, with another. The seeds are far from those of the demo.
+index and name per box, a split. A split shares no camera, so no scene, with another. The seeds are far from those of the demo.
 """
 
 from __future__ import annotations
@@ -76,6 +76,7 @@ def write_frame(frame: SyntheticFrame, plan: CameraPlan, folder: Path) -> dict[s
     cv2.imwrite(str(folder / image), frame.pixels_HW)
     cv2.imwrite(str(folder / mask), mask_HW)
     boxes = [target.box_xyxy_px for target in frame.truth.targets]
+    labels = [target.label if visible else "ignore" for target, visible in zip(frame.truth.targets, seen, strict=True)]
     return {
         "id": name,
         "file": image,
@@ -88,7 +89,8 @@ def write_frame(frame: SyntheticFrame, plan: CameraPlan, folder: Path) -> dict[s
         "band": settings.band.value,
         "clip": plan.name,
         "boxes": [[x_min, y_min, x_max - x_min, y_max - y_min] for x_min, y_min, x_max, y_max in boxes],
-        "classes": [LABELS.index(target.label if visible else "ignore") for target, visible in zip(frame.truth.targets, seen, strict=True)],
+        "classes": [LABELS.index(label) for label in labels],
+        "labels": labels,
     }
 
 

@@ -15,7 +15,7 @@ from contracts.frame import Band
 from pipeline.synthetic.camera import SyntheticCamera
 from pipeline.synthetic.dataset import plans, write_dataset
 from pipeline.synthetic.settings import Scene
-from training.datasets import BOX_SETS, SEGMENTATION_SETS, Role, read_samples
+from training.datasets import BOX_SETS, SEGMENTATION_SETS, Role, read_folder, read_samples
 
 
 def write_set(root: Path, dataset: str, entries: Sequence[Mapping[str, object]]) -> None:
@@ -99,11 +99,13 @@ def test_our_synthetic_set_reads_back_as_the_camera_made_it(tmp_path: Path) -> N
     chosen = [plan for plan in plans() if plan.settings.bit_depth == 12 and plan.settings.height_px == 256][:2]
     assert write_dataset(tmp_path / "synthetic", chosen, frames_of_camera=2) == 4
     samples = [sample for role in Role for sample in read_samples(["synthetic"], role, tmp_path)]
+    by_path = {sample.image_id: sample.labels for sample in read_folder(tmp_path / "synthetic")}
     assert [sample.image_id for sample in samples] == [f"{plan.name}-{index}" for plan in chosen for index in range(2)]
     for sample, (plan, index) in zip(samples, [(plan, index) for plan in chosen for index in range(2)], strict=True):
         frame = SyntheticCamera(plan.settings).frame(index)
         np.testing.assert_array_equal(sample.pixels_HW, frame.pixels_HW)
         assert sample.bit_depth == 12
+        assert sample.labels == by_path[sample.image_id]
         assert [tuple(box) for box in sample.boxes_xyxy_px] == [target.box_xyxy_px for target in frame.truth.targets]
         # Every target pixel is either known to be one or unknown.
         assert ((sample.mask_HW | sample.unknown_HW)[frame.truth.any_HW] == 1).all()

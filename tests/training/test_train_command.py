@@ -94,7 +94,7 @@ def test_recipes_have_the_steps_of_their_epochs() -> None:
         (("acm", "--schedule", "linear"), "expected one of one_cycle"),
         (("acm", "--recipe", "mine"), "expected one of ours"),
         (("acm", "--precision", "half"), "expected auto, float32 or bfloat16"),
-        (("acm", "--data", "nowhere"), "expected a data set, got no index"),
+        (("acm", "--data", "nudt_sirst"), "got 'nudt_sirst'. Did you mean 'nudt-sirst'?"),
     ],
 )
 def test_wrong_use_is_told(arguments: tuple[str, ...], text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,0 +1,85 @@
+"""Images of one's own: a folder with an index, wherever it is and whatever it is called."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from contracts.errors import SettingsError
+from training.datasets import KNOWN_SETS, Role, read_samples
+from training.evaluation_set import evaluation_samples
+
+BOX = [10, 12, 4, 4]
+
+
+def write_own(folder: Path, entries: Sequence[Mapping[str, object]], mask_value: int = 255) -> None:
+    """An image and a mask for each entry; the mask stays null where the entry says so."""
+    (folder / "images").mkdir(parents=True)
+    (folder / "masks").mkdir()
+    lines = []
+    for entry in entries:
+        name = f"{entry['id']}.png"
+        pixels, mask = np.full((48, 40), 90, np.uint8), np.zeros((48, 40), np.uint8)
+        pixels[12:16, 10:14], mask[12:16, 10:14] = 200, mask_value
+        cv2.imwrite(str(folder / "images" / name), pixels)
+        cv2.imwrite(str(folder / "masks" / name), mask)
+        lines.append(json.dumps({"file": f"images/{name}", "mask": f"masks/{name}", "boxes": [BOX], **entry}))
+    (folder / "index.jsonl").write_text("\n".join(lines), encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", [*KNOWN_SETS, "mine"])
+def test_the_name_of_a_folder_of_ones_own_means_nothing(name: str, tmp_path: Path) -> None:
+    folder = tmp_path / "work" / name
+    write_own(folder, [{"id": str(number), "classes": [2]} for number in range(20)])
+    for samples in (evaluation_samples(str(folder)), read_samples([str(folder)], Role.TRAIN)):
+        assert len(samples) == 20
+        assert {label for sample in samples for label in sample.labels} == {"target"}
+        assert {sample.dataset for sample in samples} == {str(folder)}, "the key by which its share is looked up"
+
+
+def test_splits_and_labels_of_ones_own_are_kept(tmp_path: Path) -> None:
+    splits = {"a": "train", "b": "val", "c": "test", "d": None}
+    write_own(tmp_path / "mine", [{"id": name, "split": split, "labels": ["ignore"]} for name, split in splits.items()])
+    by_role = {role: read_samples([str(tmp_path / "mine")], role) for role in Role}
+    assert {role: [sample.image_id for sample in samples] for role, samples in by_role.items()} == {
+        Role.TRAIN: ["a", "d"],
+        Role.SELECT: ["b"],
+        Role.TEST: ["c"],
+    }
+    assert all(sample.ignored_N.all() for samples in by_role.values() for sample in samples)
+    assert [sample.image_id for sample in evaluation_samples(str(tmp_path / "mine"))] == ["c"]
+
+
+def test_a_folder_here_is_found_by_its_relative_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_own(tmp_path / "hit-uav", [{"id": "a"}])
+    for path in ("./hit-uav", "hit-uav/"):
+        assert len(read_samples([path], Role.TRAIN, tmp_path / "data")) == 1
+    with pytest.raises(SettingsError, match=r"expected a data set, got no index.*Write \./hit-uav for the folder here"):
+        read_samples(["hit-uav"], Role.TRAIN, tmp_path / "data")
+
+
+def test_a_folder_without_images_to_learn_from_is_told(tmp_path: Path) -> None:
+    write_own(tmp_path / "mine", [{"id": "a", "split": "test"}])
+    with pytest.raises(SettingsError, match=r"data set .*mine: expected images to learn from \(split train, or none\), got none"):
+        read_samples([str(tmp_path / "mine")], Role.TRAIN)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        pytest.param("nudt_sirst", r"Did you mean 'nudt-sirst'\?.*IRSTREAM_DATA", id="typo"),
+        pytest.param("elsewhere/mine", r"IRSTREAM_DATA", id="no such folder"),
+    ],
+)
+def test_an_unknown_name_lists_what_there_is(name: str, text: str, tmp_path: Path) -> None:
+    known = "nudt-sirst, irstd-1k, sirst-v2, hit-uav, drone-ir, drone-ir-clips, synthetic"
+    with pytest.raises(SettingsError, match=rf"expected one of {known}, or a folder with an index\.jsonl, got '{name}'\. .*{text}"):
+        read_samples([name], Role.TRAIN, tmp_path)
+    with pytest.raises(SettingsError, match=rf"expected one of nudt-sirst, irstd-1k, sirst-v2, synthetic, or a folder.*{text}"):
+        evaluation_samples(name)
