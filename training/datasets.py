@@ -24,6 +24,7 @@ from contracts.errors import SettingsError
 from contracts.frame import Normalisation, Pixels
 from models.transforms import crop_square, measure, normalise
 from training.index_entries import INDEX_NAME, IndexEntry, json_objects, read_entries
+from training.label_files import read_counts, read_mask
 
 SEGMENTATION_SETS = ("nudt-sirst", "irstd-1k", "sirst-v2")
 BOX_SETS = ("nudt-sirst", "irstd-1k", "sirst-v2", "hit-uav", "drone-ir", "drone-ir-clips")
@@ -66,6 +67,7 @@ class Sample:
         platform: as the index says, or None.
         band: as the index says, or None.
         bit_depth: significant bits.
+        image_path: image file, or None where it is a frame of a clip.
     """
 
     dataset: str
@@ -78,6 +80,7 @@ class Sample:
     platform: str | None
     band: str | None
     bit_depth: int = 8
+    image_path: Path | None = None
 
     @cached_property
     def pixels_HW(self) -> Pixels:
@@ -90,10 +93,14 @@ class Sample:
 
     @cached_property
     def mask_HW(self) -> NDArray[np.uint8]:
-        """Target pixels, 0 or 1; all 0 where the index names no mask."""
+        """Target pixels, 0 or 1; all 0 where the index names no mask.
+
+        Raises:
+            SettingsError: the file cannot be read, or is no mask of this image.
+        """
         if self.mask_path is None:
             return np.zeros(self.pixels_HW.shape, np.uint8)
-        return (_read_counts(self.mask_path) > 127).astype(np.uint8)
+        return read_mask(self.mask_path, self.pixels_HW.shape, str(self.image_path or self.image_id))
 
     @cached_property
     def ignored_N(self) -> NDArray[np.bool_]:
@@ -198,7 +205,17 @@ def _read_own(root: Path, dataset: str) -> list[Sample]:
 
 
 def _entries_of(folder: Path) -> list[IndexEntry]:
-    return read_entries(_present(folder / INDEX_NAME))
+    index = _present(folder / INDEX_NAME)
+    entries = read_entries(index)
+    missing = [file for entry in entries for file in (entry.file, entry.mask) if file and not (folder / file).is_file()]
+    if missing:
+        raise SettingsError(
+            expected="every image and mask that the index names",
+            got=f"{len(missing)} missing, first {folder / missing[0]}",
+            where=str(index),
+            action="Put it there or correct the index; its paths are relative to its folder.",
+        )
+    return entries
 
 
 def _present(index: Path) -> Path:
@@ -257,7 +274,8 @@ def _sample(folder: Path, dataset: str, known: str | None, entry: IndexEntry) ->
         dataset=dataset,
         image_id=entry.id,
         role=_role(entry, known),
-        read_pixels=partial(_read_counts, folder / entry.file),
+        read_pixels=partial(read_counts, folder / entry.file),
+        image_path=folder / entry.file,
         mask_path=folder / entry.mask if entry.mask else None,
         boxes_xyxy_px=np.concatenate([boxes_xywh[:, :2], boxes_xywh[:, :2] + boxes_xywh[:, 2:]], axis=1),
         labels=_labels(folder, known, entry),
@@ -300,10 +318,3 @@ def _role(entry: IndexEntry, known: str | None) -> Role:
 
 def _bucket(name: str, num: int) -> int:
     return int.from_bytes(hashlib.sha256(name.encode()).digest()[:4], "big") % num
-
-
-def _read_counts(path: Path) -> NDArray[np.uint8] | NDArray[np.uint16]:
-    image = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH)
-    if image is None:
-        raise SettingsError(expected="a readable image", got="none", where=str(path), action="Check the data set folder (IRSTREAM_DATA).")
-    return np.asarray(image, np.uint16) if image.dtype == np.uint16 else np.asarray(image, np.uint8)

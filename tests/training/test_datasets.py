@@ -16,6 +16,7 @@ from pipeline.synthetic.camera import SyntheticCamera
 from pipeline.synthetic.dataset import plans, write_dataset
 from pipeline.synthetic.settings import Scene
 from training.datasets import BOX_SETS, SEGMENTATION_SETS, Role, read_folder, read_samples
+from training.label_files import read_counts
 
 
 def write_set(root: Path, dataset: str, entries: Sequence[Mapping[str, object]]) -> None:
@@ -68,8 +69,8 @@ def test_missing_set_and_missing_image_are_named(tmp_path: Path) -> None:
         read_samples(["irstd-1k"], Role.TRAIN, tmp_path)
     write_set(tmp_path, "hit-uav", [{"id": "x", "split": "test", "boxes": [], "classes": []}])
     (tmp_path / "hit-uav/images/x.png").unlink()
-    with pytest.raises(SettingsError, match=r"x\.png"):
-        read_samples(["hit-uav"], Role.TEST, tmp_path)[0].pixels_HW  # noqa: B018  # the access itself is under test
+    with pytest.raises(SettingsError, match=r"index\.jsonl: expected every image and mask .*1 missing, first .*images/x\.png"):
+        read_samples(["hit-uav"], Role.TEST, tmp_path)
 
 
 def test_the_real_sets_have_disjoint_roles(shared_data: Path) -> None:
@@ -93,6 +94,12 @@ def test_real_masks_and_boxes_agree(shared_data: Path) -> None:
         for x_min, y_min, x_max, y_max in sample.boxes_xyxy_px.astype(int):
             region = sample.mask_HW[y_min:y_max, x_min:x_max]
             assert region.any(0).all() or region.any(1).all()
+
+
+def test_every_real_mask_is_what_lies_above_the_middle_of_its_range(shared_data: Path) -> None:
+    for sample in [sample for role in Role for sample in read_samples(SEGMENTATION_SETS, role, shared_data)][::20]:
+        if sample.mask_path is not None:
+            np.testing.assert_array_equal(sample.mask_HW, read_counts(sample.mask_path) > 127)
 
 
 def test_our_synthetic_set_reads_back_as_the_camera_made_it(tmp_path: Path) -> None:

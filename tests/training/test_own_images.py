@@ -55,6 +55,16 @@ def test_splits_and_labels_of_ones_own_are_kept(tmp_path: Path) -> None:
     assert [sample.image_id for sample in evaluation_samples(str(tmp_path / "mine"))] == ["c"]
 
 
+def test_a_missing_file_is_told_before_anything_begins(tmp_path: Path) -> None:
+    write_own(tmp_path, [{"id": "a"}, {"id": "b", "split": "test"}, {"id": "c", "split": "test"}])
+    (tmp_path / "masks" / "c.png").unlink()
+    text = r"index\.jsonl: expected every image and mask that the index names, got 1 missing, first .*masks/c\.png"
+    with pytest.raises(SettingsError, match=text):
+        evaluation_samples(str(tmp_path))
+    with pytest.raises(SettingsError, match=text):
+        read_samples([str(tmp_path)], Role.TRAIN)
+
+
 def test_a_folder_here_is_found_by_its_relative_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     write_own(tmp_path / "hit-uav", [{"id": "a"}])

@@ -1,0 +1,65 @@
+"""Image and mask files of labelled data sets, as counts and as target pixels."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from contracts.errors import SettingsError
+
+_LEAST_BRIGHTEST = 128
+
+
+def read_counts(path: Path) -> NDArray[np.uint8] | NDArray[np.uint16]:
+    """Grey counts `(H, W)` of an image file.
+
+    Raises:
+        SettingsError: not an image of 8 or 16 bits.
+    """
+    image = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH)
+    if image is None:
+        raise SettingsError(expected="a readable image", got="none", where=str(path), action="Check this file of the data set.")
+    if image.dtype not in (np.uint8, np.uint16):
+        raise SettingsError(
+            expected="an image of 8 or 16 bits", got=str(image.dtype), where=str(path), action="Save it as PNG or TIFF of 8 or 16 bits."
+        )
+    return np.asarray(image, np.uint16) if image.dtype == np.uint16 else np.asarray(image, np.uint8)
+
+
+def read_mask(path: Path, shape_HW: tuple[int, ...], image: str) -> NDArray[np.uint8]:
+    """Target pixels `(H, W)`, 0 or 1: what is above half of the brightest pixel.
+
+    Args:
+        path: mask file: 0 and one other value, or greys of which the brightest is at least 128 (smoothed edges).
+        shape_HW: of its image.
+        image: name of the image, for the message.
+
+    Raises:
+        SettingsError: unreadable, of another size, or several small values, such as numbers of targets or classes.
+    """
+    mask_HW = read_counts(path)
+    if mask_HW.shape != shape_HW:
+        raise SettingsError(
+            expected=f"a mask of the size of its image, {_size(shape_HW)} ({image})",
+            got=_size(mask_HW.shape),
+            where=str(path),
+            action="Save the mask in the size of the image, or correct the index.",
+        )
+    brightest = int(mask_HW.max())
+    if 1 < brightest < _LEAST_BRIGHTEST:
+        values = np.unique(mask_HW)
+        if len(values) > 2:
+            raise SettingsError(
+                expected="a mask of two values, or greys up to 255",
+                got=f"{len(values)} values: {', '.join(map(str, values[:5]))}{', ...' * (len(values) > 5)}",
+                where=str(path),
+                action="Save it with 0 for background and 255 for targets.",
+            )
+    return (mask_HW > brightest / 2).astype(np.uint8)
+
+
+def _size(shape_HW: tuple[int, ...]) -> str:
+    return f"{shape_HW[1]} x {shape_HW[0]} px"
