@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from pydantic import BaseModel, JsonValue
 
@@ -31,8 +33,10 @@ from training.detection import DetectionRecipe
 from training.identity import require_same
 from training.measure import (
     DATASET,
+    Counts,
     choose_score_threshold,
     choose_segmentation_threshold,
+    count_silently,
     measure_classification,
     measure_detection,
     measure_segmentation,
@@ -40,6 +44,7 @@ from training.measure import (
 from training.segmentation import SegmentationRecipe
 from training.train import RUNS
 
+Tell = Callable[[str, int, int], None]
 LICENCES = {
     "nudt-sirst": "NUDT-SIRST: none stated (research use, cite)",
     "irstd-1k": "IRSTD-1k: MIT",
@@ -60,15 +65,25 @@ class Provenance:
         details: what it does.
         sets: data sets they learnt from; segmenters are measured on those of them that have masks.
         clock: what the time of the training is: `minutes`, or `processor_minutes`.
+        threshold: of a segmenter, fixed; None chooses it on held-out images.
     """
 
     command: str
     details: str
     sets: tuple[str, ...]
     clock: str = "minutes"
+    threshold: float | None = None
 
 
-def export(name: str, checkpoint: Path, weights: Path, provenance: Provenance | None = None) -> ModelCard:
+def export(
+    name: str,
+    checkpoint: Path,
+    weights: Path,
+    provenance: Provenance | None = None,
+    *,
+    device: str = "cpu",
+    tell: Tell = lambda part, done, of: None,
+) -> ModelCard:
     """Write weights and card of a trained network: the best averaged weights where a judge chose, else the last ones.
 
     Args:
@@ -76,10 +91,45 @@ def export(name: str, checkpoint: Path, weights: Path, provenance: Provenance | 
         checkpoint: as `training.loop` writes it.
         weights: safetensors file to write; the card goes beside it.
         provenance: None for a run of `python -m training.train`.
+        device: where segmenters compute what is chosen and measured.
+        tell: gets what is done to the images of a segmenter, how many are done, and of how many.
 
     Raises:
         SettingsError: no such checkpoint, one of another network, or the images to choose thresholds on are not there.
     """
+    model, state = _trained(name, checkpoint)
+    weights.parent.mkdir(parents=True, exist_ok=True)
+    digest = save_weights(model.eval(), weights)
+    load_weights(model, weights)
+    told = provenance or _of_train(name, model, float(state["spent_s"]))
+    model.configure(_choose(model, told, device, partial(tell, "choosing the threshold")))
+    settings = model.settings
+    assert isinstance(settings, BaseModel)
+    measure_again = None if provenance is None else weights
+    measured = measurements(model, sets=told.sets, weights=measure_again, device=device, tell=partial(tell, "measuring"))
+    splits = "training splits" if told.threshold is None else "training and validation splits"
+    card = ModelCard(
+        name=name,
+        task=str(model.task),
+        paper=model.paper,
+        parameters=num_parameters(model),
+        gmacs=round(gmacs(model, model.input_spec.fixed_size_px or FRAME_PX), 4),
+        input_px=model.input_spec.fixed_size_px or FRAME_PX,
+        classes=model.class_names,
+        data=f"{', '.join(told.sets)} ({splits})",
+        data_licence="; ".join(LICENCES.get(dataset, f"{dataset}: not known") for dataset in told.sets),
+        recipe=_recipe(told, state),
+        postprocess=settings.model_dump(),
+        measured=tuple(measured),
+        preprocess_version=PREPROCESS_VERSION,
+        digest=digest,
+    )
+    write_card(card, weights.with_suffix(".json"))
+    return card
+
+
+def _trained(name: str, checkpoint: Path) -> tuple[AnyModel, dict[str, Any]]:
+    """The network with the weights that ship, and all that the checkpoint holds."""
     if not checkpoint.is_file():
         raise SettingsError(
             expected="a checkpoint",
@@ -93,40 +143,14 @@ def export(name: str, checkpoint: Path, weights: Path, provenance: Provenance | 
     tensors = state.get("best") or state["average"]
     require_fit(model, tensors, checkpoint)
     model.load_state_dict(tensors)
-    weights.parent.mkdir(parents=True, exist_ok=True)
-    digest = save_weights(model.eval(), weights)
-    load_weights(model, weights)
-    told = provenance or _of_train(name, model, float(state["spent_s"]))
-    model.configure(_choose(model, told.sets))
-    settings = model.settings
-    assert isinstance(settings, BaseModel)
+    return model, state
+
+
+def _recipe(told: Provenance, state: Mapping[str, Any]) -> dict[str, JsonValue]:
+    """What the card says of the training; which step it is of, where a judge chose."""
     minutes = round(float(state["spent_s"]) / 60, 1)
-    recipe: dict[str, JsonValue] = {
-        "command": told.command,
-        "steps": int(state["steps"]),
-        told.clock: minutes,
-        "details": told.details,
-    }
-    if state.get("best"):
-        recipe["best_step"] = int(state["best_step"])
-    card = ModelCard(
-        name=name,
-        task=str(model.task),
-        paper=model.paper,
-        parameters=num_parameters(model),
-        gmacs=round(gmacs(model, model.input_spec.fixed_size_px or FRAME_PX), 4),
-        input_px=model.input_spec.fixed_size_px or FRAME_PX,
-        classes=model.class_names,
-        data=", ".join(told.sets) + " (training splits)",
-        data_licence="; ".join(LICENCES.get(dataset, f"{dataset}: not known") for dataset in told.sets),
-        recipe=recipe,
-        postprocess=settings.model_dump(),
-        measured=tuple(measurements(model, sets=told.sets, weights=None if provenance is None else weights)),
-        preprocess_version=PREPROCESS_VERSION,
-        digest=digest,
-    )
-    write_card(card, weights.with_suffix(".json"))
-    return card
+    recipe: dict[str, JsonValue] = {"command": told.command, "steps": int(state["steps"]), told.clock: minutes, "details": told.details}
+    return recipe | ({"best_step": int(state["best_step"])} if state.get("best") else {})
 
 
 def _of_train(name: str, model: AnyModel, spent_s: float) -> Provenance:
@@ -139,24 +163,38 @@ def _of_train(name: str, model: AnyModel, spent_s: float) -> Provenance:
 
 
 def measurements(
-    model: AnyModel, role: Role = Role.TEST, sets: Sequence[str] | None = None, weights: Path | None = None
+    model: AnyModel,
+    role: Role = Role.TEST,
+    sets: Sequence[str] | None = None,
+    weights: Path | None = None,
+    *,
+    device: str = "cpu",
+    tell: Counts = count_silently,
 ) -> list[Measurement]:
-    """The figures of a network on the images of a role; of a segmenter on these data sets only.
+    """The figures of a network on the images of a role.
 
-    `weights` are named in the command that measures again; None: those that ship.
+    Args:
+        model: with its thresholds configured.
+        role: of the images.
+        sets: data sets of a segmenter; None for all that have masks.
+        weights: named in the command that measures again; None: those that ship.
+        device: where a segmenter computes.
+        tell: gets the number of images of a segmenter done, and of all.
     """
     command = f"python -m training.export {model.name} --measure" if weights is None else f"irstream evaluate {weights} {DATASET}"
     if isinstance(model, SegmentationModel):
-        return measure_segmentation(model, role, command, sets)
+        return measure_segmentation(model, role, command, sets, device=device, tell=tell)
     if isinstance(model, LightFcos):
         return measure_detection(model, role, command)
     assert isinstance(model, BasicCnn)
     return measure_classification(model, role, command)
 
 
-def _choose(model: AnyModel, sets: Sequence[str]) -> dict[str, float]:
+def _choose(model: AnyModel, told: Provenance, device: str, tell: Counts) -> dict[str, float]:
     if isinstance(model, SegmentationModel):
-        return choose_segmentation_threshold(model, sets)
+        if told.threshold is not None:
+            return model.settings.model_dump() | {"threshold": told.threshold}
+        return choose_segmentation_threshold(model, told.sets, device=device, tell=tell)
     return choose_score_threshold(model) if isinstance(model, LightFcos) else {}
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -41,8 +41,14 @@ _SPLIT_NAMES = {
     "drone-ir": {Role.TEST: "val clips", Role.SELECT: "held-out train clips"},
     SYNTHETIC: {Role.TEST: "unseen scenes", Role.SELECT: "held-out scenes"},
 }
+Counts = Callable[[int, int], None]
+"""Gets the number of images done, and of all."""
 NAMED_FROM_SCORE = 0.5
 """A class that scores less is no name: the stream's default (`models.label_min_score`)."""
+
+
+def count_silently(done: int, of: int) -> None:
+    """Tell nobody."""
 
 
 def run_frame(model: InferenceModel, pixels_HW: NDArray[np.float32]) -> Any:
@@ -67,9 +73,11 @@ def mask_sets(sets: Sequence[str] | None = None) -> tuple[str, ...]:
     return tuple(name for name in _MASK_SETS if sets is None or name in sets)
 
 
-def choose_segmentation_threshold(network: SegmentationModel, sets: Sequence[str] | None = None) -> dict[str, float]:
+def choose_segmentation_threshold(
+    network: SegmentationModel, sets: Sequence[str] | None = None, *, device: str = "cpu", tell: Counts = count_silently
+) -> dict[str, float]:
     """The threshold with the best mean over the data sets of IoU plus nIoU on `select` images; without any, the one it has."""
-    metrics = _segmentation_metrics(network, Role.SELECT, _CANDIDATE_THRESHOLDS, mask_sets(sets))
+    metrics = _segmentation_metrics(network, Role.SELECT, _CANDIDATE_THRESHOLDS, mask_sets(sets), device, tell)
     scores = {key: metric.compute() for key, metric in metrics.items()}
     judged = [name for name in mask_sets(sets) if scores[name, _CANDIDATE_THRESHOLDS[0]].num_targets]
     if not judged:
@@ -80,10 +88,19 @@ def choose_segmentation_threshold(network: SegmentationModel, sets: Sequence[str
     return {"threshold": max(quality, key=lambda threshold: quality[threshold]), "min_area_px": 1}
 
 
-def measure_segmentation(network: SegmentationModel, role: Role, command: str, sets: Sequence[str] | None = None) -> list[Measurement]:
+def measure_segmentation(
+    network: SegmentationModel,
+    role: Role,
+    command: str,
+    sets: Sequence[str] | None = None,
+    *,
+    device: str = "cpu",
+    tell: Counts = count_silently,
+) -> list[Measurement]:
     """Overlap, detection and error rates of each data set, at the network's threshold; `DATASET` in the command becomes its name."""
     measured = []
-    for (name, _), metric in _segmentation_metrics(network, role, (network.settings.threshold,), mask_sets(sets)).items():
+    metrics = _segmentation_metrics(network, role, (network.settings.threshold,), mask_sets(sets), device, tell)
+    for (name, _), metric in metrics.items():
         scores = metric.compute()
         values = {name: float(getattr(scores, name)) for name in _FIGURES} | {"targets": float(scores.num_targets)}
         measured.append(_measurement(name, role, scores.num_images, command.replace(DATASET, name), values))
@@ -91,15 +108,17 @@ def measure_segmentation(network: SegmentationModel, role: Role, command: str, s
 
 
 def _segmentation_metrics(
-    network: SegmentationModel, role: Role, thresholds: Sequence[float], sets: Sequence[str]
+    network: SegmentationModel, role: Role, thresholds: Sequence[float], sets: Sequence[str], device: str, tell: Counts
 ) -> dict[tuple[str, float], SegmentationMetrics]:
     """By data set and threshold; what is found where nobody knows counts neither way."""
     metrics = {(name, threshold): SegmentationMetrics() for name in sets for threshold in thresholds}
-    for sample, map_HW in probability_maps(prepare(network, dtype=torch.float32), read_samples(sets, role)):
+    samples = read_samples(sets, role)
+    for number, (sample, map_HW) in enumerate(probability_maps(prepare(network, device, torch.float32), samples), start=1):
         known_HW = sample.unknown_HW == 0
         for threshold in thresholds:
             answer_HW = answer_of(map_HW, threshold, network.settings.min_area_px)
             metrics[sample.dataset, threshold].update(answer_HW & known_HW, sample.mask_HW > 0)
+        tell(number, len(samples))
     return metrics
 
 

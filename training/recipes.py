@@ -62,7 +62,7 @@ class TrainingPlan:
         epoch_steps = num_images / self.recipe.batch_size
         steps = max(1, math.ceil(self.epochs * epoch_steps))
         judge_steps = max(1, round(self.judge_epochs * epoch_steps)) if self.judge_epochs else 0
-        if judge_steps >= steps:
+        if self.judge_epochs >= self.epochs or judge_steps >= steps:
             raise SettingsError(
                 expected=f"fewer than the {self.epochs:g} epochs of the training",
                 got=f"{self.judge_epochs:g}",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,12 +13,8 @@ from contracts.errors import SettingsError
 from deploy.cli.options import JsonOption, print_json
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from models.card import ModelCard
-    from training.checkpoint import Progress
     from training.export import Provenance
-    from training.loop import LoopSettings
     from training.recipes import TrainingPlan
 
 app = typer.Typer(pretty_exceptions_enable=False)
@@ -65,11 +60,10 @@ def train(
     from rich.console import Console
 
     from contracts.choices import chosen
+    from deploy.cli.training_progress import export_shown, learn
     from models.inference import choose_device
-    from training.export import export
     from training.prefetch import default_workers
     from training.recipes import plan_named
-    from training.segmenter import train_segmenter
 
     device = str(choose_device(device))
     chosen({"segmentation": None}, task, "--task", "The other networks that ship are trained with python -m training.train NAME.")
@@ -79,35 +73,13 @@ def train(
     folder = out or Path("runs/train") / model
     console = Console(stderr=True)
     console.print(f"{model}, recipe {recipe}, {plan.epochs:g} epochs, {plan.loop.precision}, {device}; {folder}", soft_wrap=True)
-    with _Progress(console) as progress:
-        hands = default_workers(device) if workers is None else workers
-        try:
-            begin = partial(_tell_begin, console)
-            _, report = train_segmenter(model, plan, folder, device=device, workers=hands, begin=begin, tell=progress)
-        except KeyboardInterrupt:
-            _tell_how_to_go_on(console, folder)
-            raise
-    console.print("choosing the threshold, measuring on test images")
-    card = export(model, folder / "checkpoint.pt", folder / "weights.safetensors", _provenance(plan, device))
+    report = learn(console, model, plan, folder, device, default_workers(device) if workers is None else workers)
+    card = export_shown(console, model, folder, _provenance(plan, device), device)
     if as_json:
         print_json({"weights": str(folder / "weights.safetensors"), "steps": report.steps, "card": card.model_dump(mode="json")})
         return
     typer.echo(f"{report.steps} steps in {report.elapsed_s:.0f} s{' of processor time' * (device == 'cpu')}, loss {report.last_loss:.4f}")
     _tell_figures(card, folder / "weights.safetensors")
-
-
-def _tell_begin(console: Console, done: Progress, loop: LoopSettings) -> None:
-    if loop.is_over(done):
-        console.print(f"already done: {done.steps} steps")
-    elif done.steps:
-        console.print(f"going on at step {done.steps} of {loop.max_steps}")
-
-
-def _tell_how_to_go_on(console: Console, folder: Path) -> None:
-    from training.checkpoint import steps_done
-
-    if steps := steps_done(folder):
-        console.print(f"stopped at step {steps}; the same command goes on there", soft_wrap=True)
 
 
 def _tell_figures(card: ModelCard, weights: Path) -> None:
@@ -172,27 +144,3 @@ def _changed(
         recipe = replace(recipe, augmentation=replace(recipe.augmentation, crop_px=crop_px))
     loop = replace(loop, max_lr=loop.max_lr if lr is None else lr, average_decay=loop.average_decay if average is None else average)
     return replace(plan, recipe=recipe, loop=loop)
-
-
-class _Progress:
-    """A bar with loss and, where there is a judge, its best word."""
-
-    def __init__(self, console: Any) -> None:
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-
-        columns = (BarColumn(), MofNCompleteColumn(), TextColumn("steps  {task.description}"), TimeElapsedColumn(), TimeRemainingColumn())
-        self._bar = Progress(*columns, console=console)
-        self._task = self._bar.add_task("", total=None)
-
-    def __enter__(self) -> _Progress:
-        self._bar.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._bar.stop()
-
-    def __call__(self, progress: Any, steps: int) -> None:
-        told = f"loss {progress.loss:.4f}"
-        if progress.best_step:
-            told += f", best {progress.best_score:.4f} at {progress.best_step}"
-        self._bar.update(self._task, completed=progress.steps, total=steps, description=told)

@@ -129,7 +129,7 @@ def test_something_else_is_no_checkpoint(state: object, tmp_path: Path) -> None:
 
 
 def test_the_other_command_does_not_go_on_there(begun: Path, tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match="got command python -m training.train"):
+    with pytest.raises(SettingsError, match=r"got command python -m training\.train"):
         train_network("acm", 1.0, begun)
     train_network("acm", 1.0, tmp_path, max_steps=1)
     _, report = train_network("acm", 1.0, tmp_path, max_steps=2)

@@ -67,12 +67,28 @@ def test_a_killed_training_goes_on(tmp_path: Path, made_root: Path, capsys: pyte
     assert lines == sorted(lines)
 
 
+def test_a_training_stopped_with_ctrl_c_says_how_to_go_on(tmp_path: Path, made_root: Path) -> None:
+    command = [sys.executable, "-c", "from deploy.cli.main import main; main()", "train", "acm", *QUICK, "--out", str(tmp_path)]
+    env = dict(os.environ) | {"IRSTREAM_DATA": str(made_root), "PYTHONPATH": str(ROOT)}
+    # The first checkpoint is of the start; the next would be hours away.
+    with started([*command, "--epochs", "4000", "--checkpoint-s", "0"], env, ROOT) as process:
+        deadline = time.monotonic() + 120
+        while not steps_done(tmp_path) and process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.2)
+        process.send_signal(signal.SIGINT)
+        _, told = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert f"stopped at step {steps_done(tmp_path)}; the same command goes on there" in told
+
+
 def test_early_stop_judges_on_held_out_images(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     options = ("--data", "sirst-v2", *QUICK[2:], "--epochs", "40", "--early-stop", "2", "--judge-every", "0.5", "--lr", "0")
     assert run("acm", *options, "--out", str(tmp_path), "--json") == 0
     # With a learning rate of 0 nothing gets better: one judgement that is the best so far, and two that are not.
-    epoch_steps = len(read_samples(("sirst-v2",), Role.TRAIN)) / 4
-    assert json.loads(capsys.readouterr().out)["steps"] == 3 * round(0.5 * epoch_steps)
+    judge_steps = round(0.5 * len(read_samples(("sirst-v2",), Role.TRAIN)) / 4)
+    told = json.loads(capsys.readouterr().out)
+    assert told["steps"] == 3 * judge_steps
+    assert told["card"]["recipe"]["best_step"] == judge_steps
 
 
 def test_recipes_have_the_steps_of_their_epochs() -> None:
@@ -95,8 +111,34 @@ def test_recipes_have_the_steps_of_their_epochs() -> None:
         (("acm", "--recipe", "mine"), "expected one of ours"),
         (("acm", "--precision", "half"), "expected auto, float32 or bfloat16"),
         (("acm", "--data", "nudt_sirst"), "got 'nudt_sirst'. Did you mean 'nudt-sirst'?"),
+        (("acm", "--epochs", "0"), "--epochs): expected a number, above 0, got 0"),
+        (("acm", "--epochs", "-1"), "--epochs): expected a number, above 0, got -1"),
+        (("acm", "--epochs", "nan"), "--epochs): expected a number, above 0, got nan"),
+        (("acm", "--epochs", "inf"), "--epochs): expected a number, above 0, got inf"),
+        (("acm", "--lr", "nan"), "'--lr': Input should be greater than or equal to 0"),
+        (("acm", "--lr", "-1"), "'--lr': Input should be greater than or equal to 0"),
+        (("acm", "--lr", "fast"), "'--lr': Input should be a valid number"),
+        (("acm", "--early-stop", "1", "--judge-every", "5", "--epochs", "5"), "(--judge-every): expected fewer than the 5 epochs"),
+        (
+            ("acm", "--data", "nudt-sirst", "--data", "drone-ir-clips"),
+            "expected training images in every data set, got none in drone-ir-clips",
+        ),
     ],
 )
 def test_wrong_use_is_told(arguments: tuple[str, ...], text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(*arguments, "--out", str(tmp_path)) == 2
-    assert text in " ".join(capsys.readouterr().err.split())
+    assert text in " ".join(capsys.readouterr().err.replace("│", "").split())
+
+
+@pytest.mark.parametrize("folder", ["/proc/x", "file"])
+def test_a_folder_that_cannot_be_written_is_told_before_training(folder: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "file").write_text("")
+    assert run("acm", *QUICK, "--out", str(tmp_path / folder)) == 2
+    assert "expected a folder that can be written" in capsys.readouterr().err
+
+
+def test_another_training_in_the_same_folder_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("acm", *QUICK, "--epochs", "0.2", "--out", str(tmp_path)) == 0
+    assert run("acm", *QUICK, "--epochs", "0.4", "--out", str(tmp_path), "--lr", "0.5") == 2
+    assert "expected --lr 0.002 as in the checkpoint, got --lr 0.5." in capsys.readouterr().err
+    assert run("acm", *QUICK, "--epochs", "0.4", "--out", str(tmp_path), "--checkpoint-s", "3", "--workers", "1") == 0
