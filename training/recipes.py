@@ -16,6 +16,7 @@ from training.loop import LoopSettings, require_number
 from training.segmentation import SegmentationRecipe
 
 _NOTHING_PASTED = PasteSettings(probability=0.0)
+_PUBLISHED_THRESHOLD = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +29,7 @@ class TrainingPlan:
         epochs: passes over the training images.
         source: where it is from.
         judge_epochs: passes between two judgements on held-out images; 0 never.
+        threshold: fixed, and nothing is held out: all training and validation images teach. None: held-out images choose it.
     """
 
     recipe: SegmentationRecipe
@@ -35,15 +37,24 @@ class TrainingPlan:
     epochs: float
     source: str
     judge_epochs: float = 0.0
+    threshold: float | None = None
 
     def __post_init__(self) -> None:
         """Refuse a length that is none.
 
         Raises:
-            SettingsError: epochs, or those between judgements, are infinite, negative, or no number; or there are no epochs.
+            SettingsError: epochs, or those between judgements, are infinite, negative, or no number; there are no epochs; or a
+                judge is asked for where nothing is held out.
         """
         require_number("passes over the images (--epochs)", self.epochs, "above 0", self.epochs > 0)
         require_number("epochs between judgements (--judge-every)", self.judge_epochs, "not negative", self.judge_epochs >= 0)
+        if self.judge_epochs and self.threshold is not None:
+            raise SettingsError(
+                expected="a recipe that holds images out",
+                got="one that learns from all training images",
+                where="early stop (--early-stop)",
+                action="Train without --early-stop, or with --recipe ours.",
+            )
 
     def with_epochs(self, epochs: float) -> TrainingPlan:
         """The same, shorter or longer; the schedule is stretched."""
@@ -98,6 +109,7 @@ def basicirstd() -> TrainingPlan:
         ),
         loop=LoopSettings(max_steps=1, max_lr=5e-4, schedule="multi_step", optimiser="adam", weight_decay=0.0, average_decay=0.0),
         epochs=400,
+        threshold=_PUBLISHED_THRESHOLD,
         source="BasicIRSTD (Ying et al.): Adam 5e-4, a tenth at epochs 200 and 300 of 400, batch 16, crops of 256 px",
     )
 
@@ -112,6 +124,7 @@ def sgem_paper() -> TrainingPlan:
         ),
         loop=LoopSettings(max_steps=1, max_lr=1e-4, schedule="constant", optimiser="adam", weight_decay=0.0, average_decay=0.0),
         epochs=1500,
+        threshold=_PUBLISHED_THRESHOLD,
         source="SGEM U-Net, section 4.2 (Adam assumed)",
     )
 

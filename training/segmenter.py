@@ -82,7 +82,8 @@ def train_segmenter(
 
 
 def _images_of(plan: TrainingPlan) -> list[Sample]:
-    samples = read_samples(plan.recipe.shares, Role.TRAIN)
+    roles = (Role.TRAIN,) if plan.threshold is None else (Role.TRAIN, Role.SELECT)
+    samples = [sample for role in roles for sample in read_samples(plan.recipe.shares, role)]
     there = {sample.dataset for sample in samples}
     missing = [name for name in plan.recipe.shares if name not in there]
     if missing:

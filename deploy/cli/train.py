@@ -55,7 +55,8 @@ def train(
 ) -> None:
     """Train a segmenter and write `weights.safetensors` with its card into the folder of the run.
 
-    Started again with the same folder it goes on where it was killed. The threshold is chosen on held-out training images.
+    Started again with the same folder it goes on where it was killed. With recipe `ours` held-out training images choose the
+    threshold; the others learn from all of them and keep 0.5, as published.
     """
     from rich.console import Console
 
@@ -92,11 +93,13 @@ def _provenance(plan: TrainingPlan, device: str) -> Provenance:
     """What the card says of how the weights came to be."""
     from training.export import Provenance
 
+    learnt = "" if plan.threshold is None else "learnt from all training and validation images, threshold not chosen; "
     return Provenance(
         " ".join(["irstream", *sys.argv[1:]]),
-        f"{plan.source}; {plan.epochs:g} epochs, {plan.loop.precision}",
+        f"{plan.source}; {learnt}{plan.epochs:g} epochs, {plan.loop.precision}",
         tuple(plan.recipe.shares),
         clock="processor_minutes" if device == "cpu" else "minutes",
+        threshold=plan.threshold,
     )
 
 

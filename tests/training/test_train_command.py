@@ -91,6 +91,22 @@ def test_early_stop_judges_on_held_out_images(tmp_path: Path, capsys: pytest.Cap
     assert told["card"]["recipe"]["best_step"] == judge_steps
 
 
+@pytest.mark.parametrize("recipe", ["basicirstd", "sgem_paper"])
+def test_recipes_of_papers_learn_from_all_training_images_and_choose_nothing(
+    recipe: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ("--data", "sirst-v2", *QUICK[2:], "--recipe", recipe, "--out", str(tmp_path))
+    assert run("acm", *options, "--epochs", "1", "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    taught, held_out = (len(read_samples(("sirst-v2",), role)) for role in (Role.TRAIN, Role.SELECT))
+    assert told["steps"] == math.ceil((taught + held_out) / 4) > math.ceil(taught / 4)
+    assert told["card"]["postprocess"]["threshold"] == 0.5
+    assert told["card"]["data"] == "sirst-v2 (training and validation splits)"
+    assert "learnt from all training and validation images, threshold not chosen; 1 epochs" in told["card"]["recipe"]["details"]
+    assert run("acm", *options, "--epochs", "40", "--early-stop", "2") == 2
+    assert "early stop (--early-stop): expected a recipe that holds images out, got one" in capsys.readouterr().err
+
+
 def test_recipes_have_the_steps_of_their_epochs() -> None:
     plan = plan_named("basicirstd", ("nudt-sirst",))
     assert plan.loop_for(663).max_steps == math.ceil(400 * 663 / 16)
