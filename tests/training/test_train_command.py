@@ -70,7 +70,6 @@ def test_a_killed_training_goes_on(tmp_path: Path, made_root: Path, capsys: pyte
 def test_a_training_stopped_with_ctrl_c_says_how_to_go_on(tmp_path: Path, made_root: Path) -> None:
     command = [sys.executable, "-c", "from deploy.cli.main import main; main()", "train", "acm", *QUICK, "--out", str(tmp_path)]
     env = dict(os.environ) | {"IRSTREAM_DATA": str(made_root), "PYTHONPATH": str(ROOT)}
-    # The first checkpoint is of the start; the next would be hours away.
     with started([*command, "--epochs", "4000", "--checkpoint-s", "0"], env, ROOT) as process:
         deadline = time.monotonic() + 120
         while not steps_done(tmp_path) and process.poll() is None and time.monotonic() < deadline:
