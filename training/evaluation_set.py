@@ -7,6 +7,7 @@ from pathlib import Path
 from contracts.errors import SettingsError
 from training.datasets import SEGMENTATION_SETS, SYNTHETIC, Role, Sample, no_such_set, read_folder, read_samples
 from training.index_entries import INDEX_NAME
+from training.mask_checks import refuse_empty_masks, refuse_without_masks
 
 KNOWN = (*SEGMENTATION_SETS, SYNTHETIC)
 
@@ -15,12 +16,12 @@ def evaluation_samples(name: str, role: Role = Role.TEST) -> list[Sample]:
     """Images with masks.
 
     Args:
-        name: of a known set, or a folder: its index names images (`file`), masks (`mask`, null where there is no target) and
+        name: of a known set, or a folder: its index names images (`file`), masks (`mask`, null where nobody drew one) and
             boxes; where any has the split `test` only those count, else all.
         role: of a known set.
 
     Raises:
-        SettingsError: neither, or no image.
+        SettingsError: neither, no image, boxes without any mask, or an empty mask where there are boxes.
     """
     if name in KNOWN:
         samples = read_samples((name,), role)
@@ -31,4 +32,7 @@ def evaluation_samples(name: str, role: Role = Role.TEST) -> list[Sample]:
         raise no_such_set(name, KNOWN, "data set to evaluate on")
     if not samples:
         raise SettingsError(expected="at least one image", got="none", where=f"data set {name}", action="Check its index.jsonl.")
+    if any(len(sample.boxes_xyxy_px) for sample in samples):
+        refuse_without_masks(samples, f"data set {name}")
+    refuse_empty_masks(samples)
     return samples

@@ -17,6 +17,7 @@ from pipeline.synthetic.dataset import plans, write_dataset
 from pipeline.synthetic.settings import Scene
 from training.datasets import BOX_SETS, SEGMENTATION_SETS, Role, read_folder, read_samples
 from training.label_files import read_counts
+from training.mask_checks import refuse_empty_masks
 
 
 def write_set(root: Path, dataset: str, entries: Sequence[Mapping[str, object]]) -> None:
@@ -126,3 +127,8 @@ def test_splits_of_the_synthetic_set_share_no_camera() -> None:
         assert {(plan.settings.scene, plan.settings.band) for plan in plans() if plan.split == split} == {
             (scene, band) for scene in Scene for band in (Band.LWIR, Band.MWIR)
         }
+
+
+def test_no_real_image_has_boxes_and_an_empty_mask(shared_data: Path) -> None:
+    for dataset in SEGMENTATION_SETS:
+        refuse_empty_masks([sample for role in Role for sample in read_samples([dataset], role, shared_data)][::10])

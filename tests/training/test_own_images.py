@@ -93,3 +93,36 @@ def test_an_unknown_name_lists_what_there_is(name: str, text: str, tmp_path: Pat
         read_samples([name], Role.TRAIN, tmp_path)
     with pytest.raises(SettingsError, match=rf"expected one of nudt-sirst, irstd-1k, sirst-v2, synthetic, or a folder.*{text}"):
         evaluation_samples(name)
+
+
+def test_boxes_whose_mask_is_empty_are_told(tmp_path: Path) -> None:
+    write_own(tmp_path, [{"id": "a"}], mask_value=0)
+    with pytest.raises(SettingsError, match=r"masks/a\.png: expected target pixels: image a has 1 boxes, got an empty mask\. .*null"):
+        evaluation_samples(str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        pytest.param({"boxes": []}, id="background"),
+        pytest.param({"labels": ["ignore"]}, id="ignored"),
+    ],
+)
+def test_an_empty_mask_without_targets_is_fine(entry: dict[str, object], tmp_path: Path) -> None:
+    write_own(tmp_path, [{"id": "a", **entry}], mask_value=0)
+    assert len(evaluation_samples(str(tmp_path))) == 1
+
+
+def test_boxes_without_any_mask_cannot_be_measured(tmp_path: Path) -> None:
+    write_own(tmp_path / "boxes", [{"id": "a", "mask": None}])
+    with pytest.raises(SettingsError, match=r"data set .*boxes: expected at least one image with a mask, got none in .*boxes"):
+        evaluation_samples(str(tmp_path / "boxes"))
+    write_own(tmp_path / "background", [{"id": "a", "mask": None, "boxes": []}])
+    assert len(evaluation_samples(str(tmp_path / "background"))) == 1
+
+
+def test_targets_without_a_mask_count_neither_way(tmp_path: Path) -> None:
+    write_own(tmp_path, [{"id": "a"}, {"id": "b", "mask": None}])
+    drawn, boxed = evaluation_samples(str(tmp_path))
+    assert (drawn.mask_HW.sum(), drawn.unknown_HW.sum()) == (16, 0)
+    assert (boxed.mask_HW.sum(), boxed.unknown_HW.sum()) == (0, 16)
