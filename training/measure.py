@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -27,7 +28,7 @@ from models.regions import answer_of
 from models.segmentation.base import SegmentationModel
 from models.transforms import padded_size
 from training.classification import targets_of
-from training.datasets import BOX_SETS, SEGMENTATION_SETS, SYNTHETIC, Role, Sample, read_samples
+from training.datasets import BOX_SETS, KNOWN_SETS, SEGMENTATION_SETS, SYNTHETIC, Role, Sample, read_samples
 
 _CANDIDATE_THRESHOLDS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.93, 0.96)
 # Average precision wants weak detections too.
@@ -69,8 +70,9 @@ def probability_maps(model: InferenceModel, samples: Sequence[Sample]) -> Iterat
 
 
 def mask_sets(sets: Sequence[str] | None = None) -> tuple[str, ...]:
-    """Those of some data sets that have masks; None for all that have."""
-    return tuple(name for name in _MASK_SETS if sets is None or name in sets)
+    """Those of some data sets that have masks, and folders of one's own; None for all known ones that have masks."""
+    own = [name for name in sets or () if name not in KNOWN_SETS]
+    return (*(name for name in _MASK_SETS if sets is None or name in sets), *own)
 
 
 def choose_segmentation_threshold(
@@ -79,8 +81,10 @@ def choose_segmentation_threshold(
     """The threshold with the best mean over the data sets of IoU plus nIoU on `select` images; without any, the one it has."""
     metrics = _segmentation_metrics(network, Role.SELECT, _CANDIDATE_THRESHOLDS, mask_sets(sets), device, tell)
     scores = {key: metric.compute() for key, metric in metrics.items()}
-    judged = [name for name in mask_sets(sets) if scores[name, _CANDIDATE_THRESHOLDS[0]].num_targets]
+    judged = [name for name, threshold in metrics if threshold == _CANDIDATE_THRESHOLDS[0] and scores[name, threshold].num_targets]
     if not judged:
+        why = "no held-out images with targets" if metrics else "no held-out images"
+        print(f"threshold stays {network.settings.threshold:g}: {why} (split val)", file=sys.stderr)
         return dict(network.settings.model_dump())
     quality = {
         threshold: sum(scores[name, threshold].iou + scores[name, threshold].niou for name in judged) for threshold in _CANDIDATE_THRESHOLDS
@@ -110,9 +114,11 @@ def measure_segmentation(
 def _segmentation_metrics(
     network: SegmentationModel, role: Role, thresholds: Sequence[float], sets: Sequence[str], device: str, tell: Counts
 ) -> dict[tuple[str, float], SegmentationMetrics]:
-    """By data set and threshold; what is found where nobody knows counts neither way."""
-    metrics = {(name, threshold): SegmentationMetrics() for name in sets for threshold in thresholds}
+    """By data set that has masks, and threshold; what is found where nobody knows counts neither way."""
     samples = read_samples(sets, role)
+    masked = {sample.dataset for sample in samples if sample.mask_path is not None}
+    metrics = {(name, threshold): SegmentationMetrics() for name in sets if name in masked for threshold in thresholds}
+    samples = [sample for sample in samples if sample.dataset in masked]
     for number, (sample, map_HW) in enumerate(probability_maps(prepare(network, device, torch.float32), samples), start=1):
         known_HW = sample.unknown_HW == 0
         for threshold in thresholds:

@@ -19,6 +19,7 @@ from models.transforms import padded_size
 from training.augmentation.paste import Paster, cut_targets
 from training.augmentation.plan import Augmentation, make_crop
 from training.datasets import Sample
+from training.mask_checks import refuse_empty_masks, refuse_without_masks
 from training.sampling import SamplePool
 from training.segmentation_heads import deep_supervision
 
@@ -64,7 +65,13 @@ class SegmentationBatches:
     """Draws batches for ever."""
 
     def __init__(self, samples: Sequence[Sample], recipe: SegmentationRecipe) -> None:
-        """Decode all images and cut the targets for pasting."""
+        """Decode all images and cut the targets for pasting.
+
+        Raises:
+            SettingsError: no image has a mask, or one with boxes has an empty mask.
+        """
+        refuse_without_masks(samples, "data to train a segmenter on")
+        refuse_empty_masks(samples)
         self._samples, self._recipe = samples, recipe
         self._paster = Paster(cut_targets(samples), recipe.augmentation.paste)
         self._begin(recipe.seed)

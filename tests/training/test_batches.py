@@ -21,8 +21,10 @@ from training.segmentation import Batch, SegmentationBatches, SegmentationRecipe
 
 def test_boxes_without_a_mask_weigh_nothing() -> None:
     samples = [replace(sample, mask_path=None) for sample in made_images(4, "hit-uav")]
-    recipe = SegmentationRecipe(batch_size=8, augmentation=Augmentation(crop_px=64, paste=PasteSettings(probability=0.0)))
-    pixels, masks, weights = SegmentationBatches(samples, recipe).draw()
+    crops = Augmentation(crop_px=64, paste=PasteSettings(probability=0.0))
+    recipe = SegmentationRecipe(batch_size=8, augmentation=crops, shares={"hit-uav": 1.0})
+    # One image with a mask, which is never drawn: masks there must be, somewhere.
+    pixels, masks, weights = SegmentationBatches([*samples, *made_images(1)], recipe).draw()
     assert not masks.any()
     for number in range(8):
         # The blobs are 90 counts brighter than all else.

@@ -11,8 +11,13 @@ import numpy as np
 import pytest
 
 from contracts.errors import SettingsError
+from deploy.cli.main import main
+from models.card import ModelCard, read_card
+from models.segmentation.base import SegmentationModel
+from models.zoo import load_model
 from training.datasets import KNOWN_SETS, Role, read_samples
 from training.evaluation_set import evaluation_samples
+from training.measure import choose_segmentation_threshold, measure_segmentation
 
 BOX = [10, 12, 4, 4]
 
@@ -126,3 +131,49 @@ def test_targets_without_a_mask_count_neither_way(tmp_path: Path) -> None:
     drawn, boxed = evaluation_samples(str(tmp_path))
     assert (drawn.mask_HW.sum(), drawn.unknown_HW.sum()) == (16, 0)
     assert (boxed.mask_HW.sum(), boxed.unknown_HW.sum()) == (0, 16)
+
+
+def train_own(folder: Path, out: Path, capsys: pytest.CaptureFixture[str]) -> tuple[ModelCard, str]:
+    """The card of a very short training, and what was told beside it."""
+    options = ("--data", str(folder), "--crop-px", "32", "--batch-size", "4", "--epochs", "1", "--out", str(out), "--json")
+    with pytest.raises(SystemExit) as ended:
+        main(["train", "acm", *options])
+    told = capsys.readouterr()
+    assert ended.value.code in (0, None), told.err
+    return read_card(Path(json.loads(told.out)["weights"]).with_suffix(".json")), " ".join(told.err.split())
+
+
+def test_training_on_ones_own_chooses_and_measures_on_its_splits(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    splits = ["train"] * 6 + ["val"] * 2 + ["test"] * 3
+    write_own(tmp_path / "mine", [{"id": str(number), "split": split} for number, split in enumerate(splits)])
+    card, told = train_own(tmp_path / "mine", tmp_path / "run", capsys)
+    assert [measured.data for measured in card.measured] == [f"{tmp_path / 'mine'} test (3 images)"]
+    assert card.measured[0].values["targets"] == 3
+    assert card.measured[0].command == f"irstream evaluate {tmp_path / 'run' / 'weights.safetensors'} {tmp_path / 'mine'}"
+    assert "threshold stays" not in told
+
+
+def test_without_held_out_images_the_threshold_stays_and_that_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_own(tmp_path / "mine", [{"id": str(number)} for number in range(6)])
+    card, told = train_own(tmp_path / "mine", tmp_path / "run", capsys)
+    assert card.measured == ()
+    assert card.postprocess["threshold"] == 0.5
+    assert "threshold stays 0.5: no held-out images (split val)" in told
+
+
+def test_the_threshold_is_the_best_on_ones_own_held_out_images(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    network, _ = load_model("acm")
+    assert isinstance(network, SegmentationModel)
+    folder = str(tmp_path / "mine")
+    write_own(tmp_path / "mine", [{"id": str(number), "split": "val"} for number in range(2)])
+    chosen = choose_segmentation_threshold(network, [folder])
+    quality = {}
+    for threshold in (0.3, 0.5, 0.7, 0.85, 0.96, chosen["threshold"]):
+        network.configure({"threshold": threshold, "min_area_px": 1})
+        (measured,) = measure_segmentation(network, Role.SELECT, "", [folder])
+        quality[threshold] = measured.values["iou"] + measured.values["niou"]
+    assert quality[chosen["threshold"]] == max(quality.values())
+    assert quality[chosen["threshold"]] > 0
+    write_own(tmp_path / "boxes", [{"id": "a", "mask": None, "split": "val"}])
+    assert choose_segmentation_threshold(network, [str(tmp_path / "boxes")]) == network.settings.model_dump()
+    assert "no held-out images (split val)" in capsys.readouterr().err

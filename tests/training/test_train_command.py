@@ -138,6 +138,7 @@ def test_recipes_have_the_steps_of_their_epochs() -> None:
             ("acm", "--data", "nudt-sirst", "--data", "drone-ir-clips"),
             "expected training images in every data set, got none in drone-ir-clips",
         ),
+        (("acm", "--data", "hit-uav"), "expected at least one image with a mask, got none in hit-uav"),
     ],
 )
 def test_wrong_use_is_told(arguments: tuple[str, ...], text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
