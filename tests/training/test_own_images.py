@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -177,3 +178,20 @@ def test_the_threshold_is_the_best_on_ones_own_held_out_images(tmp_path: Path, c
     write_own(tmp_path / "boxes", [{"id": "a", "mask": None, "split": "val"}])
     assert choose_segmentation_threshold(network, [str(tmp_path / "boxes")]) == network.settings.model_dump()
     assert "no held-out images (split val)" in capsys.readouterr().err
+
+
+def test_the_example_of_the_page_is_read(tmp_path: Path) -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "networks.md").read_text(encoding="utf-8")
+    section = page.split("## Your own images\n")[1].split("\n## ")[0]
+    (example,) = re.findall(r"```json\n(.*?)```", section, re.DOTALL)
+    entries = [json.loads(line) for line in example.splitlines()]
+    write_own(tmp_path, entries)
+    assert (tmp_path / "masks" / "ship-1.png").is_file()
+    (tmp_path / "index.jsonl").write_text(example, encoding="utf-8")
+    (tested,) = evaluation_samples(str(tmp_path))
+    (learnt,) = read_samples([str(tmp_path)], Role.TRAIN)
+    assert (tested.image_id, tested.mask_HW.sum(), tested.boxes_xyxy_px.tolist()) == ("ship-1", 16, [[10, 12, 14, 16]])
+    assert (learnt.image_id, learnt.mask_HW.sum(), learnt.unknown_HW.sum()) == ("ship-2", 0, 30)
+    commands = re.findall(r"^\$ irstream (\w+) acm (.*)$", section, re.MULTILINE)
+    assert [name for name, _ in commands] == ["evaluate", "train"]
+    assert all("path/to/folder" in rest for _, rest in commands)
