@@ -44,7 +44,7 @@ class ModelsSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     detector: ModelActorSettings = ModelActorSettings(model="fcos_light")
-    segmenter: ModelActorSettings = ModelActorSettings(model="acm")
+    segmenter: ModelActorSettings = ModelActorSettings(model="kestrel")
     classifier: ModelActorSettings = ModelActorSettings(model="basic_cnn")
 
 

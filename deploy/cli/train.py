@@ -25,7 +25,7 @@ def train(
     model: Annotated[str, typer.Argument(help="Registered network, see `irstream models list`.")],
     task: Annotated[str, typer.Option("--task", help="segmentation.")] = "segmentation",
     data: Annotated[
-        list[str] | None, typer.Option("--data", help="Data set to learn from (several times for several; default: all of the recipe).")
+        list[str] | None, typer.Option("--data", help="Data set or folder to learn from (several times; default: the recipe's).")
     ] = None,
     recipe: Annotated[str, typer.Option("--recipe", help="ours, basicirstd or sgem_paper.")] = "ours",
     epochs: Annotated[float | None, typer.Option("--epochs", help="Passes over the images; default: as many as the recipe.")] = None,

@@ -47,7 +47,7 @@ class Truth:
     def _rows(self, path: Path) -> Iterator[tuple[str, str]]:
         """Lines with something in them, and where they stand."""
         try:
-            lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+            lines = path.read_text(encoding="utf-8-sig", errors="replace").splitlines()
         except OSError as error:
             self.skipped.append(f"{path}: {error}")
             return

@@ -47,7 +47,7 @@ class DatasetIndex:
         self._rows: list[_Row] = []
         self._bad: list[Unusable] = []
         splits: set[str] = set()
-        for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), start=1):
+        for number, line in enumerate(path.read_text(encoding="utf-8-sig", errors="replace").splitlines(), start=1):
             if not line.strip():
                 continue
             try:

@@ -178,7 +178,7 @@ def partition_added(scene: Scene) -> None:
 def model_exchanged(scene: Scene) -> None:
     """No fault, but what an operator does under load: other weights in the settings file, and SIGHUP."""
     weights = retrained(scene.folder)
-    args = {"models": {"segmenter": {"model": "acm", "weights": str(weights)}}}
+    args = {"models": {"segmenter": {"model": "kestrel", "weights": str(weights)}}}
     application = {"name": "irstream", "import_path": "deploy.app:build", "args": args}
     (scene.folder / "ray_config.yaml").write_text(json.dumps({"applications": [application]}))  # JSON is YAML
     driver = scene.drivers[0]
