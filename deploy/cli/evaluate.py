@@ -51,7 +51,6 @@ def evaluate(
 
     from contracts.choices import chosen
     from evaluation.report import render_report
-    from evaluation.results import rows_table
     from evaluation.segmentation_protocols import PROTOCOLS
     from models.inference import choose_device
     from training.evaluate import EvaluationPlan, costs_of
@@ -79,15 +78,21 @@ def evaluate(
         html.write_text(page, encoding="utf-8")
         console.print(f"report {html}", soft_wrap=True)
     if parquet is not None:
-        import pyarrow.parquet as pq
-
-        pq.write_table(rows_table(results), parquet)
+        _write_rows(results, parquet)
         console.print(f"rows {parquet}", soft_wrap=True)
     if as_json:
         how = {"protocol": protocol, "flips": flips, "threshold_from": "card" if threshold is None else "--threshold"}
         print_json({"dataset": dataset, "images": len(samples)} | how | {"models": [result.as_json() for result in results]})
     else:
         Console(soft_wrap=True).print(lead, _table(results), sep="\n")
+
+
+def _write_rows(results: list[ModelResult], file: Path) -> None:
+    import pyarrow.parquet as pq
+
+    from evaluation.results import rows_table
+
+    pq.write_table(rows_table(results), file)
 
 
 def _how(plan: EvaluationPlan) -> str:
