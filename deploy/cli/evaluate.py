@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 import shlex
 from collections import Counter
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import typer
 
 from deploy.cli.options import JsonOption, print_json, require_writable
+from deploy.cli.progress import show_on
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -145,14 +147,10 @@ def _load(name: str) -> Loaded:
 
 
 def _run(network: SegmentationModel, label: str, digest: str, samples: Any, plan: Any, cost: Cost, console: Console) -> ModelResult:
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
     from training.evaluate import evaluate as evaluate_one
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("images"), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True) as progress:
-        task = progress.add_task(label, total=len(samples))
-        return evaluate_one(network, label, digest, samples, plan, cost, lambda done, of: progress.update(task, completed=done, total=of))
+    with show_on(console, "images") as show:
+        return evaluate_one(network, label, digest, samples, plan, cost, partial(show, label))
 
 
 def _table(results: list[ModelResult]) -> Any:

@@ -27,7 +27,7 @@ def train(
     data: Annotated[
         list[str] | None, typer.Option("--data", help="Data set or folder to learn from (several times; default: the recipe's).")
     ] = None,
-    recipe: Annotated[str, typer.Option("--recipe", help="ours, basicirstd or sgem_paper.")] = "ours",
+    recipe: Annotated[str, typer.Option("--recipe", help="ours, robust, basicirstd or sgem_paper.")] = "ours",
     epochs: Annotated[float | None, typer.Option("--epochs", help="Passes over the images; default: as many as the recipe.")] = None,
     loss: Annotated[str | None, typer.Option("--loss", help="Instead of the recipe's (docs/losses.md).", show_default=False)] = None,
     schedule: Annotated[
@@ -55,8 +55,8 @@ def train(
 ) -> None:
     """Train a segmenter and write `weights.safetensors` with its card into the folder of the run.
 
-    Started again with the same folder it goes on where it was killed. With recipe `ours` held-out training images choose the
-    threshold; the others learn from all of them and keep 0.5, as published.
+    Started again with the same folder it goes on where it was killed. With recipes `ours` and `robust` held-out training images choose
+    the threshold; the others learn from all of them and keep 0.5, as published.
     """
     from rich.console import Console
 

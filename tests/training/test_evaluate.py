@@ -176,9 +176,11 @@ def test_the_command_writes_what_is_asked_for(tmp_path: Path, capsys: pytest.Cap
     assert pq.read_table(parquet).num_rows == 4
 
 
-def test_the_command_shows_a_table(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_shows_a_table(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("deploy.cli.progress.LINE_EVERY_S", 0.0)
     assert run("acm", "sirst-v2", "--with", "unet_light") == 0
-    told = capsys.readouterr().out
+    told, err = capsys.readouterr()
+    assert "acm, 1/2 images" in err, "no terminal, yet progress"
     assert "2 images of sirst-v2, 2 targets" in told
     assert re.search(r"\n +acm +unet_light *\n", told)
     figure = r"\d+\.\d\d \[[\d.]+, [\d.]+\]"

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from deploy.cli.training_progress import Bars, Lines, learn, show_on
+from deploy.cli.progress import Bars, Lines, show_on
+from deploy.cli.training_progress import learn
 from models.segmentation.base import SegmentationModel
 from models.zoo import load_model
 from tests.training.test_checkpoint import small
