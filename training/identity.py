@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 Identity: TypeAlias = Mapping[str, Any]
 """Plain values by name: text, numbers, and lists or dictionaries of them."""
 
-_LOOP = ("max_lr", "schedule", "optimiser", "weight_decay", "average_decay")
+_LOOP = ("max_lr", "schedule", "optimiser", "weight_decay", "max_gradient_norm", "average_decay")
 _OPTIONS = {
     "max_lr": "--lr",
     "schedule": "--schedule",

@@ -23,7 +23,6 @@ from training.identity import Identity
 from training.optimisers import make_optimiser
 from training.schedules import schedule_named
 
-_MAX_GRADIENT_NORM = 5.0
 _TELL_S = 1.0
 Precision = Literal["float32", "bfloat16"]
 Judge = Callable[[nn.Module], float]
@@ -50,6 +49,7 @@ class LoopSettings:
         schedule: name of one of `training.schedules.SCHEDULES`.
         optimiser: name of one of `training.optimisers.OPTIMISERS`.
         weight_decay: on convolution kernels only.
+        max_gradient_norm: longer gradients are shortened to it; infinite leaves them.
         precision: number format of the forward pass; losses and weights stay float32.
         average_decay: of the exponential moving average of weights; what ships is the average. 0: no averaging.
         checkpoint_s: seconds of the wall clock between checkpoints.
@@ -63,6 +63,7 @@ class LoopSettings:
     schedule: str = "one_cycle"
     optimiser: str = "adamw"
     weight_decay: float = 0.02
+    max_gradient_norm: float = 5.0
     precision: Precision = "float32"
     average_decay: float = 0.995
     checkpoint_s: float = 120.0
@@ -237,7 +238,7 @@ class _Run:
             group["lr"] = rate
         kept.optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(kept.model.parameters(), _MAX_GRADIENT_NORM)
+        nn.utils.clip_grad_norm_(kept.model.parameters(), settings.max_gradient_norm)
         kept.optimiser.step()
         done.steps += 1
         _update_average(kept.average, kept.model, min(settings.average_decay, (1 + done.steps) / (10 + done.steps)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -71,6 +72,24 @@ def test_an_interrupted_run_continues_where_it_was(tmp_path: Path) -> None:
     again, _ = train(regression(seed=8)[0], loss_of, settings, tmp_path)
     for one, same in zip(average.state_dict().values(), again.state_dict().values(), strict=True):
         assert torch.equal(one, same)
+
+
+@pytest.mark.parametrize(("longest", "moved"), [(0.5, 0.5), (5.0, 4.0), (math.inf, 4.0)])
+def test_gradients_longer_than_asked_for_are_shortened(longest: float, moved: float) -> None:
+    """One step of plain gradient descent from 2 on x squared, whose gradient is 4."""
+    model = nn.Linear(1, 1, bias=False)
+    nn.init.constant_(model.weight, 2.0)
+    settings = LoopSettings(
+        max_steps=1,
+        max_lr=1.0,
+        schedule="constant",
+        optimiser="sgd",
+        weight_decay=0.0,
+        average_decay=0.0,
+        max_gradient_norm=longest,
+    )
+    average, _ = train(model, lambda network: network(torch.ones(1, 1)).square().sum(), settings)
+    assert float(next(average.parameters())) == pytest.approx(2 - moved)
 
 
 def test_a_loss_that_is_not_finite_stops_before_the_step(tmp_path: Path) -> None:
