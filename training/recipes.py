@@ -17,6 +17,8 @@ from training.segmentation import SegmentationRecipe
 
 _NOTHING_PASTED = PasteSettings(probability=0.0)
 _PUBLISHED_THRESHOLD = 0.5
+# What the sources do not name they do not do: no decay, no shortened gradients, no averaged weights.
+_AS_PUBLISHED = LoopSettings(max_steps=1, optimiser="adam", weight_decay=0.0, max_gradient_norm=math.inf, average_decay=0.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,6 +100,22 @@ def ours() -> TrainingPlan:
     )
 
 
+def robust() -> TrainingPlan:
+    """`ours` with every augmentation there is, for cameras that the training images do not know."""
+    plan = ours()
+    augmentation = replace(
+        plan.recipe.augmentation,
+        rotation_deg=30.0,
+        scale=(0.8, 1.25),
+        warp_probability=0.3,
+        blur_probability=0.2,
+        noise_probability=0.2,
+        paste=replace(plan.recipe.augmentation.paste, grey_correction=True, scene_constraint=True),
+    )
+    source = "ours, also turned, scaled, blurred and noisy; pasted by contrast and scene (docs/networks.md)"
+    return replace(plan, recipe=replace(plan.recipe, augmentation=augmentation), source=source)
+
+
 def basicirstd() -> TrainingPlan:
     """The benchmark's recipe for all its networks: half of the crops hold a target, flips and transposition, SoftIoU."""
     return TrainingPlan(
@@ -107,7 +125,7 @@ def basicirstd() -> TrainingPlan:
             augmentation=Augmentation(crop_px=256, target_probability=0.5, jitter=False, paste=_NOTHING_PASTED),
             seed=42,
         ),
-        loop=LoopSettings(max_steps=1, max_lr=5e-4, schedule="multi_step", optimiser="adam", weight_decay=0.0, average_decay=0.0),
+        loop=replace(_AS_PUBLISHED, max_lr=5e-4, schedule="multi_step"),
         epochs=400,
         threshold=_PUBLISHED_THRESHOLD,
         source="BasicIRSTD (Ying et al.): Adam 5e-4, a tenth at epochs 200 and 300 of 400, batch 16, crops of 256 px",
@@ -122,7 +140,7 @@ def sgem_paper() -> TrainingPlan:
             loss="soft_iou_batch",
             augmentation=Augmentation(crop_px=256, target_probability=0.0, symmetries=False, jitter=False, paste=_NOTHING_PASTED),
         ),
-        loop=LoopSettings(max_steps=1, max_lr=1e-4, schedule="constant", optimiser="adam", weight_decay=0.0, average_decay=0.0),
+        loop=replace(_AS_PUBLISHED, max_lr=1e-4, schedule="constant"),
         epochs=1500,
         threshold=_PUBLISHED_THRESHOLD,
         source="SGEM U-Net, section 4.2 (Adam assumed)",
@@ -130,7 +148,7 @@ def sgem_paper() -> TrainingPlan:
 
 
 TRAINING_PLANS: Mapping[str, Callable[[], TrainingPlan]] = MappingProxyType(
-    {"ours": ours, "basicirstd": basicirstd, "sgem_paper": sgem_paper}
+    {"ours": ours, "robust": robust, "basicirstd": basicirstd, "sgem_paper": sgem_paper}
 )
 
 

@@ -78,6 +78,15 @@ def test_a_pasted_target_brightens_its_pixels_and_marks_its_mask() -> None:
     assert np.abs(pixels[mask == 0]).max() < pixels[mask > 0].min()
 
 
+def test_a_target_whose_neighbour_reaches_into_its_margin_is_not_cut_out() -> None:
+    sample = one_target()
+    sample.mask_HW[30:33, 27:29] = 1  # the margin ends at column 28
+    assert not cut_targets([sample])
+    sample.mask_HW[30:33, 27] = 0
+    (patch,) = cut_targets([sample])
+    assert patch.mask_HW.sum() == 12
+
+
 def test_nothing_is_pasted_over_a_target_or_into_too_small_an_image() -> None:
     (patch,) = cut_targets([one_target()])
     for pixels, mask in (

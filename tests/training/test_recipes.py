@@ -87,6 +87,7 @@ def test_the_last_weights_count_unaveraged_and_unchosen(plan: TrainingPlan) -> N
     assert plan.loop.patience == 0
     assert math.isinf(plan.loop.budget_s)
     assert plan.loop.precision == "float32"
+    assert math.isinf(plan.loop.max_gradient_norm)
 
 
 def test_crops(plan: TrainingPlan, name: str) -> None:
@@ -111,3 +112,15 @@ def test_loss_is_soft_iou_of_the_whole_batch(plan: TrainingPlan) -> None:
 
 def loss(plan: TrainingPlan, logits: Tensor, targets: Tensor) -> Tensor:
     return loss_named(plan.recipe.loss)(logits, targets)
+
+
+def test_robust_is_ours_with_every_augmentation() -> None:
+    plan, plain = plan_named("robust"), plan_named("ours")
+    augmentation = plan.recipe.augmentation
+    for share in (augmentation.warp_probability, augmentation.blur_probability, augmentation.noise_probability):
+        assert 0 < share < 1
+    assert augmentation.rotation_deg > 0
+    assert augmentation.scale[0] < 1 < augmentation.scale[1]
+    assert augmentation.paste.grey_correction
+    assert augmentation.paste.scene_constraint
+    assert (plan.loop, plan.epochs, plan.recipe.loss) == (plain.loop, plain.epochs, plain.recipe.loss)

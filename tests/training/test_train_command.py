@@ -111,8 +111,8 @@ def test_recipes_have_the_steps_of_their_epochs() -> None:
     assert plan.loop_for(663).max_steps == math.ceil(400 * 663 / 16)
     assert plan.loop.schedule == "multi_step"
     assert plan_named("sgem_paper", epochs=2).loop_for(663).max_steps == math.ceil(2 * 663 / 8)
-    assert set(TRAINING_PLANS) == {"ours", "basicirstd", "sgem_paper"}
-    with pytest.raises(SettingsError, match="one of ours, basicirstd, sgem_paper"):
+    assert set(TRAINING_PLANS) == {"ours", "robust", "basicirstd", "sgem_paper"}
+    with pytest.raises(SettingsError, match="one of ours, robust, basicirstd, sgem_paper"):
         plan_named("theirs")
 
 

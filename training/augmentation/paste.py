@@ -79,7 +79,7 @@ def places_of(sample: Sample, top_px: int = 0) -> dict[str, Rows]:
 
 
 def cut_targets(samples: Sequence[Sample]) -> list[TargetPatch]:
-    """Cut out every small enough target with a margin that lies inside its image."""
+    """Cut out every small enough target with a margin that lies inside its image and holds no part of another target."""
     return [patch for sample in samples for patch in _cut(sample)]
 
 
@@ -94,11 +94,16 @@ def _cut(sample: Sample) -> list[TargetPatch]:
         mask = sample.mask_HW[top:bottom, left:right]
         pixels = sample.normalised((slice(top, bottom), slice(left, right)))
         near = cv2.dilate(mask, np.ones((5, 5), np.uint8))
-        if not mask.any() or near.all():
+        # A neighbour that the margin cuts off would be pasted with a hard edge.
+        if not mask.any() or near.all() or _on_border(mask):
             continue
         residual = (pixels - np.median(pixels[near == 0])).astype(np.float32)
         patches.append(TargetPatch(residual, mask.copy(), label))
     return patches
+
+
+def _on_border(mask_HW: Mask) -> bool:
+    return bool(mask_HW[[0, -1], :].any() or mask_HW[:, [0, -1]].any())
 
 
 class Paster:
