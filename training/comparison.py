@@ -10,7 +10,7 @@ import argparse
 import json
 import platform
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,7 +18,7 @@ import torch
 
 from models.card import ModelCard, read_card
 from models.cost import FRAME_PX, latencies_ms
-from models.inference import InferenceModel, prepare
+from models.inference import InferenceModel, fastest_dtype, prepare
 from models.zoo import load_model
 from training.commands import tells_mistakes
 from training.published import PUBLISHED
@@ -47,7 +47,8 @@ class Row:
         steps: optimiser steps.
         parameters: all of them.
         gmacs: multiply-adds (1e9) of what runs, at 256 x 256.
-        ms: milliseconds a frame by batch size (as text, for JSON), the best of some rounds.
+        ms: milliseconds a frame in float32 by batch size (as text, for JSON), the best of some rounds.
+        ms_bfloat16: the same in bfloat16; empty where the device is not clearly faster with it.
         scores: by data set: `iou niou pd fa_ppm`.
         device: what was timed.
     """
@@ -61,11 +62,16 @@ class Row:
     ms: dict[str, float]
     scores: dict[str, dict[str, float]]
     device: str
+    ms_bfloat16: dict[str, float] = field(default_factory=dict)
 
     @property
     def best_batch(self) -> tuple[str, float]:
-        """The batch size with the fewest milliseconds a frame, and those."""
-        return min(self.ms.items(), key=lambda each: each[1])
+        """The batch size with the fewest milliseconds a frame in float32, and those."""
+        return _fewest(self.ms)
+
+
+def _fewest(ms: Mapping[str, float]) -> tuple[str, float]:
+    return min(ms.items(), key=lambda each: each[1])
 
 
 def measure(runs: Sequence[Path], batches: Sequence[int] = BATCHES) -> list[Row]:
@@ -79,11 +85,11 @@ def measure(runs: Sequence[Path], batches: Sequence[int] = BATCHES) -> list[Row]
         SettingsError: a folder has none.
     """
     cards = [read_card(run / "weights.json") for run in runs]
-    models = [prepare(load_model(card.name, run / "weights.safetensors")[0]) for card, run in zip(cards, runs, strict=True)]
-    times = _times(models, batches)
-    device = models[0].device
-    told = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{platform.machine()}, {torch.get_num_threads()} threads"
-    return [_row(card, run, ms, told) for card, run, ms in zip(cards, runs, times, strict=True)]
+    networks = [load_model(card.name, run / "weights.safetensors")[0] for card, run in zip(cards, runs, strict=True)]
+    formats = [torch.float32] + [torch.bfloat16] * (fastest_dtype("cpu") is torch.bfloat16)
+    times = [_times([prepare(network, dtype=dtype) for network in networks], batches) for dtype in formats]
+    device = f"{platform.machine()}, {torch.get_num_threads()} threads"
+    return [_row(card, run, ms, device) for card, run, *ms in zip(cards, runs, *times, strict=True)]
 
 
 def _times(models: Sequence[InferenceModel], batches: Sequence[int]) -> list[dict[str, float]]:
@@ -95,7 +101,7 @@ def _times(models: Sequence[InferenceModel], batches: Sequence[int]) -> list[dic
     return times
 
 
-def _row(card: ModelCard, run: Path, ms: dict[str, float], device: str) -> Row:
+def _row(card: ModelCard, run: Path, ms: Sequence[dict[str, float]], device: str) -> Row:
     return Row(
         name=card.name,
         run=run.parent.name,
@@ -103,7 +109,8 @@ def _row(card: ModelCard, run: Path, ms: dict[str, float], device: str) -> Row:
         steps=int(str(card.recipe["steps"])),
         parameters=card.parameters,
         gmacs=card.gmacs,
-        ms=ms,
+        ms=ms[0],
+        ms_bfloat16=ms[1] if len(ms) > 1 else {},
         scores={measured.data.split()[0]: measured.values for measured in card.measured},
         device=device,
     )
@@ -112,14 +119,20 @@ def _row(card: ModelCard, run: Path, ms: dict[str, float], device: str) -> Row:
 def equal_rows(rows: Sequence[Row], data: Sequence[str] = DATA) -> Iterator[Sequence[str]]:
     """Cells of the table of the networks that were trained alike, cheapest first."""
     yield (
-        *("network", "parameters", "GMACs", "ms, batch 1", "ms, best batch"),
+        *("network", "parameters", "GMACs", "ms, batch 1", "ms, best batch", "ms in bfloat16"),
         *(f"{name}: IoU / nIoU / Pd / Fa" for name in data),
         *(f"published IoU, {name}" for name in data),
     )
     for row in sorted((each for each in rows if each.run == EQUAL), key=lambda each: each.gmacs):
-        batch, ms = row.best_batch
         yield (
-            *(f"`{row.name}`", f"{row.parameters:,}", f"{row.gmacs:.3f}", f"{row.ms['1']:.1f}", f"{ms:.1f} ({batch})"),
+            *(
+                f"`{row.name}`",
+                f"{row.parameters:,}",
+                f"{row.gmacs:.3f}",
+                f"{row.ms['1']:.1f}",
+                _best(row.ms),
+                _best(row.ms_bfloat16),
+            ),
             *(_scores(row.scores.get(name)) for name in data),
             *(", ".join(f"{each.iou:.2f} ({each.source})" for each in PUBLISHED.get((row.name, name), ())) for name in data),
         )
@@ -131,6 +144,13 @@ def other_rows(rows: Sequence[Row]) -> Iterator[Sequence[str]]:
     for row in sorted((each for each in rows if each.run != EQUAL), key=lambda each: (each.name, each.run)):
         for name, scores in row.scores.items():
             yield f"`{row.name}`", row.recipe, f"{row.steps:,}", name, _scores(scores)
+
+
+def _best(ms: Mapping[str, float]) -> str:
+    if not ms:
+        return ""
+    batch, fewest = _fewest(ms)
+    return f"{fewest:.1f} ({batch})"
 
 
 def _scores(scores: Mapping[str, float] | None) -> str:
@@ -156,7 +176,9 @@ def picture(rows: Sequence[Row], file: Path, data: Sequence[str] = DATA) -> None
             axis.margins(x=0.2)
             axis.grid(visible=True, which="both", alpha=0.25)
             axis.spines[["top", "right"]].set_visible(False)
-    figure.supxlabel(f"milliseconds for each frame of {FRAME_PX} x {FRAME_PX} px at the best batch size, {alike[0].device}", fontsize=10)
+    figure.supxlabel(
+        f"milliseconds for each frame of {FRAME_PX} x {FRAME_PX} px at the best batch size, float32, {alike[0].device}", fontsize=10
+    )
     figure.savefig(file)
 
 
@@ -177,9 +199,11 @@ def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(prog="python -m training.comparison", description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("runs", type=Path, nargs="+", help=f"folders of runs; those trained alike are in a folder named {EQUAL}")
+    parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rows", type=Path, default=ROWS_FILE)
     parser.add_argument("--picture", type=Path, default=PICTURE_FILE)
     arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
     rows = measure(arguments.runs)
     arguments.rows.write_text(json.dumps([asdict(row) for row in rows], indent=1) + "\n", encoding="utf-8")
     picture(rows, arguments.picture)

@@ -9,10 +9,12 @@ from pathlib import Path
 
 import cv2
 import pytest
+import torch
 
 from contracts.errors import SettingsError
 from models.card import read_card
 from models.cost import gmacs
+from models.inference import fastest_dtype
 from models.weights import WEIGHTS_FOLDER
 from models.zoo import load_model
 from training.comparison import Row, equal_rows, measure, other_rows, picture, read_rows
@@ -42,6 +44,7 @@ def test_a_row_is_the_card_and_the_clock(row: Row, run: Path) -> None:
     assert set(row.ms) == {"1", "2"}
     assert all(ms > 0 for ms in row.ms.values())
     assert row.best_batch[1] == min(row.ms.values())
+    assert set(row.ms_bfloat16) == (set(row.ms) if fastest_dtype("cpu") is torch.bfloat16 else set())
 
 
 def test_a_folder_without_weights_is_a_clear_error(tmp_path: Path) -> None:
@@ -50,14 +53,16 @@ def test_a_folder_without_weights_is_a_clear_error(tmp_path: Path) -> None:
 
 
 def test_the_tables_have_ours_and_theirs(row: Row) -> None:
-    dear = replace(row, name="dnanet", gmacs=13.906, scores={"nudt-sirst": {"iou": 0.7, "niou": 0.71, "pd": 0.9, "fa_ppm": 12.4}})
+    dear = replace(
+        row, name="dnanet", gmacs=13.906, ms_bfloat16={}, scores={"nudt-sirst": {"iou": 0.7, "niou": 0.71, "pd": 0.9, "fa_ppm": 12.4}}
+    )
     longer = replace(row, run="longer", recipe="ours; 92 epochs", steps=35_700)
 
-    head, first, second = equal_rows([dear, longer, row])
-    assert first[:3] == ("`acm`", "397,823", "0.343")
-    assert first[5:7] == ("52.3 / 58.0 / 92.4 / 140", "38.2 / 49.4 / 92.9 / 186")
-    assert first[7] == "64.86 (BasicIRSTD), 60.75 (paper 2)"
-    assert second[5:] == ("70.0 / 71.0 / 90.0 / 12", "", "94.19 (BasicIRSTD), 86.57 (paper 2)", "65.74 (BasicIRSTD)")
+    head, first, second = equal_rows([dear, longer, replace(row, ms={"1": 9.0, "2": 8.04}, ms_bfloat16={"1": 4.96, "2": 5.1})])
+    assert first[:6] == ("`acm`", "397,823", "0.343", "9.0", "8.0 (2)", "5.0 (1)")
+    assert first[6:8] == ("52.3 / 58.0 / 92.4 / 140", "38.2 / 49.4 / 92.9 / 186")
+    assert first[8] == "64.86 (BasicIRSTD), 60.75 (paper 2)"
+    assert second[6:] == ("70.0 / 71.0 / 90.0 / 12", "", "94.19 (BasicIRSTD), 86.57 (paper 2)", "65.74 (BasicIRSTD)")
     assert len(head) == len(first) == len(second)
 
     head, *others = other_rows([dear, longer, row])
