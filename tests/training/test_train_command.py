@@ -68,7 +68,9 @@ def test_a_killed_training_goes_on(tmp_path: Path, made_root: Path, capsys: pyte
 
 
 def test_a_training_stopped_with_ctrl_c_says_how_to_go_on(tmp_path: Path, made_root: Path) -> None:
-    command = [sys.executable, "-c", "from deploy.cli.main import main; main()", "train", "acm", *QUICK, "--out", str(tmp_path)]
+    # What a shell starts in the background begins with SIGINT ignored, and so do tests started there.
+    code = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); from deploy.cli.main import main; main()"
+    command = [sys.executable, "-c", code, "train", "acm", *QUICK, "--out", str(tmp_path)]
     env = dict(os.environ) | {"IRSTREAM_DATA": str(made_root), "PYTHONPATH": str(ROOT)}
     with started([*command, "--epochs", "4000", "--checkpoint-s", "0"], env, ROOT) as process:
         deadline = time.monotonic() + 120
