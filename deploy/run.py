@@ -10,6 +10,7 @@ from dataclasses import replace
 from types import FrameType
 from typing import TYPE_CHECKING
 
+from deploy.interrupts import interruptible
 from deploy.reload import Reload
 from pipeline.progress import StreamProgress
 
@@ -99,29 +100,6 @@ def _run(
                 signal.signal(signal.SIGHUP, Reload(settings, again, deploy_models, view.say).on_signal)
             job = replace(stream_job(settings, models), picks=picks)
             return run_stream(job, stop=drain.stop, until_caught_up=until_caught_up, on_progress=on_progress)
-
-
-@contextmanager
-def interruptible() -> Iterator[None]:
-    """Have SIGTERM end the block as Ctrl-C does: what it has started is put away, and the exit code says interrupted.
-
-    Raises:
-        KeyboardInterrupt: SIGTERM came.
-    """
-
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    except SystemExit as error:
-        # Of the handler that Ray installs while it starts.
-        if error.code != signal.SIGTERM:
-            raise
-        raise KeyboardInterrupt from error
-    finally:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL if before is None else before)
 
 
 class Drain:

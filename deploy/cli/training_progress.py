@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deploy.cli.progress import show_on
+from deploy.interrupts import interruptible
 from training.checkpoint import Progress, steps_done
 from training.export import Provenance, export
 from training.loop import LoopReport, LoopSettings
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 def learn(console: Console, model: str, plan: TrainingPlan, folder: Path, device: str, workers: int) -> LoopReport:
     """Train, and show it; see `train_segmenter`."""
-    with show_on(console, "steps") as show:
+    with interruptible(), show_on(console, "steps") as show:
         try:
             _, report = train_segmenter(
                 model,

@@ -20,8 +20,9 @@ from deploy.demo.feeds import Feed, recorded_source, synthetic_source
 from deploy.demo.results import choose, fetch_frames, read_results
 from deploy.demo.topics import demo_topics
 from deploy.demo.truth import Truth
+from deploy.interrupts import interruptible
 from deploy.live_view.words import count
-from deploy.run import interruptible, run_here
+from deploy.run import run_here
 from deploy.settings import variable_of
 from pipeline.kafka_settings import require_native_crc
 

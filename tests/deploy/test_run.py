@@ -14,7 +14,8 @@ import psutil
 import pytest
 
 from contracts.errors import SettingsError
-from deploy.run import check_start, draining, interruptible
+from deploy.interrupts import interruptible
+from deploy.run import check_start, draining
 from deploy.settings import AppSettings, settings_from_args
 from pipeline.progress import StreamProgress
 from tests.processes import started

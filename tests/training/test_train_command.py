@@ -67,7 +67,8 @@ def test_a_killed_training_goes_on(tmp_path: Path, made_root: Path, capsys: pyte
     assert lines == sorted(lines)
 
 
-def test_a_training_stopped_with_ctrl_c_says_how_to_go_on(tmp_path: Path, made_root: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_training_that_is_stopped_says_how_to_go_on(number: signal.Signals, tmp_path: Path, made_root: Path) -> None:
     # What a shell starts in the background begins with SIGINT ignored, and so do tests started there.
     code = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); from deploy.cli.main import main; main()"
     command = [sys.executable, "-c", code, "train", "acm", *QUICK, "--out", str(tmp_path)]
@@ -76,7 +77,7 @@ def test_a_training_stopped_with_ctrl_c_says_how_to_go_on(tmp_path: Path, made_r
         deadline = time.monotonic() + 120
         while not steps_done(tmp_path) and process.poll() is None and time.monotonic() < deadline:
             time.sleep(0.2)
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         _, told = process.communicate(timeout=60)
     assert process.returncode == 130
     assert f"stopped at step {steps_done(tmp_path)}; the same command goes on there" in told
