@@ -17,8 +17,9 @@ from models.inference import fastest_dtype, prepare
 from models.segmentation.base import SegmentationModel
 from models.zoo import create_model
 from training.checkpoint import Progress, progress_of, require_writable
-from training.datasets import Role, Sample, read_samples
+from training.datasets import KNOWN_SETS, Role, Sample, read_samples
 from training.loop import LoopReport, LoopSettings, processor_clock, train
+from training.mask_checks import refuse_empty_masks
 from training.measure import probability_maps
 from training.prefetch import PrefetchedBatches
 from training.recipes import TrainingPlan
@@ -63,6 +64,7 @@ def train_segmenter(
             expected="a segmenter", got=f"{model.task} network {name}", where="model", action="irstream models list names them."
         )
     samples = _images_of(plan)
+    _look_at_held_out(plan)
     loop, identity = plan.loop_for(len(samples)), plan.identity(name, len(samples))
     judge = _judge_on(read_samples(plan.recipe.shares, Role.SELECT), name) if loop.judge_steps else None
     require_writable(folder)
@@ -94,6 +96,17 @@ def _images_of(plan: TrainingPlan) -> list[Sample]:
             action="Leave it out, or give images of its index.jsonl the split `train`.",
         )
     return samples
+
+
+def _look_at_held_out(plan: TrainingPlan) -> None:
+    """Read what chooses and measures at the end of hours, of data sets of one's own, before they begin.
+
+    Raises:
+        SettingsError: an image or mask cannot be read, or a mask is empty where there are boxes.
+    """
+    own = [name for name in plan.recipe.shares if name not in KNOWN_SETS]
+    for role in (Role.SELECT, Role.TEST):
+        refuse_empty_masks(read_samples(own, role))
 
 
 def best_precision(device: str) -> str:

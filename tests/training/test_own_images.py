@@ -19,6 +19,8 @@ from models.zoo import load_model
 from training.datasets import KNOWN_SETS, Role, read_samples
 from training.evaluation_set import evaluation_samples
 from training.measure import choose_segmentation_threshold, measure_segmentation
+from training.recipes import plan_named
+from training.segmenter import train_segmenter
 
 BOX = [10, 12, 4, 4]
 
@@ -152,6 +154,16 @@ def test_training_on_ones_own_chooses_and_measures_on_its_splits(tmp_path: Path,
     assert card.measured[0].values["targets"] == 3
     assert card.measured[0].command == f"irstream evaluate {tmp_path / 'run' / 'weights.safetensors'} {tmp_path / 'mine'}"
     assert "threshold stays" not in told
+
+
+@pytest.mark.parametrize("split", ["val", "test"])
+def test_a_damaged_held_out_mask_is_told_before_training(split: str, tmp_path: Path) -> None:
+    write_own(tmp_path / "mine", [*({"id": str(number)} for number in range(4)), {"id": "late", "split": split}])
+    (tmp_path / "mine" / "masks" / "late.png").write_bytes(b"no picture")
+    plan = plan_named("ours", [str(tmp_path / "mine")], 1)
+    with pytest.raises(SettingsError, match=r"masks/late\.png"):
+        train_segmenter("acm", plan, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 def test_without_held_out_images_the_threshold_stays_and_that_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
