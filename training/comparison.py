@@ -1,7 +1,7 @@
 """Segmenters side by side, as one experiment of ours beside what was published.
 
-`python -m training.comparison RUNS...` reads the cards of trained runs (`irstream train`), times the networks in turns on
-this machine, writes what was found to docs/segmenters.json and draws it. Tables of it: `python -m training.card_tables`.
+`python -m training.comparison RUNS...` reads the cards of trained runs (`irstream train`), adds them to docs/segmenters.json,
+times all networks that are there in turns on this machine, and draws them. Tables of it: `python -m training.card_tables`.
 """
 
 from __future__ import annotations
@@ -10,16 +10,16 @@ import argparse
 import json
 import platform
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 
-from models.card import ModelCard, read_card
-from models.cost import FRAME_PX, latencies_ms
-from models.inference import InferenceModel, fastest_dtype, prepare
-from models.zoo import load_model
+from models.card import read_card
+from models.cost import FRAME_PX, latencies_ms, sketch
+from models.inference import fastest_dtype, prepare
+from models.zoo import create_model, load_model
 from training.commands import tells_mistakes
 from training.published import PUBLISHED
 
@@ -74,25 +74,35 @@ def _fewest(ms: Mapping[str, float]) -> tuple[str, float]:
     return min(ms.items(), key=lambda each: each[1])
 
 
-def measure(runs: Sequence[Path], batches: Sequence[int] = BATCHES) -> list[Row]:
-    """Cards and times of some runs.
+def measure(runs: Sequence[Path], before: Sequence[Row] = (), batches: Sequence[int] = BATCHES) -> list[Row]:
+    """Scores from the cards of some runs, and times of all networks in turns.
 
     Args:
         runs: folders with `weights.safetensors` and its card.
+        before: rows of earlier runs; those of a network that has changed since are left out, and those that are here again.
         batches: sizes to time.
 
     Raises:
         SettingsError: a folder has none.
     """
-    cards = [read_card(run / "weights.json") for run in runs]
-    networks = [load_model(card.name, run / "weights.safetensors")[0] for card, run in zip(cards, runs, strict=True)]
-    formats = [torch.float32] + [torch.bfloat16] * (fastest_dtype("cpu") is torch.bfloat16)
-    times = [_times([prepare(network, dtype=dtype) for network in networks], batches) for dtype in formats]
+    found = [_row(run) for run in runs]
+    again = {(row.name, row.run) for row in found}
+    rows = [row for row in before if (row.name, row.run) not in again and row.parameters == sketch(row.name).parameters] + found
+    # Times do not depend on what was learnt: networks whose weights are long gone are timed, too.
+    names = list(dict.fromkeys(row.name for row in rows))
+    times = [dict(zip(names, _times(names, dtype, batches), strict=True)) for dtype in _formats()]
     device = f"{platform.machine()}, {torch.get_num_threads()} threads"
-    return [_row(card, run, ms, device) for card, run, *ms in zip(cards, runs, *times, strict=True)]
+    empty: dict[str, dict[str, float]] = {}
+    plain, half = (*times, empty)[:2]
+    return [replace(row, ms=plain[row.name], ms_bfloat16=half.get(row.name, {}), device=device) for row in rows]
 
 
-def _times(models: Sequence[InferenceModel], batches: Sequence[int]) -> list[dict[str, float]]:
+def _formats() -> list[torch.dtype]:
+    return [torch.float32] + [torch.bfloat16] * (fastest_dtype("cpu") is torch.bfloat16)
+
+
+def _times(names: Sequence[str], dtype: torch.dtype, batches: Sequence[int]) -> list[dict[str, float]]:
+    models = [prepare(create_model(name), dtype=dtype) for name in names]
     times: list[dict[str, float]] = [{} for _ in models]
     for batch in batches:
         rounds = _ROUNDS if batch == 1 else _LARGE_ROUNDS
@@ -101,7 +111,9 @@ def _times(models: Sequence[InferenceModel], batches: Sequence[int]) -> list[dic
     return times
 
 
-def _row(card: ModelCard, run: Path, ms: Sequence[dict[str, float]], device: str) -> Row:
+def _row(run: Path) -> Row:
+    """Not timed yet."""
+    card = load_model(read_card(run / "weights.json").name, run / "weights.safetensors")[1]
     return Row(
         name=card.name,
         run=run.parent.name,
@@ -109,17 +121,16 @@ def _row(card: ModelCard, run: Path, ms: Sequence[dict[str, float]], device: str
         steps=int(str(card.recipe["steps"])),
         parameters=card.parameters,
         gmacs=card.gmacs,
-        ms=ms[0],
-        ms_bfloat16=ms[1] if len(ms) > 1 else {},
+        ms={},
         scores={measured.data.split()[0]: measured.values for measured in card.measured},
-        device=device,
+        device="",
     )
 
 
 def equal_rows(rows: Sequence[Row], data: Sequence[str] = DATA) -> Iterator[Sequence[str]]:
     """Cells of the table of the networks that were trained alike, cheapest first."""
     yield (
-        *("network", "parameters", "GMACs", "ms, batch 1", "ms, best batch", "ms in bfloat16"),
+        *("network", "parameters", "GMACs", "ms, batch 1", "ms, best batch", "ms in bfloat16", "learnt in"),
         *(f"{name}: IoU / nIoU / Pd / Fa" for name in data),
         *(f"published IoU, {name}" for name in data),
     )
@@ -132,6 +143,7 @@ def equal_rows(rows: Sequence[Row], data: Sequence[str] = DATA) -> Iterator[Sequ
                 f"{row.ms['1']:.1f}",
                 _best(row.ms),
                 _best(row.ms_bfloat16),
+                row.recipe.rsplit(", ", 1)[-1],
             ),
             *(_scores(row.scores.get(name)) for name in data),
             *(", ".join(f"{each.iou:.2f} ({each.source})" for each in PUBLISHED.get((row.name, name), ())) for name in data),
@@ -198,13 +210,13 @@ def read_rows(file: Path = ROWS_FILE) -> list[Row]:
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(prog="python -m training.comparison", description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("runs", type=Path, nargs="+", help=f"folders of runs; those trained alike are in a folder named {EQUAL}")
+    parser.add_argument("runs", type=Path, nargs="*", help=f"folders of runs; those trained alike are in a folder named {EQUAL}")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rows", type=Path, default=ROWS_FILE)
     parser.add_argument("--picture", type=Path, default=PICTURE_FILE)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    rows = measure(arguments.runs)
+    rows = measure(arguments.runs, read_rows(arguments.rows) if arguments.rows.is_file() else ())
     arguments.rows.write_text(json.dumps([asdict(row) for row in rows], indent=1) + "\n", encoding="utf-8")
     picture(rows, arguments.picture)
     for cells in (*equal_rows(rows), *other_rows(rows)):

@@ -47,22 +47,33 @@ def test_a_row_is_the_card_and_the_clock(row: Row, run: Path) -> None:
     assert set(row.ms_bfloat16) == (set(row.ms) if fastest_dtype("cpu") is torch.bfloat16 else set())
 
 
+def test_earlier_rows_stay_and_are_timed_again(run: Path, row: Row) -> None:
+    lost = replace(row, name="alcnet", parameters=426_961, ms={"1": 1e6})
+    changed = replace(row, name="kestrel", parameters=7)
+    longer = replace(row, run="longer", ms={"1": 1e6})
+    found = measure([run], [replace(row, steps=-1), lost, changed, longer], batches=(1,))
+    assert [(each.name, each.run) for each in found] == [("alcnet", "short"), ("acm", "longer"), ("acm", "short")]
+    assert [each.steps for each in found] == [row.steps] * 3
+    assert all(0 < each.ms["1"] < 1e6 for each in found)
+    assert found[1].ms == found[2].ms, "one network, timed once"
+
+
 def test_a_folder_without_weights_is_a_clear_error(tmp_path: Path) -> None:
     with pytest.raises(SettingsError):
         measure([tmp_path])
 
 
 def test_the_tables_have_ours_and_theirs(row: Row) -> None:
-    dear = replace(
-        row, name="dnanet", gmacs=13.906, ms_bfloat16={}, scores={"nudt-sirst": {"iou": 0.7, "niou": 0.71, "pd": 0.9, "fa_ppm": 12.4}}
-    )
+    scores = {"nudt-sirst": {"iou": 0.7, "niou": 0.71, "pd": 0.9, "fa_ppm": 12.4}}
+    dear = replace(row, name="dnanet", recipe="ours; 9 epochs, bfloat16", gmacs=13.906, ms_bfloat16={}, scores=scores)
     longer = replace(row, run="longer", recipe="ours; 92 epochs", steps=35_700)
 
     head, first, second = equal_rows([dear, longer, replace(row, ms={"1": 9.0, "2": 8.04}, ms_bfloat16={"1": 4.96, "2": 5.1})])
     assert first[:6] == ("`acm`", "397,823", "0.343", "9.0", "8.0 (2)", "5.0 (1)")
-    assert first[6:8] == ("52.3 / 58.0 / 92.4 / 140", "38.2 / 49.4 / 92.9 / 186")
-    assert first[8] == "64.86 (BasicIRSTD), 60.75 (paper 2)"
-    assert second[6:] == ("70.0 / 71.0 / 90.0 / 12", "", "94.19 (BasicIRSTD), 86.57 (paper 2)", "65.74 (BasicIRSTD)")
+    assert first[7:9] == ("52.3 / 58.0 / 92.4 / 140", "38.2 / 49.4 / 92.9 / 186")
+    assert first[9] == "64.86 (BasicIRSTD), 60.75 (paper 2)"
+    assert (second[5], second[6]) == ("", "bfloat16")
+    assert second[7:] == ("70.0 / 71.0 / 90.0 / 12", "", "94.19 (BasicIRSTD), 86.57 (paper 2)", "65.74 (BasicIRSTD)")
     assert len(head) == len(first) == len(second)
 
     head, *others = other_rows([dear, longer, row])
