@@ -279,8 +279,11 @@ class _Run:
 
 @torch.no_grad()
 def _update_average(average: nn.Module, model: nn.Module, decay: float) -> None:
+    means, currents = [], []
     for mean, current in zip(average.state_dict().values(), model.state_dict().values(), strict=True):
         if mean.is_floating_point():
-            mean.lerp_(current, 1 - decay)
+            means.append(mean)
+            currents.append(current)
         else:
             mean.copy_(current)
+    torch._foreach_lerp_(means, currents, 1 - decay)

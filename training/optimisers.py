@@ -14,10 +14,11 @@ from contracts.choices import chosen
 
 OPTIMISERS: Mapping[str, Callable[..., torch.optim.Optimizer]] = MappingProxyType(
     {
-        "adamw": torch.optim.AdamW,
-        "adam": torch.optim.Adam,
-        "adagrad": torch.optim.Adagrad,
-        "sgd": partial(torch.optim.SGD, momentum=0.9),
+        # Fused: one pass over all weights; tensor by tensor a step of AdamW is a twentieth of a small network's time.
+        "adamw": partial(torch.optim.AdamW, fused=True),
+        "adam": partial(torch.optim.Adam, fused=True),
+        "adagrad": partial(torch.optim.Adagrad, fused=True),
+        "sgd": partial(torch.optim.SGD, momentum=0.9, fused=True),
     }
 )
 
