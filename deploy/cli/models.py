@@ -10,41 +10,55 @@ import typer
 from deploy.cli.options import JsonOption, print_json
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from models.card import ModelCard
+    from models.cost import Sketch
 
 app = typer.Typer(help="The registered networks and their model cards.", no_args_is_help=True, pretty_exceptions_enable=False)
+# Where nobody looks at a terminal, lines are as long as they are: `grep` and `less -S` want them whole.
+_PIPE_COLUMNS = 240
 
 
 @app.command("list")
 def list_command(as_json: JsonOption = False) -> None:
     """Name, task, size and weights of every registered network."""
+    from deploy.cli.model_text import overview
+    from models.cost import sketch
     from models.zoo import list_models
 
-    cards = {name: _card(name) for name in list_models()}
+    networks = [(sketch(name), _card(name)) for name in list_models()]
     if as_json:
-        print_json({name: _plan(name) if card is None else card.model_dump(mode="json") for name, card in cards.items()})
-        return
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table("name", "task", "parameters", "GMACs", "measured on", "digest", box=None, pad_edge=False)
-    for name, card in cards.items():
-        table.add_row(*(_bare_row(name) if card is None else _row(name, card)))
-    Console(soft_wrap=True).print(table)
+        print_json({bare.name: _plan(bare) if card is None else card.model_dump(mode="json") for bare, card in networks})
+    else:
+        _console().print(overview(networks))
 
 
 @app.command()
 def show(name: Annotated[str, typer.Argument(help="Registered name, see `irstream models list`.")], as_json: JsonOption = False) -> None:
     """The whole model card: paper, data, licence, recipe, measured figures, digest; without weights, what there is to say."""
+    from deploy.cli.model_text import bare_card, whole_card
+    from models.card import train_command
+    from models.cost import sketch
     from models.zoo import list_trained, load_model
 
-    told = load_model(name)[1].model_dump(mode="json") if name in list_trained() else _plan(name)
+    if name in list_trained():
+        card = load_model(name)[1]
+        told, text = card.model_dump(mode="json"), whole_card(card)
+    else:
+        bare = sketch(name)
+        told, text = _plan(bare), bare_card(bare, train_command(name, bare.task))
     if as_json:
         print_json(told)
     else:
-        from rich.console import Console
+        _console().print(text)
 
-        Console().print_json(data=told)
+
+def _console() -> Console:
+    from rich.console import Console
+
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(highlight=False, width=_PIPE_COLUMNS)
 
 
 def _card(name: str) -> ModelCard | None:
@@ -55,24 +69,8 @@ def _card(name: str) -> ModelCard | None:
     return read_card(path) if path.is_file() else None
 
 
-def _plan(name: str) -> dict[str, Any]:
+def _plan(bare: Sketch) -> dict[str, Any]:
     """What is known of a network without weights, under the names of a card, and how to get some."""
-    from models.cost import sketch
+    from models.card import train_command
 
-    return asdict(sketch(name)) | {"digest": None, "recipe": {"command": f"irstream train {name}"}}
-
-
-def _bare_row(name: str) -> tuple[str, ...]:
-    from models.cost import sketch
-
-    bare = sketch(name)
-    return name, bare.task, f"{bare.parameters:,}", f"{bare.gmacs:.2f}", f"no weights here: irstream train {name}", ""
-
-
-def _row(name: str, card: ModelCard) -> tuple[str, ...]:
-    measured = "; ".join(f"{item.data}: {_figures(item.values)}" for item in card.measured[:1]) or "not measured"
-    return name, card.task, f"{card.parameters:,}", f"{card.gmacs:.2f}", measured, card.digest[:12]
-
-
-def _figures(values: dict[str, Any]) -> str:
-    return ", ".join(f"{key} {value:.3g}" for key, value in list(values.items())[:3])
+    return asdict(bare) | {"digest": None, "recipe": {"command": train_command(bare.name, bare.task)}}
