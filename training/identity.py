@@ -28,6 +28,7 @@ _OPTIONS = {
     "loss": "--loss",
     "augmentation.crop_px": "--crop-px",
     "shares": "data sets",
+    "start": "weights to begin with (--start)",
     "num_images": "number of training images",
 }
 

@@ -93,7 +93,7 @@ class TrainingPlan:
 def ours() -> TrainingPlan:
     """Copy-paste, averaged weights, one cycle: what the networks that ship are trained with."""
     return TrainingPlan(
-        recipe=SegmentationRecipe(augmentation=Augmentation(crop_px=160)),
+        recipe=SegmentationRecipe(augmentation=Augmentation(crop_px=160, paste=PasteSettings(same_set=True))),
         loop=LoopSettings(max_steps=1, max_lr=2e-3),
         epochs=100,
         source="ours (docs/networks.md)",

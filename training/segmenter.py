@@ -15,6 +15,7 @@ from contracts.errors import SettingsError
 from evaluation.segmentation import SegmentationMetrics
 from models.inference import fastest_dtype, prepare
 from models.segmentation.base import SegmentationModel
+from models.weights import digest_of, load_weights
 from models.zoo import create_model
 from training.checkpoint import Progress, progress_of, require_writable
 from training.datasets import KNOWN_SETS, Role, Sample, read_samples
@@ -33,6 +34,7 @@ def train_segmenter(
     plan: TrainingPlan,
     folder: Path,
     *,
+    start: Path | None = None,
     device: str = "cpu",
     workers: int = 0,
     begin: Callable[[Progress, LoopSettings], None] = lambda progress, loop: None,
@@ -44,6 +46,7 @@ def train_segmenter(
         name: registered name.
         plan: recipe, loop and epochs.
         folder: for checkpoints.
+        start: weights to begin with; None begins with random ones.
         device: where to compute.
         workers: processes that draw crops ahead; 0 draws them in turn with learning.
         begin: gets how far it is already, and the whole, before images are decoded.
@@ -53,8 +56,8 @@ def train_segmenter(
         The averaged model (the best one, where the plan asks the judge), and what was done.
 
     Raises:
-        SettingsError: not a segmenter, data that are not there, a folder that cannot be written, or one with a checkpoint that
-            cannot be gone on from.
+        SettingsError: not a segmenter, weights of another network, data that are not there, a folder that cannot be written, or one
+            with a checkpoint that cannot be gone on from.
         StopPipeline: the loss is not finite.
     """
     torch.manual_seed(plan.recipe.seed)
@@ -63,9 +66,12 @@ def train_segmenter(
         raise SettingsError(
             expected="a segmenter", got=f"{model.task} network {name}", where="model", action="irstream models list names them."
         )
+    if start is not None:
+        load_weights(model, start)
     samples = _images_of(plan)
     _look_at_held_out(plan)
-    loop, identity = plan.loop_for(len(samples)), plan.identity(name, len(samples))
+    begins = {"start": "random weights" if start is None else digest_of(start)}
+    loop, identity = plan.loop_for(len(samples)), dict(plan.identity(name, len(samples))) | begins
     judge = _judge_on(read_samples(plan.recipe.shares, Role.SELECT), name) if loop.judge_steps else None
     require_writable(folder)
     done = progress_of(folder, identity)

@@ -29,6 +29,12 @@ def train(
     ] = None,
     recipe: Annotated[str, typer.Option("--recipe", help="ours, robust, basicirstd or sgem_paper.")] = "ours",
     epochs: Annotated[float | None, typer.Option("--epochs", help="Passes over the images; default: as many as the recipe.")] = None,
+    start: Annotated[
+        str | None,
+        typer.Option(
+            "--start", help="Weights to begin with: `shipped`, a run's folder or a safetensors file; default: random.", show_default=False
+        ),
+    ] = None,
     loss: Annotated[str | None, typer.Option("--loss", help="Instead of the recipe's (docs/losses.md).", show_default=False)] = None,
     schedule: Annotated[
         str | None, typer.Option("--schedule", help="one_cycle, cosine, poly, multi_step or constant.", show_default=False)
@@ -74,13 +80,24 @@ def train(
     folder = out or Path("runs/train") / model
     console = Console(stderr=True)
     console.print(f"{model}, recipe {recipe}, {plan.epochs:g} epochs, {plan.loop.precision}, {device}; {folder}", soft_wrap=True)
-    report = learn(console, model, plan, folder, device, default_workers(device) if workers is None else workers)
-    card = export_shown(console, model, folder, _provenance(plan, device), device)
+    report = learn(console, model, plan, folder, device, default_workers(device) if workers is None else workers, _weights(model, start))
+    card = export_shown(console, model, folder, _provenance(plan, device, _weights(model, start)), device)
     if as_json:
         print_json({"weights": str(folder / "weights.safetensors"), "steps": report.steps, "card": card.model_dump(mode="json")})
         return
     typer.echo(f"{report.steps} steps in {report.elapsed_s:.0f} s{' of processor time' * (device == 'cpu')}, loss {report.last_loss:.4f}")
     _tell_figures(card, folder / "weights.safetensors")
+
+
+def _weights(model: str, start: str | None) -> Path | None:
+    """The file that `--start` means."""
+    from models.weights import WEIGHTS_FOLDER
+
+    if start is None:
+        return None
+    if start == "shipped":
+        return WEIGHTS_FOLDER / f"{model}.safetensors"
+    return Path(start) / "weights.safetensors" if Path(start).is_dir() else Path(start)
 
 
 def _tell_figures(card: ModelCard, weights: Path) -> None:
@@ -89,11 +106,12 @@ def _tell_figures(card: ModelCard, weights: Path) -> None:
     typer.echo(f"weights {weights}")
 
 
-def _provenance(plan: TrainingPlan, device: str) -> Provenance:
+def _provenance(plan: TrainingPlan, device: str, start: Path | None) -> Provenance:
     """What the card says of how the weights came to be."""
     from training.export import Provenance
 
     learnt = "" if plan.threshold is None else "learnt from all training and validation images, threshold not chosen; "
+    learnt += _begun_with(start)
     return Provenance(
         " ".join(["irstream", *sys.argv[1:]]),
         f"{plan.source}; {learnt}{plan.epochs:g} epochs, {plan.loop.precision}",
@@ -101,6 +119,18 @@ def _provenance(plan: TrainingPlan, device: str) -> Provenance:
         clock="processor_minutes" if device == "cpu" else "minutes",
         threshold=plan.threshold,
     )
+
+
+def _begun_with(start: Path | None) -> str:
+    """Which weights, and how those came to be, where their card says it."""
+    from models.card import read_card
+    from models.weights import digest_of
+
+    if start is None:
+        return ""
+    card = start.with_suffix(".json")
+    how = f" ({read_card(card).recipe['command']})" if card.is_file() else ""
+    return f"begun with weights {digest_of(start)[:12]}{how}; "
 
 
 def _precision(asked: str, device: str) -> Any:

@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from training.recipes import TrainingPlan
 
 
-def learn(console: Console, model: str, plan: TrainingPlan, folder: Path, device: str, workers: int) -> LoopReport:
+def learn(
+    console: Console, model: str, plan: TrainingPlan, folder: Path, device: str, workers: int, start: Path | None = None
+) -> LoopReport:
     """Train, and show it; see `train_segmenter`."""
     with interruptible(), show_on(console, "steps") as show:
         try:
@@ -28,6 +30,7 @@ def learn(console: Console, model: str, plan: TrainingPlan, folder: Path, device
                 model,
                 plan,
                 folder,
+                start=start,
                 device=device,
                 workers=workers,
                 begin=partial(_tell_begin, console),

@@ -87,11 +87,11 @@ def test_a_pasted_target_stands_on_the_level_of_its_new_surroundings() -> None:
     np.testing.assert_allclose(pixels[mask == 0], 7, atol=1e-5)
 
 
-def peaks(paster: Paster, *labels: str, num: int = 300) -> set[float]:
+def peaks(paster: Paster, *labels: str, num: int = 300, dataset: str = "") -> set[float]:
     rng, found = np.random.default_rng(1), set()
     for _ in range(num):
         pixels, mask = np.zeros((11, 11), np.float32), np.zeros((11, 11), np.uint8)
-        paster(pixels, mask, dict.fromkeys(labels, (5, 5)), rng)
+        paster(pixels, mask, dict.fromkeys(labels, (5, 5)), rng, dataset)
         found.add(round(float(pixels.max()), 2))
     return found
 
@@ -108,6 +108,27 @@ def test_a_ship_is_not_pasted_into_the_sky() -> None:
     assert peaks(paster, "drone", "bird") == {2.0, 3.0}
     assert peaks(paster) == {0.0}, "an image without targets says nothing about what may be in it"
     assert peaks(Paster([patch(1.0, "ship"), patch(2.0, "drone")], replace(settings, scene_constraint=False)), "bird") == {1.0, 2.0}
+
+
+def test_targets_stay_in_their_set_where_that_is_asked_for() -> None:
+    settings = PasteSettings(probability=1.0, max_targets=1, gain=(1.0, 1.0), same_set=True)
+    here, there = replace(patch(1.0), dataset="here"), replace(patch(2.0), dataset="there")
+    assert peaks(Paster([here, there], settings), dataset="here") == {1.0}
+    assert peaks(Paster([here, there], settings), dataset="without masks") == {0.0}
+    assert peaks(Paster([here, there], replace(settings, same_set=False)), dataset="here") == {1.0, 2.0}
+    assert [each.dataset for each in cut_targets([one_target()])] == ["made"]
+    both = replace(settings, scene_constraint=True)
+    ship = replace(patch(3.0, "ship"), dataset="here")
+    assert peaks(Paster([here, there, ship], both), "ship", dataset="here") == {3.0}
+
+
+def test_a_crop_gets_targets_of_its_own_set() -> None:
+    sample = replace(one_target((90, 90)), boxes_xyxy_px=np.zeros((0, 4), np.float32), labels=())
+    sample.__dict__["mask_HW"] = np.zeros_like(sample.pixels_HW)
+    plan = Augmentation(crop_px=64, paste=PasteSettings(probability=1.0, same_set=True))
+    for dataset, pasted in (("made", True), ("other", False)):
+        paster = Paster([replace(patch(40.0), dataset=dataset)], plan.paste)
+        assert bool(make_crop(sample, plan, paster, np.random.default_rng(1))[1].any()) is pasted
 
 
 def test_a_pasted_target_keeps_to_the_height_of_its_kind() -> None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 import signal
 import sys
 import time
 from pathlib import Path
 
 import pytest
+import torch
 
 from contracts.errors import SettingsError
 from deploy.cli.main import main
@@ -65,6 +67,21 @@ def test_a_killed_training_goes_on(tmp_path: Path, made_root: Path, capsys: pyte
     assert steps_done(tmp_path) > done
     lines = [json.loads(line)["steps"] for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     assert lines == sorted(lines)
+
+
+def test_a_training_may_begin_with_weights_that_are_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options = ("acm", *QUICK, "--epochs", "1", "--lr", "0", "--ema", "0", "--json")
+    assert run(*options, "--start", "shipped", "--out", str(tmp_path / "a")) == 0
+    told = json.loads(capsys.readouterr().out)
+    shipped, learnt = (dict(load_model("acm", weights)[0].named_parameters()) for weights in (None, told["weights"]))
+    assert all(torch.equal(shipped[name], learnt[name]) for name in shipped), "a learning rate of 0 keeps what it began with"
+    assert run(*options, "--start", str(tmp_path / "a"), "--out", str(tmp_path / "b")) == 0
+    assert run(*options, "--out", str(tmp_path / "b")) == 2
+    assert re.search(r"expected weights to begin with \(--start\) [0-9a-f]{64} as.*got.*random weights", capsys.readouterr().err)
+    assert run("rdian", *QUICK, "--epochs", "1", "--start", str(tmp_path / "a"), "--out", str(tmp_path / "c")) == 2
+    assert "expected the tensors of Rdian" in capsys.readouterr().err
+    assert run("rdian", *QUICK, "--epochs", "1", "--start", "shipped", "--out", str(tmp_path / "c")) == 2
+    assert "rdian.safetensors: expected a readable safetensors file" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

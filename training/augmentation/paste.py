@@ -36,11 +36,13 @@ class TargetPatch:
         residual_HW: normalised pixels minus the level of the surroundings.
         mask_HW: target pixels, 0 or 1.
         label: its class, or `target` where nobody says.
+        dataset: where it is from.
     """
 
     residual_HW: Floats
     mask_HW: Mask
     label: str = "target"
+    dataset: str = ""
 
     @property
     def contrast(self) -> float:
@@ -58,6 +60,8 @@ class PasteSettings:
         blend_sigma_px: range of the Gaussian at the boundary.
         gain: range of a factor on the contrast, where it is not corrected.
         grey_correction: take the contrast of another target (within a factor of two) instead.
+        same_set: paste only into images of the data set the target is from: others draw masks otherwise, tight or with the blur around
+            a target, and what is a target here may be clutter there.
         scene_constraint: paste only into images that have a target of the same label, and at the height in the image where those
             are (6 px more or less): no ship in the sky.
     """
@@ -67,6 +71,7 @@ class PasteSettings:
     blend_sigma_px: tuple[float, float] = (0.4, 1.0)
     gain: tuple[float, float] = (0.6, 1.4)
     grey_correction: bool = False
+    same_set: bool = False
     scene_constraint: bool = False
 
 
@@ -98,7 +103,7 @@ def _cut(sample: Sample) -> list[TargetPatch]:
         if not mask.any() or near.all() or _on_border(mask):
             continue
         residual = (pixels - np.median(pixels[near == 0])).astype(np.float32)
-        patches.append(TargetPatch(residual, mask.copy(), label))
+        patches.append(TargetPatch(residual, mask.copy(), label, sample.dataset))
     return patches
 
 
@@ -110,15 +115,15 @@ class Paster:
     """Pastes targets of a collection, in place."""
 
     def __init__(self, patches: Sequence[TargetPatch], settings: PasteSettings) -> None:
-        """Sort the targets by label."""
+        """Sort the targets by data set and label."""
         self.settings = settings
         self._patches = list(patches)
         self._contrasts = np.array([patch.contrast for patch in patches])
-        self._by_label: dict[str, list[TargetPatch]] = {}
+        self._of: dict[tuple[str, str], list[TargetPatch]] = {}
         for patch in patches:
-            self._by_label.setdefault(patch.label, []).append(patch)
+            self._of.setdefault((patch.dataset, patch.label), []).append(patch)
 
-    def __call__(self, pixels_HW: Floats, mask_HW: Mask, places: Places, rng: np.random.Generator) -> None:
+    def __call__(self, pixels_HW: Floats, mask_HW: Mask, places: Places, rng: np.random.Generator, dataset: str = "") -> None:
         """Paste none, or one to `max_targets`, into normalised pixels and their mask.
 
         Args:
@@ -126,8 +131,9 @@ class Paster:
             mask_HW: changed; targets are not pasted over others.
             places: where targets of the image are (`places_of`); asked only under the scene constraint.
             rng: source of chance.
+            dataset: where the pixels are from; asked only where targets stay in their set.
         """
-        allowed = self._allowed(places) if self.settings.scene_constraint else self._patches
+        allowed = self._allowed(places, dataset)
         if not allowed or rng.random() >= self.settings.probability:
             return
         for _ in range(int(rng.integers(1, self.settings.max_targets + 1))):
@@ -136,8 +142,12 @@ class Paster:
             sigma_px = rng.uniform(*self.settings.blend_sigma_px)
             paste_target(pixels_HW, mask_HW, patch, rng, gain=self._gain(patch, rng), blend_sigma_px=sigma_px, rows=rows)
 
-    def _allowed(self, places: Places) -> list[TargetPatch]:
-        return [patch for label in places for patch in self._by_label.get(label, ())]
+    def _allowed(self, places: Places, dataset: str) -> list[TargetPatch]:
+        same_set, by_scene = self.settings.same_set, self.settings.scene_constraint
+        if not (same_set or by_scene):
+            return self._patches
+        fitting = [key for key in self._of if (not same_set or key[0] == dataset) and (not by_scene or key[1] in places)]
+        return [patch for key in fitting for patch in self._of[key]]
 
     def _gain(self, patch: TargetPatch, rng: np.random.Generator) -> float:
         if not self.settings.grey_correction or patch.contrast == 0:

@@ -70,7 +70,7 @@ def make_crop(sample: Sample, plan: Augmentation, paster: Paster, rng: np.random
     pixels = cut_pixels(sample, top, left, plan.crop_px)
     mask, unknown = (np.asarray(cut_crop(each, top, left, plan.crop_px), np.uint8) for each in (sample.mask_HW, sample.unknown_HW))
     # Before all else: what is pasted shall be turned, blurred and noisy as everything around it is.
-    paster(pixels, mask, places_of(sample, top), rng)
+    paster(pixels, mask, places_of(sample, top), rng, sample.dataset)
     # A target pasted over an unknown place is known.
     unknown &= 1 - mask
     if rng.random() < plan.warp_probability:
