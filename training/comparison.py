@@ -31,7 +31,7 @@ PICTURE_FILE = ROWS_FILE.with_name("img") / "segmenters.png"
 DATA = ("nudt-sirst", "irstd-1k")
 EQUAL = "short"
 """Folder of the runs that were trained alike."""
-BATCHES = (1, 2, 4, 8, 16)
+BATCHES = (1, 2, 4, 8)
 _DRAWN = {"iou": "IoU", "niou": "nIoU"}
 _ROUNDS, _LARGE_ROUNDS = 10, 3
 
@@ -91,7 +91,8 @@ def measure(runs: Sequence[Path], before: Sequence[Row] = (), batches: Sequence[
     # Times do not depend on what was learnt: networks whose weights are long gone are timed, too.
     names = list(dict.fromkeys(row.name for row in rows))
     times = [dict(zip(names, _times(names, dtype, batches), strict=True)) for dtype in _formats()]
-    device = f"{platform.machine()}, {torch.get_num_threads()} threads"
+    threads = torch.get_num_threads()
+    device = f"{platform.machine()}, {threads} thread{'s' * (threads > 1)}"
     empty: dict[str, dict[str, float]] = {}
     plain, half = (*times, empty)[:2]
     return [replace(row, ms=plain[row.name], ms_bfloat16=half.get(row.name, {}), device=device) for row in rows]

@@ -12,6 +12,9 @@ What it is made of, and why:
 - deep and shallow maps are added, not concatenated: half the multiply-adds of the decoder;
 - in training, heads at 1/2 and 1/4 of the size are told the same truth, max-pooled.
 
+`kestrel_fine` has a thin path at full size besides: a few channels that see every pixel before all else, and that draw the answer at
+the end. Where a target is takes context, which the smaller maps give; which of its pixels belong to it takes the pixels themselves.
+
 Ours; the parts are space to depth (arXiv:1609.05158), RepVGG (arXiv:2101.03697), dilation (arXiv:1511.07122) and deep supervision
 (arXiv:1409.5185).
 """
@@ -34,13 +37,23 @@ _BLOCK_PX = 2
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Channels and dilations at half, a quarter and an eighth of the size, and convolutions that mix at half the size."""
+    """Channels, dilations and numbers of convolutions.
+
+    Attributes:
+        widths: channels at a half, a quarter and an eighth of the size.
+        half: dilations at half the size; likewise `quarter` and `eighth`.
+        num_mixes: convolutions of the decoder at half the size.
+        full: channels at full size; 0: no convolution runs there.
+        num_refines: convolutions that draw the answer there.
+    """
 
     widths: tuple[int, int, int] = (16, 32, 64)
     half: tuple[int, ...] = (1, 2)
     quarter: tuple[int, ...] = (1, 2, 4)
     eighth: tuple[int, ...] = (1, 2, 4, 8)
     num_mixes: int = 2
+    full: int = 0
+    num_refines: int = 2
 
 
 def _stage(inputs: int, outputs: int, dilations: tuple[int, ...], stride: int = 2) -> nn.Sequential:
@@ -73,7 +86,7 @@ class Kestrel(SegmentationModel):
         """Build with random weights."""
         super().__init__()
         half, quarter, eighth = self.plan.widths
-        self.half_size = _stage(_BLOCK_PX**2, half, self.plan.half, stride=1)
+        self.half_size = _stage(max(self.plan.full, 1) * _BLOCK_PX**2, half, self.plan.half, stride=1)
         self.quarter = _stage(half, quarter, self.plan.quarter)
         self.eighth = _stage(quarter, eighth, self.plan.eighth)
         self.ups = nn.ModuleList([_Up(eighth, quarter, 1), _Up(quarter, half, self.plan.num_mixes)])
@@ -82,12 +95,47 @@ class Kestrel(SegmentationModel):
 
     def forward(self, pixels_BCHW: Tensor, metadata: MetadataBatch) -> Tensor | tuple[Tensor, ...]:
         """`(B, 1, H, W)` normalised pixels to `(B, 1, H, W)` logits, in training followed by those at 1/2 and 1/4 of the size."""
-        half = self.half_size(functional.pixel_unshuffle(pixels_BCHW, _BLOCK_PX))
+        full = self.enter(pixels_BCHW)
+        half = self.half_size(functional.pixel_unshuffle(full, _BLOCK_PX))
         quarter = self.quarter(half)
         deep = self.ups[0](self.eighth(quarter), quarter)
         fine = self.ups[1](deep, half)
-        logits = functional.pixel_shuffle(self.head(fine), _BLOCK_PX)
+        logits = self.leave(full, fine)
         return (logits, self.side_heads[0](fine), self.side_heads[1](deep)) if self.training else logits
+
+    def enter(self, pixels_B1HW: Tensor) -> Tensor:
+        """What is regrouped into half-size maps: the pixels."""
+        return pixels_B1HW
+
+    def leave(self, full_BCHW: Tensor, fine_BChw: Tensor) -> Tensor:
+        """Logits `(B, 1, H, W)` from what entered and the last half-size map."""
+        return functional.pixel_shuffle(self.head(fine_BChw), _BLOCK_PX)
+
+
+@register_model("kestrel_fine")
+class FineKestrel(Kestrel):
+    """With eight channels at full size, in and out."""
+
+    paper = "ours: kestrel with a thin path at full size (docs/networks.md)"
+    plan = Plan(full=8)
+
+    def __init__(self) -> None:
+        """Build with random weights."""
+        super().__init__()
+        full = self.plan.full
+        self.stem = RepConv(1, full)
+        self.widen = ConvNormAct(self.plan.widths[0], full * _BLOCK_PX**2, kernel=1, act=False)
+        self.refine = nn.Sequential(*(RepConv(full, full) for _ in range(self.plan.num_refines)))
+        self.head = biased(nn.Conv2d(full, 1, 3, padding=1), HEAD_BIAS)
+
+    def enter(self, pixels_B1HW: Tensor) -> Tensor:
+        """What is regrouped into half-size maps: a few channels at full size."""
+        return self.stem(pixels_B1HW)  # type: ignore[no-any-return]  # nn.Module.__call__ is Any
+
+    def leave(self, full_BCHW: Tensor, fine_BChw: Tensor) -> Tensor:
+        """Logits from those channels and the last half-size map, enlarged."""
+        answer = functional.pixel_shuffle(self.widen(fine_BChw), _BLOCK_PX)
+        return self.head(self.refine(answer + full_BCHW))  # type: ignore[no-any-return]  # likewise
 
 
 @register_model("kestrel_light")

@@ -68,8 +68,9 @@ def as_trained(network: AnyModel) -> InferenceModel:
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_what_is_prepared_finds_the_same_pixels(dtype: torch.dtype) -> None:
-    network = shipped()
+@pytest.mark.parametrize("name", ["acm", "kestrel"])
+def test_what_is_prepared_finds_the_same_pixels(name: str, dtype: torch.dtype) -> None:
+    network = shipped(name)
     plain = iou_of(as_trained(network))
     assert 0.2 < plain < 0.95, "frames on which pixels are close to the threshold"
     assert iou_of(prepare(network, dtype=dtype)) == pytest.approx(plain, abs=MAX_IOU_CHANGE)

@@ -204,6 +204,6 @@ def test_the_example_of_the_page_is_read(tmp_path: Path) -> None:
     (learnt,) = read_samples([str(tmp_path)], Role.TRAIN)
     assert (tested.image_id, tested.mask_HW.sum(), tested.boxes_xyxy_px.tolist()) == ("ship-1", 16, [[10, 12, 14, 16]])
     assert (learnt.image_id, learnt.mask_HW.sum(), learnt.unknown_HW.sum()) == ("ship-2", 0, 30)
-    commands = re.findall(r"^\$ irstream (\w+) acm (.*)$", section, re.MULTILINE)
-    assert [name for name, _ in commands] == ["evaluate", "train"]
+    commands = re.findall(r"^\$ irstream (\w+) (?:acm|kestrel) (.*)$", section, re.MULTILINE)
+    assert [name for name, _ in commands] == ["evaluate", "train", "train"]
     assert all("path/to/folder" in rest for _, rest in commands)
