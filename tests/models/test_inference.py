@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from evaluation.segmentation import SegmentationMetrics
-from models.inference import InferenceModel, prepare
+from models.inference import InferenceModel, default_dtype, prepare
 from models.interface import MetadataBatch
 from models.segmentation.base import SegmentationModel
 from models.transforms import measure, normalise
@@ -74,6 +74,13 @@ def test_what_is_prepared_finds_the_same_pixels(name: str, dtype: torch.dtype) -
     plain = iou_of(as_trained(network))
     assert 0.2 < plain < 0.95, "frames on which pixels are close to the threshold"
     assert iou_of(prepare(network, dtype=dtype)) == pytest.approx(plain, abs=MAX_IOU_CHANGE)
+
+
+def test_a_cpu_computes_in_float32_unless_asked_however_fast_bfloat16_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("models.inference.fastest_dtype", lambda device: torch.bfloat16)
+    assert prepare(TwoLayers().eval()).dtype is torch.float32
+    assert prepare(TwoLayers().eval(), dtype=torch.bfloat16).dtype is torch.bfloat16
+    assert default_dtype(torch.device("cuda")) is torch.bfloat16
 
 
 class TwoLayers(SegmentationModel):
