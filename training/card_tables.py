@@ -17,7 +17,7 @@ from models.weights import WEIGHTS_FOLDER
 from training.commands import tells_mistakes
 from training.comparison import equal_rows, read_rows
 
-SEGMENTERS, DETECTOR, CLASSIFIER = ("kestrel", "acm", "unet_light"), "fcos_light", "basic_cnn"
+SEGMENTERS, DETECTOR, CLASSIFIER = ("kestrel", "kestrel_fine", "acm", "unet_light"), "fcos_light", "basic_cnn"
 _SECTION = re.compile(r"(?<=<!-- cards: )(\w+)( -->\n).*?(?=<!-- end -->)", re.DOTALL)
 
 
