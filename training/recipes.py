@@ -9,6 +9,7 @@ from types import MappingProxyType
 
 from contracts.choices import chosen
 from contracts.errors import SettingsError
+from models.layers.texture import BLOCK_PX
 from training.augmentation.paste import PasteSettings
 from training.augmentation.plan import Augmentation
 from training.identity import Identity, loop_identity, recipe_identity
@@ -93,7 +94,7 @@ class TrainingPlan:
 def ours() -> TrainingPlan:
     """Copy-paste, averaged weights, one cycle: what the networks that ship are trained with."""
     return TrainingPlan(
-        recipe=SegmentationRecipe(augmentation=Augmentation(crop_px=160, paste=PasteSettings(same_set=True))),
+        recipe=SegmentationRecipe(augmentation=Augmentation(crop_px=160, grid_px=BLOCK_PX, paste=PasteSettings(same_set=True))),
         loop=LoopSettings(max_steps=1, max_lr=2e-3),
         epochs=100,
         source="ours (docs/networks.md)",

@@ -43,7 +43,7 @@ class SegmentationRecipe:
     loss: str = "soft_iou_bce"
     shares: Mapping[str, float] = field(
         default_factory=lambda: MappingProxyType(
-            {"nudt-sirst": 0.3, "irstd-1k": 0.29, "sirst-v2": 0.15, "synthetic": 0.14, "hit-uav": 0.08, "drone-ir": 0.04}
+            {"nudt-sirst": 0.32, "irstd-1k": 0.32, "sirst-v2": 0.18, "synthetic": 0.1, "hit-uav": 0.05, "drone-ir": 0.03}
         )
     )
     seed: int = 20

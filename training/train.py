@@ -68,7 +68,7 @@ def compared(seed: int) -> tuple[StepLoss, float]:
 SGEM_NETWORKS = tuple(name for name in list_models(Task.SEGMENTATION) if name.startswith("sgem_unet"))
 RECIPES: dict[str, Callable[[int], tuple[StepLoss, float]]] = {
     "acm": acm,
-    **dict.fromkeys(("kestrel", "kestrel_fine", "kestrel_light", "kestrel_wide"), compared),
+    **dict.fromkeys(("kestrel", "kestrel_adaptive", "kestrel_fine", "kestrel_light", "kestrel_wide"), compared),
     **dict.fromkeys(("alcnet", "dnanet", "mshnet", "rdian", "uiunet", *SGEM_NETWORKS), compared),
     "unet_light": unet_light,
     "fcos_light": fcos_light,

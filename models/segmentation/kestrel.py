@@ -15,6 +15,9 @@ What it is made of, and why:
 `kestrel_fine` has a thin path at full size besides: a few channels that see every pixel before all else, and that draw the answer at
 the end. Where a target is takes context, which the smaller maps give; which of its pixels belong to it takes the pixels themselves.
 
+`kestrel_adaptive` looks at the texture of the frame first, which tells what camera or data set it is from, and scales all its maps
+to suit: several kinds of imagery with rules of their own are learnt in one network (`models.layers.texture`).
+
 Ours; the parts are space to depth (arXiv:1609.05158), RepVGG (arXiv:2101.03697), dilation (arXiv:1511.07122) and deep supervision
 (arXiv:1409.5185).
 """
@@ -29,6 +32,7 @@ from torch.nn import functional
 from models.interface import InputSpec, MetadataBatch
 from models.layers.blocks import ConvNormAct, biased
 from models.layers.reparam import RepConv
+from models.layers.texture import Adapt, TextureAdaptation, unadapted
 from models.segmentation.base import HEAD_BIAS, SegmentationModel
 from models.zoo import register_model
 
@@ -95,19 +99,24 @@ class Kestrel(SegmentationModel):
 
     def forward(self, pixels_BCHW: Tensor, metadata: MetadataBatch) -> Tensor | tuple[Tensor, ...]:
         """`(B, 1, H, W)` normalised pixels to `(B, 1, H, W)` logits, in training followed by those at 1/2 and 1/4 of the size."""
-        full = self.enter(pixels_BCHW)
-        half = self.half_size(functional.pixel_unshuffle(full, _BLOCK_PX))
-        quarter = self.quarter(half)
-        deep = self.ups[0](self.eighth(quarter), quarter)
-        fine = self.ups[1](deep, half)
-        logits = self.leave(full, fine)
+        adapt = self.adaptation(pixels_BCHW)
+        full = adapt("full", self.enter(pixels_BCHW))
+        half = adapt("half", self.half_size(functional.pixel_unshuffle(full, _BLOCK_PX)))
+        quarter = adapt("quarter", self.quarter(half))
+        deep = adapt("deep", self.ups[0](adapt("eighth", self.eighth(quarter)), quarter))
+        fine = adapt("fine", self.ups[1](deep, half))
+        logits = self.leave(full, fine, adapt)
         return (logits, self.side_heads[0](fine), self.side_heads[1](deep)) if self.training else logits
+
+    def adaptation(self, pixels_B1HW: Tensor) -> Adapt:
+        """What is done to the map of each stage: nothing."""
+        return unadapted
 
     def enter(self, pixels_B1HW: Tensor) -> Tensor:
         """What is regrouped into half-size maps: the pixels."""
         return pixels_B1HW
 
-    def leave(self, full_BCHW: Tensor, fine_BChw: Tensor) -> Tensor:
+    def leave(self, full_BCHW: Tensor, fine_BChw: Tensor, adapt: Adapt) -> Tensor:
         """Logits `(B, 1, H, W)` from what entered and the last half-size map."""
         return functional.pixel_shuffle(self.head(fine_BChw), _BLOCK_PX)
 
@@ -132,10 +141,28 @@ class FineKestrel(Kestrel):
         """What is regrouped into half-size maps: a few channels at full size."""
         return self.stem(pixels_B1HW)  # type: ignore[no-any-return]  # nn.Module.__call__ is Any
 
-    def leave(self, full_BCHW: Tensor, fine_BChw: Tensor) -> Tensor:
+    def leave(self, full_BCHW: Tensor, fine_BChw: Tensor, adapt: Adapt) -> Tensor:
         """Logits from those channels and the last half-size map, enlarged."""
         answer = functional.pixel_shuffle(self.widen(fine_BChw), _BLOCK_PX)
-        return self.head(self.refine(answer + full_BCHW))  # type: ignore[no-any-return]  # likewise
+        return self.head(self.refine(adapt("answer", answer + full_BCHW)))  # type: ignore[no-any-return]  # likewise
+
+
+@register_model("kestrel_adaptive")
+class AdaptiveKestrel(FineKestrel):
+    """With all stages scaled to the texture of the frame: one network for several kinds of imagery."""
+
+    paper = "ours: kestrel with a thin path at full size, scaled to the texture of each frame (docs/networks.md)"
+
+    def __init__(self) -> None:
+        """Build with random weights."""
+        super().__init__()
+        (half, quarter, eighth), full = self.plan.widths, self.plan.full
+        widths = {"full": full, "half": half, "quarter": quarter, "eighth": eighth, "deep": quarter, "fine": half, "answer": full}
+        self.adapted = TextureAdaptation(widths)
+
+    def adaptation(self, pixels_B1HW: Tensor) -> Adapt:
+        """Gains and offsets by the texture of the frame."""
+        return self.adapted(pixels_B1HW)  # type: ignore[no-any-return]  # likewise
 
 
 @register_model("kestrel_light")
@@ -146,7 +173,7 @@ class LightKestrel(Kestrel):
 
 
 @register_model("kestrel_wide")
-class WideKestrel(Kestrel):
-    """The same, wider: for machines with a GPU."""
+class WideKestrel(AdaptiveKestrel):
+    """The adaptive one, twice as wide: for machines with a GPU."""
 
-    plan = Plan(widths=(64, 128, 256))
+    plan = Plan(widths=(32, 64, 128), full=16)

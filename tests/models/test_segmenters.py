@@ -19,7 +19,16 @@ from models.transforms import padded_size
 from models.zoo import create_model, list_models
 
 NAMES = list_models(Task.SEGMENTATION)
-HEADS = {"dnanet": 4, "uiunet": 7, "mshnet": 5, "kestrel": 3, "kestrel_fine": 3, "kestrel_light": 3, "kestrel_wide": 3}
+HEADS = {
+    "dnanet": 4,
+    "uiunet": 7,
+    "mshnet": 5,
+    "kestrel": 3,
+    "kestrel_adaptive": 3,
+    "kestrel_fine": 3,
+    "kestrel_light": 3,
+    "kestrel_wide": 3,
+}
 
 
 @dataclass(frozen=True)
@@ -124,7 +133,7 @@ def test_in_training_all_heads_answer_and_all_parameters_learn(name: str) -> Non
     assert not still
 
 
-@pytest.mark.parametrize("name", ["kestrel", "kestrel_fine", "dnanet", "rdian", "sgem_unet"])
+@pytest.mark.parametrize("name", ["kestrel", "kestrel_adaptive", "kestrel_fine", "dnanet", "rdian", "sgem_unet"])
 def test_folding_keeps_the_answer_and_leaves_no_norm_or_branch(name: str) -> None:
     torch.manual_seed(2)
     model = create_model(name).train()

@@ -63,6 +63,21 @@ def test_a_crop_lies_in_the_image_or_holds_it_and_keeps_the_point(height: int, w
         assert top <= point[1] < top + crop_px
 
 
+@given(st.integers(1, 200), st.integers(16, 64), st.integers(0, 2**32), st.booleans())
+def test_a_crop_starts_on_the_grid_wherever_it_can(side_px: int, crop_px: int, seed: int, focused: bool) -> None:
+    rng = np.random.default_rng(seed)
+    point = (rng.uniform(0, side_px - 0.01),) * 2 if focused else None
+    top, left = crop_origin((side_px, side_px), crop_px, point, rng, grid_px=8)
+    for origin in (top, left):
+        assert min(0, side_px - crop_px) <= origin <= max(0, side_px - crop_px)
+        if point is not None:
+            assert origin <= point[0] < origin + crop_px
+        low = max(min(0, side_px - crop_px), -1000 if point is None else int(point[0]) - crop_px + 1)
+        high = min(max(0, side_px - crop_px), 1000 if point is None else int(point[0]))
+        possible = [place for place in range(low, high + 1) if place % 8 == 0]
+        assert origin in possible or not possible
+
+
 def test_outside_the_image_a_crop_is_zero() -> None:
     crop = cut_crop(np.ones((4, 6), np.uint8), -1, -2, 10)
     assert crop.sum() == 24

@@ -11,7 +11,7 @@ Floats = NDArray[np.float32]
 
 
 def crop_origin(
-    size_px: tuple[int, int], crop_px: int, focus_xy_px: tuple[float, float] | None, rng: np.random.Generator
+    size_px: tuple[int, int], crop_px: int, focus_xy_px: tuple[float, float] | None, rng: np.random.Generator, grid_px: int = 1
 ) -> tuple[int, int]:
     """Choose the top and left of a crop, anywhere, or anywhere that holds a point.
 
@@ -20,13 +20,16 @@ def crop_origin(
         crop_px: side.
         focus_xy_px: point to hold, or None.
         rng: source of chance.
+        grid_px: top and left are multiples of it, wherever one of these holds the point.
     """
     origin = []
     for limit, focus in zip(size_px, (None, None) if focus_xy_px is None else focus_xy_px[::-1], strict=True):
         low, high = min(0, limit - crop_px), max(0, limit - crop_px)
         if focus is not None:
             low, high = max(low, int(focus) - crop_px + 1), min(high, int(focus))
-        origin.append(int(rng.integers(low, max(low, high) + 1)))
+        first, last = -(-low // grid_px), high // grid_px
+        on_grid = first <= last
+        origin.append(grid_px * int(rng.integers(first, last + 1)) if on_grid else int(rng.integers(low, max(low, high) + 1)))
     return origin[0], origin[1]
 
 

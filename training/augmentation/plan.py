@@ -23,6 +23,7 @@ class Augmentation:
 
     Attributes:
         crop_px: side of the crops.
+        grid_px: where crops start: at multiples of it. Traces of compression, which tell what kind of imagery it is, keep their phase.
         target_probability: share of crops that are made to hold a target pixel.
         symmetries: the eight flips and transpositions.
         rotation_deg: largest turn to either side.
@@ -37,6 +38,7 @@ class Augmentation:
     """
 
     crop_px: int = 160
+    grid_px: int = 1
     target_probability: float = 0.6
     symmetries: bool = True
     rotation_deg: float = 0.0
@@ -66,7 +68,7 @@ def make_crop(sample: Sample, plan: Augmentation, paster: Paster, rng: np.random
     if len(sample.boxes_xyxy_px) and rng.random() < plan.target_probability:
         x_min, y_min, x_max, y_max = sample.boxes_xyxy_px[rng.integers(len(sample.boxes_xyxy_px))]
         focus = (float(x_min + x_max) / 2, float(y_min + y_max) / 2)
-    top, left = crop_origin(sample.pixels_HW.shape, plan.crop_px, focus, rng)
+    top, left = crop_origin(sample.pixels_HW.shape, plan.crop_px, focus, rng, plan.grid_px)
     pixels = cut_pixels(sample, top, left, plan.crop_px)
     mask, unknown = (np.asarray(cut_crop(each, top, left, plan.crop_px), np.uint8) for each in (sample.mask_HW, sample.unknown_HW))
     # Before all else: what is pasted shall be turned, blurred and noisy as everything around it is.
