@@ -1,5 +1,7 @@
 """Ready for inference: batch norms folded away, channels last, and the number format that suits this device.
 
+In half precision both ends of a network stay exact.
+
 On request also compiled (`torch.compile`) and averaged over flips.
 """
 
@@ -28,6 +30,7 @@ from models.zoo import AnyModel
 _MIN_GAIN = 1.5
 _PROBE_SHAPE = (4, 32, 64, 64)
 _FLIPS = ((2,), (3,), (2, 3))
+_PIXEL_CHANNELS = (1, 4)
 _M = TypeVar("_M", bound=nn.Module)
 
 
@@ -87,8 +90,11 @@ def prepare(
     place = torch.device(device)
     folded = fold_batch_norms(deepcopy(model).eval()).to(place).requires_grad_(False)
     folded.to(memory_format=torch.channels_last)
+    number_format = default_dtype(place) if dtype is None else dtype
+    if number_format is not torch.float32:
+        _keep_ends_exact(folded)
     compute = torch.compile(folded, dynamic=True) if compiled else folded
-    return InferenceModel(folded, place, default_dtype(place) if dtype is None else dtype, compute, flips)
+    return InferenceModel(folded, place, number_format, compute, flips)
 
 
 def fold_batch_norms(model: _M) -> _M:
@@ -123,6 +129,30 @@ def _fold_neighbours(sequence: nn.Sequential) -> None:
         first, second = sequence[index], sequence[index + 1]
         if isinstance(first, nn.Conv2d) and isinstance(second, nn.BatchNorm2d):
             sequence[index], sequence[index + 1] = fuse_conv_bn_eval(first, second), nn.Identity()
+
+
+class _InFloat32(nn.Module):
+    """A layer that computes in float32 whatever is around it."""
+
+    def __init__(self, layer: nn.Module) -> None:
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, x_BCHW: Tensor) -> Tensor:
+        with torch.autocast(x_BCHW.device.type, enabled=False):
+            return self.layer(x_BCHW.float())  # type: ignore[no-any-return]  # nn.Module.__call__ is Any
+
+
+def _keep_ends_exact(model: nn.Module) -> None:
+    """Let the convolutions that see pixels (one channel, or 2 x 2 regrouped) and those that give one map compute in float32, in place.
+
+    Half precision has eight bits: less than the pixels have, and less than a logit close to its threshold needs.
+    """
+    for name, child in model.named_children():
+        if isinstance(child, nn.Conv2d) and (child.in_channels in _PIXEL_CHANNELS or child.out_channels == 1):
+            setattr(model, name, _InFloat32(child))
+        else:
+            _keep_ends_exact(child)
 
 
 def choose_device(name: str, where: str = "--device", action: str = "Use cpu, or a machine whose GPU torch sees.") -> torch.device:
