@@ -5,12 +5,33 @@ from __future__ import annotations
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from contracts.errors import SettingsError
 from deploy.cli.options import JsonOption, print_json
+from deploy.cli.train_options import (
+    AverageOption,
+    BatchSizeOption,
+    CheckpointOption,
+    CropOption,
+    DataOption,
+    DeviceOption,
+    EarlyStopOption,
+    EpochsOption,
+    JudgeEveryOption,
+    LossOption,
+    NetworkArgument,
+    OutOption,
+    PrecisionOption,
+    RateOption,
+    RecipeOption,
+    ScheduleOption,
+    StartOption,
+    TaskOption,
+    WorkersOption,
+)
 
 if TYPE_CHECKING:
     from models.card import ModelCard
@@ -22,41 +43,25 @@ app = typer.Typer(pretty_exceptions_enable=False)
 
 @app.command()
 def train(
-    model: Annotated[str, typer.Argument(help="Registered network, see `irstream models list`.")],
-    task: Annotated[str, typer.Option("--task", help="segmentation.")] = "segmentation",
-    data: Annotated[
-        list[str] | None, typer.Option("--data", help="Data set or folder to learn from (several times; default: the recipe's).")
-    ] = None,
-    recipe: Annotated[str, typer.Option("--recipe", help="ours, robust, basicirstd or sgem_paper.")] = "ours",
-    epochs: Annotated[float | None, typer.Option("--epochs", help="Passes over the images; default: as many as the recipe.")] = None,
-    start: Annotated[
-        str | None,
-        typer.Option(
-            "--start", help="Weights to begin with: `shipped`, a run's folder or a safetensors file; default: random.", show_default=False
-        ),
-    ] = None,
-    loss: Annotated[str | None, typer.Option("--loss", help="Instead of the recipe's (docs/losses.md).", show_default=False)] = None,
-    schedule: Annotated[
-        str | None, typer.Option("--schedule", help="one_cycle, cosine, poly, multi_step or constant.", show_default=False)
-    ] = None,
-    lr: Annotated[float | None, typer.Option("--lr", min=0, help="Peak learning rate.", show_default=False)] = None,
-    batch_size: Annotated[int | None, typer.Option("--batch-size", min=2, help="Crops a step.", show_default=False)] = None,
-    crop_px: Annotated[int | None, typer.Option("--crop-px", min=32, help="Side of the crops.", show_default=False)] = None,
-    average: Annotated[
-        float | None, typer.Option("--ema", min=0, max=0.99999, help="Decay of the averaged weights; 0: none.", show_default=False)
-    ] = None,
-    precision: Annotated[str, typer.Option("--precision", help="auto, float32 or bfloat16.")] = "auto",
-    early_stop: Annotated[
-        int, typer.Option("--early-stop", min=0, help="End after so many judgements on held-out images without a better one; 0: never.")
-    ] = 0,
-    judge_every: Annotated[float, typer.Option("--judge-every", min=0.1, help="Epochs between judgements.")] = 5.0,
-    checkpoint_s: Annotated[float, typer.Option("--checkpoint-s", min=0, help="Seconds between checkpoints.")] = 120.0,
-    out: Annotated[Path | None, typer.Option("--out", help="Folder of the run; default runs/train/MODEL.")] = None,
-    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")] = "cpu",
-    workers: Annotated[
-        int | None,
-        typer.Option("--workers", min=0, help="Processes that draw crops ahead; default 0 on a CPU, else up to 8.", show_default=False),
-    ] = None,
+    model: NetworkArgument,
+    task: TaskOption = "segmentation",
+    data: DataOption = None,
+    recipe: RecipeOption = "ours",
+    epochs: EpochsOption = None,
+    start: StartOption = None,
+    loss: LossOption = None,
+    schedule: ScheduleOption = None,
+    lr: RateOption = None,
+    batch_size: BatchSizeOption = None,
+    crop_px: CropOption = None,
+    average: AverageOption = None,
+    precision: PrecisionOption = "auto",
+    early_stop: EarlyStopOption = 0,
+    judge_every: JudgeEveryOption = 5.0,
+    checkpoint_s: CheckpointOption = 120.0,
+    out: OutOption = None,
+    device: DeviceOption = "cpu",
+    workers: WorkersOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Train a segmenter and write `weights.safetensors` with its card into the folder of the run.
