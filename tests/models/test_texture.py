@@ -6,9 +6,12 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from models.interface import MetadataBatch
 from models.layers.texture import BLOCK_PX, Texture, TextureAdaptation
+from models.segmentation.kestrel import AdaptiveKestrel
+from models.zoo import create_model
 
 
 def frames(num: int = 2, side_px: int = 64, seed: int = 3) -> Tensor:
@@ -94,3 +97,22 @@ def test_stages_are_scaled_by_the_texture_of_their_own_frame(precision: torch.dt
     expected = 1 + out[:, :6] + out[:, 6:12]
     torch.testing.assert_close(adapted[:, :, 0, 0].float(), expected, atol=2e-2 if precision is torch.bfloat16 else 1e-5, rtol=0)
     assert adapt("thin", torch.ones(2, 2, 3, 3, dtype=precision)).shape == (2, 2, 3, 3)
+
+
+@pytest.mark.parametrize("name", ["kestrel_adaptive", "kestrel_wide"])
+def test_every_stage_of_kestrel_is_scaled(name: str) -> None:
+    torch.manual_seed(4)
+    network = create_model(name).eval()
+    assert isinstance(network, AdaptiveKestrel)
+    pixels, metadata, out = frames(1, 64), MetadataBatch.unknown((64, 64)), network.adapted.out
+    nn.init.zeros_(out.weight)
+    with torch.no_grad():
+        before = network(pixels, metadata)
+        row = 0
+        for stage, num in network.adapted.channels.items():
+            out.bias[row : row + num] = 0.5
+            assert not torch.allclose(network(pixels, metadata), before, atol=1e-4), stage
+            out.bias.zero_()
+            row += 2 * num
+        assert row == len(out.bias)
+        torch.testing.assert_close(network(pixels, metadata), before)
