@@ -15,9 +15,9 @@ from contracts.choices import chosen
 from models.card import ModelCard, read_card
 from models.weights import WEIGHTS_FOLDER
 from training.commands import tells_mistakes
-from training.comparison import equal_rows, read_rows
+from training.comparison import equal_rows, other_rows, read_rows
 
-SEGMENTERS, DETECTOR, CLASSIFIER = ("kestrel", "kestrel_fine", "acm", "unet_light"), "fcos_light", "basic_cnn"
+SEGMENTERS, DETECTOR, CLASSIFIER = ("kestrel_adaptive", "kestrel", "kestrel_fine", "acm", "unet_light"), "fcos_light", "basic_cnn"
 _SECTION = re.compile(r"(?<=<!-- cards: )(\w+)( -->\n).*?(?=<!-- end -->)", re.DOTALL)
 
 
@@ -100,6 +100,11 @@ def comparison_rows() -> Iterator[Sequence[str]]:
     yield from _headed(equal_rows(read_rows()))
 
 
+def other_training_rows() -> Iterator[Sequence[str]]:
+    """Segmenters that were trained otherwise, such as by the recipes of papers."""
+    yield from _headed(other_rows(read_rows()))
+
+
 def _headed(rows: Iterator[Sequence[str]]) -> Iterator[Sequence[str]]:
     yield from _head(*next(rows))
     yield from rows
@@ -132,6 +137,7 @@ TABLES: dict[str, Callable[[], Iterator[Sequence[str]]]] = {
     "confusion": confusion_rows,
     "training": training_rows,
     "comparison": comparison_rows,
+    "otherwise": other_training_rows,
 }
 
 

@@ -25,6 +25,7 @@ FRAME_ACTORS = [
     pytest.param(DetectorActor, "fake_detector", id="fake detector"),
     pytest.param(SegmenterActor, "fake_segmenter", id="fake segmenter"),
     pytest.param(DetectorActor, "fcos_light", id="fcos_light"),
+    pytest.param(SegmenterActor, "kestrel_adaptive", id="kestrel_adaptive"),
     pytest.param(SegmenterActor, "kestrel", id="kestrel"),
     pytest.param(SegmenterActor, "acm", id="acm"),
     pytest.param(SegmenterActor, "unet_light", id="unet_light"),
