@@ -180,7 +180,7 @@ def choose_device(name: str, where: str = "--device", action: str = "Use cpu, or
 def default_dtype(device: torch.device) -> torch.dtype:
     """Where nobody names a number format: float32 on a CPU, the fastest one on a GPU.
 
-    On a CPU with AMX bfloat16 is twice as fast, but moves the IoU of the networks that ship by up to 0.7 points (docs/networks.md):
+    On a CPU with AMX bfloat16 is twice as fast, but moves the IoU of the networks that ship by some tenths of a point (docs/networks.md):
     whoever wants it asks for it.
     """
     return torch.float32 if device.type == "cpu" else fastest_dtype(str(device))
