@@ -44,7 +44,7 @@ class ModelsSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     detector: ModelActorSettings = ModelActorSettings(model="fcos_light")
-    segmenter: ModelActorSettings = ModelActorSettings(model="kestrel")
+    segmenter: ModelActorSettings = ModelActorSettings(model="kestrel_adaptive")
     classifier: ModelActorSettings = ModelActorSettings(model="basic_cnn")
 
 
