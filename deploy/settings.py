@@ -54,7 +54,7 @@ class BatchingSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     detector: BatchPolicy = BatchPolicy()
-    segmenter: BatchPolicy = BatchPolicy()
+    segmenter: BatchPolicy = BatchPolicy(max_batch_size=4)
     classifier: BatchPolicy = BatchPolicy(max_batch_size=64, max_queue_frames=1024)
 
 
