@@ -12,7 +12,7 @@ from models.weights import save_weights
 from models.zoo import create_model
 
 
-def retrained(folder: Path, name: str = "kestrel") -> Path:
+def retrained(folder: Path, name: str) -> Path:
     """A network's shipped weights, a thousandth larger, with a card of their own."""
     shipped = Path(str(files("models") / "weights" / f"{name}.safetensors"))
     network = create_model(name)

@@ -15,6 +15,7 @@ from pathlib import Path
 import psutil
 
 from contracts.frame import ContentType
+from deploy.settings import ModelsSettings
 from pipeline.inputs.cameras import synthetic_source
 from pipeline.kafka_client import connect_admin
 from pipeline.publish import publish
@@ -177,8 +178,8 @@ def partition_added(scene: Scene) -> None:
 
 def model_exchanged(scene: Scene) -> None:
     """No fault, but what an operator does under load: other weights in the settings file, and SIGHUP."""
-    weights = retrained(scene.folder)
-    args = {"models": {"segmenter": {"model": "kestrel", "weights": str(weights)}}}
+    model = ModelsSettings().segmenter.model
+    args = {"models": {"segmenter": {"model": model, "weights": str(retrained(scene.folder, model))}}}
     application = {"name": "irstream", "import_path": "deploy.app:build", "args": args}
     (scene.folder / "ray_config.yaml").write_text(json.dumps({"applications": [application]}))  # JSON is YAML
     driver = scene.drivers[0]

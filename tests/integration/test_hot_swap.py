@@ -89,7 +89,7 @@ def segmenter_stats(settings: AppSettings) -> dict[str, Any]:
 
 
 def test_every_row_names_the_weights_that_made_it_and_none_is_lost(settings: AppSettings, tmp_path: Path) -> None:
-    weights = retrained(tmp_path)
+    weights = retrained(tmp_path, settings.models.segmenter.model)
     with under_load(settings) as wait_for:
         wait_for(20)
         before = segmenter_stats(settings)
