@@ -26,6 +26,7 @@ _OPTIONS = {
     "average_decay": "--ema",
     "batch_size": "--batch-size",
     "loss": "--loss",
+    "seed": "--seed",
     "augmentation.crop_px": "--crop-px",
     "shares": "data sets",
     "start": "weights to begin with (--start)",

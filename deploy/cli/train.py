@@ -28,6 +28,7 @@ from deploy.cli.train_options import (
     RateOption,
     RecipeOption,
     ScheduleOption,
+    SeedOption,
     StartOption,
     TaskOption,
     WorkersOption,
@@ -55,6 +56,7 @@ def train(
     batch_size: BatchSizeOption = None,
     crop_px: CropOption = None,
     average: AverageOption = None,
+    seed: SeedOption = None,
     precision: PrecisionOption = "auto",
     early_stop: EarlyStopOption = 0,
     judge_every: JudgeEveryOption = 5.0,
@@ -79,7 +81,7 @@ def train(
 
     device = str(choose_device(device))
     chosen({"segmentation": None}, task, "--task", "The other networks that ship are trained with python -m training.train NAME.")
-    plan = _changed(plan_named(recipe, data or (), epochs), loss, schedule, lr, batch_size, crop_px, average)
+    plan = _changed(plan_named(recipe, data or (), epochs), loss, schedule, lr, batch_size, crop_px, average, seed)
     plan = replace(plan, loop=replace(plan.loop, precision=_precision(precision, device), checkpoint_s=checkpoint_s))
     plan = _judged(plan, early_stop, judge_every)
     folder = out or Path("runs/train") / model
@@ -160,6 +162,7 @@ def _changed(
     batch_size: int | None,
     crop_px: int | None,
     average: float | None,
+    seed: int | None,
 ) -> TrainingPlan:
     """The plan with what was asked for on the command line.
 
@@ -180,5 +183,7 @@ def _changed(
         recipe = replace(recipe, batch_size=batch_size)
     if crop_px is not None:
         recipe = replace(recipe, augmentation=replace(recipe.augmentation, crop_px=crop_px))
+    if seed is not None:
+        recipe = replace(recipe, seed=seed)
     loop = replace(loop, max_lr=loop.max_lr if lr is None else lr, average_decay=loop.average_decay if average is None else average)
     return replace(plan, recipe=recipe, loop=loop)

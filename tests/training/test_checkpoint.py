@@ -52,6 +52,7 @@ def begun(tmp_path_factory: pytest.TempPathFactory, made_root: Path) -> Path:
 CHANGED = {
     "batch size": (small(batch_size=8, shares={"nudt-sirst": 1.0}), "--batch-size 8"),
     "loss": (small(loss="bce"), "--loss bce"),
+    "seed": (small(seed=3), "--seed 3"),
     "crop": (small(augmentation=Augmentation(crop_px=48)), "--crop-px 48"),
     "data": (small(shares={"sirst-v2": 1.0}), r"data sets sirst-v2 \(1\)"),
     "lr": (replace(small(), loop=replace(small().loop, max_lr=0.5)), "--lr 0.5"),

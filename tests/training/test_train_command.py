@@ -84,6 +84,17 @@ def test_a_training_may_begin_with_weights_that_are_there(tmp_path: Path, capsys
     assert "rdian.safetensors: expected a readable safetensors file" in capsys.readouterr().err
 
 
+def test_another_seed_begins_with_other_weights(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options = ("acm", *QUICK, "--epochs", "1", "--lr", "0", "--ema", "0", "--json")
+    learnt = []
+    for folder, seed in (("a", ()), ("b", ("--seed", "20")), ("c", ("--seed", "21"))):
+        assert run(*options, *seed, "--out", str(tmp_path / folder)) == 0
+        network, _ = load_model("acm", json.loads(capsys.readouterr().out)["weights"])
+        learnt.append(torch.cat([each.flatten() for each in network.parameters()]))
+    assert torch.equal(learnt[0], learnt[1]), "20 is the seed of the recipe"
+    assert not torch.equal(learnt[1], learnt[2])
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_training_that_is_stopped_says_how_to_go_on(number: signal.Signals, tmp_path: Path, made_root: Path) -> None:
     # What a shell starts in the background begins with SIGINT ignored, and so do tests started there.
