@@ -12,12 +12,12 @@ from torch import Tensor
 from actors.settings import ModelActorSettings
 from contracts.errors import SettingsError
 from contracts.result import ModelRef
-from models.inference import InferenceModel, choose_device, prepare
+from models.inference import InferenceModel, choose_device, prepare, suitable_dtype
 from models.interface import Task
 from models.zoo import list_models, load_model
 
 RawOutput = Tensor | tuple[Tensor, ...]
-_DTYPES = {"auto": None, "float32": torch.float32, "bfloat16": torch.bfloat16}
+_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -64,7 +64,8 @@ def load(settings: ModelActorSettings, task: Task) -> LoadedModel:
             where=f"settings of the {task} actor, postprocess",
             action="Correct or remove the value; without it the model card's is used.",
         ) from error
-    inference = prepare(network, device, _DTYPES[settings.dtype], compiled=settings.compiled, flips=settings.flips)
+    dtype = _DTYPES.get(settings.dtype) or suitable_dtype(device, card.bfloat16_iou_change)
+    inference = prepare(network, device, dtype, compiled=settings.compiled, flips=settings.flips)
     return LoadedModel(inference, ModelRef(task.value, card.name, card.digest), card.classes)
 
 

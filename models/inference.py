@@ -28,6 +28,8 @@ from models.zoo import AnyModel
 
 # Half precision must win clearly: it costs accuracy in the last digits and makes results depend on the machine.
 _MIN_GAIN = 1.5
+MAX_IOU_CHANGE = 0.001
+"""A tenth of a point: what a way of computing may cost where nobody asked for it."""
 _PROBE_SHAPE = (4, 32, 64, 64)
 _FLIPS = ((2,), (3,), (2, 3))
 _PIXEL_CHANNELS = (1, 4)
@@ -70,14 +72,19 @@ class InferenceModel:
 
 
 def prepare(
-    model: AnyModel, device: torch.device | str = "cpu", dtype: torch.dtype | None = None, *, compiled: bool = False, flips: bool = False
+    model: AnyModel,
+    device: torch.device | str = "cpu",
+    dtype: torch.dtype = torch.float32,
+    *,
+    compiled: bool = False,
+    flips: bool = False,
 ) -> InferenceModel:
     """Make a folded copy of a network on a device.
 
     Args:
         model: left as it is.
         device: where to compute.
-        dtype: number format; None: `default_dtype`.
+        dtype: number format: float32 or bfloat16; see `suitable_dtype`.
         compiled: let `torch.compile` write code for it: takes most of a minute at the first batches (of one frame, and of more),
             any other size then is served by the same code. Needs a C++ compiler where the device is a CPU.
         flips: average over the four flips of each frame, at four times the cost; for segmenters only.
@@ -90,11 +97,10 @@ def prepare(
     place = torch.device(device)
     folded = fold_batch_norms(deepcopy(model).eval()).to(place).requires_grad_(False)
     folded.to(memory_format=torch.channels_last)
-    number_format = default_dtype(place) if dtype is None else dtype
-    if number_format is not torch.float32:
+    if dtype is not torch.float32:
         _keep_ends_exact(folded)
     compute = torch.compile(folded, dynamic=True) if compiled else folded
-    return InferenceModel(folded, place, number_format, compute, flips)
+    return InferenceModel(folded, place, dtype, compute, flips)
 
 
 def fold_batch_norms(model: _M) -> _M:
@@ -177,13 +183,18 @@ def choose_device(name: str, where: str = "--device", action: str = "Use cpu, or
     return device
 
 
-def default_dtype(device: torch.device) -> torch.dtype:
-    """Where nobody names a number format: float32 on a CPU, the fastest one on a GPU.
+def suitable_dtype(device: torch.device, iou_change: float | None) -> torch.dtype:
+    """The number format where nobody names one: float32 on a CPU; on a GPU bfloat16 where it is faster and known to change no answer.
 
-    On a CPU with AMX bfloat16 is twice as fast, but moves the IoU of the networks that ship by some tenths of a point (docs/networks.md):
-    whoever wants it asks for it.
+    On a CPU answers shall not depend on the machine: whoever wants the speed of AMX asks for bfloat16.
+
+    Args:
+        device: where the network computes.
+        iou_change: how far bfloat16 moves the IoU of these weights (`ModelCard.bfloat16_iou_change`); None: nobody measured it.
     """
-    return torch.float32 if device.type == "cpu" else fastest_dtype(str(device))
+    if device.type == "cpu" or iou_change is None or iou_change > MAX_IOU_CHANGE:
+        return torch.float32
+    return fastest_dtype(str(device))
 
 
 @lru_cache

@@ -52,6 +52,16 @@ def segmentation_rows() -> Iterator[Sequence[str]]:
             yield f"`{card.name}`", f"{card.postprocess['threshold']:g}", measured.data, *scores, f"{value['fa_ppm']:.0f}"
 
 
+def bfloat16_rows() -> Iterator[Sequence[str]]:
+    """What half precision does to the answers of each segmenter, on each set of test images."""
+    yield from _head("network", "data", "IoU in float32", "in bfloat16", "points")
+    for card in map(_card, SEGMENTERS):
+        for measured in card.measured:
+            if "iou_bfloat16" in measured.values:
+                plain, half = (measured.values[name] * 100 for name in ("iou", "iou_bfloat16"))
+                yield f"`{card.name}`", measured.data, f"{plain:.2f}", f"{half:.2f}", f"{half - plain:+.2f}"
+
+
 def detection_rows() -> Iterator[Sequence[str]]:
     """One row for each set of test images."""
     card = _card(DETECTOR)
@@ -131,6 +141,7 @@ def _head(*names: str) -> tuple[Sequence[str], Sequence[str]]:
 TABLES: dict[str, Callable[[], Iterator[Sequence[str]]]] = {
     "overview": overview_rows,
     "segmentation": segmentation_rows,
+    "bfloat16": bfloat16_rows,
     "detection": detection_rows,
     "classification": classification_rows,
     "unnamed": unnamed_rows,

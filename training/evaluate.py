@@ -130,7 +130,7 @@ def costs_of(networks: Sequence[SegmentationModel], plan: EvaluationPlan) -> lis
 
 
 def _prepared(network: SegmentationModel, plan: EvaluationPlan) -> InferenceModel:
-    return prepare(network, plan.device, torch.float32 if plan.device == "cpu" else None, flips=plan.flips)
+    return prepare(network, plan.device, flips=plan.flips)
 
 
 def _worst_frame(sample: Sample, answer_HW: NDArray[np.bool_], protocol: Protocol) -> WorstFrame:

@@ -1,7 +1,8 @@
 """Turn a trained checkpoint into weights that ship: `python -m training.export acm`.
 
 Chooses thresholds on `select` images, writes half-precision safetensors, reads them back, measures what was read on
-`test` images and writes the card. `--measure` only prints the figures of weights that are already there.
+`test` images and writes the card. `--measure` only prints the figures of weights that are already there; with `--write` they replace
+those of the card.
 """
 
 from __future__ import annotations
@@ -190,6 +191,13 @@ def measurements(
     return measure_classification(model, role, command)
 
 
+def remeasured(card: ModelCard, measured: Sequence[Measurement]) -> ModelCard:
+    """A card with newer figures of the images it has figures of; how to measure them again stays."""
+    newer = {each.data: each for each in measured}
+    kept = (each.model_copy(update={"command": before.command}) for before in card.measured if (each := newer.get(before.data)))
+    return card.model_copy(update={"measured": tuple(kept)})
+
+
 def _choose(model: AnyModel, told: Provenance, device: str, tell: Counts) -> dict[str, float]:
     if isinstance(model, SegmentationModel):
         if told.threshold is not None:
@@ -216,11 +224,17 @@ def main() -> None:
     parser.add_argument("--checkpoint", type=Path, help="default runs/train/NAME/checkpoint.pt")
     parser.add_argument("--weights", type=Path, help="default: those that ship, in models/weights")
     parser.add_argument("--measure", action="store_true", help="only measure existing weights and print")
+    parser.add_argument("--write", action="store_true", help="with --measure: write the figures of test images into the card")
     parser.add_argument("--role", type=Role, choices=list(Role), default=Role.TEST, help="with --measure: images to measure on")
     arguments = parser.parse_args()
+    if arguments.write and (not arguments.measure or arguments.role is not Role.TEST):
+        parser.error("--write goes with --measure and the images of role test")
     weights = arguments.weights or WEIGHTS_FOLDER / f"{arguments.name}.safetensors"
     if arguments.measure:
-        measured: list[Measurement] = measurements(load_model(arguments.name, weights)[0], arguments.role)
+        model, card = load_model(arguments.name, weights)
+        measured: list[Measurement] = measurements(model, arguments.role)
+        if arguments.write:
+            write_card(remeasured(card, measured), weights.with_suffix(".json"))
     else:
         measured = list(export(arguments.name, arguments.checkpoint or RUNS / arguments.name / "checkpoint.pt", weights).measured)
     for measurement in measured:

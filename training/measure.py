@@ -9,6 +9,7 @@ import dataclasses
 import math
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -19,10 +20,10 @@ from contracts.outputs import Detections
 from evaluation.classification import classification_scores, confusion_matrix
 from evaluation.detection import DetectionMetrics
 from evaluation.segmentation import SegmentationMetrics
-from models.card import Measurement
+from models.card import FIGURE_DIGITS, Measurement
 from models.classification.basic_cnn import CLASS_NAMES, BasicCnn
 from models.detection.fcos import LightFcos
-from models.inference import InferenceModel, prepare
+from models.inference import InferenceModel, fastest_dtype, prepare
 from models.interface import MetadataBatch
 from models.regions import answer_of
 from models.segmentation.base import SegmentationModel
@@ -101,25 +102,46 @@ def measure_segmentation(
     device: str = "cpu",
     tell: Counts = count_silently,
 ) -> list[Measurement]:
-    """Overlap, detection and error rates of each data set, at the network's threshold; `DATASET` in the command becomes its name."""
+    """Overlap, detection and error rates of each data set, at the network's threshold; `DATASET` in the command becomes its name.
+
+    In float32; the IoU also in bfloat16, where this device is faster with it.
+    """
+    formats = [torch.float32] + [torch.bfloat16] * (fastest_dtype(device) is torch.bfloat16)
+    threshold, names = network.settings.threshold, mask_sets(sets)
+    plain, *half = (
+        _segmentation_metrics(network, role, (threshold,), names, device, partial(_part, tell, number, len(formats)), dtype)
+        for number, dtype in enumerate(formats)
+    )
     measured = []
-    metrics = _segmentation_metrics(network, role, (network.settings.threshold,), mask_sets(sets), device, tell)
-    for (name, _), metric in metrics.items():
-        scores = metric.compute()
-        values = {name: float(getattr(scores, name)) for name in _FIGURES} | {"targets": float(scores.num_targets)}
+    for name, _ in plain:
+        scores = plain[name, threshold].compute()
+        values = {figure: float(getattr(scores, figure)) for figure in _FIGURES} | {"targets": float(scores.num_targets)}
+        if half:
+            values["iou_bfloat16"] = half[0][name, threshold].compute().iou
         measured.append(_measurement(name, role, scores.num_images, command.replace(DATASET, name), values))
     return measured
 
 
+def _part(tell: Counts, number: int, parts: int, done: int, of: int) -> None:
+    """Tell of one of several equal parts."""
+    tell(done + number * of, parts * of)
+
+
 def _segmentation_metrics(
-    network: SegmentationModel, role: Role, thresholds: Sequence[float], sets: Sequence[str], device: str, tell: Counts
+    network: SegmentationModel,
+    role: Role,
+    thresholds: Sequence[float],
+    sets: Sequence[str],
+    device: str,
+    tell: Counts,
+    dtype: torch.dtype = torch.float32,
 ) -> dict[tuple[str, float], SegmentationMetrics]:
     """By data set that has masks, and threshold; what is found where nobody knows counts neither way."""
     samples = read_samples(sets, role)
     masked = {sample.dataset for sample in samples if sample.mask_path is not None}
     metrics = {(name, threshold): SegmentationMetrics() for name in sets if name in masked for threshold in thresholds}
     samples = [sample for sample in samples if sample.dataset in masked]
-    for number, (sample, map_HW) in enumerate(probability_maps(prepare(network, device, torch.float32), samples), start=1):
+    for number, (sample, map_HW) in enumerate(probability_maps(prepare(network, device, dtype), samples), start=1):
         known_HW = sample.unknown_HW == 0
         for threshold in thresholds:
             answer_HW = answer_of(map_HW, threshold, network.settings.min_area_px)
@@ -130,7 +152,7 @@ def _segmentation_metrics(
 
 def detect(network: LightFcos, samples: Sequence[Sample], lowest_score: float = _LOWEST_SCORE) -> Iterator[tuple[Sample, Detections]]:
     """Each image with its boxes, also weak ones."""
-    model = prepare(network, dtype=torch.float32)
+    model = prepare(network)
     assert isinstance(model.model, LightFcos)
     model.model.configure(network.settings.model_dump() | {"score_threshold": lowest_score})
     for sample in samples:
@@ -177,7 +199,7 @@ def classify(network: BasicCnn, samples: Sequence[Sample]) -> tuple[NDArray[np.i
 
 def class_scores(network: BasicCnn, targets: Sequence[tuple[Sample, NDArray[np.float32]]]) -> NDArray[np.float32]:
     """Scores `(N, K)` of N boxes in their images."""
-    model, side_px = prepare(network, dtype=torch.float32), network.input_spec.fixed_size_px
+    model, side_px = prepare(network), network.input_spec.fixed_size_px
     assert side_px is not None
     scores = []
     for start in range(0, len(targets), _CROPS_A_BATCH):
@@ -214,5 +236,5 @@ def measure_classification(network: BasicCnn, role: Role, command: str) -> list[
 
 def _measurement(dataset: str, role: Role, num_images: int, command: str, values: dict[str, float]) -> Measurement:
     split = _SPLIT_NAMES.get(dataset, {}).get(role, str(role))
-    finite = {name: round(float(value), 4) for name, value in values.items() if math.isfinite(value)}
+    finite = {name: round(float(value), FIGURE_DIGITS) for name, value in values.items() if math.isfinite(value)}
     return Measurement(data=f"{dataset} {split} ({num_images} images)", command=command, values=finite)

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from models.classification.basic_cnn import CLASS_NAMES, BasicCnn
@@ -75,7 +74,7 @@ def segmentation_picture(name: str = "kestrel_adaptive") -> Picture:
     assert isinstance(network, SegmentationModel)
     samples = [sample for sample in read_samples(["irstd-1k"], Role.TEST) if len(sample.boxes_xyxy_px)][::5][:8]
     tiles = []
-    for sample, map_HW in probability_maps(prepare(network, dtype=torch.float32), samples):
+    for sample, map_HW in probability_maps(prepare(network), samples):
         window = window_around(sample, 96)
         tile = enlarge(grey_picture(sample)[window])
         for mask, colour in ((sample.mask_HW > 0, TRUTH), (map_HW > network.settings.threshold, FOUND)):

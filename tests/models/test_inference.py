@@ -11,15 +11,14 @@ from numpy.typing import NDArray
 from torch import nn
 
 from evaluation.segmentation import SegmentationMetrics
-from models.inference import InferenceModel, default_dtype, prepare
+from models.card import Measurement
+from models.inference import MAX_IOU_CHANGE, InferenceModel, prepare, suitable_dtype
 from models.interface import MetadataBatch
 from models.segmentation.base import SegmentationModel
 from models.transforms import measure, normalise
 from models.zoo import AnyModel, create_model, load_model
 
 SIDE_PX = 96
-MAX_IOU_CHANGE = 0.001
-"""A tenth of a point."""
 
 
 def shipped(name: str = "acm") -> SegmentationModel:
@@ -75,11 +74,31 @@ def test_what_is_prepared_finds_the_same_pixels(name: str, dtype: torch.dtype) -
     assert iou_of(prepare(network, dtype=dtype)) == pytest.approx(plain, abs=MAX_IOU_CHANGE)
 
 
-def test_a_cpu_computes_in_float32_unless_asked_however_fast_bfloat16_is(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("device", "iou_change", "dtype"),
+    [
+        ("cpu", 0.0, torch.float32),
+        ("cuda", 0.001, torch.bfloat16),
+        ("cuda", 0.0011, torch.float32),
+        ("cuda", None, torch.float32),
+    ],
+)
+def test_bfloat16_is_chosen_on_a_gpu_where_it_is_fast_and_known_to_be_right(
+    device: str, iou_change: float | None, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("models.inference.fastest_dtype", lambda device: torch.bfloat16)
-    assert prepare(TwoLayers().eval()).dtype is torch.float32
-    assert prepare(TwoLayers().eval(), dtype=torch.bfloat16).dtype is torch.bfloat16
-    assert default_dtype(torch.device("cuda")) is torch.bfloat16
+    assert suitable_dtype(torch.device(device), iou_change) is dtype
+    monkeypatch.setattr("models.inference.fastest_dtype", lambda device: torch.float32)
+    assert suitable_dtype(torch.device(device), iou_change) is torch.float32
+
+
+def test_a_card_tells_the_largest_change_of_bfloat16_where_all_is_measured() -> None:
+    card = load_model("acm")[1]
+    values = ({"iou": 0.5, "iou_bfloat16": 0.5004}, {"iou": 0.7, "iou_bfloat16": 0.699}, {"iou": 0.4})
+    measured = tuple(Measurement(data=f"set {number}", command="none", values=each) for number, each in enumerate(values))
+    assert card.model_copy(update={"measured": measured[:2]}).bfloat16_iou_change == pytest.approx(0.001)
+    assert card.model_copy(update={"measured": measured}).bfloat16_iou_change is None
+    assert card.model_copy(update={"measured": ()}).bfloat16_iou_change is None
 
 
 def test_in_bfloat16_the_ends_stay_exact() -> None:
@@ -98,7 +117,7 @@ def test_in_bfloat16_the_ends_stay_exact() -> None:
     assert isinstance(raw, torch.Tensor)
     assert raw.dtype is torch.float32
     assert float(raw[..., 4:-4, 4:-4].std()) > 0
-    assert all(type(module) is nn.Conv2d for module in prepare(network, dtype=torch.float32).model.layers)  # type: ignore[union-attr]
+    assert all(type(module) is nn.Conv2d for module in prepare(network).model.layers)  # type: ignore[union-attr]
 
 
 class TwoLayers(SegmentationModel):
@@ -117,7 +136,7 @@ class TwoLayers(SegmentationModel):
 @pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler: apt install g++")
 def test_compiled_once_for_batches_and_frames_of_any_size() -> None:
     network = TwoLayers().eval()
-    compiled, folded = prepare(network, dtype=torch.float32, compiled=True), prepare(network, dtype=torch.float32)
+    compiled, folded = prepare(network, compiled=True), prepare(network)
     pixels_B1HW, _ = frames(5)
     torch._dynamo.utils.counters.clear()
     for num in (1, 2, 5, 3):
@@ -130,13 +149,13 @@ def test_compiled_once_for_batches_and_frames_of_any_size() -> None:
 def test_flips_are_the_mean_of_the_four_turned_back() -> None:
     network = shipped()
     pixels_B1HW, _ = frames(2)
-    one_way = prepare(network, dtype=torch.float32)
+    one_way = prepare(network)
     by_hand = torch.zeros(2, 1, SIDE_PX, SIDE_PX)
     for dims in ((), (2,), (3,), (2, 3)):
         raw = one_way.forward(torch.flip(pixels_B1HW, dims), unknown(2))
         assert isinstance(raw, torch.Tensor)
         by_hand += torch.flip(raw, dims) / 4
-    mean = prepare(network, dtype=torch.float32, flips=True).forward(pixels_B1HW, unknown(2))
+    mean = prepare(network, flips=True).forward(pixels_B1HW, unknown(2))
     torch.testing.assert_close(mean, by_hand, atol=1e-4, rtol=1e-4)
     assert not torch.allclose(by_hand, one_way.forward(pixels_B1HW, unknown(2)), atol=1e-2)  # type: ignore[arg-type]
 

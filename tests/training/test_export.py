@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -10,7 +11,9 @@ from types import ModuleType
 import pytest
 import torch
 
-from models.weights import digest_of
+from models.card import Measurement, read_card, write_card
+from models.inference import fastest_dtype
+from models.weights import WEIGHTS_FOLDER, digest_of
 from models.zoo import create_model, list_models, list_trained, load_model
 from training import export as export_module
 from training import pictures as pictures_module
@@ -56,8 +59,39 @@ def test_commands_train_export_and_measure(tmp_path: Path, monkeypatch: pytest.M
     export_module.main()
     measured = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert measured == exported
+    half = "iou_bfloat16" in measured[0]
+    assert half is (fastest_dtype("cpu") is torch.bfloat16)
     splits = ("nudt-sirst test", "irstd-1k test", "sirst-v2 test", "synthetic unseen scenes")
     assert [line["data"] for line in measured] == [f"{split} (2 images)" for split in splits]
+
+
+@pytest.mark.parametrize("fastest", [torch.float32, torch.bfloat16])
+def test_measured_figures_replace_those_of_the_card(
+    fastest: torch.dtype, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("training.measure.fastest_dtype", lambda device: fastest)
+    weights = tmp_path / "acm.safetensors"
+    for suffix in (".safetensors", ".json"):
+        shutil.copyfile(WEIGHTS_FOLDER / f"acm{suffix}", weights.with_suffix(suffix))
+    other = Measurement(data="nudt-sirst test (2 images)", command="kept", values={"iou": 2.0})
+    write_card(read_card(weights.with_suffix(".json")).model_copy(update={"measured": (other,)}), weights.with_suffix(".json"))
+    monkeypatch.setattr(sys, "argv", ["export", "acm", "--weights", str(weights), "--measure", "--write"])
+    export_module.main()
+    printed = json.loads(capsys.readouterr().out.splitlines()[0])
+    (after,) = read_card(weights.with_suffix(".json")).measured
+    assert (after.data, after.command) == (other.data, "kept")
+    assert {"data": after.data} | after.values == printed
+    assert 0 <= after.values["iou"] < 1
+    assert ("iou_bfloat16" in after.values) is (fastest is torch.bfloat16)
+    if fastest is torch.bfloat16:
+        assert after.values["iou_bfloat16"] == pytest.approx(after.values["iou"], abs=0.1)
+
+
+def test_figures_of_other_images_are_not_written_into_a_card(monkeypatch: pytest.MonkeyPatch) -> None:
+    for options in (["--write"], ["--write", "--measure", "--role", "select"]):
+        monkeypatch.setattr(sys, "argv", ["export", "acm", *options])
+        with pytest.raises(SystemExit):
+            export_module.main()
 
 
 @pytest.mark.parametrize(
