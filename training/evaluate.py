@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from evaluation.curves import CurveMetrics
-from evaluation.results import Cost, ImageRow, ModelResult, Picture, WorstFrame
+from evaluation.results import Cost, ImageRow, ModelResult, WorstFrame
 from evaluation.segmentation import SegmentationMetrics, count_image
 from evaluation.segmentation_protocols import PROTOCOLS, Protocol
 from evaluation.targets import targets_of
@@ -23,12 +23,10 @@ from models.regions import answer_of
 from models.segmentation.base import SegmentationModel
 from training.datasets import Sample
 from training.measure import probability_maps
-from training.pictures import grey_picture
+from training.overlay import overlay
 
 SWEEP = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98)
 Tell = Callable[[int, int], None]
-_TRUTH, _ANSWER, _BOTH = (60, 220, 60), (255, 120, 40), (255, 225, 60)
-_MAX_PICTURE_PX = 640
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,21 +140,3 @@ def _worst_frame(sample: Sample, answer_HW: NDArray[np.bool_], protocol: Protoco
     if counts.predictions > counts.matched:
         told.append(f"{counts.predictions - counts.matched} false")
     return WorstFrame(sample.image_id, ", ".join(told), overlay(sample, answer_HW, truth_HW))
-
-
-def overlay(sample: Sample, answer_HW: NDArray[np.bool_], truth_HW: NDArray[np.bool_]) -> Picture:
-    """The frame in grey with truth green, answer orange, both yellow; a large frame is cut around what is wrong."""
-    picture = grey_picture(sample)
-    for mask_HW, colour in ((truth_HW & ~answer_HW, _TRUTH), (answer_HW & ~truth_HW, _ANSWER), (answer_HW & truth_HW, _BOTH)):
-        picture[mask_HW] = colour
-    return picture[_window(answer_HW ^ truth_HW)]
-
-
-def _window(wrong_HW: NDArray[np.bool_]) -> tuple[slice, slice]:
-    rows, columns = np.nonzero(wrong_HW)
-    cuts = []
-    for places, side in ((rows, wrong_HW.shape[0]), (columns, wrong_HW.shape[1])):
-        middle = int(np.median(places)) if len(places) else side // 2
-        start = int(np.clip(middle - _MAX_PICTURE_PX // 2, 0, max(0, side - _MAX_PICTURE_PX)))
-        cuts.append(slice(start, start + _MAX_PICTURE_PX))
-    return cuts[0], cuts[1]

@@ -20,11 +20,13 @@ from models.segmentation.base import SegmentationModel
 from models.zoo import load_model
 from tests.retrained import retrained
 from training.datasets import Role
-from training.evaluate import EvaluationPlan, costs_of, evaluate, overlay
+from training.evaluate import EvaluationPlan, costs_of, evaluate
 from training.evaluation_set import evaluation_samples
 from training.measure import measure_segmentation
+from training.overlay import overlay
 
 pytestmark = pytest.mark.usefixtures("made_data")
+KNOWN = {(60, 220, 60), (255, 120, 40), (255, 225, 60)}
 PLAN = EvaluationPlan(num_worst=2, rounds=2)
 
 
@@ -114,6 +116,28 @@ def test_the_worst_frames_show_what_is_wrong() -> None:
     assert (picture[answer_HW & ~truth_HW] == (255, 120, 40)).all()
     result = evaluated(plan=EvaluationPlan(threshold=0.9999999, num_worst=1, rounds=1))
     assert [frame.caption for frame in result.worst] == ["IoU 0.00, 1 of 1 missed"]
+
+
+@pytest.mark.parametrize(
+    ("shift_px", "colours"),
+    [(0, {(255, 225, 60)}), (4, {(255, 225, 60)}), (32, {(60, 220, 60), (255, 120, 40)})],
+    ids=["found", "found, displaced", "one missed, one false"],
+)
+def test_rings_show_where_to_look_and_hide_no_target(shift_px: int, colours: set[tuple[int, ...]]) -> None:
+    (sample, *_) = evaluation_samples("nudt-sirst")
+    truth_HW = sample.mask_HW > 0
+    answer_HW = np.roll(truth_HW, shift_px, axis=1)
+    picture = overlay(sample, answer_HW, truth_HW)
+    around = picture[~(answer_HW | truth_HW)].reshape(-1, 3)
+    assert {tuple(pixel) for pixel in around.tolist() if tuple(pixel) in KNOWN} == colours
+    assert (picture[truth_HW & answer_HW] == (255, 225, 60)).all()
+
+
+def test_nothing_found_and_nothing_true_has_no_ring() -> None:
+    (sample, *_) = evaluation_samples("nudt-sirst")
+    nothing_HW = np.zeros_like(sample.mask_HW, bool)
+    picture = overlay(sample, nothing_HW, nothing_HW)
+    assert (picture == picture[:, :, :1]).all(), "all grey"
 
 
 class Page(HTMLParser):
