@@ -58,9 +58,9 @@ def test_kill_9_and_ctrl_c_cost_no_row_and_leave_no_process(kafka: RealKafka, tm
         IRSTREAM_STREAM__IN_FLIGHT_BLOCKS="1",
         IRSTREAM_STREAM__BLOCK_MAX_FRAMES="4",
     )
-    # More than any machine gets through between two lines of progress: both ends come in the middle.
-    published = run("publish", "synthetic", "--sensors", "3", "--fps", "0", "--limit", "1500", cwd=tmp_path, env=env)
-    assert published["acked"] == 1500
+    # Eight times what a fast machine got through between two lines of progress: both ends come in the middle.
+    published = run("publish", "synthetic", "--sensors", "3", "--fps", "0", "--limit", "600", cwd=tmp_path, env=env)
+    assert published["acked"] == 600
     table = tmp_path / "runs" / "results"
     with started([*IRSTREAM, "stream", "--json"], env, tmp_path) as stream:
         until_rows_come(stream)
@@ -68,7 +68,7 @@ def test_kill_9_and_ctrl_c_cost_no_row_and_leave_no_process(kafka: RealKafka, tm
         stream.kill()
         stream.wait()
     killed = DeltaTable(str(table)).to_pyarrow_table().num_rows
-    assert 0 < killed < 1500, "the kill shall come in the middle"
+    assert 0 < killed < 600, "the kill shall come in the middle"
     with started([*IRSTREAM, "stream", "--json"], env, tmp_path) as stream:
         until_rows_come(stream)
         stream.send_signal(signal.SIGINT)
@@ -76,7 +76,7 @@ def test_kill_9_and_ctrl_c_cost_no_row_and_leave_no_process(kafka: RealKafka, tm
         assert stream.returncode == 0, err
     drained = json.loads(out)
     assert drained["drained"]
-    assert 0 < drained["progress"]["frames_out"] < 1500 - killed, "the interrupt shall come in the middle"
+    assert 0 < drained["progress"]["frames_out"] < 600 - killed, "the interrupt shall come in the middle"
     rows = DeltaTable(str(table)).to_pyarrow_dataset()
     question = (
         "select source_partition, count(*), count(distinct source_offset), min(source_offset), max(source_offset) + 1 from rows group by 1"
