@@ -9,14 +9,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from actors.detector import DetectorActor
+from actors.loading import load
 from actors.recovery import RunnerFailed
 from actors.reply import FramePoison, Reply
 from actors.segmenter import SegmenterActor
 from actors.settings import BatchPolicy
 from contracts.errors import SettingsError
 from contracts.outputs import Detections, Segmentation
+from models.interface import Task
 from tests.actors.answers import MIXED, assert_same, bare, counts, play
 from tests.actors.conftest import QUICK, MakeSettings
 from tests.actors.fake_models import Trouble
@@ -100,6 +103,11 @@ def test_compiled_without_a_compiler_is_said_at_start(settings_of: MakeSettings,
     monkeypatch.setenv("CXX", "no-such-compiler")
     with pytest.raises(SettingsError, match=r"C\+\+ compiler \(no-such-compiler\).*apt install"):
         DetectorActor(settings_of("fake_detector", compiled=True))
+
+
+@pytest.mark.parametrize(("asked", "dtype"), [("auto", torch.float32), ("float32", torch.float32), ("bfloat16", torch.bfloat16)])
+def test_the_number_format_is_the_one_asked_for_and_float32_on_a_cpu(asked: str, dtype: torch.dtype, settings_of: MakeSettings) -> None:
+    assert load(settings_of("fake_segmenter", dtype=asked), Task.SEGMENTATION).inference.dtype is dtype
 
 
 def test_a_threshold_of_the_card_can_be_replaced(settings_of: MakeSettings) -> None:

@@ -193,3 +193,21 @@ def test_the_same_seed_gives_the_same_crop_and_another_one_another() -> None:
         assert pixels.shape == mask.shape == unknown.shape == (64, 64)
         assert set(np.unique(mask)) <= {0, 1}
         assert not (mask * unknown).any()
+
+
+@pytest.mark.parametrize("target_probability", [0.0, 1.0])
+def test_crops_start_on_the_grid_of_the_plan(target_probability: float) -> None:
+    sample, rng = one_target((60, 76)), np.random.default_rng(5)
+    plan = Augmentation(
+        crop_px=24, grid_px=8, target_probability=target_probability, symmetries=False, jitter=False, paste=PasteSettings(probability=0)
+    )
+    whole = sample.normalised()
+    found = set()
+    for _ in range(40):
+        pixels, _, _ = make_crop(sample, plan, Paster([], plan.paste), rng)
+        ((top, left),) = [
+            (top, left) for top in range(37) for left in range(53) if np.array_equal(whole[top : top + 24, left : left + 24], pixels)
+        ]
+        found.add((top, left))
+    assert all(top % 8 == left % 8 == 0 for top, left in found), found
+    assert len(found) > 2, "anywhere on the grid"

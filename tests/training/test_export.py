@@ -5,21 +5,26 @@ from __future__ import annotations
 import json
 import shutil
 import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 
 from models.card import Measurement, read_card, write_card
-from models.inference import fastest_dtype
+from models.inference import InferenceModel, fastest_dtype, prepare
+from models.segmentation.base import SegmentationModel
 from models.weights import WEIGHTS_FOLDER, digest_of
 from models.zoo import create_model, list_models, list_trained, load_model
 from training import export as export_module
 from training import pictures as pictures_module
 from training import train as train_module
-from training.datasets import BOX_SETS, SYNTHETIC
+from training.datasets import BOX_SETS, SYNTHETIC, Role, Sample, read_samples
 from training.export import export
+from training.measure import measure_segmentation, probability_maps
 from training.train import RECIPES, train_network
 
 pytestmark = pytest.mark.usefixtures("made_data")
@@ -85,6 +90,29 @@ def test_measured_figures_replace_those_of_the_card(
     assert ("iou_bfloat16" in after.values) is (fastest is torch.bfloat16)
     if fastest is torch.bfloat16:
         assert after.values["iou_bfloat16"] == pytest.approx(after.values["iou"], abs=0.1)
+
+
+def test_the_iou_in_bfloat16_is_that_of_the_network_in_bfloat16(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("training.measure.fastest_dtype", lambda device: torch.bfloat16)
+    network, _ = load_model("acm")
+    assert isinstance(network, SegmentationModel)
+    (first, *others) = read_samples(("nudt-sirst",), Role.TEST)
+    maps = {dtype: dict(probabilities(prepare(network, dtype=dtype), [first, *others])) for dtype in (torch.float32, torch.bfloat16)}
+    # A threshold between the two answers for one pixel, so that they differ.
+    plain_HW, half_HW = (maps[dtype][first.image_id] for dtype in (torch.float32, torch.bfloat16))
+    row, column = np.unravel_index(np.abs(plain_HW - half_HW).argmax(), plain_HW.shape)
+    network.configure({"threshold": float(plain_HW[row, column] + half_HW[row, column]) / 2, "min_area_px": 1})
+    (measured,) = measure_segmentation(network, Role.TEST, "", ("nudt-sirst",))
+    for name, dtype in (("iou", torch.float32), ("iou_bfloat16", torch.bfloat16)):
+        answers = [(maps[dtype][each.image_id] > network.settings.threshold, each.mask_HW > 0) for each in (first, *others)]
+        iou = sum((answer & truth).sum() for answer, truth in answers) / sum((answer | truth).sum() for answer, truth in answers)
+        assert measured.values[name] == pytest.approx(iou, abs=1e-4)
+    assert measured.values["iou"] != measured.values["iou_bfloat16"]
+
+
+def probabilities(model: InferenceModel, samples: Sequence[Sample]) -> Iterator[tuple[str, NDArray[np.float32]]]:
+    for sample, map_HW in probability_maps(model, samples):
+        yield sample.image_id, map_HW
 
 
 def test_figures_of_other_images_are_not_written_into_a_card(monkeypatch: pytest.MonkeyPatch) -> None:

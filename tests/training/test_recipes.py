@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from models.layers.texture import BLOCK_PX
 from models.losses import loss_named
 from training.optimisers import make_optimiser
 from training.recipes import TrainingPlan, plan_named
@@ -124,3 +125,8 @@ def test_robust_is_ours_with_every_augmentation() -> None:
     assert augmentation.paste.grey_correction
     assert augmentation.paste.scene_constraint
     assert (plan.loop, plan.epochs, plan.recipe.loss) == (plain.loop, plain.epochs, plain.recipe.loss)
+
+
+@pytest.mark.parametrize("name", ["ours", "robust"])
+def test_our_crops_start_on_the_blocks_whose_texture_is_told(name: str) -> None:
+    assert plan_named(name).recipe.augmentation.grid_px == BLOCK_PX == 8
