@@ -28,7 +28,8 @@ from training.segmentation_heads import deep_supervision
 class SegmentationRecipe:
     """How crops are drawn and weighed.
 
-    Sets without masks (HIT-UAV, drone-ir) teach what is no target: their boxes are left out of the loss.
+    Sets without masks (HIT-UAV, drone-ir) teach what is no target, their boxes left out of the loss, and with pasted targets that
+    there are some.
 
     Attributes:
         shares: how often each data set is drawn (relative).
@@ -43,7 +44,7 @@ class SegmentationRecipe:
     loss: str = "soft_iou_bce"
     shares: Mapping[str, float] = field(
         default_factory=lambda: MappingProxyType(
-            {"nudt-sirst": 0.32, "irstd-1k": 0.32, "sirst-v2": 0.18, "synthetic": 0.1, "hit-uav": 0.05, "drone-ir": 0.03}
+            {"nudt-sirst": 0.29, "irstd-1k": 0.29, "sirst-v2": 0.16, "synthetic": 0.15, "hit-uav": 0.07, "drone-ir": 0.04}
         )
     )
     seed: int = 20

@@ -135,8 +135,10 @@ def _begun_with(start: Path | None) -> str:
 
     if start is None:
         return ""
-    card = start.with_suffix(".json")
-    how = f" ({read_card(card).recipe['command']})" if card.is_file() else ""
+    card, how = start.with_suffix(".json"), ""
+    if card.is_file():
+        before = read_card(card).recipe
+        how = f" ({before['command']}, {before['steps']:,} steps: {before['details']})"
     return f"begun with weights {digest_of(start)[:12]}{how}; "
 
 

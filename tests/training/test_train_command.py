@@ -76,6 +76,12 @@ def test_a_training_may_begin_with_weights_that_are_there(tmp_path: Path, capsys
     shipped, learnt = (dict(load_model("acm", weights)[0].named_parameters()) for weights in (None, told["weights"]))
     assert all(torch.equal(shipped[name], learnt[name]) for name in shipped), "a learning rate of 0 keeps what it began with"
     assert run(*options, "--start", str(tmp_path / "a"), "--out", str(tmp_path / "b")) == 0
+    details, before = json.loads(capsys.readouterr().out)["card"]["recipe"]["details"], told["card"]["recipe"]
+    assert (
+        f"begun with weights {told['card']['digest'][:12]} ({before['command']}, {before['steps']:,} steps: {before['details']}); "
+        in details
+    )
+    assert "python -m training.train acm" in details.split("begun with weights")[2], "from the first weights on"
     assert run(*options, "--out", str(tmp_path / "b")) == 2
     assert re.search(r"expected weights to begin with \(--start\) [0-9a-f]{64} as.*got.*random weights", capsys.readouterr().err)
     assert run("rdian", *QUICK, "--epochs", "1", "--start", str(tmp_path / "a"), "--out", str(tmp_path / "c")) == 2

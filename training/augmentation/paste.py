@@ -61,7 +61,8 @@ class PasteSettings:
         gain: range of a factor on the contrast, where it is not corrected.
         grey_correction: take the contrast of another target (within a factor of two) instead.
         same_set: paste only into images of the data set the target is from: others draw masks otherwise, tight or with the blur around
-            a target, and what is a target here may be clutter there.
+            a target, and what is a target here may be clutter there. Images of a set that has no targets to cut out get those of all:
+            else a network that tells the sets apart learns that there is nothing to be found in that kind of imagery.
         scene_constraint: paste only into images that have a target of the same label, and at the height in the image where those
             are (6 px more or less): no ship in the sky.
     """
@@ -122,6 +123,7 @@ class Paster:
         self._of: dict[tuple[str, str], list[TargetPatch]] = {}
         for patch in patches:
             self._of.setdefault((patch.dataset, patch.label), []).append(patch)
+        self._sets = {patch.dataset for patch in patches}
 
     def __call__(self, pixels_HW: Floats, mask_HW: Mask, places: Places, rng: np.random.Generator, dataset: str = "") -> None:
         """Paste none, or one to `max_targets`, into normalised pixels and their mask.
@@ -143,7 +145,8 @@ class Paster:
             paste_target(pixels_HW, mask_HW, patch, rng, gain=self._gain(patch, rng), blend_sigma_px=sigma_px, rows=rows)
 
     def _allowed(self, places: Places, dataset: str) -> list[TargetPatch]:
-        same_set, by_scene = self.settings.same_set, self.settings.scene_constraint
+        by_scene = self.settings.scene_constraint
+        same_set = self.settings.same_set and dataset in self._sets
         if not (same_set or by_scene):
             return self._patches
         fitting = [key for key in self._of if (not same_set or key[0] == dataset) and (not by_scene or key[1] in places)]
