@@ -44,7 +44,7 @@ class SegmentationRecipe:
     loss: str = "soft_iou_bce"
     shares: Mapping[str, float] = field(
         default_factory=lambda: MappingProxyType(
-            {"nudt-sirst": 0.29, "irstd-1k": 0.29, "sirst-v2": 0.16, "synthetic": 0.15, "hit-uav": 0.07, "drone-ir": 0.04}
+            {"nudt-sirst": 0.27, "irstd-1k": 0.27, "sirst-v2": 0.16, "synthetic": 0.13, "hit-uav": 0.12, "drone-ir": 0.05}
         )
     )
     seed: int = 20
