@@ -6,6 +6,7 @@ import io
 from pathlib import Path
 
 import pytest
+import torch
 from rich.console import Console
 
 from deploy.cli.progress import Bars, Lines, show_on
@@ -57,13 +58,16 @@ def test_where_a_training_begins_is_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("made_data")
-def test_choosing_and_measuring_tell_every_image() -> None:
+@pytest.mark.parametrize("formats", [(torch.float32,), (torch.float32, torch.bfloat16)], ids=["float32", "and bfloat16"])
+def test_choosing_and_measuring_tell_every_image(formats: tuple[torch.dtype, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("training.measure.fastest_dtype", lambda device: formats[-1])
     network, _ = load_model("acm")
     assert isinstance(network, SegmentationModel)
     told: list[tuple[int, int]] = []
     choose_segmentation_threshold(network, ("sirst-v2",), tell=lambda done, of: told.append((done, of)))
     measure_segmentation(network, Role.TEST, "", ("sirst-v2",), tell=lambda done, of: told.append((done, of)))
-    assert told == [(1, 2), (2, 2)] * 2
+    passes = 2 * len(formats)
+    assert told == [(1, 2), (2, 2), *((done, passes) for done in range(1, passes + 1))]
     # Tensors there have no values: nothing else would fail on this device.
     with pytest.raises(RuntimeError):
         measure_segmentation(network, Role.TEST, "", ("sirst-v2",), device="meta")
