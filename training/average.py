@@ -16,6 +16,7 @@ from torch import Tensor
 from contracts.errors import SettingsError
 from models.card import ModelCard, read_card
 from models.weights import digest_of
+from training.checkpoint import read_checkpoint
 from training.commands import tells_mistakes
 from training.export import Provenance, export
 
@@ -24,6 +25,8 @@ _SPLITS = " (training splits)"
 
 def average(runs: Sequence[Path], folder: Path) -> ModelCard:
     """Write weights and card of the mean.
+
+    The last averaged weights of each count, also where a judge chose others (`--early-stop`).
 
     Args:
         runs: folders of trainings of the same network on the same data sets, with checkpoint, weights and card.
@@ -41,7 +44,7 @@ def average(runs: Sequence[Path], folder: Path) -> ModelCard:
             where="runs to average",
             action="Name runs of `irstream train NAME` with recipe ours or robust, one begun with the other (--start).",
         )
-    states = [torch.load(run / "checkpoint.pt", weights_only=True) for run in runs]
+    states = [read_checkpoint(run / "checkpoint.pt", ("average", "steps", "spent_s")) for run in runs]
     steps, spent_s = (sum(state[name] for state in states) for name in ("steps", "spent_s"))
     mean = {key: _mean([state["average"][key] for state in states]) for key in states[0]["average"]}
     folder.mkdir(parents=True, exist_ok=True)

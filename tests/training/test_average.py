@@ -11,7 +11,6 @@ from torch import nn
 
 from contracts.errors import SettingsError
 from deploy.cli.main import main
-from models.card import read_card
 from models.zoo import load_model
 from training import average as average_module
 from training.average import average
@@ -55,5 +54,7 @@ def test_trainings_of_other_networks_or_data_are_refused(tmp_path: Path) -> None
     for runs in ([one, others[0]], [one, others[1]], [one]):
         with pytest.raises(SettingsError, match="two or more trainings of one network"):
             average(runs, tmp_path / "out")
-    assert read_card(one / "weights.json").name == "acm"
+    (one / "checkpoint.pt").unlink()
+    with pytest.raises(SettingsError, match=r"checkpoint\.pt: expected a checkpoint"):
+        average([one, one], tmp_path / "out")
     assert not (tmp_path / "out").exists()
