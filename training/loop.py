@@ -21,6 +21,7 @@ from contracts.errors import SettingsError, StopPipeline
 from training.checkpoint import FILE, Checkpoint, Progress
 from training.identity import Identity
 from training.optimisers import make_optimiser
+from training.recorded import RecordedPasses
 from training.schedules import schedule_named
 
 _TELL_S = 1.0
@@ -138,6 +139,7 @@ def train(
     folder: Path | None = None,
     clock: Callable[[], float] = time.monotonic,
     *,
+    refill: Callable[[], None] | None = None,
     judge: Judge | None = None,
     tell: Callable[[Progress], None] = lambda progress: None,
     identity: Identity | None = None,
@@ -152,6 +154,8 @@ def train(
         settings: how long and how fast.
         folder: for the checkpoint and `log.jsonl`; None keeps nothing.
         clock: seconds, of the budget; checkpoints are written by the wall clock.
+        refill: puts the next batch where `loss_of` finds it, always the same place of a GPU's memory: passes are recorded there and
+            replayed. None: `loss_of` draws.
         judge: how good an averaged model is on images that choose; higher is better. The best one is returned.
         tell: gets the progress about once a second.
         identity: which training this is; a checkpoint of another one is refused.
@@ -169,7 +173,7 @@ def train(
     settings.require_ahead(done, folder)
     run = _Run(kept, done, settings, folder, judge, tell)
     try:
-        run.learn(loss_of, clock)
+        run.learn(run.passes(loss_of, refill), clock)
     except KeyboardInterrupt:
         if done.steps:
             run.save()
@@ -202,8 +206,25 @@ class _Run:
             done.best_score, done.best_step, done.worse, done.judged_step = -math.inf, 0, 0, 0
         self._schedule = schedule_named(settings.schedule)
         self._device = next(kept.model.parameters()).device.type
+        self._average = _MovingAverage(kept.average, kept.model)
 
-    def learn(self, loss_of: Callable[[nn.Module], Tensor], clock: Callable[[], float]) -> None:
+    def passes(self, loss_of: Callable[[nn.Module], Tensor], refill: Callable[[], None] | None) -> Callable[[], Tensor]:
+        """What leaves the gradients of the next batch in the model and returns its loss."""
+        model = self._kept.model
+
+        def loss() -> Tensor:
+            with torch.autocast(self._device, torch.bfloat16, enabled=self._settings.precision == "bfloat16"):
+                return loss_of(model)
+
+        def passes() -> Tensor:
+            value = loss()
+            model.zero_grad(set_to_none=True)
+            value.backward()  # type: ignore[no-untyped-call]
+            return value.detach()
+
+        return passes if refill is None else RecordedPasses(model, loss, refill)
+
+    def learn(self, passes: Callable[[], Tensor], clock: Callable[[], float]) -> None:
         """Steps, until time, steps or patience are used up."""
         done, settings = self._done, self._settings
         start, saved_s, told_s = clock() - done.spent_s, time.monotonic(), -math.inf
@@ -211,7 +232,7 @@ class _Run:
             done.spent_s = clock() - start
             if settings.is_over(done):
                 break
-            self._step(loss_of)
+            self._step(passes)
             if time.monotonic() - told_s > _TELL_S:
                 told_s = time.monotonic()
                 self._tell(done)
@@ -225,23 +246,19 @@ class _Run:
         # The lowest rates of a schedule are its last steps: what they made may be the best.
         self._ask()
 
-    def _step(self, loss_of: Callable[[nn.Module], Tensor]) -> None:
+    def _step(self, passes: Callable[[], Tensor]) -> None:
         kept, done, settings = self._kept, self._done, self._settings
         rate = settings.max_lr * self._schedule(settings.progress(done))
         kept.model.train()
-        with torch.autocast(self._device, torch.bfloat16, enabled=settings.precision == "bfloat16"):
-            loss = loss_of(kept.model)
-        value = float(loss.detach())
+        value = float(passes())
         if not math.isfinite(value):
             raise self._diverged(value)
         for group in kept.optimiser.param_groups:
             group["lr"] = rate
-        kept.optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(kept.model.parameters(), settings.max_gradient_norm)
         kept.optimiser.step()
         done.steps += 1
-        _update_average(kept.average, kept.model, min(settings.average_decay, (1 + done.steps) / (10 + done.steps)))
+        self._average.update(min(settings.average_decay, (1 + done.steps) / (10 + done.steps)))
         done.loss = value if math.isnan(done.loss) else 0.98 * done.loss + 0.02 * value
 
     def _diverged(self, loss: float) -> StopPipeline:
@@ -277,13 +294,17 @@ class _Run:
             log.write(json.dumps(line) + "\n")
 
 
-@torch.no_grad()
-def _update_average(average: nn.Module, model: nn.Module, decay: float) -> None:
-    means, currents = [], []
-    for mean, current in zip(average.state_dict().values(), model.state_dict().values(), strict=True):
-        if mean.is_floating_point():
-            means.append(mean)
-            currents.append(current)
-        else:
+class _MovingAverage:
+    """Exponential average of the weights and buffers of a model, which stay where they are in memory."""
+
+    def __init__(self, average: nn.Module, model: nn.Module) -> None:
+        pairs = list(zip(average.state_dict().values(), model.state_dict().values(), strict=True))
+        self._pairs = [pair for pair in pairs if pair[0].is_floating_point()]
+        self._counts = [pair for pair in pairs if not pair[0].is_floating_point()]
+
+    @torch.no_grad()
+    def update(self, decay: float) -> None:
+        means, currents = zip(*self._pairs, strict=True)
+        torch._foreach_lerp_(means, currents, 1 - decay)
+        for mean, current in self._counts:
             mean.copy_(current)
-    torch._foreach_lerp_(means, currents, 1 - decay)

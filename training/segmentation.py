@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, field
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Protocol, TypeAlias
 
@@ -114,6 +115,11 @@ def segmentation_step(batches: DrawsBatches, recipe: SegmentationRecipe, model: 
     pixels_B1HW, masks_B1HW, weights_B1HW = (
         functional.pad(each, (0, padded_width_px - width_px, 0, padded_height_px - height_px)) for each in batch
     )
-    metadata = MetadataBatch.unknown((height_px, width_px), num).to(device)
-    raw = model(pixels_B1HW.contiguous(memory_format=torch.channels_last), metadata)
+    raw = model(pixels_B1HW.contiguous(memory_format=torch.channels_last), _unknown_metadata((height_px, width_px), num, device))
     return deep_supervision(raw, masks_B1HW, loss_named(recipe.loss), weights_B1HW)
+
+
+@lru_cache(maxsize=8)
+def _unknown_metadata(size_px: tuple[int, int], num: int, device: torch.device) -> MetadataBatch:
+    """Kept: nothing may come from the processor's memory while a GPU's passes are recorded."""
+    return MetadataBatch.unknown(size_px, num).to(device)

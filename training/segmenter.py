@@ -24,6 +24,7 @@ from training.mask_checks import refuse_empty_masks
 from training.measure import probability_maps
 from training.prefetch import PrefetchedBatches
 from training.recipes import TrainingPlan
+from training.recorded import HeldBatches
 from training.segmentation import DrawsBatches, SegmentationBatches, segmentation_step
 
 _JUDGE_THRESHOLD = 0.5
@@ -81,11 +82,20 @@ def train_segmenter(
     recipe = replace(plan.recipe, seed=plan.recipe.seed + done.steps)
     drawn = SegmentationBatches(samples, recipe)
     batches: DrawsBatches = PrefetchedBatches(drawn, workers, pinned=device != "cpu") if workers else drawn
-    step = partial(segmentation_step, batches, recipe)
+    held = None if device == "cpu" else HeldBatches(batches, device)
+    step = partial(segmentation_step, batches if held is None else held, recipe)
     model.to(device).to(memory_format=torch.channels_last)
     clock = processor_clock if device == "cpu" else time.monotonic
     return train(
-        model, step, loop, folder, clock, judge=judge, tell=lambda progress: tell(progress, loop.max_steps or 0), identity=identity
+        model,
+        step,
+        loop,
+        folder,
+        clock,
+        refill=None if held is None else held.refill,
+        judge=judge,
+        tell=lambda progress: tell(progress, loop.max_steps or 0),
+        identity=identity,
     )
 
 

@@ -71,7 +71,7 @@ class Texture(nn.Module):
 
     def _learn(self, measured_BF: Tensor) -> None:
         self.batches.add_(1).clamp_(max=_SLOWEST)
-        rate = 1 / float(self.batches)
+        rate = 1 / self.batches
         self.usual.lerp_(measured_BF.mean(0), rate)
         self.variance.lerp_((measured_BF - self.usual).square().mean(0) + _LEAST_ENERGY, rate)
 
