@@ -30,7 +30,8 @@ from models.zoo import AnyModel
 _MIN_GAIN = 1.5
 MAX_IOU_CHANGE = 0.001
 """A tenth of a point: what a way of computing may cost where nobody asked for it."""
-_PROBE_SHAPE = (4, 32, 64, 64)
+_PROBE_SHAPES = {"cpu": (4, 32, 64, 64), "cuda": (8, 64, 256, 256)}
+"""A GPU needs more: what is too small for it takes the same time in any format."""
 _FLIPS = ((2,), (3,), (2, 3))
 _PIXEL_CHANNELS = (1, 4)
 _M = TypeVar("_M", bound=nn.Module)
@@ -206,8 +207,9 @@ def fastest_dtype(device: str) -> torch.dtype:
 
 @torch.inference_mode()
 def _probe_ms(device: str, dtype: torch.dtype) -> float:
-    layer = nn.Conv2d(_PROBE_SHAPE[1], _PROBE_SHAPE[1], 3, padding=1).to(device, dtype).to(memory_format=torch.channels_last)
-    x = torch.zeros(_PROBE_SHAPE, device=device, dtype=dtype).contiguous(memory_format=torch.channels_last)
+    shape = _PROBE_SHAPES[torch.device(device).type]
+    layer = nn.Conv2d(shape[1], shape[1], 3, padding=1).to(device, dtype).to(memory_format=torch.channels_last)
+    x = torch.zeros(shape, device=device, dtype=dtype).contiguous(memory_format=torch.channels_last)
     times = []
     for _ in range(7):
         start = time.perf_counter()
