@@ -111,7 +111,7 @@ def test_a_ship_is_not_pasted_into_the_sky() -> None:
 
 
 def test_targets_stay_in_their_set_where_that_is_asked_for() -> None:
-    settings = PasteSettings(probability=1.0, max_targets=1, gain=(1.0, 1.0), same_set=True)
+    settings = PasteSettings(probability=1.0, bare_probability=1.0, max_targets=1, gain=(1.0, 1.0), same_set=True)
     here, there = replace(patch(1.0), dataset="here"), replace(patch(2.0), dataset="there")
     assert peaks(Paster([here, there], settings), dataset="here") == {1.0}
     assert peaks(Paster([here, there], settings), dataset="without masks") == {1.0, 2.0}, "else there would never be a target"
@@ -120,6 +120,16 @@ def test_targets_stay_in_their_set_where_that_is_asked_for() -> None:
     both = replace(settings, scene_constraint=True)
     ship = replace(patch(3.0, "ship"), dataset="here")
     assert peaks(Paster([here, there, ship], both), "ship", dataset="here") == {3.0}
+
+
+@pytest.mark.parametrize(("dataset", "same_set", "share"), [("bare", True, 0.8), ("made", True, 0.1), ("bare", False, 0.1)])
+def test_a_set_without_targets_gets_them_more_often(dataset: str, same_set: bool, share: float) -> None:
+    paster = Paster([replace(patch(1.0), dataset="made")], PasteSettings(probability=0.1, bare_probability=0.8, same_set=same_set))
+    rng, num = np.random.default_rng(3), 1000
+    masks = np.zeros((num, 11, 11), np.uint8)
+    for mask in masks:
+        paster(np.zeros((11, 11), np.float32), mask, {}, rng, dataset)
+    assert masks.any((1, 2)).mean() == pytest.approx(share, abs=0.04)
 
 
 def test_a_crop_gets_targets_of_its_own_set() -> None:

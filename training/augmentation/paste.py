@@ -56,6 +56,8 @@ class PasteSettings:
 
     Attributes:
         probability: share of crops that get any.
+        bare_probability: the same for images of a set that has no targets to cut out (`same_set`): what is pasted are all that are
+            there.
         max_targets: one to so many.
         blend_sigma_px: range of the Gaussian at the boundary.
         gain: range of a factor on the contrast, where it is not corrected.
@@ -68,6 +70,7 @@ class PasteSettings:
     """
 
     probability: float = 0.5
+    bare_probability: float = 0.85
     max_targets: int = 3
     blend_sigma_px: tuple[float, float] = (0.4, 1.0)
     gain: tuple[float, float] = (0.6, 1.4)
@@ -136,7 +139,8 @@ class Paster:
             dataset: where the pixels are from; asked only where targets stay in their set.
         """
         allowed = self._allowed(places, dataset)
-        if not allowed or rng.random() >= self.settings.probability:
+        bare = self.settings.same_set and dataset not in self._sets
+        if not allowed or rng.random() >= (self.settings.bare_probability if bare else self.settings.probability):
             return
         for _ in range(int(rng.integers(1, self.settings.max_targets + 1))):
             patch = allowed[int(rng.integers(len(allowed)))]
