@@ -11,16 +11,18 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
+from pydantic import JsonValue
 from torch import Tensor
 
 from contracts.errors import SettingsError
-from models.card import ModelCard, read_card
+from models.card import ModelCard, read_card, write_card
 from models.weights import digest_of
 from training.checkpoint import read_checkpoint
 from training.commands import tells_mistakes
 from training.export import Provenance, export
 
 _SPLITS = " (training splits)"
+_CLOCKS = ("minutes", "processor_minutes")
 
 
 def average(runs: Sequence[Path], folder: Path) -> ModelCard:
@@ -53,9 +55,17 @@ def average(runs: Sequence[Path], folder: Path) -> ModelCard:
         f"python -m training.average {' '.join(map(str, runs))} --out {folder}",
         "mean of the weights of trainings: " + "; and ".join(_told(run, card) for run, card in zip(runs, cards, strict=True)),
         tuple(cards[0].data.removesuffix(_SPLITS).split(", ")),
-        clock="processor_minutes",
     )
-    return export(cards[0].name, folder / "checkpoint.pt", folder / "weights.safetensors", told)
+    card = export(cards[0].name, folder / "checkpoint.pt", folder / "weights.safetensors", told)
+    card = card.model_copy(update={"recipe": {key: value for key, value in card.recipe.items() if key not in _CLOCKS} | _times(cards)})
+    write_card(card, folder / "weights.json")
+    return card
+
+
+def _times(cards: Sequence[ModelCard]) -> dict[str, JsonValue]:
+    """Minutes of all by what they were counted with: those of a GPU's clock and of a processor's are not added."""
+    spent = {clock: [float(str(card.recipe[clock])) for card in cards if clock in card.recipe] for clock in _CLOCKS}
+    return {clock: round(sum(minutes), 1) for clock, minutes in spent.items() if minutes}
 
 
 def _mean(tensors: Sequence[Tensor]) -> Tensor:

@@ -15,9 +15,13 @@ from contracts.choices import chosen
 from models.card import ModelCard, read_card
 from models.weights import WEIGHTS_FOLDER
 from training.commands import tells_mistakes
-from training.comparison import equal_rows, other_rows, read_rows
+from training.comparison import LONG, equal_rows, other_rows, read_rows
 
-SEGMENTERS, DETECTOR, CLASSIFIER = ("kestrel_adaptive", "kestrel", "kestrel_fine", "acm", "unet_light"), "fcos_light", "basic_cnn"
+SEGMENTERS, DETECTOR, CLASSIFIER = (
+    ("kestrel_adaptive", "kestrel_wide", "kestrel", "kestrel_fine", "acm", "unet_light"),
+    "fcos_light",
+    "basic_cnn",
+)
 _SECTION = re.compile(r"(?<=<!-- cards: )(\w+)( -->\n).*?(?=<!-- end -->)", re.DOTALL)
 
 
@@ -106,8 +110,13 @@ def training_rows() -> Iterator[Sequence[str]]:
 
 
 def comparison_rows() -> Iterator[Sequence[str]]:
-    """Segmenters that were trained alike."""
+    """Segmenters that were trained alike, all of them and not for long."""
     yield from _headed(equal_rows(read_rows()))
+
+
+def long_comparison_rows() -> Iterator[Sequence[str]]:
+    """The best of them, trained alike for longer."""
+    yield from _headed(equal_rows(read_rows(), LONG))
 
 
 def other_training_rows() -> Iterator[Sequence[str]]:
@@ -121,9 +130,8 @@ def _headed(rows: Iterator[Sequence[str]]) -> Iterator[Sequence[str]]:
 
 
 def _minutes(card: ModelCard) -> str:
-    if "minutes" in card.recipe:
-        return f"{card.recipe['minutes']:.0f} (GPU)"
-    return f"{card.recipe['processor_minutes']:.0f} (processor)"
+    clocks = {"minutes": "GPU", "processor_minutes": "processor"}
+    return ", ".join(f"{card.recipe[clock]:.0f} ({what})" for clock, what in clocks.items() if clock in card.recipe)
 
 
 def _card(name: str) -> ModelCard:
@@ -148,6 +156,7 @@ TABLES: dict[str, Callable[[], Iterator[Sequence[str]]]] = {
     "confusion": confusion_rows,
     "training": training_rows,
     "comparison": comparison_rows,
+    "longer": long_comparison_rows,
     "otherwise": other_training_rows,
 }
 

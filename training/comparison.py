@@ -28,9 +28,10 @@ if TYPE_CHECKING:
 
 ROWS_FILE = Path(__file__).resolve().parents[1] / "docs" / "segmenters.json"
 PICTURE_FILE = ROWS_FILE.with_name("img") / "segmenters.png"
+"""Of the short trainings; those of the long ones are drawn beside it, `segmenters-long.png`."""
 DATA = ("nudt-sirst", "irstd-1k")
-EQUAL = "short"
-"""Folder of the runs that were trained alike."""
+SHORT, LONG = "short", "long"
+"""Folders of the runs that were trained alike: all networks for a few steps, the best of them for more (docs/networks.md)."""
 BATCHES = (1, 2, 4, 8)
 _DRAWN = {"iou": "IoU", "niou": "nIoU"}
 _ROUNDS, _LARGE_ROUNDS = 10, 3
@@ -128,14 +129,14 @@ def _row(run: Path) -> Row:
     )
 
 
-def equal_rows(rows: Sequence[Row], data: Sequence[str] = DATA) -> Iterator[Sequence[str]]:
-    """Cells of the table of the networks that were trained alike, cheapest first."""
+def equal_rows(rows: Sequence[Row], run: str = SHORT, data: Sequence[str] = DATA) -> Iterator[Sequence[str]]:
+    """Cells of the table of the networks that were trained alike, in a folder of this name; cheapest first."""
     yield (
         *("network", "parameters", "GMACs", "ms, batch 1", "ms, best batch", "ms in bfloat16", "learnt in"),
         *(f"{name}: IoU / nIoU / Pd / Fa" for name in data),
         *(f"published IoU, {name}" for name in data),
     )
-    for row in sorted((each for each in rows if each.run == EQUAL), key=lambda each: each.gmacs):
+    for row in sorted((each for each in rows if each.run == run), key=lambda each: each.gmacs):
         yield (
             *(
                 f"`{row.name}`",
@@ -154,7 +155,7 @@ def equal_rows(rows: Sequence[Row], data: Sequence[str] = DATA) -> Iterator[Sequ
 def other_rows(rows: Sequence[Row]) -> Iterator[Sequence[str]]:
     """Cells of the table of networks that were trained otherwise: one for each set of test images."""
     yield "network", "recipe", "steps", "test images", "IoU / nIoU / Pd / Fa"
-    for row in sorted((each for each in rows if each.run != EQUAL), key=lambda each: (each.name, each.run)):
+    for row in sorted((each for each in rows if each.run not in (SHORT, LONG)), key=lambda each: (each.name, each.run)):
         for name, scores in row.scores.items():
             yield f"`{row.name}`", row.recipe, f"{row.steps:,}", name, _scores(scores)
 
@@ -173,11 +174,11 @@ def _scores(scores: Mapping[str, float] | None) -> str:
     return f"{percent} / {scores['fa_ppm']:.0f}"
 
 
-def picture(rows: Sequence[Row], file: Path, data: Sequence[str] = DATA) -> None:
+def picture(rows: Sequence[Row], file: Path, run: str = SHORT, data: Sequence[str] = DATA) -> None:
     """Write accuracy against milliseconds of the networks trained alike, a column for each data set; ours in another colour."""
     from matplotlib.figure import Figure
 
-    alike = [row for row in rows if row.run == EQUAL]
+    alike = [row for row in rows if row.run == run]
     figure = Figure(figsize=(11, 8), layout="constrained", dpi=110)
     for (score, label), line in zip(_DRAWN.items(), figure.subplots(len(_DRAWN), len(data), sharex=True, squeeze=False), strict=True):
         for name, axis in zip(data, line, strict=True):
@@ -211,7 +212,7 @@ def read_rows(file: Path = ROWS_FILE) -> list[Row]:
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(prog="python -m training.comparison", description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("runs", type=Path, nargs="*", help=f"folders of runs; those trained alike are in a folder named {EQUAL}")
+    parser.add_argument("runs", type=Path, nargs="*", help=f"folders of runs; those trained alike are in a folder named {SHORT} or {LONG}")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rows", type=Path, default=ROWS_FILE)
     parser.add_argument("--picture", type=Path, default=PICTURE_FILE)
@@ -219,8 +220,10 @@ def main() -> None:
     torch.set_num_threads(arguments.threads)
     rows = measure(arguments.runs, read_rows(arguments.rows) if arguments.rows.is_file() else ())
     arguments.rows.write_text(json.dumps([asdict(row) for row in rows], indent=1) + "\n", encoding="utf-8")
-    picture(rows, arguments.picture)
-    for cells in (*equal_rows(rows), *other_rows(rows)):
+    pictures = {SHORT: arguments.picture, LONG: arguments.picture.with_stem(f"{arguments.picture.stem}-long")}
+    for run in {row.run for row in rows} & set(pictures):
+        picture(rows, pictures[run], run)
+    for cells in (*equal_rows(rows), *equal_rows(rows, LONG), *other_rows(rows)):
         print(*cells, sep="  ")
 
 

@@ -11,6 +11,7 @@ from torch import nn
 
 from contracts.errors import SettingsError
 from deploy.cli.main import main
+from models.card import read_card, write_card
 from models.zoo import load_model
 from training import average as average_module
 from training.average import average
@@ -35,6 +36,9 @@ def test_weights_lie_in_the_middle_and_the_card_tells_both(
     one = trained("acm", tmp_path / "one", "--data", "nudt-sirst")
     other = trained("acm", tmp_path / "other", "--data", "nudt-sirst", "--start", str(one), "--ema", "0")
     capsys.readouterr()
+    of_a_gpu = read_card(one / "weights.json")
+    recipe = {key: value for key, value in of_a_gpu.recipe.items() if key != "processor_minutes"} | {"minutes": 9.3}
+    write_card(of_a_gpu.model_copy(update={"recipe": recipe}), one / "weights.json")
     monkeypatch.setattr(sys, "argv", ["average", str(one), str(other), "--out", str(tmp_path / "mean")])
     average_module.main()
     assert capsys.readouterr().out.startswith("nudt-sirst test (2 images) {'iou': ")
@@ -44,6 +48,8 @@ def test_weights_lie_in_the_middle_and_the_card_tells_both(
     card = mean[1]
     assert card.recipe["steps"] == sum(int(str(each[1].recipe["steps"])) for each in (first, second))
     assert all(each[1].digest[:12] in str(card.recipe["details"]) for each in (first, second))
+    assert (card.recipe["minutes"], card.recipe["processor_minutes"]) == (9.3, second[1].recipe["processor_minutes"])
+    assert read_card(tmp_path / "mean" / "weights.json") == card
     assert card.data == first[1].data
     assert card.measured[0].data == "nudt-sirst test (2 images)"
 

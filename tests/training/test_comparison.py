@@ -17,7 +17,7 @@ from models.cost import gmacs
 from models.inference import fastest_dtype
 from models.weights import WEIGHTS_FOLDER
 from models.zoo import load_model
-from training.comparison import Row, equal_rows, measure, other_rows, picture, read_rows
+from training.comparison import LONG, Row, equal_rows, measure, other_rows, picture, read_rows
 from training.published import PUBLISHED
 
 
@@ -76,7 +76,10 @@ def test_the_tables_have_ours_and_theirs(row: Row) -> None:
     assert second[7:] == ("70.0 / 71.0 / 90.0 / 12", "", "94.19 (BasicIRSTD), 86.57 (paper 2)", "65.74 (BasicIRSTD)")
     assert len(head) == len(first) == len(second)
 
-    head, *others = other_rows([dear, longer, row])
+    long = replace(dear, run=LONG)
+    assert [cells[0] for cells in equal_rows([row, long], LONG)] == ["network", "`dnanet`"]
+
+    head, *others = other_rows([dear, longer, row, long])
     assert others[0] == ("`acm`", "ours; 92 epochs", "35,700", "nudt-sirst", "52.3 / 58.0 / 92.4 / 140")
     assert [cells[3] for cells in others] == list(row.scores)
     assert len(head) == len(others[0])
