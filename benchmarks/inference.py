@@ -84,7 +84,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--device", default="cpu", help="cpu, cuda or auto")
     parser.add_argument("--batches", type=int, nargs="+", default=BATCHES)
-    parser.add_argument("--compiled", action="store_true", help="also torch.compile (a minute a network)")
+    parser.add_argument("--compiled", action="store_true", help="also torch.compile (two minutes a network)")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     device = torch.device(choose_device(arguments.device))

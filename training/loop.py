@@ -216,13 +216,13 @@ class _Run:
             with torch.autocast(self._device, torch.bfloat16, enabled=self._settings.precision == "bfloat16"):
                 return loss_of(model)
 
-        def passes() -> Tensor:
+        def draw_and_pass() -> Tensor:
             value = loss()
             model.zero_grad(set_to_none=True)
             value.backward()  # type: ignore[no-untyped-call]
             return value.detach()
 
-        return passes if refill is None else RecordedPasses(model, loss, refill)
+        return draw_and_pass if refill is None else RecordedPasses(model, loss, refill)
 
     def learn(self, passes: Callable[[], Tensor], clock: Callable[[], float]) -> None:
         """Steps, until time, steps or patience are used up."""

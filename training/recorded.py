@@ -1,7 +1,7 @@
 """Forward and backward passes of a GPU, recorded once and replayed.
 
 The kernels of a small network are shorter than the time Python takes to ask for each: replayed as one CUDA graph they follow each
-other without a gap (benchmarks/README.md).
+other without a gap (`python -m benchmarks.training_step`, docs/networks.md).
 """
 
 from __future__ import annotations

@@ -62,13 +62,7 @@ def train_segmenter(
         StopPipeline: the loss is not finite.
     """
     torch.manual_seed(plan.recipe.seed)
-    model = create_model(name)
-    if not isinstance(model, SegmentationModel):
-        raise SettingsError(
-            expected="a segmenter", got=f"{model.task} network {name}", where="model", action="irstream models list names them."
-        )
-    if start is not None:
-        load_weights(model, start)
+    model = _segmenter(name, start)
     samples = _images_of(plan)
     _look_at_held_out(plan)
     begins = {"start": "random weights" if start is None else digest_of(start)}
@@ -97,6 +91,17 @@ def train_segmenter(
         tell=lambda progress: tell(progress, loop.max_steps or 0),
         identity=identity,
     )
+
+
+def _segmenter(name: str, start: Path | None) -> SegmentationModel:
+    model = create_model(name)
+    if not isinstance(model, SegmentationModel):
+        raise SettingsError(
+            expected="a segmenter", got=f"{model.task} network {name}", where="model", action="irstream models list names them."
+        )
+    if start is not None:
+        load_weights(model, start)
+    return model
 
 
 def _images_of(plan: TrainingPlan) -> list[Sample]:
