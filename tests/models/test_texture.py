@@ -116,3 +116,12 @@ def test_every_stage_of_kestrel_is_scaled(name: str) -> None:
             row += 2 * num
         assert row == len(out.bias)
         torch.testing.assert_close(network(pixels, metadata), before)
+
+
+def test_what_is_usual_is_the_mean_of_the_first_batches() -> None:
+    texture, generator = Texture().train(), torch.Generator().manual_seed(4)
+    batches = [torch.randn(3, 1, 32, 32, generator=generator) * (1 + number) for number in range(3)]
+    means = [texture._measure(batch).mean(0) for batch in batches]
+    for batch in batches:
+        texture(batch)
+    torch.testing.assert_close(texture.usual, torch.stack(means).mean(0))

@@ -255,3 +255,9 @@ def test_progress_is_told_and_kept(tmp_path: Path) -> None:
     assert told[-1].steps == 12
     assert steps_done(tmp_path) == 12
     assert steps_done(tmp_path / "nowhere") == 0
+
+
+def test_the_average_takes_counts_as_they_are() -> None:
+    model = nn.Sequential(nn.Linear(1, 2), nn.BatchNorm1d(2))
+    average, _ = train(model, lambda network: network(torch.ones(4, 1)).square().mean(), LoopSettings(max_steps=5))
+    assert average.state_dict()["1.num_batches_tracked"] == 5
