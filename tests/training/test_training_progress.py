@@ -28,10 +28,14 @@ def test_lines_come_every_half_minute_and_count_from_where_this_start_went_on() 
         show("measuring", 1, 9)
         now_s[0] += 3600
         show("measuring", 9, 9)
+        show("nothing done yet", 0, 9)
+        now_s[0] += 31
+        show("nothing done yet", 0, 9)
     assert out.getvalue().splitlines() == [
         "1030/2000 steps, loss 1.0, 0:00:30 gone, 0:16:10 left",
         "1060/2000 steps, loss 1.1, 0:01:00 gone, 0:15:40 left",
         "measuring, 9/9 steps, 1:00:00 gone, 0:00:00 left",
+        "nothing done yet, 0/9 steps, 0:00:31 gone, time left not known",
     ]
 
 
