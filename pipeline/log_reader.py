@@ -187,10 +187,12 @@ class LogReader:
     def _check_partition(self) -> None:
         with ClusterWatch(self._settings) as watch:
             info = watch.find(self._topic)
+        found_id = None if info is None else info.topic_id
+        if self._topic_id is not None and found_id != self._topic_id:
+            self._broken = recreated(self._topic, self._topic_id, found_id)
+            raise self._broken
         if info is None:
             raise missing(self._settings, self._topic)
-        if self._topic_id is not None and info.topic_id != self._topic_id:
-            raise recreated(self._topic, self._topic_id, info.topic_id)
         if self._partition not in info.partitions:
             raise StopPipeline(
                 expected=f"one of the partitions {list(info.partitions)}",
