@@ -10,7 +10,7 @@ from typing import Any
 
 from evaluation.bootstrap import Interval, paired_differences
 from evaluation.plots import accuracy_against_cost, figure_uri, picture_uri, rate_curves, strata_bars, threshold_curves
-from evaluation.results import ModelResult
+from evaluation.results import Cost, ModelResult
 
 # Name, column, factor, digits, whether more is better.
 _FIGURES = (
@@ -55,6 +55,7 @@ def render_report(results: Sequence[ModelResult], *, title: str, lead: str, foot
         lead=lead,
         foot=foot,
         matching=_matching(results[0]),
+        timing=_timing(results[0].cost),
         figure_heads=[*(head for _, head, *_ in _FIGURES), *_PLAIN_HEADS],
         figures=_figure_rows(results),
         difference_heads=[head for _, head, *_ in _FIGURES],
@@ -75,6 +76,10 @@ def render_report(results: Sequence[ModelResult], *, title: str, lead: str, foot
 def _matching(result: ModelResult) -> str:
     unit = "equivalent diameters of the target" if result.protocol.in_diameters else "px"
     return f"A target counts as found when the centroid of an answer is closer than {result.protocol.max_distance:g} {unit}."
+
+
+def _timing(cost: Cost) -> str:
+    return f"GMACs and ms (median, batch 1) are for one frame of {cost.input_px} x {cost.input_px} px, on {cost.device}."
 
 
 def _figure_rows(results: Sequence[ModelResult]) -> list[dict[str, Any]]:

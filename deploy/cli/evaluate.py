@@ -108,6 +108,7 @@ def _options(others: list[str], plan: EvaluationPlan) -> list[str]:
     """Options of the command that evaluates so again."""
     told = [part for name in others for part in ("--with", name)]
     told += ["--protocol", plan.protocol] if plan.protocol != "default" else []
+    told += ["--device", plan.device] if plan.device != "cpu" else []
     told += [] if plan.threshold is None else ["--threshold", f"{plan.threshold:g}"]
     return told + ["--flips"] * plan.flips
 
@@ -135,7 +136,7 @@ def _load(name: str) -> Loaded:
     from models.segmentation.base import SegmentationModel
     from models.zoo import load_model
 
-    path = Path(name) if name.endswith(".safetensors") else Path(name) / "weights.safetensors" if Path(name).is_dir() else None
+    path = _file_of(name)
     network, card = load_model(name) if path is None else load_model(read_card(path.with_suffix(".json")).name, path)
     if not isinstance(network, SegmentationModel):
         raise SettingsError(
@@ -144,6 +145,29 @@ def _load(name: str) -> Loaded:
     # `irstream train` writes weights.safetensors into the folder of the run: that is the name people know it by.
     told = card.name if path is None else path.parent.name if path.stem == "weights" else path.stem
     return network, told, card.digest
+
+
+def _file_of(name: str) -> Path | None:
+    """The weights that a file or a run's folder means; None: those that ship under a registered name.
+
+    Raises:
+        SettingsError: a path that leads nowhere.
+    """
+    from contracts.errors import SettingsError
+
+    path = Path(name)
+    if path.suffix == ".safetensors":
+        return path
+    if path.is_dir():
+        return path / "weights.safetensors"
+    if path.name != name:
+        raise SettingsError(
+            expected="a registered segmenter, a safetensors file with its card beside it, or a run's folder",
+            got=f"{name}, which is no folder",
+            where="MODEL, --with",
+            action="Check the path; irstream train says at its end where the weights are.",
+        )
+    return None
 
 
 def _run(network: SegmentationModel, label: str, digest: str, samples: Any, plan: Any, cost: Cost, console: Console) -> ModelResult:

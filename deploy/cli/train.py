@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -103,7 +104,15 @@ def _weights(model: str, start: str | None) -> Path | None:
     if start is None:
         return None
     if start == "shipped":
-        return WEIGHTS_FOLDER / f"{model}.safetensors"
+        shipped = WEIGHTS_FOLDER / f"{model}.safetensors"
+        if not shipped.is_file():
+            raise SettingsError(
+                expected="a network whose weights ship (irstream models list)",
+                got=f"{model}, of which none do",
+                where="weights to begin with (--start shipped)",
+                action="Leave --start out to begin with random weights, or name a run's folder or a safetensors file.",
+            )
+        return shipped
     return Path(start) / "weights.safetensors" if Path(start).is_dir() else Path(start)
 
 
@@ -120,7 +129,7 @@ def _provenance(plan: TrainingPlan, device: str, start: Path | None) -> Provenan
     learnt = "" if plan.threshold is None else "learnt from all training and validation images, threshold not chosen; "
     learnt += _begun_with(start)
     return Provenance(
-        " ".join(["irstream", *sys.argv[1:]]),
+        shlex.join(["irstream", *sys.argv[1:]]),
         f"{plan.source}; {learnt}{plan.epochs:g} epochs, {plan.loop.precision}",
         tuple(plan.recipe.shares),
         clock="processor_minutes" if device == "cpu" else "minutes",
@@ -129,17 +138,18 @@ def _provenance(plan: TrainingPlan, device: str, start: Path | None) -> Provenan
 
 
 def _begun_with(start: Path | None) -> str:
-    """Which weights, and how those came to be, where their card says it."""
+    """Which weights, and how those came to be, where a card of theirs says it."""
     from models.card import read_card
     from models.weights import digest_of
 
     if start is None:
         return ""
-    card, how = start.with_suffix(".json"), ""
+    digest, card, how = digest_of(start), start.with_suffix(".json"), ""
     if card.is_file():
-        before = read_card(card).recipe
-        how = f" ({before['command']}, {before['steps']:,} steps: {before['details']})"
-    return f"begun with weights {digest_of(start)[:12]}{how}; "
+        told = read_card(card)
+        if told.digest == digest:
+            how = f" ({told.recipe['command']}, {told.recipe['steps']:,} steps: {told.recipe['details']})"
+    return f"begun with weights {digest[:12]}{how}; "
 
 
 def _precision(asked: str, device: str) -> Any:

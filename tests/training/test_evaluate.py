@@ -166,6 +166,7 @@ def test_the_report_is_one_file_with_the_figures() -> None:
         assert f"{result.scores.iou * 100:.2f}" in page.text
         assert f"{result.cost.parameters:,}" in page.text
     assert "unet_light - acm" in page.text
+    assert any(f"for one frame of 256 x 256 px, on {results[0].cost.device}." in each for each in page.text)
 
 
 def test_networks_on_other_images_are_not_compared() -> None:
@@ -228,6 +229,10 @@ def test_a_folder_of_ones_own_is_evaluated(made_root: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
+        (
+            ("runs/nowhere", "nudt-sirst"),
+            "MODEL, --with: expected a registered segmenter, a safetensors file with its card beside it, or a run's folder",
+        ),
         (("acm", "nowhere"), "expected one of nudt-sirst, irstd-1k, sirst-v2, synthetic, or a folder"),
         (("fcos_light", "nudt-sirst"), "expected a segmenter, got detection network fcos_light"),
         (("acm", "nudt-sirst", "--protocol", "mine"), "expected one of default, basicirstd"),

@@ -6,6 +6,7 @@ import json
 import math
 import os
 import re
+import shutil
 import signal
 import sys
 import time
@@ -16,6 +17,7 @@ import torch
 
 from contracts.errors import SettingsError
 from deploy.cli.main import main
+from models.weights import WEIGHTS_FOLDER, digest_of
 from models.zoo import load_model
 from tests.processes import started
 from training.checkpoint import steps_done
@@ -82,12 +84,20 @@ def test_a_training_may_begin_with_weights_that_are_there(tmp_path: Path, capsys
         in details
     )
     assert "python -m training.train acm" in details.split("begun with weights")[2], "from the first weights on"
+    other = tmp_path / "other"
+    other.mkdir()
+    shutil.copy(WEIGHTS_FOLDER / "acm.safetensors", other / "weights.safetensors")
+    shutil.copy(tmp_path / "a" / "weights.json", other)
+    assert run(*options, "--start", str(other), "--out", str(tmp_path / "d")) == 0
+    assert f"begun with weights {digest_of(other / 'weights.safetensors')[:12]}; " in capsys.readouterr().out, (
+        "a card of other weights says nothing"
+    )
     assert run(*options, "--out", str(tmp_path / "b")) == 2
     assert re.search(r"expected weights to begin with \(--start\) [0-9a-f]{64} as.*got.*random weights", capsys.readouterr().err)
     assert run("rdian", *QUICK, "--epochs", "1", "--start", str(tmp_path / "a"), "--out", str(tmp_path / "c")) == 2
     assert "expected the tensors of Rdian" in capsys.readouterr().err
     assert run("rdian", *QUICK, "--epochs", "1", "--start", "shipped", "--out", str(tmp_path / "c")) == 2
-    assert "rdian.safetensors: expected a readable safetensors file" in capsys.readouterr().err
+    assert "(--start shipped): expected a network whose weights ship (irstream models list), got rdian" in capsys.readouterr().err
 
 
 def test_another_seed_begins_with_other_weights(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
