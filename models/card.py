@@ -39,12 +39,12 @@ class ModelCard(BaseModel):
         name: registered name.
         task: `detection`, `segmentation` or `classification`.
         paper: where the network is from.
-        parameters: trainable parameters.
+        parameters: all of them, also those that do not learn.
         gmacs: multiply-adds (1e9) for one input of `input_px` squared, by torch's flop counter.
         classes: labels in column order; `target` alone for networks that know only targets.
         data: what it was trained on.
         data_licence: what the licences of that data say.
-        recipe: how it was trained, with everything needed to do it again.
+        recipe: how it was trained: the command, and what it does not say.
         postprocess: thresholds, chosen on validation images only.
         measured: figures on test images.
         preprocess_version: `models.transforms.PREPROCESS_VERSION` it was trained with.

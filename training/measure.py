@@ -46,7 +46,7 @@ _SPLIT_NAMES = {
 Counts = Callable[[int, int], None]
 """Gets the number of images done, and of all."""
 NAMED_FROM_SCORE = 0.5
-"""A class that scores less is no name: the stream's default (`models.label_min_score`)."""
+"""A class that scores less is no name: the stream's default (`stream.label_min_score`)."""
 
 
 def count_silently(done: int, of: int) -> None:

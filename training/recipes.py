@@ -118,7 +118,10 @@ def robust() -> TrainingPlan:
 
 
 def basicirstd() -> TrainingPlan:
-    """The benchmark's recipe for all its networks: half of the crops hold a target, flips and transposition, SoftIoU."""
+    """The benchmark's recipe for all its networks: half of the crops hold a target, flips and transposition, SoftIoU.
+
+    Frames are normalised by their own mean and deviation, as everywhere here; the benchmark takes those of the whole data set.
+    """
     return TrainingPlan(
         recipe=SegmentationRecipe(
             batch_size=16,

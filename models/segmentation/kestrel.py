@@ -7,7 +7,7 @@ What it is made of, and why:
   cost four times as much, with channels too few to keep a vector unit busy;
 - two further sizes, and every stage looks farther than the one before by dilation: no object fills the frame, but clutter does;
   in equal short trainings that is worth 2 to 4 points of IoU (docs/networks.md), and still more dilation costs some;
-- few channels: twice as many gave no more in the same number of steps, at twice the time of each;
+- few channels: half as many again gave hardly more in the same number of steps (twice as many do in `kestrel_wide`, at their price);
 - every 3x3 convolution learns as three branches and runs as one (`models.layers.reparam`);
 - deep and shallow maps are added, not concatenated: half the multiply-adds of the decoder;
 - in training, heads at 1/2 and 1/4 of the size are told the same truth, max-pooled.

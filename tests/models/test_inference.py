@@ -66,7 +66,16 @@ def as_trained(network: AnyModel) -> InferenceModel:
     return InferenceModel(network.eval(), torch.device("cpu"), torch.float32, network)
 
 
-@pytest.mark.parametrize(("name", "dtype"), [("acm", torch.float32), ("kestrel", torch.float32), ("kestrel", torch.bfloat16)])
+@pytest.mark.parametrize(
+    ("name", "dtype"),
+    [
+        ("acm", torch.float32),
+        ("kestrel", torch.float32),
+        ("kestrel", torch.bfloat16),
+        ("kestrel_adaptive", torch.float32),
+        ("kestrel_wide", torch.float32),
+    ],
+)
 def test_what_is_prepared_finds_the_same_pixels(name: str, dtype: torch.dtype) -> None:
     network = shipped(name)
     plain = iou_of(as_trained(network))

@@ -56,7 +56,9 @@ def test_soft_iou_over_the_batch() -> None:
 def test_dice_by_hand_and_of_a_perfect_mask() -> None:
     assert dice_loss(torch.zeros(1, 1, 2, 2), image([1.0, 0.0], [0.0, 0.0])).item() == pytest.approx(1 - (2 * 0.5 + 1) / (2 + 1 + 1))
     perfect = square(3, 5, 5)
-    assert dice_loss(sure(perfect), perfect).item() == pytest.approx(0, abs=1e-6), "MSHNet's Dice gives a third"
+    assert dice_loss(sure(perfect), perfect).item() == pytest.approx(0, abs=1e-6)
+    published = 1 - (2 * 9 + 1) / (9 + 9 + 9 + 1)
+    assert published == pytest.approx(0.32, abs=0.005), "docs/losses.md"
 
 
 def test_cross_entropy_counts_unknown_pixels_as_free() -> None:
@@ -154,6 +156,21 @@ def test_sls_charges_a_shift_the_same_whatever_the_targets_size() -> None:
     location = [cost - part for cost, part in zip(costs, (1 - 1 / 19, 1 - 1 / 163), strict=True)]
     assert location[0] > 0.1
     assert location[0] == pytest.approx(location[1], rel=0.25)
+
+
+def published_centre(mass_HW: Tensor) -> tuple[float, float]:
+    """Of MSHNet's code: a mean over all pixels, not divided by the mass."""
+    x, y = ((mass_HW * (torch.arange(256) / 256).view(shape)).mean().item() for shape in ((1, -1), (-1, 1)))
+    return math.sqrt(x**2 + y**2 + 1e-8), math.atan2(y, x)
+
+
+def test_the_published_location_term_is_as_wrong_as_the_page_says() -> None:
+    truth = square(3, 50, 50, 256)[0, 0]
+    costs = []
+    for answer in (truth / 2, square(3, 60, 60, 256)[0, 0]):
+        (r_p, theta_p), (r_t, theta_t) = published_centre(answer), published_centre(truth)
+        costs.append(1 - min(r_p, r_t) / max(r_p, r_t) + 4 / math.pi**2 * (theta_p - theta_t) ** 2)
+    assert costs == pytest.approx([0.05, 0.027], abs=5e-4), "docs/losses.md"
 
 
 def test_sls_at_half_probability_keeps_the_centre() -> None:
