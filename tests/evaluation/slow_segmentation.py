@@ -69,11 +69,22 @@ def shared_matching(targets: list[Blob], predictions: list[Blob], diameters: flo
     return pairs
 
 
+AREA_FILTERED = ("dnanet", "sctransnet", "mshnet", "panpeiwen", "egpnet", "mrf3net", "mtunet")
+
+
+def pairs_of(protocol: str, targets: list[Blob], predictions: list[Blob]) -> list[tuple[int, int]]:
+    if protocol == "default":
+        return best_matching(targets, predictions, 3.0)
+    if protocol == "mtunet":
+        return shared_matching(targets, predictions, 0.5)
+    return greedy_matching(targets, predictions, 1.0 if protocol == "mrf3net" else 3.0)
+
+
 @dataclass
 class SlowMetrics:
-    """Sums of the default protocol (`matching="optimal"`) or of DNANet's and MTU-Net's."""
+    """Sums by one of the named protocols."""
 
-    matching: str = "optimal"
+    protocol: str = "default"
     intersection: int = 0
     union: int = 0
     ious: list[float] = field(default_factory=list)
@@ -86,35 +97,41 @@ class SlowMetrics:
 
     def update(self, predicted_HW: NDArray[np.bool_], target_HW: NDArray[np.bool_]) -> None:
         predictions, targets = blobs(predicted_HW), blobs(target_HW)
-        union = {p for blob in predictions + targets for p in blob}
-        both = {p for blob in predictions for p in blob} & {p for blob in targets for p in blob}
-        self.intersection += len(both)
-        self.union += len(union)
-        if self.matching == "optimal":
-            pairs = best_matching(targets, predictions, 3.0)
-            false_blobs = [blob for column, blob in enumerate(predictions) if column not in [taken for _, taken in pairs]]
-            self.ious += [len(both) / len(union)] if union else []
-        else:
-            pairs = greedy_matching(targets, predictions, 3.0) if self.matching == "dnanet" else shared_matching(targets, predictions, 0.5)
-            hit_sizes = [len(predictions[column]) for _, column in pairs]
-            false_blobs = [blob for blob in predictions if len(blob) not in hit_sizes]
-            if self.matching == "dnanet":
-                self.ious.append(len(both) / len(union) if union else 0.0)
-            else:
-                pair_ious = {column: (target, set(targets[target]), set(predictions[column])) for target, column in pairs}
-                self.ious += [len(truth & answer) / len(truth | answer) for _, truth, answer in pair_ious.values()]
+        answer, truth = ({p for blob in some for p in blob} for some in (predictions, targets))
+        self.intersection += len(answer & truth)
+        self.union += len(answer | truth)
+        pairs = pairs_of(self.protocol, targets, predictions)
         self.targets += len(targets)
         self.matched += len({target for target, _ in pairs})
-        self.false_px += sum(len(blob) for blob in false_blobs)
-        self.pixels += predicted_HW.size
-        self.answer_px += sum(len(blob) for blob in predictions)
-        self.truth_px += sum(len(blob) for blob in targets)
+        self.false_px += self.false_alarms(predictions, [column for _, column in pairs], len(answer - truth))
+        self.pixels += 512 * 512 if self.protocol == "egpnet" else predicted_HW.size
+        self.answer_px += len(answer)
+        self.truth_px += len(truth)
+        if self.protocol == "mtunet":
+            last = {column: (set(targets[target]), set(predictions[column])) for target, column in pairs}
+            self.ious += [len(one & other) / len(one | other) for one, other in last.values()]
+        elif answer | truth:
+            self.ious.append(len(answer & truth) / len(answer | truth))
+        elif self.protocol != "default":
+            self.ious.append(0.0)
+
+    def false_alarms(self, predictions: list[Blob], hits: list[int], outside: int) -> int:
+        if self.protocol == "survey_eq6":
+            return outside
+        if self.protocol in AREA_FILTERED:
+            sizes = [len(predictions[column]) for column in hits]
+            return sum(len(blob) for blob in predictions if len(blob) not in sizes)
+        return sum(len(blob) for column, blob in enumerate(predictions) if column not in hits)
 
     def compute(self) -> dict[str, float]:
-        num_ious = self.targets if self.matching == "mtunet" else len(self.ious)
+        iou = self.intersection / self.union if self.union else nan
+        num_ious = self.targets if self.protocol == "mtunet" else len(self.ious)
+        niou = sum(self.ious) / num_ious if num_ious else nan
+        either_px = self.answer_px + self.truth_px
         return {
-            "iou": self.intersection / self.union if self.union else nan,
-            "niou": sum(self.ious) / num_ious if num_ious else nan,
+            "iou": iou,
+            "niou": iou if self.protocol == "egpnet" else niou,
+            "f1": 2 * self.intersection / either_px if either_px else nan,
             "pd": self.matched / self.targets if self.targets else nan,
             "fa": self.false_px / self.pixels,
             "precision": self.intersection / self.answer_px if self.answer_px else nan,

@@ -207,10 +207,10 @@ def images(draw: st.DrawFn) -> tuple[Mask, Mask]:
     return boxes(5), boxes(4)
 
 
-@pytest.mark.parametrize("protocol", ["default", "dnanet", "mtunet"])
+@pytest.mark.parametrize("protocol", list(PROTOCOLS))
 @given(data=st.data())
 def test_agrees_with_a_slow_implementation(protocol: str, data: st.DataObject) -> None:
-    fast, slow = SegmentationMetrics(protocol), SlowMetrics("optimal" if protocol == "default" else protocol)
+    fast, slow = SegmentationMetrics(protocol), SlowMetrics(protocol)
     for predicted, target in data.draw(st.lists(images(), min_size=1, max_size=3)):
         fast.update(predicted, target)
         slow.update(predicted, target)
