@@ -82,14 +82,16 @@ def train(
 
     device = str(choose_device(device))
     chosen({"segmentation": None}, task, "--task", "The other networks that ship are trained with python -m training.train NAME.")
-    plan = _changed(plan_named(recipe, data or (), epochs), loss, schedule, lr, batch_size, crop_px, average, seed)
+    named = plan_named(recipe, data or (), epochs)
+    plan = _changed(named, loss, schedule, lr, batch_size, crop_px, average, seed)
+    how = named.source + "; changed as the command says" * (plan != named)
     plan = replace(plan, loop=replace(plan.loop, precision=_precision(precision, device), checkpoint_s=checkpoint_s))
     plan = _judged(plan, early_stop, judge_every)
     folder = out or Path("runs/train") / model
     console = Console(stderr=True)
     console.print(f"{model}, recipe {recipe}, {plan.epochs:g} epochs, {plan.loop.precision}, {device}; {folder}", soft_wrap=True)
     report = learn(console, model, plan, folder, device, default_workers(device) if workers is None else workers, _weights(model, start))
-    card = export_shown(console, model, folder, _provenance(plan, device, _weights(model, start)), device)
+    card = export_shown(console, model, folder, _provenance(plan, how, device, _weights(model, start)), device)
     if as_json:
         print_json({"weights": str(folder / "weights.safetensors"), "steps": report.steps, "card": card.model_dump(mode="json")})
         return
@@ -122,15 +124,15 @@ def _tell_figures(card: ModelCard, weights: Path) -> None:
     typer.echo(f"weights {weights}")
 
 
-def _provenance(plan: TrainingPlan, device: str, start: Path | None) -> Provenance:
-    """What the card says of how the weights came to be."""
+def _provenance(plan: TrainingPlan, how: str, device: str, start: Path | None) -> Provenance:
+    """What the card says of how the weights came to be; `how`: by which recipe."""
     from training.export import Provenance
 
     learnt = "" if plan.threshold is None else "learnt from all training and validation images, threshold not chosen; "
     learnt += _begun_with(start)
     return Provenance(
         shlex.join(["irstream", *sys.argv[1:]]),
-        f"{plan.source}; {learnt}{plan.epochs:g} epochs, {plan.loop.precision}",
+        f"{how}; {learnt}{plan.epochs:g} epochs, {plan.loop.precision}",
         tuple(plan.recipe.shares),
         clock="processor_minutes" if device == "cpu" else "minutes",
         threshold=plan.threshold,

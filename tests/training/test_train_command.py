@@ -44,7 +44,7 @@ def test_weights_with_their_card_come_out(workers: str, tmp_path: Path, capsys: 
     assert told["steps"] == steps == steps_done(tmp_path)
     network, card = load_model("acm", told["weights"])
     assert network.name == "acm"
-    assert card.recipe["details"] == "ours (docs/networks.md); 1 epochs, float32"
+    assert card.recipe["details"] == "ours (docs/networks.md); changed as the command says; 1 epochs, float32"
     assert set(card.recipe) == {"command", "details", "steps", "processor_minutes"}
     assert card.data == "nudt-sirst (training splits)"
     assert card.measured[0].command == f"irstream evaluate {told['weights']} nudt-sirst"
