@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -40,6 +41,7 @@ class Sketch:
     input_px: int
 
 
+@lru_cache
 def sketch(name: str) -> Sketch:
     """Size and cost of a registered network; nothing is allocated and nothing computed (torch's meta device).
 
