@@ -102,12 +102,13 @@ def train(
 def _weights(model: str, start: str | None) -> Path | None:
     """The file that `--start` means."""
     from models.weights import WEIGHTS_FOLDER
+    from models.zoo import list_models
 
     if start is None:
         return None
     if start == "shipped":
         shipped = WEIGHTS_FOLDER / f"{model}.safetensors"
-        if not shipped.is_file():
+        if model in list_models() and not shipped.is_file():
             raise SettingsError(
                 expected="a network whose weights ship (irstream models list)",
                 got=f"{model}, of which none do",

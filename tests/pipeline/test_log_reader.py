@@ -157,14 +157,18 @@ def test_deleted_or_recreated_topic_stops_the_reader(kafka: RealKafka, num_new: 
             reader.poll(1, 0.0)
 
 
-def test_a_topic_deleted_before_the_reader_begins_is_no_misspelling(kafka: RealKafka) -> None:
+def test_a_deleted_topic_is_no_misspelling(kafka: RealKafka) -> None:
     settings = kafka.settings(**IMPATIENT)
     topic = kafka.new_topic(partitions=1)
     with LogReader(settings, topic, 0, 0) as reader:
         topic_id = reader.topic_id
-    admin = connect_admin(settings)
-    admin.delete_topics([topic])
-    admin.close()
+        admin = connect_admin(settings)
+        admin.delete_topics([topic])
+        admin.close()
+        with pytest.raises(StopPipeline, match=f"id {topic_id}, got it was deleted"):
+            reader._check_partition()  # what a slow answer leads to
+        with pytest.raises(StopPipeline, match="it was deleted"):  # and stays stopped
+            reader.poll(1, 0.0)
     with pytest.raises(StopPipeline, match=f"id {topic_id}, got it was deleted"):
         LogReader(settings, topic, 0, 0, topic_id)
 

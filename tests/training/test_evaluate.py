@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from contracts.errors import SettingsError
+from deploy.cli.evaluate import _options
 from deploy.cli.main import main
 from evaluation.report import render_report
 from evaluation.results import ModelResult, rows_table
@@ -167,6 +168,12 @@ def test_the_report_is_one_file_with_the_figures() -> None:
         assert f"{result.cost.parameters:,}" in page.text
     assert "unet_light - acm" in page.text
     assert any(f"for one frame of 256 x 256 px, on {results[0].cost.device}." in each for each in page.text)
+
+
+def test_the_command_that_evaluates_again_names_what_is_unusual() -> None:
+    assert _options(["acm"], EvaluationPlan()) == ["--with", "acm"]
+    told = _options([], EvaluationPlan(protocol="dnanet", device="cuda:0", threshold=0.5, flips=True))
+    assert told == ["--protocol", "dnanet", "--device", "cuda:0", "--threshold", "0.5", "--flips"]
 
 
 def test_networks_on_other_images_are_not_compared() -> None:

@@ -98,6 +98,32 @@ def test_a_training_may_begin_with_weights_that_are_there(tmp_path: Path, capsys
     assert "expected the tensors of Rdian" in capsys.readouterr().err
     assert run("rdian", *QUICK, "--epochs", "1", "--start", "shipped", "--out", str(tmp_path / "c")) == 2
     assert "(--start shipped): expected a network whose weights ship (irstream models list), got rdian" in capsys.readouterr().err
+    assert run("nobody", *QUICK, "--epochs", "1", "--start", "shipped", "--out", str(tmp_path / "c")) == 2
+    assert "model name: expected one of acm" in capsys.readouterr().err
+
+
+def test_a_card_says_whether_options_change_the_recipe(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for folder, options, how in (
+        ("a", (), "ours (docs/networks.md)"),
+        ("b", ("--lr", "1e-3"), "ours (docs/networks.md); changed as the command says"),
+    ):
+        assert (
+            run(
+                "acm",
+                "--data",
+                "nudt-sirst",
+                "--epochs",
+                "0.5",
+                "--precision",
+                "float32",
+                *options,
+                "--out",
+                str(tmp_path / folder),
+                "--json",
+            )
+            == 0
+        )
+        assert json.loads(capsys.readouterr().out)["card"]["recipe"]["details"] == f"{how}; 0.5 epochs, float32"
 
 
 def test_another_seed_begins_with_other_weights(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
