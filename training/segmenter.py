@@ -79,13 +79,12 @@ def train_segmenter(
     held = None if device == "cpu" else HeldBatches(batches, device)
     step = partial(segmentation_step, batches if held is None else held, recipe)
     model.to(device).to(memory_format=torch.channels_last)
-    clock = processor_clock if device == "cpu" else time.monotonic
     return train(
         model,
         step,
         loop,
         folder,
-        clock,
+        processor_clock if device == "cpu" else time.monotonic,
         refill=None if held is None else held.refill,
         judge=judge,
         tell=lambda progress: tell(progress, loop.max_steps or 0),
