@@ -19,11 +19,12 @@ if TYPE_CHECKING:
 Identity: TypeAlias = Mapping[str, Any]
 """Plain values by name: text, numbers, and lists or dictionaries of them."""
 
-_LOOP = ("max_lr", "schedule", "optimiser", "weight_decay", "max_gradient_norm", "average_decay")
+_LOOP = ("max_lr", "schedule", "optimiser", "weight_decay", "max_gradient_norm", "average_decay", "frozen_norms")
 _OPTIONS = {
     "max_lr": "--lr",
     "schedule": "--schedule",
     "average_decay": "--ema",
+    "frozen_norms": "--frozen-norms",
     "batch_size": "--batch-size",
     "loss": "--loss",
     "seed": "--seed",

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from contracts.errors import SettingsError, StopPipeline
+from models.layers.norms import freeze_norms
 from training.checkpoint import FILE, Checkpoint, Progress
 from training.identity import Identity
 from training.optimisers import make_optimiser
@@ -53,6 +54,7 @@ class LoopSettings:
         max_gradient_norm: longer gradients are shortened to it; infinite leaves them.
         precision: number format of the forward pass; losses and weights stay float32.
         average_decay: of the exponential moving average of weights; what ships is the average. 0: no averaging.
+        frozen_norms: batch norms keep the statistics of the weights that the training begins with.
         checkpoint_s: seconds of the wall clock between checkpoints.
         judge_steps: the judge is asked after so many steps; 0 never.
         patience: the training ends when so many judgements in a row brought nothing better; 0 never.
@@ -67,6 +69,7 @@ class LoopSettings:
     max_gradient_norm: float = 5.0
     precision: Precision = "float32"
     average_decay: float = 0.995
+    frozen_norms: bool = False
     checkpoint_s: float = 120.0
     judge_steps: int = 0
     patience: int = 0
@@ -250,6 +253,8 @@ class _Run:
         kept, done, settings = self._kept, self._done, self._settings
         rate = settings.max_lr * self._schedule(settings.progress(done))
         kept.model.train()
+        if settings.frozen_norms:
+            freeze_norms(kept.model)
         value = float(passes())
         if not math.isfinite(value):
             raise self._diverged(value)

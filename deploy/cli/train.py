@@ -21,6 +21,7 @@ from deploy.cli.train_options import (
     DeviceOption,
     EarlyStopOption,
     EpochsOption,
+    FrozenNormsOption,
     JudgeEveryOption,
     LossOption,
     NetworkArgument,
@@ -57,6 +58,7 @@ def train(
     batch_size: BatchSizeOption = None,
     crop_px: CropOption = None,
     average: AverageOption = None,
+    frozen_norms: FrozenNormsOption = False,
     seed: SeedOption = None,
     precision: PrecisionOption = "auto",
     early_stop: EarlyStopOption = 0,
@@ -84,6 +86,7 @@ def train(
     chosen({"segmentation": None}, task, "--task", "The other networks that ship are trained with python -m training.train NAME.")
     named = plan_named(recipe, data or (), epochs)
     plan = _changed(named, loss, schedule, lr, batch_size, crop_px, average, seed)
+    plan = _frozen(plan, start) if frozen_norms else plan
     how = named.source + "; changed as the command says" * (plan != named)
     plan = replace(plan, loop=replace(plan.loop, precision=_precision(precision, device), checkpoint_s=checkpoint_s))
     plan = _judged(plan, early_stop, judge_every)
@@ -162,6 +165,22 @@ def _precision(asked: str, device: str) -> Any:
     if asked not in ("auto", "float32", "bfloat16"):
         raise SettingsError(expected="auto, float32 or bfloat16", got=repr(asked), where="--precision", action="Use one of these.")
     return best_precision(device) if asked == "auto" else asked
+
+
+def _frozen(plan: TrainingPlan, start: str | None) -> TrainingPlan:
+    """The plan with norms that keep the statistics they begin with.
+
+    Raises:
+        SettingsError: it begins with random weights.
+    """
+    if start is None:
+        raise SettingsError(
+            expected="weights to begin with",
+            got="none: the norms of random weights know no statistics",
+            where="batch norms that keep them (--frozen-norms)",
+            action="Name the weights (--start), or train without --frozen-norms.",
+        )
+    return replace(plan, loop=replace(plan.loop, frozen_norms=True))
 
 
 def _judged(plan: TrainingPlan, patience: int, judge_every: float) -> TrainingPlan:

@@ -30,6 +30,9 @@ CropOption = Annotated[int | None, typer.Option("--crop-px", min=32, help="Side 
 AverageOption = Annotated[
     float | None, typer.Option("--ema", min=0, max=0.99999, help="Decay of the averaged weights; 0: none.", show_default=False)
 ]
+FrozenNormsOption = Annotated[
+    bool, typer.Option("--frozen-norms", help="Batch norms keep the statistics of the weights to begin with: faster, for going on.")
+]
 SeedOption = Annotated[int | None, typer.Option("--seed", min=0, help="Of the first weights and of all crops.", show_default=False)]
 PrecisionOption = Annotated[str, typer.Option("--precision", help="auto, float32 or bfloat16.")]
 EarlyStopOption = Annotated[

@@ -6,9 +6,11 @@ inference their sum is one 3x3 convolution; the branches only make it easier to 
 
 from __future__ import annotations
 
+from copy import deepcopy
+
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
+from torch.nn import functional
 
 
 class RepConv(nn.Module):
@@ -24,32 +26,42 @@ class RepConv(nn.Module):
         self.act = nn.ReLU(inplace=True)
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
-        """`(B, inputs, H, W)` to `(B, outputs, H / stride, W / stride)`."""
+        """`(B, inputs, H, W)` to `(B, outputs, H / stride, W / stride)`.
+
+        With its norms in evaluation mode (`models.layers.norms.freeze_norms`) it runs as the one convolution also while it learns.
+        """
+        if not _norm(self.wide).training:
+            layer = _convolution(self.wide)
+            return self.act(functional.conv2d(x_BCHW, *self._merged(), layer.stride, layer.padding, layer.dilation))  # type: ignore[no-any-return]  # nn.Module.__call__ is Any
         total = self.wide(x_BCHW) + self.point(x_BCHW)
         return self.act(total if self.same is None else total + self.same(x_BCHW))  # type: ignore[no-any-return]  # nn.Module.__call__ is Any
 
     def fused(self) -> nn.Conv2d:
         """One 3x3 convolution equal to the sum of the branches (before the ReLU), in evaluation mode."""
-        wide = fuse_conv_bn_eval(_convolution(self.wide), _norm(self.wide))
-        point = fuse_conv_bn_eval(_convolution(self.point), _norm(self.point))
-        assert wide.bias is not None
-        assert point.bias is not None
+        one = deepcopy(_convolution(self.wide))
         with torch.no_grad():
-            wide.weight[:, :, 1:2, 1:2] += point.weight
-            wide.bias += point.bias
-            if self.same is not None:
-                _add_identity(wide, self.same)
-        return wide
+            weight_OIHW, bias_O = self._merged()
+        one.weight, one.bias = nn.Parameter(weight_OIHW), nn.Parameter(bias_O)
+        return one
+
+    def _merged(self) -> tuple[Tensor, Tensor]:
+        """Weights `(outputs, inputs, 3, 3)` and biases of that convolution; gradients reach the branches through them."""
+        weight_OIHW, bias_O = _folded(_convolution(self.wide).weight, _norm(self.wide))
+        branches = [_folded(_convolution(self.point).weight, _norm(self.point))]
+        if self.same is not None:
+            identity_OO = torch.eye(len(bias_O), dtype=bias_O.dtype, device=bias_O.device)
+            branches.append(_folded(identity_OO[:, :, None, None], self.same))
+        for point_OI11, offset_O in branches:
+            weight_OIHW, bias_O = weight_OIHW + functional.pad(point_OI11, (1, 1, 1, 1)), bias_O + offset_O
+        return weight_OIHW, bias_O
 
 
-def _add_identity(convolution: nn.Conv2d, norm: nn.BatchNorm2d) -> None:
+def _folded(weight_OIHW: Tensor, norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
+    """Weights and biases of a convolution without biases and the norm behind it, with the norm's running statistics."""
     assert norm.running_var is not None
     assert norm.running_mean is not None
-    assert convolution.bias is not None
-    gain_C = norm.weight / torch.sqrt(norm.running_var + norm.eps)
-    index = torch.arange(len(gain_C), device=gain_C.device)
-    convolution.weight[index, index, 1, 1] += gain_C
-    convolution.bias += norm.bias - norm.running_mean * gain_C
+    gain_O = norm.weight * torch.rsqrt(norm.running_var + norm.eps)
+    return weight_OIHW * gain_O[:, None, None, None], norm.bias - norm.running_mean * gain_O
 
 
 def _convolution(branch: nn.Sequential) -> nn.Conv2d:

@@ -58,6 +58,7 @@ CHANGED = {
     "lr": (replace(small(), loop=replace(small().loop, max_lr=0.5)), "--lr 0.5"),
     "schedule": (replace(small(), loop=replace(small().loop, schedule="poly")), "--schedule poly"),
     "average": (replace(small(), loop=replace(small().loop, average_decay=0.5)), "--ema 0.5"),
+    "norms": (replace(small(), loop=replace(small().loop, frozen_norms=True)), "--frozen-norms True"),
 }
 
 

@@ -1,0 +1,17 @@
+"""Batch norms that keep their statistics while the rest learns."""
+
+from __future__ import annotations
+
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+
+def freeze_norms(model: nn.Module) -> None:
+    """Batch norms use and keep their running statistics until the next `model.train()`; their gains and offsets still learn.
+
+    For going on from trained weights: each norm is then a linear map, so `RepConv` computes one convolution in place of three
+    branches and as many norms, and small batches are no worse than large ones.
+    """
+    for module in model.modules():
+        if isinstance(module, _BatchNorm):
+            module.eval()

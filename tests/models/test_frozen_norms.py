@@ -1,0 +1,53 @@
+"""Batch norms that keep their statistics, and the branches that are one convolution with them."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from models.interface import MetadataBatch
+from models.layers.norms import freeze_norms
+from models.layers.reparam import RepConv
+from models.zoo import create_model
+
+
+def learnt(inputs: int, outputs: int, stride: int, dilation: int) -> RepConv:
+    """With statistics, gains and offsets that are not those it starts with."""
+    torch.manual_seed(3)
+    layer = RepConv(inputs, outputs, stride=stride, dilation=dilation).double()
+    for name, value in [*layer.named_parameters(), *layer.named_buffers()]:
+        if value.is_floating_point():
+            value.data.copy_(torch.rand_like(value) + 0.5 if name.endswith(("weight", "var")) else torch.randn_like(value))
+    return layer
+
+
+def gradients(layer: RepConv, output: Tensor) -> dict[str, Tensor]:
+    layer.zero_grad()
+    torch.sin(output).sum().backward()  # type: ignore[no-untyped-call]
+    return {name: parameter.grad.clone() for name, parameter in layer.named_parameters() if parameter.grad is not None}
+
+
+@pytest.mark.parametrize(("inputs", "outputs", "stride", "dilation"), [(4, 4, 1, 1), (4, 4, 1, 3), (3, 5, 1, 2), (4, 6, 2, 1)])
+def test_one_convolution_learns_as_the_branches_do(inputs: int, outputs: int, stride: int, dilation: int) -> None:
+    layer = learnt(inputs, outputs, stride, dilation)
+    pixels = torch.randn(2, inputs, 9, 11, dtype=torch.float64)
+    freeze_norms(layer.train())
+    branches = layer.wide(pixels) + layer.point(pixels)
+    expected = torch.relu(branches if layer.same is None else branches + layer.same(pixels))
+    torch.testing.assert_close(layer(pixels), expected)
+    one, three = gradients(layer, layer(pixels)), gradients(layer, expected)
+    assert one.keys() == three.keys() == dict(layer.named_parameters()).keys()
+    torch.testing.assert_close(one, three)
+
+
+def test_statistics_stay_and_train_thaws_them() -> None:
+    network = create_model("kestrel_fine").train()
+    freeze_norms(network)
+    before = {name: buffer.clone() for name, buffer in network.named_buffers()}
+    pixels, metadata = torch.randn(2, 1, 32, 32) + 3, MetadataBatch.unknown((32, 32), 2)
+    answers = network(pixels, metadata)
+    assert isinstance(answers, tuple), "heads of the training are there"
+    assert all(torch.equal(before[name], buffer) for name, buffer in network.named_buffers())
+    network.train()(pixels, metadata)
+    assert not all(torch.equal(before[name], buffer) for name, buffer in network.named_buffers())
