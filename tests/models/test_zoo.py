@@ -91,6 +91,19 @@ def test_card_belongs_to_weights_and_network(name: str) -> None:
     assert not model.training
 
 
+def test_weights_of_one_set_say_so_and_how_to_measure_them() -> None:
+    paths = sorted(WEIGHTS_FOLDER.glob("*/*.safetensors"))
+    assert paths
+    for path in paths:
+        _, card = load_model(path.stem, path)
+        assert card.digest == digest_of(path)
+        assert card.data.split()[0] == path.parent.name
+        assert [each.command for each in card.measured] == [
+            f"irstream evaluate models/weights/{path.parent.name}/{path.name} {path.parent.name}"
+        ]
+        assert path.stat().st_size < 4e6
+
+
 def test_only_safetensors_and_cards_ship_and_they_are_small() -> None:
     files = [path for path in WEIGHTS_FOLDER.iterdir() if path.is_file()]
     assert {path.suffix for path in files} == {".safetensors", ".json"}
