@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from tests.training.test_augment import one_target
+from training.augmentation.gallery import KINDS, gallery
 from training.augmentation.geometry import rotate_and_scale
 from training.augmentation.paste import Paster, PasteSettings, TargetPatch, blend, cut_targets, paste_target, places_of
 from training.augmentation.plan import Augmentation, make_crop
 from training.augmentation.radiometry import add_noise, blur
+from training.datasets import Sample
 
 Floats = NDArray[np.float32]
 Mask = NDArray[np.uint8]
@@ -98,7 +101,11 @@ def peaks(paster: Paster, *labels: str, num: int = 300, dataset: str = "") -> se
 
 def test_grey_correction_uses_only_contrasts_that_occur_within_a_factor_of_two() -> None:
     settings = PasteSettings(probability=1.0, max_targets=1, grey_correction=True)
-    assert peaks(Paster([patch(1.0), patch(1.5), patch(8.0)], settings)) == {1.0, 1.5, 2.0, 3.0, 4.0, 8.0}
+    assert peaks(Paster([patch(1.0), patch(1.5), patch(2.5), patch(8.0), patch(-1.2)], settings)) == {0.0, 1.0, 1.5, 2.5, 8.0}
+    fixed = replace(settings, same_set=True)
+    here, also, there = replace(patch(1.0), dataset="here"), replace(patch(1.8), dataset="here"), replace(patch(1.4), dataset="there")
+    assert peaks(Paster([here, also, there], fixed), dataset="here") == {1.0, 1.8}
+    assert peaks(Paster([here, also, there], replace(fixed, bare_probability=1.0)), dataset="bare") == {1.0, 1.4, 1.8}
 
 
 def test_a_ship_is_not_pasted_into_the_sky() -> None:
@@ -120,6 +127,7 @@ def test_targets_stay_in_their_set_where_that_is_asked_for() -> None:
     both = replace(settings, scene_constraint=True)
     ship = replace(patch(3.0, "ship"), dataset="here")
     assert peaks(Paster([here, there, ship], both), "ship", dataset="here") == {3.0}
+    assert peaks(Paster([here, there, ship], both), "person", dataset="without masks") == {1.0, 2.0, 3.0}, "no target has its labels"
 
 
 @pytest.mark.parametrize(("dataset", "same_set", "share"), [("bare", True, 0.8), ("made", True, 0.1), ("bare", False, 0.1)])
@@ -186,6 +194,88 @@ def test_what_is_pasted_is_blurred_and_noisy_as_all_around_it() -> None:
     sharp, blurred = peak(), peak(blur_probability=1.0, blur_sigma_px=(1.5, 1.5))
     assert blurred[0] < 0.2 * sharp[0], "a point keeps 1 / (2 pi 1.5^2) of its light in the middle"
     assert peak(noise_probability=1.0, noise_sigma=(3.0, 3.0))[1] > sharp[1] + 0.5
+
+
+def bright_bars() -> Sample:
+    """Bars in three places of a dark frame, as bright as nothing else: where the mask is can be told from the pixels."""
+    mask = np.zeros((90, 110), np.uint8)
+    for top, left in ((4, 90), (40, 30), (70, 75)):
+        mask[top : top + 5, left : left + 12] = 1
+    mask[40:52, 30:33] = 1  # an L: no symmetry maps it to itself
+    pixels = np.where(mask > 0, 200, 100).astype(np.uint8)
+    boxes = np.array([[90, 4, 102, 9], [30, 40, 42, 52], [75, 70, 87, 75]], np.float32)
+    sample = replace(one_target(), read_pixels=lambda: pixels, boxes_xyxy_px=boxes, labels=("target",) * 3)
+    sample.__dict__["mask_HW"] = mask
+    return sample
+
+
+@pytest.mark.parametrize("symmetries", [False, True])
+@pytest.mark.parametrize("warp", [{}, {"rotation_deg": 45.0, "scale": (0.7, 1.5), "warp_probability": 1.0}], ids=["as it lies", "warped"])
+def test_pixels_and_mask_of_a_crop_stay_together(symmetries: bool, warp: dict[str, Any]) -> None:
+    sample = bright_bars()
+    sample.unknown_HW[:20, :20] = 1
+    dark, bright = (float(sample.normalised()[sample.mask_HW == value].mean()) for value in (0, 1))
+    plan = Augmentation(crop_px=64, symmetries=symmetries, jitter=False, **warp)
+    num_targets = 0
+    for seed in range(60):
+        pixels, mask, unknown = make_crop(sample, plan, Paster([], plan.paste), np.random.default_rng(seed))
+        if warp:  # half-way between dark and bright, up to where what comes in from outside is brighter than dark
+            far = np.abs(pixels - (dark + bright) / 2) > 0.2 * (bright - dark)
+            np.testing.assert_array_equal(mask[far], (pixels > (dark + bright) / 2)[far])
+        else:
+            np.testing.assert_array_equal(mask, pixels > (dark + bright) / 2)
+        assert not (mask & unknown).any()
+        num_targets += bool(mask.any())
+    assert num_targets > 30
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
+@pytest.mark.parametrize("warp", [{}, {"rotation_deg": 45.0, "scale": (0.7, 1.5), "warp_probability": 1.0}], ids=["as it lies", "warped"])
+def test_as_many_crops_hold_a_target_as_asked_for(share: float, warp: dict[str, Any]) -> None:
+    sample = one_target((400, 400))
+    plan = Augmentation(crop_px=48, target_probability=share, paste=PasteSettings(probability=0.0), **warp)
+    paster, rng = Paster([], plan.paste), np.random.default_rng(6)
+    held = np.mean([make_crop(sample, plan, paster, rng)[1].any() for _ in range(200)])
+    assert held == pytest.approx(share, abs=0.1), "a crop anywhere hardly ever meets it"
+    assert share < 1 or held == 1
+
+
+def test_a_target_pasted_over_an_unknown_place_is_known() -> None:
+    sample = replace(one_target((90, 90)), boxes_xyxy_px=np.zeros((0, 4), np.float32), labels=())
+    sample.__dict__.update(mask_HW=np.zeros((90, 90), np.uint8), unknown_HW=np.ones((90, 90), np.uint8))
+    plan = Augmentation(crop_px=64, paste=PasteSettings(probability=1.0))
+    for seed in range(5):
+        _, mask, unknown = make_crop(sample, plan, Paster([patch(9.0)], plan.paste), np.random.default_rng(seed))
+        assert mask.any()
+        np.testing.assert_array_equal(unknown, 1 - mask)
+
+
+def test_counts_are_jittered_where_that_is_asked_for() -> None:
+    plan = Augmentation(crop_px=64, symmetries=False, paste=PasteSettings(probability=0.0))
+    paster = Paster([], plan.paste)
+    plain, jittered = (
+        make_crop(one_target((90, 90)), each, paster, np.random.default_rng(2))[0] for each in (replace(plan, jitter=False), plan)
+    )
+    assert not np.allclose(plain, jittered, atol=1e-3)
+    assert np.corrcoef(plain.ravel(), jittered.ravel())[0, 1] > 0.95
+
+
+def test_a_point_that_a_turn_would_move_out_stays_inside() -> None:
+    for x, y in ((1, 1), (62, 3), (30, 62)):
+        pixels, mask = np.zeros((64, 64), np.float32), np.zeros((64, 64), np.uint8)
+        mask[y - 1 : y + 2, x - 1 : x + 2] = 1
+        _, turned, _ = rotate_and_scale(pixels, mask, np.zeros_like(mask), 40, 1.4, (x, y))
+        assert turned.sum() >= 4
+        assert not rotate_and_scale(pixels, mask, np.zeros_like(mask), 40, 1.4)[1].any()
+
+
+def test_the_gallery_shows_every_kind_of_augmentation() -> None:
+    at_the_edge = replace(one_target((200, 200)), boxes_xyxy_px=np.array([[2, 30, 6, 33]], np.float32))
+    picture = gallery([one_target((200, 200)), at_the_edge, one_target((190, 220))])
+    height_px, width_px, _ = picture.shape
+    assert height_px == len(KINDS) * (width_px // 2 + 20), "a heading and two frames a row: one has a target at the edge"
+    first, *others = (row[20:] for row in np.split(picture, len(KINDS)))
+    assert all((row != first).any() for row in others), "each row shows something"
 
 
 def test_the_same_seed_gives_the_same_crop_and_another_one_another() -> None:

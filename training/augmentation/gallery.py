@@ -22,6 +22,7 @@ from training.datasets import SYNTHETIC, Role, Sample, read_samples
 
 Picture = NDArray[np.uint8]
 _SIDE_PX, _TILE_PX, _COLUMNS, _SEED = 128, 192, 6, 7
+_EDGE_PX, _HEADING_PX = 12, 20
 _NOTHING = Augmentation(crop_px=_SIDE_PX, target_probability=1.0, symmetries=False, jitter=False, paste=PasteSettings(probability=0.0))
 _PASTE = PasteSettings(probability=1.0, max_targets=4)
 KINDS: Mapping[str, Augmentation] = MappingProxyType(
@@ -40,19 +41,25 @@ KINDS: Mapping[str, Augmentation] = MappingProxyType(
 
 
 def gallery(samples: Sequence[Sample]) -> Picture:
-    """Rows of crops `(rows * tile, columns * tile, 3)` BGR; each column is one frame, each row one kind, all from one seed."""
-    chosen = [sample for sample in samples if len(sample.boxes_xyxy_px)]
+    """Rows of crops `(rows * (heading + tile), columns * tile, 3)` BGR; each column is one frame, each row one kind, all from one seed."""
+    chosen = [sample for sample in samples if len(sample.boxes_xyxy_px) and _all_inside(sample)]
     chosen = chosen[:: max(1, len(chosen) // _COLUMNS)][:_COLUMNS]
     patches = cut_targets(chosen)
     rows = []
     for name, plan in KINDS.items():
         paster = Paster(patches, plan.paste)
         tiles = [_tile(sample, plan, paster, column) for column, sample in enumerate(chosen)]
-        row = np.concatenate(tiles, 1)
-        cv2.rectangle(row, (0, 0), (row.shape[1], 20), (0, 0, 0), -1)
-        cv2.putText(row, name, (6, 14), cv2.FONT_HERSHEY_SIMPLEX, 0.45, (255, 255, 255), 1, cv2.LINE_AA)
-        rows.append(row)
+        heading = np.zeros((_HEADING_PX, _TILE_PX * len(tiles), 3), np.uint8)
+        cv2.putText(heading, name, (6, 14), cv2.FONT_HERSHEY_SIMPLEX, 0.45, (255, 255, 255), 1, cv2.LINE_AA)
+        rows += [heading, np.concatenate(tiles, 1)]
     return np.concatenate(rows, 0)
+
+
+def _all_inside(sample: Sample) -> bool:
+    """Whether no target is at the edge, where half of it would be shown."""
+    height_px, width_px = sample.pixels_HW.shape
+    far_px = np.array([width_px, height_px]) - _EDGE_PX
+    return bool((sample.boxes_xyxy_px[:, :2] >= _EDGE_PX).all() and (sample.boxes_xyxy_px[:, 2:] <= far_px).all())
 
 
 def _tile(sample: Sample, plan: Augmentation, paster: Paster, column: int) -> Picture:

@@ -36,7 +36,14 @@ def apply_symmetry_to_boxes(boxes_xyxy: Floats, side_px: int, chosen: tuple[bool
     return np.stack(corners, axis=1).astype(np.float32)
 
 
-def rotate_and_scale(pixels_HW: Floats, mask_HW: Mask, unknown_HW: Mask, degrees: float, factor: float) -> tuple[Floats, Mask, Mask]:
+def rotate_and_scale(
+    pixels_HW: Floats,
+    mask_HW: Mask,
+    unknown_HW: Mask,
+    degrees: float,
+    factor: float,
+    kept_xy_px: tuple[float, float] | None = None,
+) -> tuple[Floats, Mask, Mask]:
     """Turn around the middle and enlarge; what comes in from outside is at the mean.
 
     A target that falls below half a pixel everywhere is no longer labelled, though a trace of it is left: there nobody knows.
@@ -47,6 +54,7 @@ def rotate_and_scale(pixels_HW: Floats, mask_HW: Mask, unknown_HW: Mask, degrees
         unknown_HW: pixels of which nobody knows, 0 or 1.
         degrees: counter-clockwise.
         factor: above 1 enlarges.
+        kept_xy_px: a point that stays inside: where it would leave, all moves with it by as little as needed.
 
     Returns:
         The three, same shapes.
@@ -54,6 +62,9 @@ def rotate_and_scale(pixels_HW: Floats, mask_HW: Mask, unknown_HW: Mask, degrees
     height, width = pixels_HW.shape
     # Pixel centres are at whole numbers for OpenCV.
     matrix = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), degrees, factor)
+    if kept_xy_px is not None:
+        moved_xy = matrix @ (*kept_xy_px, 1.0)
+        matrix[:, 2] += np.clip(moved_xy, 1, (width - 2, height - 2)) - moved_xy
 
     def warp(image_HW: NDArray[np.generic]) -> Floats:
         return np.asarray(cv2.warpAffine(image_HW.astype(np.float32), matrix, (width, height), flags=cv2.INTER_LINEAR), np.float32)

@@ -61,12 +61,13 @@ class PasteSettings:
         max_targets: one to so many.
         blend_sigma_px: range of the Gaussian at the boundary.
         gain: range of a factor on the contrast, where it is not corrected.
-        grey_correction: take the contrast of another target (within a factor of two) instead.
+        grey_correction: take the contrast of another target instead, one of the same sign and within a factor of two; with `same_set`
+            of the set the target is from.
         same_set: paste only into images of the data set the target is from: others draw masks otherwise, tight or with the blur around
             a target, and what is a target here may be clutter there. Images of a set that has no targets to cut out get those of all:
             else a network that tells the sets apart learns that there is nothing to be found in that kind of imagery.
         scene_constraint: paste only into images that have a target of the same label, and at the height in the image where those
-            are (6 px more or less): no ship in the sky.
+            are (6 px more or less): no ship in the sky. Not asked of sets that get the targets of all (`same_set`).
     """
 
     probability: float = 0.5
@@ -122,7 +123,10 @@ class Paster:
         """Sort the targets by data set and label."""
         self.settings = settings
         self._patches = list(patches)
-        self._contrasts = np.array([patch.contrast for patch in patches])
+        self._contrasts = {
+            dataset: np.array([patch.contrast for patch in patches if not dataset or patch.dataset == dataset])
+            for dataset in {"", *(patch.dataset for patch in patches)}
+        }
         self._of: dict[tuple[str, str], list[TargetPatch]] = {}
         for patch in patches:
             self._of.setdefault((patch.dataset, patch.label), []).append(patch)
@@ -138,19 +142,19 @@ class Paster:
             rng: source of chance.
             dataset: where the pixels are from; asked only where targets stay in their set.
         """
-        allowed = self._allowed(places, dataset)
         bare = self.settings.same_set and dataset not in self._sets
+        allowed = self._patches if bare else self._allowed(places, dataset)
         if not allowed or rng.random() >= (self.settings.bare_probability if bare else self.settings.probability):
             return
         for _ in range(int(rng.integers(1, self.settings.max_targets + 1))):
             patch = allowed[int(rng.integers(len(allowed)))]
-            rows = places[patch.label] if self.settings.scene_constraint else _ANYWHERE
+            rows = places[patch.label] if self.settings.scene_constraint and not bare else _ANYWHERE
             sigma_px = rng.uniform(*self.settings.blend_sigma_px)
             paste_target(pixels_HW, mask_HW, patch, rng, gain=self._gain(patch, rng), blend_sigma_px=sigma_px, rows=rows)
 
     def _allowed(self, places: Places, dataset: str) -> list[TargetPatch]:
         by_scene = self.settings.scene_constraint
-        same_set = self.settings.same_set and dataset in self._sets
+        same_set = self.settings.same_set
         if not (same_set or by_scene):
             return self._patches
         fitting = [key for key in self._of if (not same_set or key[0] == dataset) and (not by_scene or key[1] in places)]
@@ -159,8 +163,8 @@ class Paster:
     def _gain(self, patch: TargetPatch, rng: np.random.Generator) -> float:
         if not self.settings.grey_correction or patch.contrast == 0:
             return float(rng.uniform(*self.settings.gain))
-        wanted = float(self._contrasts[int(rng.integers(len(self._contrasts)))])
-        return float(np.clip(wanted / patch.contrast, *_GAIN_RANGE))
+        gains = self._contrasts[patch.dataset if self.settings.same_set else ""] / patch.contrast
+        return float(rng.choice(gains[(gains >= _GAIN_RANGE[0]) & (gains <= _GAIN_RANGE[1])]))
 
 
 def paste_target(

@@ -77,7 +77,8 @@ def make_crop(sample: Sample, plan: Augmentation, paster: Paster, rng: np.random
     unknown &= 1 - mask
     if rng.random() < plan.warp_probability:
         degrees, factor = rng.uniform(-plan.rotation_deg, plan.rotation_deg), rng.uniform(*plan.scale)
-        pixels, mask, unknown = rotate_and_scale(pixels, mask, unknown, degrees, factor)
+        kept = None if focus is None else (focus[0] - left - 0.5, focus[1] - top - 0.5)  # pixel centres are at whole numbers there
+        pixels, mask, unknown = rotate_and_scale(pixels, mask, unknown, degrees, factor, kept)
     if rng.random() < plan.blur_probability:
         pixels = blur(pixels, rng.uniform(*plan.blur_sigma_px))
     if rng.random() < plan.noise_probability:
