@@ -90,7 +90,7 @@ def choose_segmentation_threshold(
     quality = {
         threshold: sum(scores[name, threshold].iou + scores[name, threshold].niou for name in judged) for threshold in _CANDIDATE_THRESHOLDS
     }
-    return {"threshold": max(quality, key=lambda threshold: quality[threshold]), "min_area_px": 1}
+    return network.settings.model_dump() | {"threshold": max(quality, key=lambda threshold: quality[threshold])}
 
 
 def measure_segmentation(

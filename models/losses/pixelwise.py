@@ -61,7 +61,7 @@ def threshold_focal_loss(logits_B1HW: Tensor, targets_B1HW: Tensor, weights_B1HW
 
     `-(1 - p_t)^(-ln m) log p_t` where p_t > 0.5 and `-(1.5 - p_t)^(-ln p_t) log p_t` elsewhere, m being the mean of p_t.
     Factor and m take part in the gradient, as in EFLNet's code. All is computed from the logits: a saturated pixel has a finite
-    gradient, too.
+    gradient, too. It grows as 1.5^|logit| where the answer is wrong: train with small learning rates or bounded gradients.
 
     Args:
         logits_B1HW: any shape, before sigmoid.

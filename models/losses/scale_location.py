@@ -50,10 +50,17 @@ def sd_loss(
     """Scale-based dynamic loss: the terms of `sls_loss`, the scale weighed more the larger the target is.
 
     `mean((1 + b) (1 - w IoU) + (1 - b) L_loc)` with `b = min(delta Y / 81 * 512^2 / (H W), delta)` per sample: what is small
-    in the crop has no dependable area, so its place counts for more.
+    in the crop has no dependable area, so its place counts for more. (Its code averages b over the batch.)
+
+    Args:
+        logits_B1HW: `(B, 1, H, W)` before sigmoid.
+        targets_B1HW: `(B, 1, H, W)`, 0 or 1.
+        weights_B1HW: 0 where nobody knows, else 1; None knows everywhere.
+        smooth: as in `sls_loss`.
+        delta: most that area and place are shifted by, in [0, 1].
 
     Returns:
-        Scalar.
+        Scalar in [0, 3].
 
     Source: Yang et al. 2025 (PConv), arXiv:2412.16986.
     """

@@ -22,6 +22,7 @@ from models.losses import (
     soft_iou_loss,
     threshold_focal_loss,
 )
+from models.losses.overlap import Masses
 
 LN2, LN3 = math.log(2), math.log(3)
 
@@ -115,6 +116,14 @@ def test_focal_iou_of_mtu_net_by_hand() -> None:
     expected = 0.75 * (1 - iou) * (0.25 * LN2) ** (0.5 * iou + 0.5)
     assert focal_iou_loss(torch.zeros(1, 1, 1, 1), torch.ones(1, 1, 1, 1)).item() == pytest.approx(expected)
     assert math.isfinite(focal_iou_loss(torch.full((1, 1, 2, 2), -200.0), torch.ones(1, 1, 2, 2)).item())
+
+
+def test_the_published_iou_of_focal_iou_is_as_low_as_the_page_says() -> None:
+    def published(side_px: int) -> float:
+        truth = square(3, 50, 50, side_px)
+        return Masses.of(0.999 * (truth - 0.5) + 0.5, truth, None, "batch").iou(smooth=1.0).item()
+
+    assert [published(256), published(1024)] == pytest.approx([0.234, 0.0187], rel=5e-3), "docs/losses.md"
 
 
 def test_focal_iou_weighs_a_target_three_quarters_and_a_background_a_quarter() -> None:
