@@ -33,7 +33,7 @@ demo: $(READY)
 	@$(BIN)/irstream demo $(if $(FRAMES),--frames "$(FRAMES)")
 
 test: lint
-	$(BIN)/pytest
+	@$(BIN)/python -m tests.side_by_side
 
 # Rows, the table and the picture of the matrix end up in runs/faults.
 test-faults: $(READY)
