@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import pickle
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -123,6 +125,27 @@ def require_writable(folder: Path) -> None:
         raise SettingsError(
             expected="a folder that can be written", got=str(error), where=str(folder), action="Name another folder (--out)."
         ) from error
+
+
+@contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Keep other processes from training in a folder; the kernel lets go however this one ends.
+
+    Raises:
+        SettingsError: another one trains there.
+    """
+    with (folder / ".lock").open("a") as handle:
+        try:
+            # Not `flock`: processes that draw crops would inherit that.
+            fcntl.lockf(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise SettingsError(
+                expected="a folder in which nothing else is being trained",
+                got="a training that is running",
+                where=str(folder),
+                action="Wait for it or stop it (Ctrl-C keeps what it has), or name another folder (--out).",
+            ) from error
+        yield
 
 
 def read_checkpoint(path: Path, needed: Sequence[str]) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from contracts.errors import SettingsError
 from contracts.frame import Normalisation, Pixels
 from models.transforms import crop_square, measure, normalise
 from training.index_entries import INDEX_NAME, IndexEntry, json_objects, read_entries
-from training.label_files import read_counts, read_mask
+from training.label_files import boxes_of_mask, read_counts, read_mask
 
 SEGMENTATION_SETS = ("nudt-sirst", "irstd-1k", "sirst-v2")
 BOX_SETS = ("nudt-sirst", "irstd-1k", "sirst-v2", "hit-uav", "drone-ir", "drone-ir-clips")
@@ -164,7 +164,7 @@ def read_folder(folder: Path, name: str | None = None) -> list[Sample]:
     return [_sample(folder, name or folder.name, None, entry) for entry in _entries_of(folder)]
 
 
-def no_such_set(name: str, known: Sequence[str], where: str) -> SettingsError:
+def _no_such_set(name: str, known: Sequence[str], where: str) -> SettingsError:
     """For a name that is neither known nor a folder of one's own; says what was probably meant."""
     close = difflib.get_close_matches(name, known, n=1)
     return SettingsError(
@@ -177,7 +177,8 @@ def no_such_set(name: str, known: Sequence[str], where: str) -> SettingsError:
 
 def _of_role(root: Path, dataset: str, role: Role) -> list[Sample]:
     known = dataset in KNOWN_SETS
-    samples = [sample for sample in (_read_known if known else _read_own)(root, dataset) if sample.role is role]
+    every = _read_known(root, dataset) if known else read_own(dataset, KNOWN_SETS, "data set", root)
+    samples = [sample for sample in every if sample.role is role]
     if not samples and not known and role is Role.TRAIN:
         raise SettingsError(
             expected="images to learn from (split train, or none)",
@@ -197,11 +198,22 @@ def _read_known(root: Path, dataset: str) -> list[Sample]:
     return [_sample(folder, dataset, dataset, entry) for entry in _entries_of(folder)]
 
 
-def _read_own(root: Path, dataset: str) -> list[Sample]:
-    for folder in (Path(dataset), root / dataset):
+def read_own(dataset: str, known: Sequence[str], where: str, root: Path | None = None) -> list[Sample]:
+    """All images of a folder of one's own, here or beside the known sets.
+
+    Args:
+        dataset: the folder.
+        known: names that would do as well, for the message.
+        where: what it was given as, for the message.
+        root: where the known sets are; None: `data_root()`.
+
+    Raises:
+        SettingsError: there is no such folder with an index, or a mistake in the index.
+    """
+    for folder in (Path(dataset), (data_root() if root is None else root) / dataset):
         if (folder / INDEX_NAME).is_file():
             return read_folder(folder, dataset)
-    raise no_such_set(dataset, KNOWN_SETS, "data set")
+    raise _no_such_set(dataset, known, where)
 
 
 def _entries_of(folder: Path) -> list[IndexEntry]:
@@ -270,6 +282,11 @@ def _clip_samples(path: Path, track: dict[str, Any]) -> list[Sample]:
 def _sample(folder: Path, dataset: str, known: str | None, entry: IndexEntry) -> Sample:
     """One image of a data set; `known` is the set whose classes and held-out images it has, None for a folder of one's own."""
     boxes_xywh = np.array(entry.boxes, np.float32).reshape(-1, 4)
+    boxes_xyxy = np.concatenate([boxes_xywh[:, :2], boxes_xywh[:, :2] + boxes_xywh[:, 2:]], axis=1)
+    labels = _labels(folder, known, entry)
+    if known is None and entry.mask and not entry.boxes:
+        boxes_xyxy = boxes_of_mask(folder / entry.mask)
+        labels = ("target",) * len(boxes_xyxy)
     return Sample(
         dataset=dataset,
         image_id=entry.id,
@@ -277,8 +294,8 @@ def _sample(folder: Path, dataset: str, known: str | None, entry: IndexEntry) ->
         read_pixels=partial(read_counts, folder / entry.file),
         image_path=folder / entry.file,
         mask_path=folder / entry.mask if entry.mask else None,
-        boxes_xyxy_px=np.concatenate([boxes_xywh[:, :2], boxes_xywh[:, :2] + boxes_xywh[:, 2:]], axis=1),
-        labels=_labels(folder, known, entry),
+        boxes_xyxy_px=boxes_xyxy,
+        labels=labels,
         platform=entry.platform,
         band=entry.band,
         bit_depth=entry.bit_depth or 8,

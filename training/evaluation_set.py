@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Sequence
 
 from contracts.errors import SettingsError
-from training.datasets import SEGMENTATION_SETS, SYNTHETIC, Role, Sample, no_such_set, read_folder, read_samples
-from training.index_entries import INDEX_NAME
+from training.datasets import SEGMENTATION_SETS, SYNTHETIC, Role, Sample, read_own, read_samples
 from training.mask_checks import refuse_empty_masks, refuse_without_masks
 
 KNOWN = (*SEGMENTATION_SETS, SYNTHETIC)
@@ -25,14 +24,19 @@ def evaluation_samples(name: str, role: Role = Role.TEST) -> list[Sample]:
     """
     if name in KNOWN:
         samples = read_samples((name,), role)
-    elif (Path(name) / INDEX_NAME).is_file():
-        every = read_folder(Path(name), name)
-        samples = [sample for sample in every if sample.role is Role.TEST] or every
     else:
-        raise no_such_set(name, KNOWN, "data set to evaluate on")
+        every = read_own(name, KNOWN, "data set to evaluate on")
+        samples = [sample for sample in every if sample.role is Role.TEST] or every
     if not samples:
         raise SettingsError(expected="at least one image", got="none", where=f"data set {name}", action="Check its index.jsonl.")
     if any(len(sample.boxes_xyxy_px) for sample in samples):
         refuse_without_masks(samples, f"data set {name}")
     refuse_empty_masks(samples)
     return samples
+
+
+def splits_of(samples: Sequence[Sample]) -> str:
+    """What the images are for, such as `test`; of a folder without test images all are measured: `train and val`."""
+    there = {sample.role for sample in samples}
+    names = {Role.TRAIN: "train", Role.SELECT: "val", Role.TEST: "test"}
+    return " and ".join(name for role, name in names.items() if role in there)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -87,6 +88,8 @@ def export(
 ) -> ModelCard:
     """Write weights and card of a trained network: the best averaged weights where a judge chose, else the last ones.
 
+    Weights and card that are there are replaced together, after the measurement; where that fails they stay.
+
     Args:
         name: registered name.
         checkpoint: as `training.loop` writes it.
@@ -100,8 +103,23 @@ def export(
     """
     model, state = _trained(name, checkpoint)
     weights.parent.mkdir(parents=True, exist_ok=True)
-    digest = save_weights(model.eval(), weights)
-    load_weights(model, weights)
+    # Whoever runs these weights keeps the old ones until the new ones are measured.
+    with tempfile.TemporaryDirectory(dir=weights.parent, prefix=".measuring-") as aside:
+        unmeasured = Path(aside) / weights.name
+        digest = save_weights(model.eval(), unmeasured)
+        load_weights(model, unmeasured)
+        card = _measured_card(model, state, digest, weights, provenance, device, tell)
+        write_card(card, unmeasured.with_suffix(".json"))
+        for file in (unmeasured, unmeasured.with_suffix(".json")):
+            file.replace(weights.with_name(file.name))
+    return card
+
+
+def _measured_card(
+    model: AnyModel, state: Mapping[str, Any], digest: str, weights: Path, provenance: Provenance | None, device: str, tell: Tell
+) -> ModelCard:
+    """The card of weights as they were read back: thresholds chosen, figures measured."""
+    name = model.name
     told = provenance or _of_train(name, model, float(state["spent_s"]))
     model.configure(_choose(model, told, device, partial(tell, "choosing the threshold")))
     settings = model.settings
@@ -109,7 +127,7 @@ def export(
     measure_again = None if provenance is None else weights
     measured = measurements(model, sets=told.sets, weights=measure_again, device=device, tell=partial(tell, "measuring"))
     splits = "training splits" if told.threshold is None else "training and validation splits"
-    card = ModelCard(
+    return ModelCard(
         name=name,
         task=str(model.task),
         paper=model.paper,
@@ -125,8 +143,6 @@ def export(
         preprocess_version=PREPROCESS_VERSION,
         digest=digest,
     )
-    write_card(card, weights.with_suffix(".json"))
-    return card
 
 
 def _trained(name: str, checkpoint: Path) -> tuple[AnyModel, dict[str, Any]]:

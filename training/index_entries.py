@@ -34,7 +34,7 @@ class IndexEntry(BaseModel):
         id: name within the data set.
         file: image, below the folder of the index.
         mask: its mask; None where nobody drew one.
-        boxes: `[left, top, width, height]` in pixels, one a target.
+        boxes: `[left, top, width, height]` in pixels, one a target; without any, those of the regions of the mask count.
         classes: one number a box, into the class names of a known data set.
         labels: one class name a box; `ignore` for a region nobody labelled.
         split: the file's own; None means training.

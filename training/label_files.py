@@ -48,6 +48,21 @@ def read_mask(path: Path, shape_HW: tuple[int, ...], image: str) -> NDArray[np.u
             where=str(path),
             action="Save the mask in the size of the image, or correct the index.",
         )
+    return _target_pixels(mask_HW, path)
+
+
+def boxes_of_mask(path: Path) -> NDArray[np.float32]:
+    """Boxes of the 8-connected regions of a mask file, `(n, 4)`: left, top, right and bottom edge in pixels.
+
+    Raises:
+        SettingsError: as `read_mask`.
+    """
+    _, _, stats_N5, _ = cv2.connectedComponentsWithStats(_target_pixels(read_counts(path), path), connectivity=8)
+    left_top_N2, sizes_N2 = stats_N5[1:, :2], stats_N5[1:, 2:4]
+    return np.concatenate([left_top_N2, left_top_N2 + sizes_N2], axis=1).astype(np.float32)
+
+
+def _target_pixels(mask_HW: NDArray[np.uint8] | NDArray[np.uint16], path: Path) -> NDArray[np.uint8]:
     brightest = int(mask_HW.max())
     if 1 < brightest < _LEAST_BRIGHTEST:
         values = np.unique(mask_HW)

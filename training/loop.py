@@ -107,8 +107,11 @@ class LoopSettings:
     def is_over(self, done: Progress) -> bool:
         """Whether time, steps or patience are used up."""
         out_of_steps = self.max_steps is not None and done.steps >= self.max_steps
-        out_of_patience = self.patience > 0 and done.worse >= self.patience
-        return done.spent_s >= self.budget_s or out_of_steps or out_of_patience
+        return done.spent_s >= self.budget_s or out_of_steps or self.is_out_of_patience(done)
+
+    def is_out_of_patience(self, done: Progress) -> bool:
+        """Whether the judge has seen nothing better for too long."""
+        return self.patience > 0 and done.worse >= self.patience
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +124,7 @@ class LoopReport:
         last_loss: mean over the last part.
         best_score: of the judge; None without one.
         best_step: when that was.
+        impatient: whether it ended because the judge saw nothing better for too long.
     """
 
     steps: int
@@ -128,6 +132,7 @@ class LoopReport:
     last_loss: float
     best_score: float | None = None
     best_step: int = 0
+    impatient: bool = False
 
 
 def processor_clock() -> float:
@@ -167,7 +172,8 @@ def train(
         The averaged model in evaluation mode, and what was done.
 
     Raises:
-        StopPipeline: the loss is not finite; raised before the step, so the checkpoint stays good.
+        StopPipeline: the loss or its gradient is not finite, raised before the step, so the checkpoint stays good; or the judge's score is
+            no number.
         SettingsError: no such schedule or optimiser, or a checkpoint that cannot be gone on from.
     """
     optimiser = make_optimiser(settings.optimiser, model, settings.max_lr, settings.weight_decay)
@@ -186,7 +192,7 @@ def train(
     if kept.best is not None:
         kept.average.load_state_dict(kept.best)
     score = None if kept.best is None else done.best_score
-    return kept.average.eval(), LoopReport(done.steps, done.spent_s, done.loss, score, done.best_step)
+    return kept.average.eval(), LoopReport(done.steps, done.spent_s, done.loss, score, done.best_step, settings.is_out_of_patience(done))
 
 
 class _Run:
@@ -257,20 +263,22 @@ class _Run:
             freeze_norms(kept.model)
         value = float(passes())
         if not math.isfinite(value):
-            raise self._diverged(value)
+            raise self._diverged("a finite loss", value)
+        length = float(nn.utils.clip_grad_norm_(kept.model.parameters(), settings.max_gradient_norm))
+        if not math.isfinite(length):
+            raise self._diverged("a finite gradient", length)
         for group in kept.optimiser.param_groups:
             group["lr"] = rate
-        nn.utils.clip_grad_norm_(kept.model.parameters(), settings.max_gradient_norm)
         kept.optimiser.step()
         done.steps += 1
         self._average.update(min(settings.average_decay, (1 + done.steps) / (10 + done.steps)))
         done.loss = value if math.isnan(done.loss) else 0.98 * done.loss + 0.02 * value
 
-    def _diverged(self, loss: float) -> StopPipeline:
+    def _diverged(self, expected: str, got: float) -> StopPipeline:
         action = "Train with a lower --lr."
         if self._folder is not None and (self._folder / FILE).is_file():
             action = f"Train with a lower --lr in another folder (--out); the checkpoint in {self._folder} is from before."
-        return StopPipeline(expected="a finite loss", got=str(loss), where=f"training, step {self._done.steps}", action=action)
+        return StopPipeline(expected=expected, got=str(got), where=f"training, step {self._done.steps}", action=action)
 
     def _ask(self) -> None:
         """Ask the judge, unless there is none or it has seen this step."""
@@ -278,6 +286,13 @@ class _Run:
         if self._judge is None or done.judged_step == done.steps:
             return
         score = self._judge(kept.average.eval())
+        if math.isnan(score):
+            raise StopPipeline(
+                expected="a score",
+                got="nan",
+                where=f"judge, step {done.steps}",
+                action="Give the judge images with targets, or train without it.",
+            )
         if score > done.best_score:
             kept.best = {name: tensor.clone() for name, tensor in kept.average.state_dict().items()}
             done.best_score, done.best_step, done.worse = score, done.steps, 0

@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -81,16 +81,20 @@ def choose_segmentation_threshold(
 ) -> dict[str, float]:
     """The threshold with the best mean over the data sets of IoU plus nIoU on `select` images; without any, the one it has."""
     metrics = _segmentation_metrics(network, Role.SELECT, _CANDIDATE_THRESHOLDS, mask_sets(sets), device, tell)
-    scores = {key: metric.compute() for key, metric in metrics.items()}
-    judged = [name for name, threshold in metrics if threshold == _CANDIDATE_THRESHOLDS[0] and scores[name, threshold].num_targets]
-    if not judged:
-        why = "no held-out images with targets" if metrics else "no held-out images"
+    quality = {
+        threshold: overlap([metric for (_, at), metric in metrics.items() if at == threshold]) for threshold in _CANDIDATE_THRESHOLDS
+    }
+    if math.isnan(quality[_CANDIDATE_THRESHOLDS[0]]):
+        why = "no held-out images with targets" if metrics else "no held-out images with masks"
         print(f"threshold stays {network.settings.threshold:g}: {why} (split val)", file=sys.stderr)
         return dict(network.settings.model_dump())
-    quality = {
-        threshold: sum(scores[name, threshold].iou + scores[name, threshold].niou for name in judged) for threshold in _CANDIDATE_THRESHOLDS
-    }
     return network.settings.model_dump() | {"threshold": max(quality, key=lambda threshold: quality[threshold])}
+
+
+def overlap(metrics: Iterable[SegmentationMetrics]) -> float:
+    """What chooses: the mean over data sets that have targets of the mean of IoU and nIoU; NaN where none has any."""
+    scores = [scores for metric in metrics if (scores := metric.compute()).num_targets]
+    return sum((each.iou + each.niou) / 2 for each in scores) / len(scores) if scores else math.nan
 
 
 def measure_segmentation(

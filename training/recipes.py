@@ -55,8 +55,8 @@ class TrainingPlan:
             raise SettingsError(
                 expected="a recipe that holds images out",
                 got="one that learns from all training images",
-                where="early stop (--early-stop)",
-                action="Train without --early-stop, or with --recipe ours.",
+                where="judge (--early-stop, --judge-every)",
+                action="Train without these options, or with --recipe ours.",
             )
 
     def with_epochs(self, epochs: float) -> TrainingPlan:
@@ -81,7 +81,7 @@ class TrainingPlan:
                 expected=f"fewer than the {self.epochs:g} epochs of the training",
                 got=f"{self.judge_epochs:g}",
                 where="epochs between judgements (--judge-every)",
-                action="Ask the judge more often, or train without --early-stop.",
+                action="Ask the judge more often, or not at all.",
             )
         return replace(self.loop, max_steps=steps, judge_steps=judge_steps)
 

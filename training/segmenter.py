@@ -17,11 +17,11 @@ from models.inference import fastest_dtype, prepare
 from models.segmentation.base import SegmentationModel
 from models.weights import digest_of, load_weights
 from models.zoo import create_model
-from training.checkpoint import Progress, progress_of, require_writable
+from training.checkpoint import Progress, alone_in, progress_of, require_writable
 from training.datasets import KNOWN_SETS, Role, Sample, read_samples
 from training.loop import LoopReport, LoopSettings, processor_clock, train
 from training.mask_checks import refuse_empty_masks
-from training.measure import probability_maps
+from training.measure import overlap, probability_maps
 from training.prefetch import PrefetchedBatches
 from training.recipes import TrainingPlan
 from training.recorded import HeldBatches
@@ -57,9 +57,9 @@ def train_segmenter(
         The averaged model (the best one, where the plan asks the judge), and what was done.
 
     Raises:
-        SettingsError: not a segmenter, weights of another network, data that are not there, a folder that cannot be written, or one
-            with a checkpoint that cannot be gone on from.
-        StopPipeline: the loss is not finite.
+        SettingsError: not a segmenter, weights of another network, data that are not there, a folder that cannot be written, in which
+            another process trains, or with a checkpoint that cannot be gone on from.
+        StopPipeline: the loss or its gradient is not finite.
     """
     torch.manual_seed(plan.recipe.seed)
     model = _segmenter(name, start)
@@ -67,29 +67,30 @@ def train_segmenter(
     _look_at_held_out(plan)
     begins = {"start": "random weights" if start is None else digest_of(start)}
     loop, identity = plan.loop_for(len(samples)), dict(plan.identity(name, len(samples))) | begins
-    judge = _judge_on(read_samples(plan.recipe.shares, Role.SELECT), name) if loop.judge_steps else None
+    judge = judge_on(read_samples(plan.recipe.shares, Role.SELECT), name) if loop.judge_steps else None
     require_writable(folder)
-    done = progress_of(folder, identity)
-    loop.require_ahead(done, folder)
-    begin(done, loop)
-    # Going on with the seed of the start would show the same crops again.
-    recipe = replace(plan.recipe, seed=plan.recipe.seed + done.steps)
-    drawn = SegmentationBatches(samples, recipe)
-    batches: DrawsBatches = PrefetchedBatches(drawn, workers, pinned=device != "cpu") if workers else drawn
-    held = None if device == "cpu" else HeldBatches(batches, device)
-    step = partial(segmentation_step, batches if held is None else held, recipe)
-    model.to(device).to(memory_format=torch.channels_last)
-    return train(
-        model,
-        step,
-        loop,
-        folder,
-        processor_clock if device == "cpu" else time.monotonic,
-        refill=None if held is None else held.refill,
-        judge=judge,
-        tell=lambda progress: tell(progress, loop.max_steps or 0),
-        identity=identity,
-    )
+    with alone_in(folder):
+        done = progress_of(folder, identity)
+        loop.require_ahead(done, folder)
+        begin(done, loop)
+        # Going on with the seed of the start would show the same crops again.
+        recipe = replace(plan.recipe, seed=plan.recipe.seed + done.steps)
+        drawn = SegmentationBatches(samples, recipe)
+        batches: DrawsBatches = PrefetchedBatches(drawn, workers, pinned=device != "cpu") if workers else drawn
+        held = None if device == "cpu" else HeldBatches(batches, device)
+        step = partial(segmentation_step, batches if held is None else held, recipe)
+        model.to(device).to(memory_format=torch.channels_last)
+        return train(
+            model,
+            step,
+            loop,
+            folder,
+            processor_clock if device == "cpu" else time.monotonic,
+            refill=None if held is None else held.refill,
+            judge=judge,
+            tell=lambda progress: tell(progress, loop.max_steps or 0),
+            identity=identity,
+        )
 
 
 def _segmenter(name: str, start: Path | None) -> SegmentationModel:
@@ -122,11 +123,13 @@ def _look_at_held_out(plan: TrainingPlan) -> None:
     """Read what chooses and measures at the end of hours, of data sets of one's own, before they begin.
 
     Raises:
-        SettingsError: an image or mask cannot be read, or a mask is empty where there are boxes.
+        SettingsError: an image or mask cannot be read, or they do not fit each other.
     """
     own = [name for name in plan.recipe.shares if name not in KNOWN_SETS]
     for role in (Role.SELECT, Role.TEST):
-        refuse_empty_masks(read_samples(own, role))
+        for sample in read_samples(own, role):
+            _ = sample.pixels_HW, sample.mask_HW
+            refuse_empty_masks([sample])
 
 
 def best_precision(device: str) -> str:
@@ -134,19 +137,28 @@ def best_precision(device: str) -> str:
     return "bfloat16" if fastest_dtype(device) is torch.bfloat16 else "float32"
 
 
-def _judge_on(samples: Sequence[Sample], name: str) -> Callable[[nn.Module], float]:
-    if not samples:
+def judge_on(samples: Sequence[Sample], name: str) -> Callable[[nn.Module], float]:
+    """What judges averaged weights on held-out images of the data sets that have masks, as the threshold is chosen.
+
+    Raises:
+        SettingsError: there is no target in them.
+    """
+    masked = {sample.dataset for sample in samples if sample.mask_path is not None}
+    samples = [sample for sample in samples if sample.dataset in masked]
+    if not any(sample.mask_HW.any() for sample in samples):
         raise SettingsError(
-            expected="images that choose (role `select`)", got="none", where=f"early stop of {name}", action="Train without --early-stop."
+            expected="held-out images (split val) with targets",
+            got=f"{len(samples)} images without any" if samples else "no image with a mask",
+            where=f"judge of {name} (--early-stop, --judge-every)",
+            action="Give some labelled images the split `val`, or train without these options.",
         )
 
     def judge(average: nn.Module) -> float:
         assert isinstance(average, SegmentationModel)
-        metrics = SegmentationMetrics()
+        metrics = {dataset: SegmentationMetrics() for dataset in sorted(masked)}
         model = prepare(average, next(average.parameters()).device)
         for sample, map_HW in probability_maps(model, samples):
-            metrics.update((map_HW > _JUDGE_THRESHOLD) & (sample.unknown_HW == 0), sample.mask_HW > 0)
-        scores = metrics.compute()
-        return (scores.iou + scores.niou) / 2
+            metrics[sample.dataset].update((map_HW > _JUDGE_THRESHOLD) & (sample.unknown_HW == 0), sample.mask_HW > 0)
+        return overlap(metrics.values())
 
     return judge

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 import shlex
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
@@ -47,7 +49,8 @@ def evaluate(
 ) -> None:
     """Measure one segmenter or several on labelled images: IoU, nIoU, Pd, Fa, by size and contrast, with intervals and cost.
 
-    Thresholds are those of the cards, chosen on images that are not measured here. Several are compared on the same images.
+    Thresholds are those of the cards, chosen on validation images; what is measured are test images, or all of a folder that names no
+    test images. Several networks are compared on the same images.
     """
     from rich.console import Console
 
@@ -56,7 +59,7 @@ def evaluate(
     from evaluation.segmentation_protocols import PROTOCOLS
     from models.inference import choose_device
     from training.evaluate import EvaluationPlan, costs_of
-    from training.evaluation_set import evaluation_samples
+    from training.evaluation_set import evaluation_samples, splits_of
 
     chosen(PROTOCOLS, protocol, "--protocol")
     for file, option in ((html, "--html"), (parquet, "--parquet")):
@@ -71,22 +74,47 @@ def evaluate(
     results = [
         _run(network, label, digest, samples, plan, cost, console) for (network, label, digest), cost in zip(networks, costs, strict=True)
     ]
-    lead = f"{len(samples)} images of {dataset}, {results[0].scores.num_targets} targets{_how(plan)}"
+    splits = splits_of(samples)
+    lead = f"{len(samples)} {splits} images of {dataset}, {results[0].scores.num_targets} targets{_how(plan)}"
+    if as_json:
+        how = {"protocol": protocol, "flips": flips, "threshold_from": "card" if threshold is None else "--threshold"}
+        models = [result.as_json() | {"difference": _difference(results[0], result)} for result in results]
+        print_json({"dataset": dataset, "images": len(samples), "splits": splits} | how | {"models": models})
+    else:
+        Console(soft_wrap=True, markup=False).print(lead, _table(results), sep="\n")
     if html is not None:
         command = shlex.join(["irstream", "evaluate", model, dataset, *_options(others or [], plan)])
         page = render_report(
             results, title=f"{', '.join(result.name for result in results)} on {Path(dataset).name}", lead=lead, foot=command
         )
-        html.write_text(page, encoding="utf-8")
-        console.print(f"report {html}", soft_wrap=True)
+        with _writing(html, "--html"):
+            html.write_text(page, encoding="utf-8")
+        console.print(f"report {html}", soft_wrap=True, markup=False)
     if parquet is not None:
-        _write_rows(results, parquet)
-        console.print(f"rows {parquet}", soft_wrap=True)
-    if as_json:
-        how = {"protocol": protocol, "flips": flips, "threshold_from": "card" if threshold is None else "--threshold"}
-        print_json({"dataset": dataset, "images": len(samples)} | how | {"models": [result.as_json() for result in results]})
-    else:
-        Console(soft_wrap=True).print(lead, _table(results), sep="\n")
+        with _writing(parquet, "--parquet"):
+            _write_rows(results, parquet)
+        console.print(f"rows {parquet}", soft_wrap=True, markup=False)
+
+
+@contextmanager
+def _writing(file: Path, option: str) -> Iterator[None]:
+    """Tell a full disk, say, as what it is: the figures have been printed."""
+    from contracts.errors import SettingsError
+
+    try:
+        yield
+    except OSError as error:
+        raise SettingsError(expected="a file that can be written", got=str(error), where=option, action=f"Make room for {file}.") from error
+
+
+def _difference(first: ModelResult, result: ModelResult) -> dict[str, Any] | None:
+    """Figures less those of the first network, with paired intervals; None of the first itself."""
+    from evaluation.bootstrap import paired_differences
+    from evaluation.results import plain
+
+    if result is first:
+        return None
+    return {name: plain(each) for name, each in paired_differences(first.counts, result.counts).items()}
 
 
 def _write_rows(results: list[ModelResult], file: Path) -> None:
@@ -148,19 +176,22 @@ def _load(name: str) -> Loaded:
 
 
 def _file_of(name: str) -> Path | None:
-    """The weights that a file or a run's folder means; None: those that ship under a registered name.
+    """The weights that a file or a run's folder means; None: those that ship under a registered name, which never means a folder here.
 
     Raises:
         SettingsError: a path that leads nowhere.
     """
     from contracts.errors import SettingsError
+    from models.zoo import list_models
 
-    path = Path(name)
+    if name in list_models():
+        return None
+    path = Path(name).resolve()
     if path.suffix == ".safetensors":
         return path
     if path.is_dir():
         return path / "weights.safetensors"
-    if path.name != name:
+    if Path(name).name != name:
         raise SettingsError(
             expected="a registered segmenter, a safetensors file with its card beside it, or a run's folder",
             got=f"{name}, which is no folder",
@@ -184,7 +215,7 @@ def _table(results: list[ModelResult]) -> Any:
     table = Table("", *(result.name for result in results), box=None, pad_edge=False)
     columns = [_column(result) for result in results]
     for name in columns[0]:
-        table.add_row(name, *(column[name].replace("[", r"\[") for column in columns))
+        table.add_row(name, *(column[name] for column in columns))
     return table
 
 

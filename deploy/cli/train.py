@@ -36,6 +36,8 @@ from deploy.cli.train_options import (
     WorkersOption,
 )
 
+_JUDGE_EVERY_EPOCHS = 5.0
+
 if TYPE_CHECKING:
     from models.card import ModelCard
     from training.export import Provenance
@@ -62,7 +64,7 @@ def train(
     seed: SeedOption = None,
     precision: PrecisionOption = "auto",
     early_stop: EarlyStopOption = 0,
-    judge_every: JudgeEveryOption = 5.0,
+    judge_every: JudgeEveryOption = None,
     checkpoint_s: CheckpointOption = 120.0,
     out: OutOption = None,
     device: DeviceOption = "cpu",
@@ -92,13 +94,17 @@ def train(
     plan = _judged(plan, early_stop, judge_every)
     folder = out or Path("runs/train") / model
     console = Console(stderr=True)
-    console.print(f"{model}, recipe {recipe}, {plan.epochs:g} epochs, {plan.loop.precision}, {device}; {folder}", soft_wrap=True)
+    console.print(
+        f"{model}, recipe {recipe}, {plan.epochs:g} epochs, {plan.loop.precision}, {device}; {folder}", soft_wrap=True, markup=False
+    )
     report = learn(console, model, plan, folder, device, default_workers(device) if workers is None else workers, _weights(model, start))
     card = export_shown(console, model, folder, _provenance(plan, how, device, _weights(model, start)), device)
     if as_json:
         print_json({"weights": str(folder / "weights.safetensors"), "steps": report.steps, "card": card.model_dump(mode="json")})
         return
     typer.echo(f"{report.steps} steps in {report.elapsed_s:.0f} s{' of processor time' * (device == 'cpu')}, loss {report.last_loss:.4f}")
+    if report.best_score is not None:
+        typer.echo(f"{'stopped early: ' * report.impatient}best on held-out images {report.best_score:.4f} at step {report.best_step}")
     _tell_figures(card, folder / "weights.safetensors")
 
 
@@ -183,9 +189,11 @@ def _frozen(plan: TrainingPlan, start: str | None) -> TrainingPlan:
     return replace(plan, loop=replace(plan.loop, frozen_norms=True))
 
 
-def _judged(plan: TrainingPlan, patience: int, judge_every: float) -> TrainingPlan:
-    """The plan with a judgement every `judge_every` epochs, ended after `patience` of them without a better one; 0: none."""
-    return replace(plan, judge_epochs=judge_every, loop=replace(plan.loop, patience=patience)) if patience else plan
+def _judged(plan: TrainingPlan, patience: int, judge_every: float | None) -> TrainingPlan:
+    """The plan with a judgement every `judge_every` epochs, ended after `patience` of them without a better one; 0: not ended."""
+    if not patience and judge_every is None:
+        return plan
+    return replace(plan, judge_epochs=judge_every or _JUDGE_EVERY_EPOCHS, loop=replace(plan.loop, patience=patience))
 
 
 def _changed(

@@ -38,7 +38,15 @@ PrecisionOption = Annotated[str, typer.Option("--precision", help="auto, float32
 EarlyStopOption = Annotated[
     int, typer.Option("--early-stop", min=0, help="End after so many judgements on held-out images without a better one; 0: never.")
 ]
-JudgeEveryOption = Annotated[float, typer.Option("--judge-every", min=0.1, help="Epochs between judgements.")]
+JudgeEveryOption = Annotated[
+    float | None,
+    typer.Option(
+        "--judge-every",
+        min=0.1,
+        help="Epochs between judgements on held-out images, the best weights are kept; default: none, with --early-stop 5.",
+        show_default=False,
+    ),
+]
 CheckpointOption = Annotated[float, typer.Option("--checkpoint-s", min=0, help="Seconds between checkpoints.")]
 OutOption = Annotated[Path | None, typer.Option("--out", help="Folder of the run; default runs/train/MODEL.")]
 DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")]

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
+from typing import Self
 
 import torch
 from torch import Tensor, nn
@@ -36,6 +37,7 @@ class Texture(nn.Module):
     def __init__(self) -> None:
         """Build; what is usual is learnt in training, as in a batch norm, but never taken from the batch alone."""
         super().__init__()
+        self.keeps_usual = False
         self.waves: Tensor
         self.usual: Tensor
         self.variance: Tensor
@@ -45,12 +47,17 @@ class Texture(nn.Module):
         self.register_buffer("variance", torch.ones(2 * _WAVES))
         self.register_buffer("batches", torch.zeros(()))
 
+    def train(self, mode: bool = True) -> Self:
+        """As of any module; what is usual is learnt again (`models.layers.norms.freeze_norms`)."""
+        self.keeps_usual = False
+        return super().train(mode)
+
     @torch.no_grad()
     def forward(self, pixels_B1HW: Tensor) -> Tensor:
         """`(B, 1, H, W)` normalised pixels to `(B, 126)` float32; the sides are at least 8 pixels."""
         with _in_float32(pixels_B1HW.device):
             measured_BF = self._measure(pixels_B1HW.float())
-            if self.training:
+            if self.training and not self.keeps_usual:
                 self._learn(measured_BF)
             deviations_BF: Tensor = (measured_BF - self.usual) / self.variance.sqrt()
             deviations_BF = deviations_BF.clamp(-_MOST_DEVIATIONS, _MOST_DEVIATIONS)

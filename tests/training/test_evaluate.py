@@ -22,7 +22,7 @@ from models.zoo import load_model
 from tests.retrained import retrained
 from training.datasets import Role
 from training.evaluate import EvaluationPlan, costs_of, evaluate
-from training.evaluation_set import evaluation_samples
+from training.evaluation_set import evaluation_samples, splits_of
 from training.measure import measure_segmentation
 from training.overlay import overlay
 
@@ -204,6 +204,12 @@ def test_the_command_writes_what_is_asked_for(tmp_path: Path, capsys: pytest.Cap
     told = json.loads(capsys.readouterr().out)
     assert [each["name"] for each in told["models"]] == ["acm", "unet_light"]
     assert told["models"][0]["scores"]["iou"] == pytest.approx(evaluated().scores.iou)
+    assert told["splits"] == "test"
+    assert told["models"][0]["difference"] is None
+    for name, difference in told["models"][1]["difference"].items():
+        one, other = (each["scores"][name] for each in told["models"])
+        assert difference["value"] == pytest.approx(other - one)
+        assert difference["low"] <= difference["value"] <= difference["high"]
     assert "acm, unet_light on nudt-sirst" in html.read_text()
     assert pq.read_table(parquet).num_rows == 4
 
@@ -213,11 +219,37 @@ def test_the_command_shows_a_table(capsys: pytest.CaptureFixture[str], monkeypat
     assert run("acm", "sirst-v2", "--with", "unet_light") == 0
     told, err = capsys.readouterr()
     assert "acm, 1/2 images" in err, "no terminal, yet progress"
-    assert "2 images of sirst-v2, 2 targets" in told
+    assert "2 test images of sirst-v2, 2 targets" in told
     assert re.search(r"\n +acm +unet_light *\n", told)
     figure = r"\d+\.\d\d \[[\d.]+, [\d.]+\]"
     assert re.search(rf"IoU % +{figure} +{figure}", told)
     assert re.search(r"parameters +397,823 +1,963,809", told)
+
+
+def test_a_registered_name_never_means_a_folder_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for folder in (tmp_path / "acm", tmp_path / "run[v2]"):
+        folder.mkdir()
+        retrained(folder, "unet_light" if folder.name == "acm" else "acm").rename(folder / "weights.safetensors")
+        (folder / "retrained.json").rename(folder / "weights.json")
+    monkeypatch.chdir(tmp_path)
+    assert run("acm", "nudt-sirst", "--with", "./acm", "--with", "run[v2]", "--html", "out[v2].html") == 0
+    told, err = capsys.readouterr()
+    assert re.search(r"parameters +397,823 +1,963,809 +397,823", told)
+    assert re.search(r"\n +acm [0-9a-f]{6} +acm [0-9a-f]{6} +run\[v2\] *\n", told)
+    assert "report out[v2].html" in err
+    assert (tmp_path / "out[v2].html").is_file()
+    monkeypatch.chdir(tmp_path / "run[v2]")
+    assert run(".", "nudt-sirst", "--with", "weights.safetensors", "--json") == 2, "the same twice"
+    assert "got the same twice among run[v2], run[v2]" in capsys.readouterr().err
+
+
+def test_figures_are_shown_even_if_the_report_cannot_be_written(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("acm", "nudt-sirst", "--html", "/dev/full") == 2
+    told, err = capsys.readouterr()
+    assert "IoU %" in told
+    assert "--html: expected a file that can be written, got [Errno 28] No space left on device" in err
 
 
 def test_a_folder_of_ones_own_is_evaluated(made_root: Path) -> None:
@@ -230,7 +262,8 @@ def test_a_folder_of_ones_own_is_evaluated(made_root: Path) -> None:
             (folder / name).symlink_to(made_root / "irstd-1k" / name)
     lines = [json.loads(line) for line in (made_root / "irstd-1k" / "index.jsonl").read_text().splitlines()][:3]
     (folder / "index.jsonl").write_text("".join(json.dumps({k: v for k, v in line.items() if k != "split"}) + "\n" for line in lines))
-    assert len(evaluation_samples(str(folder))) == 3
+    assert len(samples := evaluation_samples(str(folder))) == 3
+    assert splits_of(samples) == "train", "all, where nothing is for tests"
 
 
 @pytest.mark.parametrize(

@@ -52,6 +52,26 @@ def test_a_trained_network_becomes_weights_that_load(name: str, tmp_path: Path) 
         torch.testing.assert_close(parameter, average[key], atol=1e-3, rtol=1e-3)
 
 
+def test_weights_and_card_are_replaced_together_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    weights = tmp_path / "weights.safetensors"
+    for steps in (1, 2):
+        train_network("acm", 1.0, tmp_path / "run", max_steps=steps)
+        if steps == 1:
+            before = export("acm", tmp_path / "run" / "checkpoint.pt", weights)
+    loaded = []
+
+    def fails(*arguments: object, **named: object) -> None:
+        loaded.append(load_model("acm", weights)[1])
+        raise OSError("no space left")
+
+    monkeypatch.setattr("training.export.measurements", fails)
+    with pytest.raises(OSError, match="no space left"):
+        export("acm", tmp_path / "run" / "checkpoint.pt", weights)
+    assert loaded == [before], "whoever loads them while others are measured"
+    assert load_model("acm", weights)[1] == before
+    assert {path.name for path in tmp_path.iterdir()} == {"run", "weights.safetensors", "weights.json"}
+
+
 def test_commands_train_export_and_measure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     folder, weights = tmp_path / "run", tmp_path / "acm.safetensors"
     monkeypatch.setattr(sys, "argv", ["train", "acm", "--minutes", "0.0001", "--folder", str(folder), "--threads", "1"])

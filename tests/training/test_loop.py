@@ -104,6 +104,30 @@ def test_a_loss_that_is_not_finite_stops_before_the_step(tmp_path: Path) -> None
         train(model, lambda network: loss_of(network) * torch.nan, LoopSettings(budget_s=1e9, max_steps=9), tmp_path / "new")
 
 
+@pytest.mark.parametrize("clipped", [True, False])
+def test_a_gradient_that_is_not_finite_stops_before_the_step(clipped: bool, tmp_path: Path) -> None:
+    model, loss_of = regression()
+    calls = itertools.count()
+
+    def poisoned(network: nn.Module) -> Tensor:
+        loss = loss_of(network)
+        if next(calls) == 5:
+            loss.register_hook(lambda gradient: gradient * torch.nan)  # type: ignore[no-untyped-call]
+        return loss
+
+    settings = LoopSettings(max_steps=6, checkpoint_s=0, max_gradient_norm=5.0 if clipped else math.inf)
+    with pytest.raises(StopPipeline, match=r"step 5: expected a finite gradient, got nan.*is from before"):
+        train(model, poisoned, settings, tmp_path)
+    assert steps_done(tmp_path) == 5
+    assert all(torch.isfinite(parameter).all() for parameter in model.parameters())
+
+
+def test_a_judge_without_an_answer_stops_the_training() -> None:
+    model, loss_of = regression()
+    with pytest.raises(StopPipeline, match="judge, step 10: expected a score, got nan"):
+        train(model, loss_of, LoopSettings(max_steps=100, judge_steps=10, patience=2), judge=lambda average: math.nan)
+
+
 @pytest.mark.parametrize("name", sorted(SCHEDULES))
 def test_every_schedule_stays_between_nothing_and_all(name: str) -> None:
     rates = [schedule_named(name)(progress / 200) for progress in range(201)]

@@ -16,6 +16,7 @@ from deploy.cli.main import main
 from models.card import ModelCard, read_card
 from models.segmentation.base import SegmentationModel
 from models.zoo import load_model
+from training.augmentation.paste import cut_targets
 from training.datasets import KNOWN_SETS, Role, read_samples
 from training.evaluation_set import evaluation_samples
 from training.measure import choose_segmentation_threshold, measure_segmentation
@@ -166,12 +167,54 @@ def test_a_damaged_held_out_mask_is_told_before_training(split: str, tmp_path: P
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize("split", ["val", "test"])
+def test_a_held_out_mask_of_background_is_looked_at_before_training_too(split: str, tmp_path: Path) -> None:
+    write_own(tmp_path / "mine", [*({"id": str(number)} for number in range(4)), {"id": "late", "split": split, "boxes": []}])
+    cv2.imwrite(str(tmp_path / "mine" / "masks" / "late.png"), np.zeros((10, 10), np.uint8))
+    with pytest.raises(SettingsError, match=r"a mask of the size of its image, 40 x 48 px.*got 10 x 10 px"):
+        train_segmenter("acm", plan_named("ours", [str(tmp_path / "mine")], 1), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_masks_without_boxes_teach_as_well(tmp_path: Path) -> None:
+    write_own(tmp_path / "mine", [{"id": str(number), "boxes": []} for number in range(4)])
+    two = np.zeros((48, 40), np.uint8)
+    two[12:16, 10:14] = two[16, 14] = two[40:43, 20:22] = 255
+    cv2.imwrite(str(tmp_path / "mine" / "masks" / "1.png"), two)
+    cv2.imwrite(str(tmp_path / "mine" / "masks" / "2.png"), np.zeros((48, 40), np.uint8))
+    samples = read_samples([str(tmp_path / "mine")], Role.TRAIN)
+    assert [sample.boxes_xyxy_px.tolist() for sample in samples] == [
+        [[10, 12, 14, 16]],
+        [[10, 12, 15, 17], [20, 40, 22, 43]],
+        [],
+        [[10, 12, 14, 16]],
+    ]
+    assert [len(sample.labels) for sample in samples] == [1, 2, 0, 1]
+    assert all((sample.unknown_HW == 0).all() for sample in samples)
+    assert len(cut_targets(samples)) == 4
+
+
+def test_the_command_on_a_card_measures_again_where_the_folder_lies_beside_the_known_sets(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_own(tmp_path / "sets" / "mine", [*({"id": str(number)} for number in range(4)), {"id": "last", "split": "test"}])
+    monkeypatch.setenv("IRSTREAM_DATA", str(tmp_path / "sets"))
+    monkeypatch.chdir(tmp_path)
+    card, _ = train_own(Path("mine"), tmp_path / "run", capsys)
+    _, *command = card.measured[0].command.split()
+    assert command[0] == "evaluate"
+    with pytest.raises(SystemExit) as ended:
+        main(command)
+    assert not ended.value.code
+    assert "1 test images of mine, 1 targets" in capsys.readouterr().out
+
+
 def test_without_held_out_images_the_threshold_stays_and_that_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_own(tmp_path / "mine", [{"id": str(number)} for number in range(6)])
     card, told = train_own(tmp_path / "mine", tmp_path / "run", capsys)
     assert card.measured == ()
     assert card.postprocess["threshold"] == 0.5
-    assert "threshold stays 0.5: no held-out images (split val)" in told
+    assert "threshold stays 0.5: no held-out images with masks (split val)" in told
 
 
 def test_the_threshold_is_the_best_on_ones_own_held_out_images(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -189,7 +232,7 @@ def test_the_threshold_is_the_best_on_ones_own_held_out_images(tmp_path: Path, c
     assert quality[chosen["threshold"]] > 0
     write_own(tmp_path / "boxes", [{"id": "a", "mask": None, "split": "val"}])
     assert choose_segmentation_threshold(network, [str(tmp_path / "boxes")]) == network.settings.model_dump()
-    assert "no held-out images (split val)" in capsys.readouterr().err
+    assert "no held-out images with masks (split val)" in capsys.readouterr().err
 
 
 def test_the_example_of_the_page_is_read(tmp_path: Path) -> None:

@@ -17,12 +17,16 @@ import torch
 
 from contracts.errors import SettingsError
 from deploy.cli.main import main
+from models.card import read_card
+from models.segmentation.base import SegmentationModel
 from models.weights import WEIGHTS_FOLDER, digest_of
 from models.zoo import load_model
 from tests.processes import started
 from training.checkpoint import steps_done
 from training.datasets import Role, read_samples
+from training.measure import measure_segmentation
 from training.recipes import TRAINING_PLANS, plan_named
+from training.segmenter import judge_on
 
 pytestmark = pytest.mark.usefixtures("made_data")
 ROOT = Path(__file__).resolve().parents[2]
@@ -174,6 +178,63 @@ def test_early_stop_judges_on_held_out_images(tmp_path: Path, capsys: pytest.Cap
     told = json.loads(capsys.readouterr().out)
     assert told["steps"] == 3 * judge_steps
     assert told["card"]["recipe"]["best_step"] == judge_steps
+    assert run("acm", *options, "--out", str(tmp_path)) == 0
+    assert re.search(rf"\nstopped early: best on held-out images 0\.\d{{4}} at step {judge_steps}\n", capsys.readouterr().out)
+
+
+def test_a_judge_without_patience_keeps_the_best_weights(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("acm", "--data", "sirst-v2", *QUICK[2:], "--epochs", "2", "--judge-every", "1", "--lr", "0", "--out", str(tmp_path)) == 0
+    steps = math.ceil(2 * len(read_samples(("sirst-v2",), Role.TRAIN)) / 4)
+    assert steps_done(tmp_path) == steps
+    told = capsys.readouterr().out
+    assert re.search(rf"\nbest on held-out images 0\.\d{{4}} at step {round(steps / 2)}\n", told), "nothing gets better afterwards"
+    assert read_card(tmp_path / "weights.json").recipe["best_step"] == round(steps / 2)
+
+
+def test_a_judge_without_targets_is_refused(tmp_path: Path, made_root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "mine"
+    shutil.copytree(made_root / "nudt-sirst", folder)
+    lines = [json.loads(line) for line in (folder / "index.jsonl").read_text().splitlines()]
+    for line in lines[:3]:
+        line |= {"split": "val", "mask": None, "boxes": []}
+    (folder / "index.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    options = ("--data", str(folder), *QUICK[2:], "--epochs", "9", "--out", str(tmp_path / "run"))
+    assert run("acm", *options, "--early-stop", "2", "--judge-every", "1") == 2
+    assert "(--early-stop, --judge-every): expected held-out images (split val) with targets, got no image with a mask" in (
+        " ".join(capsys.readouterr().err.split())
+    )
+
+
+def test_a_judge_counts_sets_alike_and_leaves_out_those_without_masks() -> None:
+    samples = [sample for name in ("synthetic", "sirst-v2", "hit-uav") for sample in read_samples((name,), Role.SELECT)]
+    assert {sample.dataset for sample in samples} == {"synthetic", "sirst-v2", "hit-uav"}
+    network, _ = load_model("acm")
+    assert isinstance(network, SegmentationModel)
+    scores = {}
+    for name in ("synthetic", "sirst-v2"):
+        network.configure({"threshold": 0.5})
+        (measured,) = measure_segmentation(network, Role.SELECT, "", [name])
+        scores[name] = (measured.values["iou"] + measured.values["niou"]) / 2
+    uneven = samples + [sample for sample in samples if sample.dataset == "synthetic"] * 3
+    for chosen in (samples, uneven):
+        assert judge_on(chosen, "acm")(network) == pytest.approx(sum(scores.values()) / 2, abs=2e-4)
+
+
+def test_two_trainings_do_not_share_a_folder(tmp_path: Path, made_root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command = [sys.executable, "-c", "from deploy.cli.main import main; main()", "train", "acm", *QUICK, "--out", str(tmp_path)]
+    env = dict(os.environ) | {"IRSTREAM_DATA": str(made_root), "PYTHONPATH": str(ROOT)}
+    with started([*command, "--checkpoint-s", "0", "--epochs", "4000", "--workers", "1"], env, ROOT) as process:
+        deadline = time.monotonic() + 120
+        while not steps_done(tmp_path) and process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.2)
+        assert run("acm", *QUICK, "--out", str(tmp_path), "--epochs", "4000") == 2
+        assert "expected a folder in which nothing else is being trained, got a training that is running" in capsys.readouterr().err
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    steps = steps_done(tmp_path)
+    assert steps > 0
+    epochs = math.ceil(steps * 4 / len(read_samples(("nudt-sirst",), Role.TRAIN))) + 1
+    assert run("acm", *QUICK, "--out", str(tmp_path), "--epochs", str(epochs)) == 0, "the kernel let go, whatever its children do"
 
 
 @pytest.mark.parametrize("recipe", ["basicirstd", "sgem_paper"])
@@ -189,7 +250,7 @@ def test_recipes_of_papers_learn_from_all_training_images_and_choose_nothing(
     assert told["card"]["data"] == "sirst-v2 (training and validation splits)"
     assert "learnt from all training and validation images, threshold not chosen; 1 epochs" in told["card"]["recipe"]["details"]
     assert run("acm", *options, "--epochs", "40", "--early-stop", "2") == 2
-    assert "early stop (--early-stop): expected a recipe that holds images out, got one" in capsys.readouterr().err
+    assert "judge (--early-stop, --judge-every): expected a recipe that holds images out, got one" in capsys.readouterr().err
 
 
 def test_recipes_have_the_steps_of_their_epochs() -> None:
