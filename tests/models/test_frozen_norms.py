@@ -51,4 +51,5 @@ def test_statistics_stay_and_train_thaws_them(name: str) -> None:
     assert isinstance(answers, tuple) or name == "acm", "heads of the training are there"
     assert all(torch.equal(before[name], buffer) for name, buffer in network.named_buffers())
     network.train()(pixels, metadata)
-    assert not all(torch.equal(before[name], buffer) for name, buffer in network.named_buffers())
+    moved = {each.rpartition(".")[2] for each, buffer in network.named_buffers() if not torch.equal(before[each], buffer)}
+    assert moved >= {"running_mean", "running_var"} | ({"usual", "variance"} if name in ("kestrel_adaptive", "kestrel_wide") else set())

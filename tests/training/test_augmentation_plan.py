@@ -102,6 +102,10 @@ def peaks(paster: Paster, *labels: str, num: int = 300, dataset: str = "") -> se
 def test_grey_correction_uses_only_contrasts_that_occur_within_a_factor_of_two() -> None:
     settings = PasteSettings(probability=1.0, max_targets=1, grey_correction=True)
     assert peaks(Paster([patch(1.0), patch(1.5), patch(2.5), patch(8.0), patch(-1.2)], settings)) == {0.0, 1.0, 1.5, 2.5, 8.0}
+    ship = Paster(
+        [patch(4.0, "ship"), *(patch(level, "drone") for level in (1.9, 2.1, 7.9, 8.1))], replace(settings, scene_constraint=True)
+    )
+    assert peaks(ship, "ship") == {2.1, 4.0, 7.9}
     fixed = replace(settings, same_set=True)
     here, also, there = replace(patch(1.0), dataset="here"), replace(patch(1.8), dataset="here"), replace(patch(1.4), dataset="there")
     assert peaks(Paster([here, also, there], fixed), dataset="here") == {1.0, 1.8}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,13 +14,14 @@ import pytest
 
 from contracts.errors import SettingsError
 from deploy.cli.main import main
+from evaluation.segmentation import SegmentationMetrics
 from models.card import ModelCard, read_card
 from models.segmentation.base import SegmentationModel
 from models.zoo import load_model
 from training.augmentation.paste import cut_targets
 from training.datasets import KNOWN_SETS, Role, read_samples
 from training.evaluation_set import evaluation_samples
-from training.measure import choose_segmentation_threshold, measure_segmentation
+from training.measure import choose_segmentation_threshold, measure_segmentation, overlap
 from training.recipes import plan_named
 from training.segmenter import train_segmenter
 
@@ -192,6 +194,17 @@ def test_masks_without_boxes_teach_as_well(tmp_path: Path) -> None:
     assert [len(sample.labels) for sample in samples] == [1, 2, 0, 1]
     assert all((sample.unknown_HW == 0).all() for sample in samples)
     assert len(cut_targets(samples)) == 4
+
+
+def test_a_set_without_targets_does_not_choose() -> None:
+    found, quiet = SegmentationMetrics(), SegmentationMetrics()
+    truth = np.zeros((8, 8), bool)
+    quiet.update(truth, truth)
+    assert math.isnan(overlap([]))
+    assert math.isnan(overlap([quiet]))
+    truth[2:4, 2:4] = True
+    found.update(truth & (np.arange(8) < 3), truth)
+    assert overlap([quiet, found]) == overlap([found]) == pytest.approx(0.5)
 
 
 def test_the_command_on_a_card_measures_again_where_the_folder_lies_beside_the_known_sets(
