@@ -248,12 +248,13 @@ def plot(memory: Memory, stages: dict[str, float], out: Path) -> None:
     matplotlib.use("agg")
     import matplotlib.pyplot as plt
 
-    figure, axes = plt.subplots(figsize=(9, 5), layout="constrained")
-    for name, series in sorted(memory.series.items(), key=lambda item: -max(value for _, value in item[1])):
-        if len(series) > 20:
-            axes.plot([at for at, _ in series], [value for _, value in series], label=name)
+    figure, axes = plt.subplots(figsize=(11, 5), layout="constrained")
+    by_size = sorted(memory.series.items(), key=lambda item: -max(value for _, value in item[1]))
+    for index, (name, series) in enumerate(each for each in by_size if len(each[1]) > 20):
+        # There are ten colours.
+        axes.plot([at for at, _ in series], [value for _, value in series], "-" if index < 10 else "--", label=name)
     axes.set(xlabel="seconds", ylabel="resident memory, MiB", title="Memory of every process, frames at 70 % of capacity", ylim=(0, None))
-    axes.legend(fontsize=7, ncols=2)
+    figure.legend(fontsize=7, loc="outside right upper")
     figure.savefig(out / "memory.png", dpi=110)
     figure, axes = plt.subplots(figsize=(8, 4), layout="constrained")
     axes.barh(list(stages)[::-1], list(stages.values())[::-1])

@@ -44,7 +44,7 @@ class ModelsSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     detector: ModelActorSettings = ModelActorSettings(model="fcos_light")
-    segmenter: ModelActorSettings = ModelActorSettings(model="kestrel_adaptive")
+    segmenter: ModelActorSettings = ModelActorSettings(model="kestrel_wide")
     classifier: ModelActorSettings = ModelActorSettings(model="basic_cnn")
 
 

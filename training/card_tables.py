@@ -18,7 +18,7 @@ from training.commands import tells_mistakes
 from training.comparison import LONG, equal_rows, other_rows, read_rows
 
 SEGMENTERS, DETECTOR, CLASSIFIER = (
-    ("kestrel_adaptive", "kestrel_wide", "kestrel", "kestrel_fine", "acm", "unet_light"),
+    ("kestrel_wide", "kestrel_adaptive", "kestrel", "kestrel_fine", "acm", "unet_light"),
     "fcos_light",
     "basic_cnn",
 )

@@ -68,7 +68,7 @@ def sheet(tiles: Sequence[Picture]) -> Picture:
     return np.concatenate(rows, 0)
 
 
-def segmentation_picture(name: str = "kestrel_adaptive") -> Picture:
+def segmentation_picture(name: str = "kestrel_wide") -> Picture:
     """IRSTD-1k test images: truth outlined green, answer outlined orange."""
     network = load_model(name)[0]
     assert isinstance(network, SegmentationModel)
