@@ -20,7 +20,10 @@ def demo(
     ] = None,
     out: Annotated[Path, typer.Option("--out", help="Folder for the results table and the contact sheet.")] = Path("demo-out"),
     num_frames: Annotated[int, typer.Option("--num-frames", min=1, help="Most frames to publish.")] = 200,
-    fps: Annotated[float, typer.Option("--fps", min=0.1, help="Frames a second of each sensor.")] = 2.0,
+    fps: Annotated[
+        float | None,
+        typer.Option("--fps", min=0.1, help="Frames a second of each sensor; default: 4 of all together.", show_default=False),
+    ] = None,
     feed_at_most_s: Annotated[float, typer.Option("--feed-at-most-s", min=1, help="The feeds end after this time.")] = 75.0,
     config: ConfigOption = None,
     as_json: JsonOption = False,

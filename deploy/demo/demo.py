@@ -16,7 +16,7 @@ from uuid import uuid4
 from contracts.errors import SettingsError
 from contracts.result import FrameResult
 from deploy.demo.contact_sheet import Tile, write_contact_sheet
-from deploy.demo.feeds import Feed, recorded_source, synthetic_source
+from deploy.demo.feeds import NUM_SYNTHETIC, Feed, recorded_source, synthetic_source
 from deploy.demo.results import choose, fetch_frames, read_results
 from deploy.demo.topics import demo_topics
 from deploy.demo.truth import Truth
@@ -36,6 +36,7 @@ RUN_ID = "demo"
 _PARTS = frozenset({"_delta_log", f"run_id={RUN_ID}"})  # what the table of a demo holds
 _TILES = 16
 _SETTLED_S, _BACKLOG_S = 40.0, 30.0
+OFFERED_FPS = 4.0
 BROKER_VARIABLE = variable_of("kafka.bootstrap_servers")
 
 
@@ -47,15 +48,19 @@ class DemoPlan:
         frames: images, clips or a dataset; None for the synthetic sensors.
         out: folder for table and picture.
         num_frames: most frames to publish.
-        fps: frames a second of each sensor.
+        fps: frames a second of each sensor; None: what two cores keep up with, `OFFERED_FPS` of all together.
         feed_at_most_s: the feeds end after this time.
     """
 
     frames: Path | None
     out: Path
     num_frames: int
-    fps: float
+    fps: float | None
     feed_at_most_s: float
+
+    def fps_of_each(self, num_sensors: int) -> float:
+        """Frames a second of each of so many sensors."""
+        return OFFERED_FPS / num_sensors if self.fps is None else self.fps
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +96,7 @@ def run_demo(plan: DemoPlan, settings: AppSettings, view: StreamView) -> DemoRep
 
 def _run(plan: DemoPlan, settings: AppSettings, view: StreamView) -> DemoReport:
     require_native_crc()
-    source = synthetic_source(plan.fps) if plan.frames is None else recorded_source(plan.frames, plan.num_frames)
+    source = synthetic_source(plan.fps_of_each(NUM_SYNTHETIC)) if plan.frames is None else recorded_source(plan.frames, plan.num_frames)
     truth = Truth(plan.frames)
     if truth.skipped:
         view.say(f"{count(len(truth.skipped))} rows of truth cannot be used and are left out, the first one: {truth.skipped[0]}")
@@ -100,7 +105,8 @@ def _run(plan: DemoPlan, settings: AppSettings, view: StreamView) -> DemoReport:
         own = _demo_settings(settings, bootstrap_servers, table)
         with demo_topics(own.kafka, delete=_is_given()):
             view.say(f"{len(source.sensors)} sensors: {', '.join(source.sensors)}")
-            feed = Feed(source, own.kafka, fps=plan.fps, num_frames=plan.num_frames, at_most_s=plan.feed_at_most_s)
+            fps = plan.fps_of_each(len(source.sensors))
+            feed = Feed(source, own.kafka, fps=fps, num_frames=plan.num_frames, at_most_s=plan.feed_at_most_s)
             try:
                 summary = run_here(own, view, watch=lambda progress, stop: conduct(feed, progress, stop))
             finally:

@@ -37,6 +37,9 @@ _CAMERAS = {
 }
 
 
+NUM_SYNTHETIC = len(_CAMERAS)
+
+
 def synthetic_source(fps: float) -> FrameSource:
     """Four synthetic sensors: three platforms, two bands, four sizes, four bit depths; the truth travels in a header."""
     cameras = {name: settings.model_copy(update={"fps": fps}) for name, settings in _CAMERAS.items()}

@@ -17,8 +17,8 @@ from contracts.frame import Band, ContentType, Platform
 from contracts.limits import InputLimits
 from contracts.position import KafkaPosition, OffsetRange
 from contracts.result import Detection, FrameResult, StageTimes
-from deploy.demo.demo import conduct, empty_table
-from deploy.demo.feeds import Feed, recorded_source, synthetic_source
+from deploy.demo.demo import OFFERED_FPS, DemoPlan, conduct, empty_table
+from deploy.demo.feeds import NUM_SYNTHETIC, Feed, recorded_source, synthetic_source
 from deploy.demo.next_steps import next_steps
 from deploy.demo.results import fetch_frames, read_results
 from deploy.demo.truth import Truth
@@ -282,6 +282,15 @@ def test_the_conductor_starts_feeds_late_and_stops_when_every_frame_has_its_row(
     assert not stop.is_set()
     conduct(feed, StreamProgress(state="streaming", lag=3, frames_out=9), stop)
     assert stop.is_set()
+
+
+def test_all_sensors_together_send_what_two_cores_keep_up_with(tmp_path: Path) -> None:
+    plan = DemoPlan(None, tmp_path, 200, None, 75.0)
+    assert len(synthetic_source(1.0).sensors) == NUM_SYNTHETIC == 4
+    for num_sensors in (1, NUM_SYNTHETIC, 7):
+        assert plan.fps_of_each(num_sensors) * num_sensors == pytest.approx(OFFERED_FPS)
+    assert plan.num_frames / OFFERED_FPS < plan.feed_at_most_s
+    assert replace(plan, fps=2.5).fps_of_each(4) == 2.5
 
 
 @pytest.mark.parametrize(
