@@ -19,7 +19,8 @@ from models.inference import choose_device
 from models.interface import Task
 from models.zoo import create_model, list_trained
 from training.commands import tells_mistakes
-from training.loop import LoopSettings, train
+from training.loop import train
+from training.loop_settings import LoopSettings
 from training.recorded import HeldBatches
 from training.segmentation import Batch, SegmentationRecipe, segmentation_step
 

@@ -16,31 +16,9 @@ from torch import Tensor, nn
 
 from contracts.errors import SettingsError
 from training.identity import Identity, require_same
+from training.loop_settings import Progress
 
 FILE = "checkpoint.pt"
-
-
-@dataclass(slots=True)
-class Progress:
-    """How far a training is.
-
-    Attributes:
-        steps: optimiser steps.
-        spent_s: seconds of training.
-        loss: running mean; NaN before the first step.
-        best_score: of the judge, on images that choose; -inf before its first word.
-        best_step: when that was.
-        worse: judgements since.
-        judged_step: when the judge was asked last; 0 never.
-    """
-
-    steps: int = 0
-    spent_s: float = 0.0
-    loss: float = float("nan")
-    best_score: float = float("-inf")
-    best_step: int = 0
-    worse: int = 0
-    judged_step: int = 0
 
 
 @dataclass(slots=True)

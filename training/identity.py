@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from contracts.errors import SettingsError
 
 if TYPE_CHECKING:
-    from training.loop import LoopSettings
+    from training.loop_settings import LoopSettings
     from training.segmentation import SegmentationRecipe
 
 Identity: TypeAlias = Mapping[str, Any]

@@ -13,7 +13,7 @@ from models.layers.texture import BLOCK_PX
 from training.augmentation.paste import PasteSettings
 from training.augmentation.plan import Augmentation
 from training.identity import Identity, loop_identity, recipe_identity
-from training.loop import LoopSettings, require_number
+from training.loop_settings import LoopSettings, require_number
 from training.segmentation import SegmentationRecipe
 
 _NOTHING_PASTED = PasteSettings(probability=0.0)

@@ -17,9 +17,10 @@ from models.inference import fastest_dtype, prepare
 from models.segmentation.base import SegmentationModel
 from models.weights import digest_of, load_weights
 from models.zoo import create_model
-from training.checkpoint import Progress, alone_in, progress_of, require_writable
+from training.checkpoint import alone_in, progress_of, require_writable
 from training.datasets import KNOWN_SETS, Role, Sample, read_samples
-from training.loop import LoopReport, LoopSettings, processor_clock, train
+from training.loop import LoopReport, processor_clock, train
+from training.loop_settings import LoopSettings, Progress
 from training.mask_checks import refuse_empty_masks
 from training.measure import overlap, probability_maps
 from training.prefetch import PrefetchedBatches

@@ -23,7 +23,8 @@ from training.commands import tells_mistakes
 from training.datasets import Role, read_samples
 from training.detection import DetectionBatches, DetectionRecipe, detection_step
 from training.identity import loop_identity
-from training.loop import LoopReport, LoopSettings, processor_clock, train
+from training.loop import LoopReport, processor_clock, train
+from training.loop_settings import LoopSettings
 from training.segmentation import SegmentationBatches, SegmentationRecipe, segmentation_step
 
 StepLoss = Callable[[nn.Module], Tensor]

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 from deploy.cli.progress import show_on
 from deploy.interrupts import interruptible
-from training.checkpoint import Progress, steps_done
+from training.checkpoint import steps_done
 from training.export import Provenance, export
-from training.loop import LoopReport, LoopSettings
+from training.loop import LoopReport
+from training.loop_settings import LoopSettings, Progress
 from training.segmenter import train_segmenter
 
 if TYPE_CHECKING:

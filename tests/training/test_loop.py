@@ -12,8 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from contracts.errors import SettingsError, StopPipeline
-from training.checkpoint import Progress, steps_done
-from training.loop import LoopSettings, train
+from training.checkpoint import steps_done
+from training.loop import train
+from training.loop_settings import LoopSettings, Progress
 from training.optimisers import OPTIMISERS
 from training.schedules import SCHEDULES, one_cycle, schedule_named
 

@@ -20,7 +20,8 @@ from training.augmentation.plan import Augmentation
 from training.classification import ClassificationBatches, ClassificationRecipe, classification_step
 from training.datasets import Role, Sample
 from training.detection import DetectionBatches, DetectionRecipe, detection_step
-from training.loop import LoopSettings, train
+from training.loop import train
+from training.loop_settings import LoopSettings
 from training.measure import classify, detect, probability_maps
 from training.segmentation import SegmentationBatches, SegmentationRecipe, segmentation_step
 

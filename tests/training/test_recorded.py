@@ -10,7 +10,8 @@ import torch
 
 from models.zoo import create_model
 from training.augmentation.plan import Augmentation
-from training.loop import LoopSettings, train
+from training.loop import train
+from training.loop_settings import LoopSettings
 from training.recorded import HeldBatches
 from training.segmentation import Batch, SegmentationRecipe, segmentation_step
 
