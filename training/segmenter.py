@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from contracts.errors import SettingsError
 from evaluation.segmentation import SegmentationMetrics
@@ -26,7 +26,7 @@ from training.measure import overlap, probability_maps
 from training.prefetch import PrefetchedBatches
 from training.recipes import TrainingPlan
 from training.recorded import HeldBatches
-from training.segmentation import DrawsBatches, SegmentationBatches, segmentation_step
+from training.segmentation import DrawsBatches, SegmentationBatches, SegmentationRecipe, segmentation_step
 
 _JUDGE_THRESHOLD = 0.5
 
@@ -76,10 +76,7 @@ def train_segmenter(
         begin(done, loop)
         # Going on with the seed of the start would show the same crops again.
         recipe = replace(plan.recipe, seed=plan.recipe.seed + done.steps)
-        drawn = SegmentationBatches(samples, recipe)
-        batches: DrawsBatches = PrefetchedBatches(drawn, workers, pinned=device != "cpu") if workers else drawn
-        held = None if device == "cpu" else HeldBatches(batches, device)
-        step = partial(segmentation_step, batches if held is None else held, recipe)
+        step, refill = _step_of(SegmentationBatches(samples, recipe), recipe, device, workers)
         model.to(device).to(memory_format=torch.channels_last)
         return train(
             model,
@@ -87,7 +84,7 @@ def train_segmenter(
             loop,
             folder,
             processor_clock if device == "cpu" else time.monotonic,
-            refill=None if held is None else held.refill,
+            refill=refill,
             judge=judge,
             tell=lambda progress: tell(progress, loop.max_steps or 0),
             identity=identity,
@@ -103,6 +100,17 @@ def _segmenter(name: str, start: Path | None) -> SegmentationModel:
     if start is not None:
         load_weights(model, start)
     return model
+
+
+def _step_of(
+    drawn: SegmentationBatches, recipe: SegmentationRecipe, device: str, workers: int
+) -> tuple[Callable[[nn.Module], Tensor], Callable[[], None] | None]:
+    """What gives the loss of the next batch, and beside a GPU what puts that batch where the loss finds it."""
+    batches: DrawsBatches = PrefetchedBatches(drawn, workers, pinned=device != "cpu") if workers else drawn
+    if device == "cpu":
+        return partial(segmentation_step, batches, recipe), None
+    held = HeldBatches(batches, device)
+    return partial(segmentation_step, held, recipe), held.refill
 
 
 def _images_of(plan: TrainingPlan) -> list[Sample]:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 import shlex
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
@@ -77,32 +76,32 @@ def evaluate(
     splits = splits_of(samples)
     lead = f"{len(samples)} {splits} images of {dataset}, {results[0].scores.num_targets} targets{_how(plan)}"
     if as_json:
-        how = {"protocol": protocol, "flips": flips, "threshold_from": "card" if threshold is None else "--threshold"}
-        models = [result.as_json() | {"difference": _difference(results[0], result)} for result in results]
-        print_json({"dataset": dataset, "images": len(samples), "splits": splits} | how | {"models": models})
+        print_json({"dataset": dataset, "images": len(samples), "splits": splits} | _as_json(results, plan))
     else:
         Console(soft_wrap=True, markup=False).print(lead, _table(results), sep="\n")
     if html is not None:
+        title = f"{', '.join(result.name for result in results)} on {Path(dataset).name}"
         command = shlex.join(["irstream", "evaluate", model, dataset, *_options(others or [], plan)])
-        page = render_report(
-            results, title=f"{', '.join(result.name for result in results)} on {Path(dataset).name}", lead=lead, foot=command
-        )
-        with _writing(html, "--html"):
-            html.write_text(page, encoding="utf-8")
+        page = render_report(results, title=title, lead=lead, foot=command)
+        _write(html, "--html", lambda: html.write_text(page, encoding="utf-8"))
         console.print(f"report {html}", soft_wrap=True, markup=False)
     if parquet is not None:
-        with _writing(parquet, "--parquet"):
-            _write_rows(results, parquet)
+        _write(parquet, "--parquet", partial(_write_rows, results, parquet))
         console.print(f"rows {parquet}", soft_wrap=True, markup=False)
 
 
-@contextmanager
-def _writing(file: Path, option: str) -> Iterator[None]:
-    """Tell a full disk, say, as what it is: the figures have been printed."""
+def _as_json(results: list[ModelResult], plan: EvaluationPlan) -> dict[str, Any]:
+    """How it was measured, and all figures of each network with their differences to the first."""
+    how = {"protocol": plan.protocol, "flips": plan.flips, "threshold_from": "card" if plan.threshold is None else "--threshold"}
+    return how | {"models": [result.as_json() | {"difference": _difference(results[0], result)} for result in results]}
+
+
+def _write(file: Path, option: str, write: Callable[[], object]) -> None:
+    """Write, and tell a full disk, say, as what it is: the figures have been printed."""
     from contracts.errors import SettingsError
 
     try:
-        yield
+        write()
     except OSError as error:
         raise SettingsError(expected="a file that can be written", got=str(error), where=option, action=f"Make room for {file}.") from error
 
