@@ -9,9 +9,9 @@ import numpy as np
 import pyarrow as pa
 from torch import Tensor
 
-from actors.base import ModelActor, PerFrame, Shape, age_s, regroup, size_of, stack_pixels, values_or_poison
-from actors.buckets import ItemSize
+from actors.batching.buckets import ItemSize
 from actors.loading import LoadedModel, RawOutput
+from actors.model_actor import ModelActor, PerFrame, Shape, age_s, regroup, size_of, stack_pixels, values_or_poison
 from actors.reply import ClassifierReply, FramePoison
 from actors.settings import ModelActorSettings
 from contracts.block import unpack_block

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from actors.frames import FrameActor, FramePart
+from actors.frame_actor import FrameActor, FramePart
 from actors.loading import LoadedModel, RawOutput
 from actors.tiling import stitch
 from contracts.frame import Pixels

@@ -26,10 +26,10 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from actors.base import size_of, stack_pixels
-from actors.batcher import DynamicBatcher
+from actors.batching.batcher import DynamicBatcher
 from actors.detector import DetectorActor
-from actors.frames import FrameActor
+from actors.frame_actor import FrameActor
+from actors.model_actor import size_of, stack_pixels
 from actors.segmenter import SegmenterActor
 from actors.settings import BatchPolicy, ModelActorSettings
 from contracts.block import FrameBlock, pack_block, unpack_block

@@ -24,7 +24,7 @@ from contracts.frame import ContentType, FrameMeta, Pixels, RawLayout, RawRecord
 from contracts.limits import InputLimits
 from contracts.message import encode_message
 from contracts.position import KafkaPosition
-from pipeline.preprocess import decode_record
+from pipeline.ingest.decode import decode_record
 
 LIMITS = InputLimits()
 

@@ -21,8 +21,8 @@ from models.interface import Task
 from models.segmentation.base import SegmentationModel
 from models.zoo import create_model, list_trained, load_model
 from training.commands import tells_mistakes
-from training.datasets import Role, Sample, read_samples
-from training.measure import probability_maps
+from training.data.samples import Role, Sample, read_samples
+from training.tasks.measuring import probability_maps
 
 BATCHES = (1, 4, 16)
 

@@ -23,7 +23,7 @@ from deltalake import DeltaTable
 from contracts.frame import Band, Platform
 from contracts.position import KafkaPosition, OffsetRange
 from contracts.result import BatchInfo, Detection, FrameResult, ModelRef, StageTimes
-from pipeline.sink import ResultsTable
+from pipeline.table.results_table import ResultsTable
 
 PROBE_COMMITS = 30
 PROBE_ROWS = 1_000

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 
 from contracts.codecs import encode_pixels
 from contracts.frame import ContentType
-from pipeline.kafka_client import KafkaSettings
-from pipeline.steady_producer import SteadyProducer
-from pipeline.synthetic.camera import SyntheticCamera
-from pipeline.synthetic.settings import Scene, SyntheticSettings
+from pipeline.kafka.client import KafkaSettings
+from pipeline.kafka.producer import SteadyProducer
+from synthetic.camera import SyntheticCamera
+from synthetic.settings import Scene, SyntheticSettings
 
 SIZES_PX = ((128, 128), (160, 192), (120, 160), (96, 256))  # height, width
 BIT_DEPTHS = (8, 10, 12, 14, 16)

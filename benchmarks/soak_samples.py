@@ -12,7 +12,7 @@ from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError, TableNotFoundError
 
 from benchmarks.stream import role_of
-from pipeline.kafka_client import KafkaSettings, end_offsets
+from pipeline.kafka.client import KafkaSettings, end_offsets
 
 _SHARED_MEMORY = "/dev/shm"  # noqa: S108
 

@@ -13,8 +13,8 @@ import time
 
 from contracts.codecs import encode_pixels
 from contracts.frame import ContentType
-from pipeline.synthetic.camera import SyntheticCamera
-from pipeline.synthetic.settings import Scene, SyntheticSettings
+from synthetic.camera import SyntheticCamera
+from synthetic.settings import Scene, SyntheticSettings
 
 _NUM_FRAMES = 20
 

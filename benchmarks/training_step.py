@@ -19,10 +19,10 @@ from models.inference import choose_device
 from models.interface import Task
 from models.zoo import create_model, list_trained
 from training.commands import tells_mistakes
-from training.loop import train
-from training.loop_settings import LoopSettings
-from training.recorded import HeldBatches
-from training.segmentation import Batch, SegmentationRecipe, segmentation_step
+from training.loop.cuda_graph import HeldBatches
+from training.loop.loop import train
+from training.loop.settings import LoopSettings
+from training.tasks.segmentation import Batch, SegmentationRecipe, segmentation_step
 
 
 class TimedBatch:

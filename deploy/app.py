@@ -24,15 +24,15 @@ from actors.reply import ActorCrashed, ClassifierReply, DetectorReply, Segmenter
 from actors.settings import BatchPolicy, ModelActorSettings
 from contracts.errors import SettingsError
 from contracts.outputs import Float32
-from deploy.cluster import cluster_address
-from deploy.mistakes import InvalidSettingsError
-from deploy.model_check import model_mistakes
+from deploy.cluster.session import cluster_address
 from deploy.replica import ModelReplica, as_user_config
-from deploy.settings import AppSettings, settings_from_args
-from pipeline.progress import StreamProgress
-from pipeline.router import ModelHandles
+from deploy.settings.app_settings import AppSettings, settings_from_args
+from deploy.settings.mistakes import InvalidSettingsError
+from deploy.settings.model_check import model_mistakes
+from pipeline.inference.router import ModelHandles
+from pipeline.runtime.job import StreamJob
+from pipeline.runtime.progress import StreamProgress
 from pipeline.stream import run_stream
-from pipeline.stream_job import StreamJob
 
 DeploymentHandle: TypeAlias = _DeploymentHandle[Any]
 APP_NAME = "irstream"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from contracts.errors import IrstreamError
 
 if TYPE_CHECKING:
-    from deploy.settings import AppSettings
+    from deploy.settings.app_settings import AppSettings
 
 _WHILE_RUNNING = {"models", "batching"}
 

@@ -24,7 +24,7 @@ def as_user_config(settings: ModelActorSettings, policy: BatchPolicy) -> dict[st
 
 
 class ModelReplica:
-    """The Serve face of a model actor; see `actors.base.ModelActor`."""
+    """The Serve face of a model actor; see `actors.model_actor.ModelActor`."""
 
     def __init__(self, role: str) -> None:
         """Nothing is loaded before `reconfigure`, which Serve calls next.

@@ -10,15 +10,15 @@ from dataclasses import replace
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from deploy.interrupts import interruptible
+from deploy.cluster.interrupts import interruptible
 from deploy.reload import Reload
-from pipeline.progress import StreamProgress
+from pipeline.runtime.progress import StreamProgress
 
 if TYPE_CHECKING:
-    from deploy.live_view.view import StreamView
-    from deploy.settings import AppSettings
-    from pipeline.progress import StreamSummary
-    from pipeline.replay import Picks
+    from deploy.settings.app_settings import AppSettings
+    from deploy.terminal.stream_view import StreamView
+    from pipeline.ops.replay import Picks
+    from pipeline.runtime.progress import StreamSummary
 
 
 Watch = Callable[[StreamProgress, threading.Event], None]
@@ -30,11 +30,11 @@ def check_start(settings: AppSettings) -> None:
     Raises:
         SettingsError: a model that cannot be had, no native CRC, no broker, no such topic, or a table that cannot be written.
     """
-    from deploy.mistakes import InvalidSettingsError
-    from deploy.model_check import model_mistakes
-    from pipeline.kafka_settings import require_native_crc
-    from pipeline.sink import ResultsTable
-    from pipeline.topics import describe_topic
+    from deploy.settings.mistakes import InvalidSettingsError
+    from deploy.settings.model_check import model_mistakes
+    from pipeline.kafka.settings import require_native_crc
+    from pipeline.kafka.topics import describe_topic
+    from pipeline.table.results_table import ResultsTable
 
     if mistakes := model_mistakes(settings.models):
         raise InvalidSettingsError(mistakes)
@@ -81,7 +81,7 @@ def _run(
 ) -> StreamSummary:
     check_start(settings)
     view.show(StreamProgress(note="starting Ray"))
-    from deploy.cluster import ray_session
+    from deploy.cluster.session import ray_session
 
     with ray_session(settings.stream.in_flight_bytes), interruptible():  # again: Ray has put its own handler above ours
         from deploy.app import deploy_models, running_models, stream_job

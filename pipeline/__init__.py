@@ -1,1 +1,1 @@
-"""Source, routing, fusion and sink: the stream and what feeds it."""
+"""The stream, publishing, and what serves them."""

@@ -15,7 +15,7 @@ from contracts.frame import FrameMeta
 from contracts.message import encode_message
 from pipeline.inputs.feeds import FrameSource, FrameToSend
 from pipeline.inputs.pictures import Unusable
-from pipeline.producer import FrameProducer
+from pipeline.kafka.interfaces import FrameProducer
 
 MAX_BEHIND_S = 1.0
 """A schedule missed by more than this is moved: a burst of late frames would be a rate nobody asked for."""

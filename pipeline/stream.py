@@ -12,18 +12,18 @@ import structlog
 from contracts.errors import IrstreamError
 from contracts.position import TopicPartition
 from observability.metrics import RayMeter
-from pipeline.alerts import AlertPublisher
-from pipeline.epochs import configure_ray_data
-from pipeline.generations import Generations, Outlets
-from pipeline.kafka_client import ClusterWatch, describe_topic, end_offsets, ensure_topic, require_native_crc
-from pipeline.membership import Membership
-from pipeline.observer import Observer
-from pipeline.progress import StreamProgress, StreamSummary
-from pipeline.sink import ResultsTable
-from pipeline.steady_producer import SteadyProducer
-from pipeline.stream_job import StreamJob
-from pipeline.stream_metrics import StreamMetrics
-from pipeline.stream_stats import StreamStats
+from pipeline.events.alerts import AlertPublisher
+from pipeline.ingest.epochs import configure_ray_data
+from pipeline.kafka.client import ClusterWatch, describe_topic, end_offsets, ensure_topic, require_native_crc
+from pipeline.kafka.group import Membership
+from pipeline.kafka.producer import SteadyProducer
+from pipeline.runtime.job import StreamJob
+from pipeline.runtime.lag_monitor import Observer
+from pipeline.runtime.metrics import StreamMetrics
+from pipeline.runtime.progress import StreamProgress, StreamSummary
+from pipeline.runtime.stats import StreamStats
+from pipeline.runtime.supervisor import Generations, Outlets
+from pipeline.table.results_table import ResultsTable
 
 log = structlog.get_logger(__name__)
 

@@ -14,8 +14,8 @@ import psutil
 import pytest
 
 from deploy.broker.broker import Broker
-from deploy.cluster import ray_session
-from pipeline.kafka_client import KafkaSettings, ensure_topic
+from deploy.cluster.session import ray_session
+from pipeline.kafka.client import KafkaSettings, ensure_topic
 
 if TYPE_CHECKING:
     from tests.secured_kafka import SecuredKafka

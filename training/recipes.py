@@ -12,9 +12,9 @@ from contracts.errors import SettingsError
 from models.layers.texture import BLOCK_PX
 from training.augmentation.paste import PasteSettings
 from training.augmentation.plan import Augmentation
-from training.identity import Identity, loop_identity, recipe_identity
-from training.loop_settings import LoopSettings, require_number
-from training.segmentation import SegmentationRecipe
+from training.loop.identity import Identity, loop_identity, recipe_identity
+from training.loop.settings import LoopSettings, require_number
+from training.tasks.segmentation import SegmentationRecipe
 
 _NOTHING_PASTED = PasteSettings(probability=0.0)
 _PUBLISHED_THRESHOLD = 0.5

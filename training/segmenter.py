@@ -17,16 +17,16 @@ from models.inference import fastest_dtype, prepare
 from models.segmentation.base import SegmentationModel
 from models.weights import digest_of, load_weights
 from models.zoo import create_model
-from training.checkpoint import alone_in, progress_of, require_writable
-from training.datasets import KNOWN_SETS, Role, Sample, read_samples
-from training.loop import LoopReport, processor_clock, train
-from training.loop_settings import LoopSettings, Progress
-from training.mask_checks import refuse_empty_masks
-from training.measure import overlap, probability_maps
-from training.prefetch import PrefetchedBatches
+from training.data.mask_checks import refuse_empty_masks
+from training.data.samples import KNOWN_SETS, Role, Sample, read_samples
+from training.loop.checkpoint import alone_in, progress_of, require_writable
+from training.loop.cuda_graph import HeldBatches
+from training.loop.loop import LoopReport, processor_clock, train
+from training.loop.prefetch import PrefetchedBatches
+from training.loop.settings import LoopSettings, Progress
 from training.recipes import TrainingPlan
-from training.recorded import HeldBatches
-from training.segmentation import DrawsBatches, SegmentationBatches, SegmentationRecipe, segmentation_step
+from training.tasks.measuring import overlap, probability_maps
+from training.tasks.segmentation import DrawsBatches, SegmentationBatches, SegmentationRecipe, segmentation_step
 
 _JUDGE_THRESHOLD = 0.5
 

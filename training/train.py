@@ -17,15 +17,15 @@ from torch import Tensor, nn
 from models.interface import Task
 from models.zoo import create_model, list_models
 from training.augmentation.plan import Augmentation
-from training.checkpoint import progress_of
-from training.classification import ClassificationBatches, ClassificationRecipe, classification_step
 from training.commands import tells_mistakes
-from training.datasets import Role, read_samples
-from training.detection import DetectionBatches, DetectionRecipe, detection_step
-from training.identity import loop_identity
-from training.loop import LoopReport, processor_clock, train
-from training.loop_settings import LoopSettings
-from training.segmentation import SegmentationBatches, SegmentationRecipe, segmentation_step
+from training.data.samples import Role, read_samples
+from training.loop.checkpoint import progress_of
+from training.loop.identity import loop_identity
+from training.loop.loop import LoopReport, processor_clock, train
+from training.loop.settings import LoopSettings
+from training.tasks.classification import ClassificationBatches, ClassificationRecipe, classification_step
+from training.tasks.detection import DetectionBatches, DetectionRecipe, detection_step
+from training.tasks.segmentation import SegmentationBatches, SegmentationRecipe, segmentation_step
 
 StepLoss = Callable[[nn.Module], Tensor]
 RUNS = Path("runs/train")

@@ -47,7 +47,7 @@ from deploy.broker.process import (
     stop_process,
     write_state,
 )
-from pipeline.kafka_client import KafkaSettings, connect_admin
+from pipeline.kafka.client import KafkaSettings, connect_admin
 
 _START_TIMEOUT_S = 90.0
 _STOP_TIMEOUT_S = 20.0

@@ -24,7 +24,7 @@ from deploy.cli.options import (
 
 if TYPE_CHECKING:
     from contracts.position import OffsetRange
-    from pipeline.audit import PartitionAudit
+    from pipeline.ops.audit import PartitionAudit
 
 app = typer.Typer(pretty_exceptions_enable=False)
 # Field, and what it means to whoever has to act on it.
@@ -55,9 +55,9 @@ def audit(
     """
     from rich.console import Console
 
-    from pipeline.audit import audit as audit_partitions
-    from pipeline.delta_table import open_results
-    from pipeline.replay import rejected_offsets
+    from pipeline.ops.audit import audit as audit_partitions
+    from pipeline.ops.replay import rejected_offsets
+    from pipeline.table.delta import open_results
 
     if reason and not replay_of:
         raise typer.BadParameter("only with --replay-of", param_hint="--reason")

@@ -17,9 +17,9 @@ def check(config: ConfigOption = None, as_json: JsonOption = False) -> None:
     from dataclasses import asdict
 
     from contracts.errors import SettingsError
-    from deploy.mistakes import InvalidSettingsError, Mistake
-    from deploy.model_check import model_mistakes
-    from deploy.settings import secrets_in_file
+    from deploy.settings.app_settings import secrets_in_file
+    from deploy.settings.mistakes import InvalidSettingsError, Mistake
+    from deploy.settings.model_check import model_mistakes
 
     try:
         loaded = load(config)
@@ -46,8 +46,8 @@ def check(config: ConfigOption = None, as_json: JsonOption = False) -> None:
 @app.command()
 def show(config: ConfigOption = None, as_json: JsonOption = False) -> None:
     """Every setting, its value and where it comes from; secrets stay hidden."""
-    from deploy.mistakes import dotted, shown, without_secrets
-    from deploy.settings import flatten
+    from deploy.settings.app_settings import flatten
+    from deploy.settings.mistakes import dotted, shown, without_secrets
 
     loaded = load(config)
     values = {key: without_secrets(key, value) for key, value in flatten(loaded.settings.model_dump(mode="json")).items()}

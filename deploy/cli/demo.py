@@ -34,11 +34,11 @@ def demo(
     """
     from rich.console import Console
 
+    from deploy.cluster.logs import logs_to
     from deploy.demo.demo import DemoPlan, run_demo
     from deploy.demo.next_steps import next_steps
-    from deploy.live_view.summary import summary_json, summary_table
-    from deploy.live_view.view import open_view
-    from deploy.logs import logs_to
+    from deploy.terminal.stream_view import open_view
+    from deploy.terminal.summary import summary_json, summary_table
 
     settings = load(config).settings
     console = Console(stderr=as_json, soft_wrap=True)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 import typer
 
 from deploy.cli.options import JsonOption, print_json, require_writable
-from deploy.cli.progress import show_on
+from deploy.terminal.progress import show_on
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from evaluation.bootstrap import Interval
     from evaluation.results import Cost, ModelResult
     from models.segmentation.base import SegmentationModel
-    from training.evaluate import EvaluationPlan
+    from training.report.evaluate import EvaluationPlan
 
 Loaded: TypeAlias = "tuple[SegmentationModel, str, str]"
 """A network, what it is called, and the digest of its weights."""
@@ -57,8 +57,8 @@ def evaluate(
     from evaluation.report import render_report
     from evaluation.segmentation_protocols import PROTOCOLS
     from models.inference import choose_device
-    from training.evaluate import EvaluationPlan, costs_of
-    from training.evaluation_set import evaluation_samples, splits_of
+    from training.data.evaluation_set import evaluation_samples, splits_of
+    from training.report.evaluate import EvaluationPlan, costs_of
 
     chosen(PROTOCOLS, protocol, "--protocol")
     for file, option in ((html, "--html"), (parquet, "--parquet")):
@@ -201,7 +201,7 @@ def _file_of(name: str) -> Path | None:
 
 
 def _run(network: SegmentationModel, label: str, digest: str, samples: Any, plan: Any, cost: Cost, console: Console) -> ModelResult:
-    from training.evaluate import evaluate as evaluate_one
+    from training.report.evaluate import evaluate as evaluate_one
 
     with show_on(console, "images") as show:
         return evaluate_one(network, label, digest, samples, plan, cost, partial(show, label))

@@ -14,8 +14,8 @@ from deploy.cli.options import BootstrapOption, ConfigOption, JsonOption, RunIdO
 if TYPE_CHECKING:
     from contracts.frame import RawRecord
     from contracts.result import FrameResult
-    from deploy.settings import AppSettings
-    from pipeline.explain import Explanation
+    from deploy.settings.app_settings import AppSettings
+    from pipeline.ops.explain import Explanation
 
 app = typer.Typer(pretty_exceptions_enable=False)
 Lines = Iterator[tuple[str, str]]
@@ -38,8 +38,8 @@ def explain(
     """
     from contracts.errors import SettingsError
     from contracts.position import KafkaPosition
-    from pipeline.delta_table import open_results
-    from pipeline.explain import explain as explain_position
+    from pipeline.ops.explain import explain as explain_position
+    from pipeline.table.delta import open_results
 
     try:
         where = KafkaPosition.parse(position)
@@ -153,7 +153,7 @@ def _draw(found: Explanation, settings: AppSettings, path: Path) -> None:
     from contracts.frame import Frame
     from contracts.result import FrameResult
     from deploy.demo.contact_sheet import Tile, write_contact_sheet
-    from pipeline.preprocess import decode_record
+    from pipeline.ingest.decode import decode_record
 
     frame = None if found.message is None else decode_record(found.message, settings.preprocess)
     if not isinstance(frame, Frame):

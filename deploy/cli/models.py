@@ -23,7 +23,7 @@ _PIPE_COLUMNS = 240
 @app.command("list")
 def list_command(as_json: JsonOption = False) -> None:
     """Name, task, size and weights of every registered network."""
-    from deploy.cli.model_text import overview
+    from deploy.terminal.model_text import overview
     from models.cost import sketch
     from models.zoo import list_models
 
@@ -37,7 +37,7 @@ def list_command(as_json: JsonOption = False) -> None:
 @app.command()
 def show(name: Annotated[str, typer.Argument(help="Registered name, see `irstream models list`.")], as_json: JsonOption = False) -> None:
     """The whole model card: paper, data, licence, recipe, measured figures, digest; without weights, what there is to say."""
-    from deploy.cli.model_text import bare_card, whole_card
+    from deploy.terminal.model_text import bare_card, whole_card
     from models.card import train_command
     from models.cost import sketch
     from models.zoo import list_trained, load_model

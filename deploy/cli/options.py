@@ -14,7 +14,7 @@ import typer
 
 if TYPE_CHECKING:
     from contracts.errors import RejectReason
-    from deploy.settings import LoadedSettings
+    from deploy.settings.app_settings import LoadedSettings
 
 ConfigOption = Annotated[
     Path | None,
@@ -83,9 +83,9 @@ def load(
     """Settings of a command: file, environment, and the options given.
 
     Raises:
-        SettingsError: see `deploy.settings.load_settings`.
+        SettingsError: see `deploy.settings.app_settings.load_settings`.
     """
-    from deploy.settings import Override, load_settings
+    from deploy.settings.app_settings import Override, load_settings
 
     return load_settings(
         config,

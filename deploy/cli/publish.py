@@ -12,7 +12,7 @@ import typer
 from contracts.errors import SettingsError
 from contracts.frame import Band, ContentType, Platform
 from deploy.cli.options import BootstrapOption, ConfigOption, JsonOption, TopicOption, load, print_json
-from pipeline.synthetic.settings import Scene
+from synthetic.settings import Scene
 
 if TYPE_CHECKING:
     from pipeline.inputs.feeds import FrameSource
@@ -108,8 +108,8 @@ def publish_command(
     Image files are sent byte for byte. Each clip, folder of images and dataset is a sensor of its own, unless --sensors says otherwise.
     Ctrl-C ends early: what was sent is acknowledged and counted first.
     """
-    from deploy.live_view.publish_view import print_summary, show_progress, stop_on_signals
-    from pipeline.kafka_client import SteadyProducer, describe_topic, ensure_topic, require_native_crc
+    from deploy.terminal.publish_view import print_summary, show_progress, stop_on_signals
+    from pipeline.kafka.client import SteadyProducer, describe_topic, ensure_topic, require_native_crc
     from pipeline.publish import publish
 
     kafka = load(config, bootstrap_servers=bootstrap_servers, topic=topic).settings.kafka

@@ -44,12 +44,12 @@ def replay_dead(
     from rich.console import Console
 
     from contracts.errors import SettingsError
-    from deploy.live_view.summary import summary_json, summary_table
-    from deploy.live_view.view import open_view
-    from deploy.logs import logs_to
+    from deploy.cluster.logs import logs_to
     from deploy.run import run_here
-    from pipeline.delta_table import open_results
-    from pipeline.replay import rejected_offsets
+    from deploy.terminal.stream_view import open_view
+    from deploy.terminal.summary import summary_json, summary_table
+    from pipeline.ops.replay import rejected_offsets
+    from pipeline.table.delta import open_results
 
     reasons = reasons_of(reason)
     old = of or load(config).settings.run_id

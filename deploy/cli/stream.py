@@ -20,7 +20,7 @@ from deploy.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from deploy.settings import AppSettings
+    from deploy.settings.app_settings import AppSettings
 
 app = typer.Typer(pretty_exceptions_enable=False)
 
@@ -44,11 +44,11 @@ def stream(
     """
     from rich.console import Console
 
-    from deploy.live_view.summary import summary_json, summary_table
-    from deploy.live_view.view import open_view
-    from deploy.logs import logs_to
-    from deploy.mistakes import without_secrets
+    from deploy.cluster.logs import logs_to
     from deploy.run import run_here
+    from deploy.settings.mistakes import without_secrets
+    from deploy.terminal.stream_view import open_view
+    from deploy.terminal.summary import summary_json, summary_table
 
     def read_settings() -> AppSettings:
         return load(config, bootstrap_servers=bootstrap_servers, topic=topic, table=table, run_id=run_id).settings

@@ -14,7 +14,7 @@ from deploy.cli.options import ConfigOption, JsonOption, TableOption, load, prin
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from pipeline.maintenance import Care
+    from pipeline.table.maintain import Care
 
 app = typer.Typer(help="Care of the results table.", no_args_is_help=True, pretty_exceptions_enable=False)
 _UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
@@ -51,7 +51,7 @@ def maintain(
 
     older_than_s = None if older_than is None else seconds_of(older_than)
     settings = load(config, table=table).settings
-    from pipeline.maintenance import maintain as maintain_table
+    from pipeline.table.maintain import maintain as maintain_table
 
     with Console(stderr=True).status(f"reading {settings.sink.table}") as status:
         care = maintain_table(settings.sink, older_than_s=older_than_s, dry_run=dry_run, say=status.update)

@@ -40,8 +40,8 @@ _JUDGE_EVERY_EPOCHS = 5.0
 
 if TYPE_CHECKING:
     from models.card import ModelCard
-    from training.export import Provenance
     from training.recipes import TrainingPlan
+    from training.registry.export import Provenance
 
 app = typer.Typer(pretty_exceptions_enable=False)
 
@@ -79,9 +79,9 @@ def train(
     from rich.console import Console
 
     from contracts.choices import chosen
-    from deploy.cli.training_progress import export_shown, learn
+    from deploy.terminal.training_view import export_shown, learn
     from models.inference import choose_device
-    from training.prefetch import default_workers
+    from training.loop.prefetch import default_workers
     from training.recipes import plan_named
 
     device = str(choose_device(device))
@@ -136,7 +136,7 @@ def _tell_figures(card: ModelCard, weights: Path) -> None:
 
 def _provenance(plan: TrainingPlan, how: str, device: str, start: Path | None) -> Provenance:
     """What the card says of how the weights came to be; `how`: by which recipe."""
-    from training.export import Provenance
+    from training.registry.export import Provenance
 
     learnt = "" if plan.threshold is None else "learnt from all training and validation images, threshold not chosen; "
     learnt += _begun_with(start)
@@ -212,7 +212,7 @@ def _changed(
         SettingsError: no such loss or schedule.
     """
     from models.losses import loss_named
-    from training.schedules import schedule_named
+    from training.loop.schedules import schedule_named
 
     recipe, loop = plan.recipe, plan.loop
     if loss is not None:

@@ -15,22 +15,22 @@ from uuid import uuid4
 
 from contracts.errors import SettingsError
 from contracts.result import FrameResult
+from deploy.cluster.interrupts import interruptible
 from deploy.demo.contact_sheet import Tile, write_contact_sheet
 from deploy.demo.feeds import NUM_SYNTHETIC, Feed, recorded_source, synthetic_source
 from deploy.demo.results import choose, fetch_frames, read_results
 from deploy.demo.topics import demo_topics
 from deploy.demo.truth import Truth
-from deploy.interrupts import interruptible
-from deploy.live_view.words import count
 from deploy.run import run_here
-from deploy.settings import variable_of
-from pipeline.kafka_settings import require_native_crc
+from deploy.settings.app_settings import variable_of
+from deploy.terminal.words import count
+from pipeline.kafka.settings import require_native_crc
 
 if TYPE_CHECKING:
-    from deploy.live_view.view import StreamView
-    from deploy.settings import AppSettings
-    from pipeline.progress import StreamProgress, StreamSummary
+    from deploy.settings.app_settings import AppSettings
+    from deploy.terminal.stream_view import StreamView
     from pipeline.publish import PublishProgress
+    from pipeline.runtime.progress import StreamProgress, StreamSummary
 
 RUN_ID = "demo"
 _PARTS = frozenset({"_delta_log", f"run_id={RUN_ID}"})  # what the table of a demo holds

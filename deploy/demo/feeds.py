@@ -13,10 +13,10 @@ from pipeline.inputs.datasets import DatasetIndex
 from pipeline.inputs.feeds import FrameSource
 from pipeline.inputs.find import Labels, find_sequences
 from pipeline.inputs.pictures import Picture, PictureSequence, Unusable
-from pipeline.kafka_settings import KafkaSettings
+from pipeline.kafka.producer import SteadyProducer
+from pipeline.kafka.settings import KafkaSettings
 from pipeline.publish import PublishProgress, publish
-from pipeline.steady_producer import SteadyProducer
-from pipeline.synthetic.settings import Scene, SyntheticSettings
+from synthetic.settings import Scene, SyntheticSettings
 
 SENSORS_AT_MOST = 6
 _DATASET_SENSORS = 4

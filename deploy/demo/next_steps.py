@@ -7,7 +7,7 @@ import shlex
 import sys
 from pathlib import Path
 
-from deploy.settings import variable_of
+from deploy.settings.app_settings import variable_of
 
 _QUERY = (
     "import polars as pl; print(pl.read_delta('{table}').explode('detections').unnest('detections').drop_nulls('label')"

@@ -10,7 +10,7 @@ from contracts.frame import Frame
 from contracts.limits import InputLimits
 from contracts.position import KafkaPosition, TopicPartition
 from contracts.result import FrameResult
-from pipeline.kafka_settings import KafkaSettings
+from pipeline.kafka.settings import KafkaSettings
 
 _FETCH_WAIT_S = 5.0
 
@@ -72,8 +72,8 @@ def fetch_frames(kafka: KafkaSettings, positions: Iterable[KafkaPosition], limit
         RetryLater: Kafka does not answer.
         StopPipeline: the topic is gone.
     """
-    from pipeline.log_reader import LogReader
-    from pipeline.preprocess import decode_record
+    from pipeline.ingest.decode import decode_record
+    from pipeline.kafka.reader import LogReader
 
     offsets: defaultdict[TopicPartition, list[int]] = defaultdict(list)
     for position in positions:

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 
 from kafka.errors import KafkaError, NoError, UnknownTopicOrPartitionError, for_code
 
-from pipeline.kafka_settings import KafkaSettings, connect_admin
-from pipeline.topics import ensure_topic
+from pipeline.kafka.settings import KafkaSettings, connect_admin
+from pipeline.kafka.topics import ensure_topic
 
 _PARTITIONS = 2
 _TIMEOUT_S = 10.0

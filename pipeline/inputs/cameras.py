@@ -12,9 +12,9 @@ from contracts.frame import Band, ContentType, Platform
 from pipeline.inputs.feeds import FrameSource
 from pipeline.inputs.pictures import Picture, Unusable
 from pipeline.inputs.raw_layout import layout_of
-from pipeline.synthetic.camera import SyntheticCamera
-from pipeline.synthetic.settings import PLATFORM_OF, SCENES_OF, Scene, SyntheticSettings
-from pipeline.synthetic.truth import FrameTruth
+from synthetic.camera import SyntheticCamera
+from synthetic.settings import PLATFORM_OF, SCENES_OF, Scene, SyntheticSettings
+from synthetic.truth import FrameTruth
 
 # What several cameras look at when nobody says it: every backdrop, three platforms, all bands in time.
 _MIX = (

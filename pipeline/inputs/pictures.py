@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from contracts.frame import Band, ContentType, Platform, RawLayout
-from pipeline.synthetic.truth import FrameTruth
+from synthetic.truth import FrameTruth
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import torch
 
-from actors.base import ModelActor
 from actors.detector import DetectorActor
-from actors.frames import FrameActor
+from actors.frame_actor import FrameActor
+from actors.model_actor import ModelActor
 from actors.reply import FramePoison, Reply
 from actors.segmenter import SegmenterActor
 from contracts.outputs import Classification, Detections, Segmentation

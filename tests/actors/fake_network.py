@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 
-from actors.batcher import DynamicBatcher
-from actors.buckets import ItemSize
+from actors.batching.batcher import DynamicBatcher
+from actors.batching.buckets import ItemSize
 from actors.settings import BatchPolicy
 from tests.actors.virtual_time import VirtualExecutor
 

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 import torch
 
+from actors.batching.recovery import RunnerFailed
 from actors.detector import DetectorActor
 from actors.loading import load
-from actors.recovery import RunnerFailed
 from actors.reply import FramePoison, Reply
 from actors.segmenter import SegmenterActor
 from actors.settings import BatchPolicy

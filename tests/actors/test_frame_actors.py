@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from actors.batching.recovery import RunnerFailed
 from actors.detector import DetectorActor
-from actors.recovery import RunnerFailed
 from actors.reply import FramePoison, Reply
 from actors.segmenter import SegmenterActor
 from actors.settings import BatchPolicy, ModelActorSettings, TileSettings

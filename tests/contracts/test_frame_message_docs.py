@@ -18,7 +18,7 @@ from contracts.limits import InputLimits
 from contracts.message import encode_message
 from contracts.position import KafkaPosition
 from contracts.schema import frame_message_schema
-from pipeline.preprocess import decode_record
+from pipeline.ingest.decode import decode_record
 from tests.bad_inputs import BAD, GOOD, Message
 from tests.conftest import RealKafka
 from tests.contracts.strategies import metas

@@ -10,8 +10,8 @@ from ray import serve
 
 from contracts.errors import SettingsError
 from deploy.app import app_name, lacking_resources, running_models
-from deploy.cluster import ray_session
-from deploy.settings import AppSettings, settings_from_args
+from deploy.cluster.session import ray_session
+from deploy.settings.app_settings import AppSettings, settings_from_args
 
 
 def settings(run_id: str = "live", topic: str = "frames", **detector: Any) -> AppSettings:

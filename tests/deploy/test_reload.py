@@ -8,7 +8,7 @@ from typing import Any
 
 from contracts.errors import SettingsError
 from deploy.reload import Reload
-from deploy.settings import AppSettings, settings_from_args
+from deploy.settings.app_settings import AppSettings, settings_from_args
 
 WAIT_S = 10.0
 

@@ -14,10 +14,10 @@ import psutil
 import pytest
 
 from contracts.errors import SettingsError
-from deploy.interrupts import interruptible
+from deploy.cluster.interrupts import interruptible
 from deploy.run import check_start, draining
-from deploy.settings import AppSettings, settings_from_args
-from pipeline.progress import StreamProgress
+from deploy.settings.app_settings import AppSettings, settings_from_args
+from pipeline.runtime.progress import StreamProgress
 from tests.processes import started
 
 if TYPE_CHECKING:

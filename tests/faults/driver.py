@@ -87,8 +87,8 @@ def hoard(folder: Path) -> None:
 def main() -> None:
     """Put the steps in and run the command."""
     from deploy.cli.main import main as irstream
-    from pipeline.sink import ResultsTable
-    from pipeline.topics import ClusterWatch
+    from pipeline.kafka.topics import ClusterWatch
+    from pipeline.table.results_table import ResultsTable
 
     folder = Path(sys.argv.pop(1))
     around(ResultsTable, "_write_files", folder, "before_data_file", "after_data_file")

@@ -15,11 +15,11 @@ from pathlib import Path
 import psutil
 
 from contracts.frame import ContentType
-from deploy.settings import ModelsSettings
+from deploy.settings.app_settings import ModelsSettings
 from pipeline.inputs.cameras import synthetic_source
-from pipeline.kafka_client import connect_admin
+from pipeline.kafka.client import connect_admin
+from pipeline.kafka.producer import SteadyProducer
 from pipeline.publish import publish
-from pipeline.steady_producer import SteadyProducer
 from tests.faults.driver import CRASH_STEPS
 from tests.faults.scene import CAMERAS, Driver, Scene
 from tests.retrained import retrained

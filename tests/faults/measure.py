@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow.compute as pc
 from deltalake import DeltaTable
 
-from pipeline.audit import audit
+from pipeline.ops.audit import audit
 from tests.faults.faults import Fault
 from tests.faults.scene import RUN_ID, Moment, Scene
 

@@ -21,10 +21,10 @@ from deltalake.exceptions import DeltaError
 from contracts.frame import Band, ContentType, Platform
 from deploy.broker.broker import Broker
 from pipeline.inputs.cameras import synthetic_source
-from pipeline.kafka_client import KafkaSettings, end_offsets, ensure_topic
+from pipeline.kafka.client import KafkaSettings, end_offsets, ensure_topic
+from pipeline.kafka.producer import SteadyProducer
 from pipeline.publish import publish
-from pipeline.steady_producer import SteadyProducer
-from pipeline.synthetic.settings import SyntheticSettings
+from synthetic.settings import SyntheticSettings
 
 ROOT = Path(__file__).resolve().parents[2]
 CAMERAS = (

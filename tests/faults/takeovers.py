@@ -7,7 +7,7 @@ import signal
 
 import psutil
 
-from pipeline.kafka_client import connect_admin
+from pipeline.kafka.client import connect_admin
 from tests.faults.faults import FROZEN_S, Fault
 from tests.faults.scene import RUN_ID, Scene
 

@@ -16,14 +16,14 @@ from contracts.codecs import encode_pixels
 from contracts.frame import ContentType
 from contracts.limits import InputLimits
 from contracts.position import TopicPartition
-from pipeline.kafka_client import KafkaSettings, end_offsets
-from pipeline.progress import StreamSummary
-from pipeline.router import ModelHandles
+from pipeline.inference.router import ModelHandles
+from pipeline.kafka.client import KafkaSettings, end_offsets
+from pipeline.kafka.producer import SteadyProducer
+from pipeline.runtime.job import StreamJob
+from pipeline.runtime.progress import StreamSummary
 from pipeline.settings import StreamSettings
-from pipeline.sink_settings import SinkSettings
-from pipeline.steady_producer import SteadyProducer
 from pipeline.stream import run_stream
-from pipeline.stream_job import StreamJob
+from pipeline.table.settings import SinkSettings
 
 Message = tuple[bytes | None, bytes | None, list[tuple[str, bytes]], int]
 

@@ -9,7 +9,7 @@ import pytest
 from tests.bad_inputs import BAD, GOOD
 from tests.conftest import RealKafka
 from tests.integration.feeds import assert_exactly_once, catch_up, feed, frames, job, rows
-from tests.pipeline.rule_networks import RuleNetworks
+from tests.pipeline.inference.rule_networks import RuleNetworks
 
 pytestmark = [pytest.mark.broker, pytest.mark.ray, pytest.mark.usefixtures("local_ray")]
 

@@ -14,12 +14,12 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 
 from contracts.limits import InputLimits
 from contracts.result import DeadLetter
-from pipeline.kafka_client import KafkaSettings
-from pipeline.preprocess import decode_record
+from pipeline.ingest.decode import decode_record
+from pipeline.kafka.client import KafkaSettings
 from tests.conftest import RealKafka
 from tests.fuzz_messages import Fuzz, messages, seeded
 from tests.integration.feeds import Message, assert_exactly_once, catch_up, feed, frames, job, marked_frame, rows
-from tests.pipeline.rule_networks import RuleNetworks
+from tests.pipeline.inference.rule_networks import RuleNetworks
 
 pytestmark = [pytest.mark.broker, pytest.mark.ray, pytest.mark.usefixtures("local_ray")]
 SEEDED, DRAWN, SEED = 900, 300, 20_260_301

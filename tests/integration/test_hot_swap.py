@@ -15,14 +15,14 @@ from ray import serve
 from contracts.errors import SettingsError
 from contracts.frame import ContentType
 from deploy.app import app_name, deploy_models, running_models, stream_job
-from deploy.settings import AppSettings, settings_from_args
+from deploy.settings.app_settings import AppSettings, settings_from_args
 from models.card import read_card
 from pipeline.inputs.cameras import synthetic_source
-from pipeline.progress import StreamProgress
+from pipeline.kafka.producer import SteadyProducer
 from pipeline.publish import publish
-from pipeline.steady_producer import SteadyProducer
+from pipeline.runtime.progress import StreamProgress
 from pipeline.stream import run_stream
-from pipeline.synthetic.settings import SyntheticSettings
+from synthetic.settings import SyntheticSettings
 from tests.conftest import RealKafka
 from tests.integration.feeds import assert_exactly_once, rows
 from tests.retrained import retrained

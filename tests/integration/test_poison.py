@@ -12,10 +12,10 @@ from ray import serve
 
 from contracts.block import unpack_block
 from deploy.app import handles_of
-from pipeline.router import ModelHandles
+from pipeline.inference.router import ModelHandles
 from tests.conftest import RealKafka
 from tests.integration.feeds import assert_exactly_once, catch_up, feed, frames, job, marked_frame, rows
-from tests.pipeline.rule_networks import RuleNetworks
+from tests.pipeline.inference.rule_networks import RuleNetworks
 
 pytestmark = [pytest.mark.broker, pytest.mark.ray, pytest.mark.timeout(600), pytest.mark.usefixtures("local_ray")]
 KILLER = 200

@@ -12,12 +12,12 @@ from deltalake import DeltaTable
 from kafka import TopicPartition as ClientTopicPartition
 
 from contracts.errors import RejectReason
-from pipeline.audit import audit
-from pipeline.kafka_client import KafkaSettings, connect_admin
-from pipeline.replay import rejected_offsets
+from pipeline.kafka.client import KafkaSettings, connect_admin
+from pipeline.ops.audit import audit
+from pipeline.ops.replay import rejected_offsets
 from tests.conftest import RealKafka
 from tests.integration.feeds import Message, catch_up, feed, frames, job, marked_frame, rows
-from tests.pipeline.rule_networks import RuleNetworks
+from tests.pipeline.inference.rule_networks import RuleNetworks
 
 pytestmark = [pytest.mark.broker, pytest.mark.ray, pytest.mark.usefixtures("local_ray")]
 POISON, MENDED = 255, 3

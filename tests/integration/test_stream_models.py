@@ -15,14 +15,14 @@ from ray import serve
 
 from contracts.frame import ContentType
 from deploy.app import build, running_models, stream_job
-from deploy.settings import AppSettings, settings_from_args
+from deploy.settings.app_settings import AppSettings, settings_from_args
+from pipeline.inference.router import ModelHandles
 from pipeline.inputs.cameras import synthetic_source
-from pipeline.kafka_client import KafkaSettings
+from pipeline.kafka.client import KafkaSettings
+from pipeline.kafka.producer import SteadyProducer
 from pipeline.publish import publish
-from pipeline.router import ModelHandles
-from pipeline.steady_producer import SteadyProducer
 from pipeline.stream import run_stream
-from pipeline.synthetic.settings import SyntheticSettings
+from synthetic.settings import SyntheticSettings
 from tests.conftest import RealKafka
 from tests.integration.feeds import assert_exactly_once, rows
 

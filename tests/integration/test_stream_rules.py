@@ -15,13 +15,13 @@ from kafka import KafkaProducer
 from kafka import TopicPartition as ClientTopicPartition
 
 from contracts.errors import StopPipeline
-from pipeline.kafka_client import KafkaSettings, connect_admin, ensure_topic
-from pipeline.log_reader import LogReader
-from pipeline.progress import StreamProgress
+from pipeline.kafka.client import KafkaSettings, connect_admin, ensure_topic
+from pipeline.kafka.reader import LogReader
+from pipeline.runtime.progress import StreamProgress
 from pipeline.stream import run_stream
 from tests.conftest import FragileKafka, RealKafka
 from tests.integration.feeds import Message, assert_exactly_once, catch_up, feed, frames, job, marked_frame, rows
-from tests.pipeline.rule_networks import RuleNetworks
+from tests.pipeline.inference.rule_networks import RuleNetworks
 
 pytestmark = [pytest.mark.broker, pytest.mark.ray, pytest.mark.usefixtures("local_ray")]
 

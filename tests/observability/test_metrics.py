@@ -16,7 +16,7 @@ import pytest
 
 from contracts.result import Outcome
 from observability.metrics import METRICS, Kind, Meter, MetricName, RayMeter
-from pipeline.stream_metrics import StreamMetrics
+from pipeline.runtime.metrics import StreamMetrics
 from tests.outcomes import NOON, gap, letter, result
 from tests.pinned import assert_pinned
 

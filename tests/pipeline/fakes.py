@@ -12,9 +12,9 @@ from contracts.errors import RetryLater, StopPipeline
 from contracts.frame import RawRecord
 from contracts.position import KafkaPosition, OffsetRange, TopicPartition
 from contracts.result import Outcome
-from pipeline.offsets import continue_from, require_outcomes_in_spans
-from pipeline.producer import Headers
-from pipeline.sink import CommitInfo
+from pipeline.kafka.interfaces import Headers
+from pipeline.table.results_table import CommitInfo
+from pipeline.table.watermark import continue_from, require_outcomes_in_spans
 
 
 @dataclass

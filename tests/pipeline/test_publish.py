@@ -23,8 +23,8 @@ from pipeline.inputs.cameras import plan_cameras, synthetic_source
 from pipeline.inputs.feeds import FrameSource, FrameToSend
 from pipeline.inputs.pictures import Picture, Unusable
 from pipeline.publish import PublishProgress, publish
-from pipeline.synthetic.camera import SyntheticCamera
-from pipeline.synthetic.settings import Scene
+from synthetic.camera import SyntheticCamera
+from synthetic.settings import Scene
 from tests.pipeline.fakes import MemoryProducer
 
 if TYPE_CHECKING:
@@ -264,7 +264,7 @@ def test_jpeg_cannot_hold_14_bit() -> None:
 
 @pytest.mark.broker
 def test_a_real_topic_holds_every_frame_in_order(kafka: RealKafka) -> None:
-    from pipeline.kafka_client import LogReader, SteadyProducer, end_offsets
+    from pipeline.kafka.client import LogReader, SteadyProducer, end_offsets
 
     topic = kafka.new_topic(partitions=3)
     address = kafka.settings(topic=topic)
@@ -288,7 +288,7 @@ def test_a_real_topic_holds_every_frame_in_order(kafka: RealKafka) -> None:
 
 @pytest.mark.broker
 def test_a_missing_topic_is_an_error_that_says_what_to_do(kafka: RealKafka) -> None:
-    from pipeline.kafka_client import SteadyProducer
+    from pipeline.kafka.client import SteadyProducer
 
     with SteadyProducer(kafka.settings()) as producer, pytest.raises(SettingsError, match="nowhere-to-be-found"):
         publish(FrameSource([Clip("a", 2)]), producer, "nowhere-to-be-found")

@@ -17,13 +17,13 @@ from models.detection.fcos import LightFcos
 from models.inference import prepare
 from models.segmentation.acm import Acm
 from training.augmentation.plan import Augmentation
-from training.classification import ClassificationBatches, ClassificationRecipe, classification_step
-from training.datasets import Role, Sample
-from training.detection import DetectionBatches, DetectionRecipe, detection_step
-from training.loop import train
-from training.loop_settings import LoopSettings
-from training.measure import classify, detect, probability_maps
-from training.segmentation import SegmentationBatches, SegmentationRecipe, segmentation_step
+from training.data.samples import Role, Sample
+from training.loop.loop import train
+from training.loop.settings import LoopSettings
+from training.tasks.classification import ClassificationBatches, ClassificationRecipe, classification_step
+from training.tasks.detection import DetectionBatches, DetectionRecipe, detection_step
+from training.tasks.measuring import classify, detect, probability_maps
+from training.tasks.segmentation import SegmentationBatches, SegmentationRecipe, segmentation_step
 
 FEW_STEPS = LoopSettings(budget_s=1e9, max_lr=4e-3, max_steps=90, average_decay=0.9)
 

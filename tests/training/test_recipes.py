@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 from models.layers.texture import BLOCK_PX
 from models.losses import loss_named
-from training.optimisers import make_optimiser
+from training.loop.optimisers import make_optimiser
+from training.loop.schedules import schedule_named
 from training.recipes import TrainingPlan, plan_named
-from training.schedules import schedule_named
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from training.datasets import Sample
+from training.data.samples import Sample
 
 Floats = NDArray[np.float32]
 

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from training.datasets import Sample
+from training.data.samples import Sample
 
 Floats = NDArray[np.float32]
 Mask = NDArray[np.uint8]

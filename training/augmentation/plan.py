@@ -11,7 +11,7 @@ from training.augmentation.crops import crop_origin, cut_crop, cut_pixels
 from training.augmentation.geometry import apply_symmetry, rotate_and_scale, symmetry
 from training.augmentation.paste import Paster, PasteSettings, places_of
 from training.augmentation.radiometry import add_noise, blur, jitter_counts
-from training.datasets import Sample
+from training.data.samples import Sample
 
 Floats = NDArray[np.float32]
 Mask = NDArray[np.uint8]

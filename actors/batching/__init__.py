@@ -1,0 +1,1 @@
+"""Batches across blocks and sensors: queues by shape, when a batch closes, what happens when one fails."""

@@ -1,0 +1,1 @@
+"""The Ray session of a command: start or connect, logs, access, interrupts."""

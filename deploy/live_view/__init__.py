@@ -1,1 +1,0 @@
-"""What a running stream looks like to people."""

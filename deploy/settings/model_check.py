@@ -1,0 +1,92 @@
+"""Whether the models a configuration names can be had, without loading torch where their cards say so.
+
+A card that fits is enough. Where it does not, the registry itself is asked (which loads torch, seconds): a network somebody
+registered has no card in the package, and a network may know more than its card says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from contracts.errors import SettingsError
+from deploy.settings.mistakes import Mistake, shown
+from models.card import ModelCard, read_card, train_command
+
+if TYPE_CHECKING:
+    from actors.settings import ModelActorSettings
+    from deploy.settings.app_settings import ModelsSettings
+
+_TASKS = {"detector": "detection", "segmenter": "segmentation", "classifier": "classification"}
+
+
+def model_mistakes(models: ModelsSettings, place: Callable[[str], str] = lambda _: "settings") -> list[Mistake]:
+    """Everything wrong with names, weights and postprocessing values.
+
+    Args:
+        models: the three models.
+        place: where a dotted key is set.
+    """
+    found = [(f"models.{role}.{key}", *rest) for role, task in _TASKS.items() for key, *rest in _check(getattr(models, role), task)]
+    return [Mistake(place(key), key, *rest) for key, *rest in found]
+
+
+def _check(settings: ModelActorSettings, task: str) -> Iterator[tuple[str, str, str, str]]:
+    """Key within the model, expected, got, what to do."""
+    shipped = Path(str(files("models") / "weights")) / f"{settings.model}.safetensors"
+    card = _card(shipped)
+    if card is None or card.task != task:
+        from models.zoo import list_models
+
+        names = list_models(task)
+        if settings.model not in names:
+            yield "model", f"a {task} model: {', '.join(names)}", repr(settings.model), "See irstream models list."
+            return
+    weights = shipped if settings.weights is None else Path(settings.weights)
+    if not weights.is_file():
+        yield from _no_weights(settings, task)
+        return
+    try:
+        card = read_card(weights.with_suffix(".json"))
+    except SettingsError as error:
+        yield "weights", error.expected, f"{error.got} ({weights.with_suffix('.json')})", error.action
+        return
+    if (card.name, card.task) != (settings.model, task):
+        got = f"those of {card.name} ({card.task})"
+        yield "weights", f"weights of {settings.model} ({task})", got, "Use weights together with their own card."
+        return
+    unknown = sorted(settings.postprocess.keys() - card.postprocess.keys())
+    if unknown and not _takes(settings, card):
+        expected = f"a value that {card.name} knows ({', '.join(card.postprocess) or 'none'})"
+        for key in unknown:
+            yield f"postprocess.{key}", expected, "an unknown one", "Remove it; the model card's is used."
+
+
+def _no_weights(settings: ModelActorSettings, task: str) -> Iterator[tuple[str, str, str, str]]:
+    from deploy.cluster.session import cluster_address
+
+    expected = "a safetensors file with trained weights"
+    action = f"Train it ({train_command(settings.model, task)}) or name a file in weights."
+    if settings.weights is None:
+        yield "model", expected, f"{settings.model}, which has none", action
+    elif cluster_address() is None:  # on a cluster it is the nodes of the models that must have the file
+        yield "weights", expected, f"no such file {shown((), settings.weights)}", action
+
+
+def _card(weights: Path) -> ModelCard | None:
+    try:
+        return read_card(weights.with_suffix(".json"))
+    except SettingsError:
+        return None
+
+
+def _takes(settings: ModelActorSettings, card: ModelCard) -> bool:
+    from models.zoo import create_model
+
+    try:
+        create_model(settings.model).configure(card.postprocess | settings.postprocess)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,67 @@
+"""A training as its person sees it on stderr: where it begins, how far it is, how to go on after Ctrl-C."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from deploy.cluster.interrupts import interruptible
+from deploy.terminal.progress import show_on
+from training.loop.checkpoint import steps_done
+from training.loop.loop import LoopReport
+from training.loop.settings import LoopSettings, Progress
+from training.registry.export import Provenance, export
+from training.segmenter import train_segmenter
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from models.card import ModelCard
+    from training.recipes import TrainingPlan
+
+
+def learn(
+    console: Console, model: str, plan: TrainingPlan, folder: Path, device: str, workers: int, start: Path | None = None
+) -> LoopReport:
+    """Train, and show it; see `train_segmenter`."""
+    with interruptible(), show_on(console, "steps") as show:
+        try:
+            _, report = train_segmenter(
+                model,
+                plan,
+                folder,
+                start=start,
+                device=device,
+                workers=workers,
+                begin=partial(_tell_begin, console),
+                tell=lambda progress, steps: show("", progress.steps, steps, _text_of(progress)),
+            )
+        except KeyboardInterrupt:
+            _tell_how_to_go_on(console, folder)
+            raise
+    return report
+
+
+def export_shown(console: Console, model: str, folder: Path, provenance: Provenance, device: str) -> ModelCard:
+    """Choose the threshold, measure and write weights with their card into the folder of a run, and show it; see `export`."""
+    console.print("measuring on test images" if provenance.threshold else "choosing the threshold, measuring on test images")
+    with show_on(console, "images") as show:
+        return export(model, folder / "checkpoint.pt", folder / "weights.safetensors", provenance, device=device, tell=show)
+
+
+def _text_of(progress: Progress) -> str:
+    best = f", best {progress.best_score:.4f} at {progress.best_step}" if progress.best_step else ""
+    return f"loss {progress.loss:.4f}{best}"
+
+
+def _tell_begin(console: Console, done: Progress, loop: LoopSettings) -> None:
+    if loop.is_over(done):
+        console.print(f"already done: {done.steps} steps")
+    elif done.steps:
+        console.print(f"going on at step {done.steps} of {loop.max_steps}")
+
+
+def _tell_how_to_go_on(console: Console, folder: Path) -> None:
+    if steps := steps_done(folder):
+        console.print(f"stopped at step {steps}; the same command goes on there", soft_wrap=True)

@@ -1,0 +1,1 @@
+"""Messages about results: alerts, dead letters and their envelope."""

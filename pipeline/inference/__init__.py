@@ -1,0 +1,1 @@
+"""A block's way through the three model actors to its outcomes."""

@@ -1,0 +1,269 @@
+"""From a block of frames to its outcomes: detector and segmenter side by side, fusion, classifier, one row per position.
+
+Runs in the driver on one asyncio loop. Pixels never pass through it: the model actors get ObjectRefs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from actors.reply import ClassifierReply, DetectorReply, FramePoison, SegmenterReply
+from contracts.block import FrameBlock, unpack_block
+from contracts.errors import RejectReason, RetryLater
+from contracts.frame import Frame
+from contracts.outputs import Classification, Detections, Float32, Segmentation
+from contracts.position import KafkaPosition, OffsetRange
+from contracts.result import DeadLetter, Detection, FrameResult, Gap, Outcome, StageTimes
+from models.transforms import PREPROCESS_VERSION
+from pipeline.inference.crash_isolation import Isolation
+from pipeline.inference.fusion import Targets, join, name_targets
+from pipeline.settings import StreamSettings
+
+# The first argument is a block or its ObjectRef; the classifier also gets the boxes of each of its frames.
+DetectorCall = Callable[[Any], Awaitable[DetectorReply]]
+SegmenterCall = Callable[[Any], Awaitable[SegmenterReply]]
+ClassifierCall = Callable[[Any, list[Float32]], Awaitable[ClassifierReply]]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ModelHandles:
+    """How the router reaches the three networks (Serve handles, or the actors themselves in tests)."""
+
+    detector: DetectorCall
+    segmenter: SegmenterCall
+    classifier: ClassifierCall
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RoutedBlock:
+    """A block with its outcomes, ready for the committer.
+
+    Attributes:
+        span: the offsets it accounts for.
+        outcomes: one per record (and per gap), in offset order.
+        read_bytes: message bytes its reader was charged for.
+    """
+
+    span: OffsetRange
+    outcomes: tuple[Outcome, ...]
+    read_bytes: int
+
+
+class Router:
+    """Calls the three networks for blocks and joins their answers."""
+
+    def __init__(self, models: ModelHandles, settings: StreamSettings) -> None:
+        """Keep the handles; calls are made on the loop that runs `route`."""
+        self._settings = settings
+        self._answered_at = time.monotonic()
+        self._detector: Isolation[Detections] = Isolation("detector", self._timed(models.detector))
+        self._segmenter: Isolation[Segmentation] = Isolation("segmenter", self._timed(models.segmenter))
+        self._classifier: Isolation[Classification] = Isolation("classifier", self._timed(models.classifier))
+
+    async def route(self, block: Any, fetch: Callable[[Any], Awaitable[pa.Table]]) -> RoutedBlock:
+        """Take one block through the networks.
+
+        Args:
+            block: what the networks are given: an ObjectRef, or the table itself.
+            fetch: how the driver gets the table (a zero-copy view; only its metadata is read here).
+
+        Raises:
+            RetryLater: a network did not answer in time.
+            Exception: whatever a network raised; the generation ends (invariant 4).
+        """
+        view = unpack_block(await fetch(block))
+        results: list[Outcome] = []
+        if view.frames:
+            results = await self._infer(block, view)
+        outcomes = [*_gap_of(view), *results, *view.rejections]
+        outcomes.sort(key=lambda outcome: outcome.position.offset)
+        return RoutedBlock(view.span, tuple(outcomes), view.credit_bytes)
+
+    async def _infer(self, block: Any, view: FrameBlock) -> list[Outcome]:
+        detector, segmenter = await self._side_by_side(self._detector(block, view), self._segmenter(block, view))
+        began = time.perf_counter()
+        targets = [
+            self._join(frame, found, regions)
+            for frame, found, regions in zip(view.frames, detector.outputs, segmenter.outputs, strict=True)
+        ]
+        fuse_ms = (time.perf_counter() - began) * 1e3 / len(view.frames)
+        boxes = [_no_boxes() if isinstance(item, FramePoison) else item.boxes_xyxy_px for item in targets]
+        classifier = None
+        if any(len(item) for item in boxes):
+            classifier = await self._classifier(block, view, boxes)
+        finished_at = datetime.now(UTC)
+        return [
+            self._outcome(_FrameWork(view, index, item, detector, segmenter, classifier, fuse_ms, finished_at))
+            for index, item in enumerate(targets)
+        ]
+
+    async def _side_by_side(
+        self, detecting: Coroutine[Any, Any, DetectorReply], segmenting: Coroutine[Any, Any, SegmenterReply]
+    ) -> tuple[DetectorReply, SegmenterReply]:
+        """Both answers; when one fails, the other is given up."""
+        tasks = asyncio.ensure_future(detecting), asyncio.ensure_future(segmenting)
+        try:
+            return await asyncio.gather(*tasks)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _timed(self, call: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+        return lambda *arguments: self._in_time(call(*arguments))
+
+    async def _in_time(self, call: Awaitable[Any]) -> Any:
+        """Wait for a network as long as any answers anybody: a slow machine is no failure, a silent one is."""
+        timeout_s = self._settings.model_timeout_s
+        answer = asyncio.ensure_future(call)
+        try:
+            while True:
+                asked_at = time.monotonic()
+                done, _ = await asyncio.wait([answer], timeout=timeout_s)
+                if done:
+                    self._answered_at = time.monotonic()  # a crash, too, is a sign of life
+                    return answer.result()
+                if self._answered_at < asked_at:
+                    break
+        finally:
+            if not answer.done():
+                answer.cancel()
+                await asyncio.wait([answer])
+                _ = answer.cancelled() or answer.exception()  # looked at, or asyncio complains
+        raise RetryLater(
+            expected=f"an answer of the model actors within {timeout_s:g} s",
+            got="none",
+            where="router",
+            action="The generation restarts; see the Serve logs if it happens again.",
+        )
+
+    def _join(self, frame: Frame, found: Detections | FramePoison, regions: Segmentation | FramePoison) -> Targets | FramePoison:
+        if isinstance(found, FramePoison):
+            return found
+        if isinstance(regions, FramePoison):
+            return regions
+        settings = self._settings
+        return join(
+            found,
+            regions,
+            (frame.height_px, frame.width_px),
+            match_iou=settings.match_iou,
+            match_distance_px=settings.match_distance_px,
+            max_targets=settings.max_detections,
+        )
+
+    def _outcome(self, work: _FrameWork) -> Outcome:
+        classes: Classification | None = None
+        if isinstance(work.targets, FramePoison):
+            return work.poisoned(work.targets)
+        if work.classifier is not None:
+            answer = work.classifier.outputs[work.index]
+            if isinstance(answer, FramePoison):
+                return work.poisoned(answer)
+            classes = answer if len(work.targets) else None
+        return work.result(name_targets(work.targets, classes, self._settings.label_min_score))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _FrameWork:
+    """Everything known of one frame when its row is made."""
+
+    view: FrameBlock
+    index: int
+    targets: Targets | FramePoison
+    detector: DetectorReply
+    segmenter: SegmenterReply
+    classifier: ClassifierReply | None
+    fuse_ms: float
+    finished_at: datetime
+
+    @property
+    def frame(self) -> Frame:
+        return self.view.frames[self.index]
+
+    def result(self, detections: tuple[Detection, ...]) -> FrameResult:
+        frame, meta = self.frame, self.frame.meta
+        # What a row says may depend on its own frame only, not on who else was in the block.
+        named = self.classifier if detections else None
+        replies = [reply for reply in (self.detector, self.segmenter, named) if reply is not None]
+        return FrameResult(
+            position=frame.position,
+            sensor_id=meta.sensor_id,
+            frame_id=meta.frame_id,
+            frame_number=meta.frame_number,
+            captured_at=meta.captured_at,
+            ingested_at=frame.ingested_at,
+            finished_at=self.finished_at,
+            width_px=frame.width_px,
+            height_px=frame.height_px,
+            bit_depth=frame.bit_depth,
+            platform=meta.platform,
+            band=meta.band,
+            headers=meta.headers,
+            detections=detections,
+            models=tuple(reply.model for reply in replies),
+            preprocess_version=PREPROCESS_VERSION,
+            batch=tuple(info for reply in replies if (info := reply.batches[self.index]) is not None),
+            stage_ms=self._stages(),
+        )
+
+    def _stages(self) -> StageTimes:
+        index, classifier = self.index, self.classifier
+        # Detector and segmenter wait side by side, the classifier after them.
+        wait_ms = max(self.detector.wait_ms[index], self.segmenter.wait_ms[index])
+        return StageTimes(
+            read=self.view.read_ms,
+            decode=self.frame.decode_ms,
+            wait=wait_ms + (classifier.wait_ms[index] if classifier else 0.0),
+            detect=self.detector.compute_ms[index],
+            segment=self.segmenter.compute_ms[index],
+            classify=classifier.compute_ms[index] if classifier else 0.0,
+            fuse=self.fuse_ms,
+        )
+
+    def poisoned(self, poison: FramePoison) -> DeadLetter:
+        frame, meta = self.frame, self.frame.meta
+        return DeadLetter(
+            position=frame.position,
+            reason=RejectReason.POISON,
+            detail=f"expected a frame the networks can compute; got {poison.detail}",
+            ingested_at=frame.ingested_at,
+            finished_at=self.finished_at,
+            sensor_id=meta.sensor_id,
+            frame_id=meta.frame_id,
+            frame_number=meta.frame_number,
+            captured_at=meta.captured_at,
+            platform=meta.platform,
+            band=meta.band,
+            headers=meta.headers,
+            width_px=frame.width_px,
+            height_px=frame.height_px,
+            bit_depth=frame.bit_depth,
+        )
+
+
+def _gap_of(view: FrameBlock) -> list[Outcome]:
+    if view.gap_stop is None:
+        return []
+    span = view.span
+    return [
+        Gap(
+            position=KafkaPosition(span.topic, span.partition, span.start),
+            stop=view.gap_stop,
+            detail=f"expected offset {span.start}; got a log that begins at {view.gap_stop}: retention deleted what lay before",
+            ingested_at=view.read_at,
+            finished_at=datetime.now(UTC),
+        )
+    ]
+
+
+def _no_boxes() -> Float32:
+    return np.zeros((0, 4), np.float32)

@@ -1,0 +1,1 @@
+"""From Kafka to decoded blocks: epochs of Ray Data and the coordinator of their readers."""

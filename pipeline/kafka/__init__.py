@@ -1,0 +1,1 @@
+"""Kafka: settings, connections, topics, readers, producers, group membership."""

@@ -1,0 +1,1 @@
+"""Proof and care of results: audit, coverage, explain, replay."""

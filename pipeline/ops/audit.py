@@ -1,0 +1,220 @@
+"""The auditor: reads the broker's log and the table, nothing else, and trusts neither the stream's code nor its counters.
+
+For each partition, every record between the beginning of the log and the table's watermark must have exactly one row
+(or lie in a gap row), and no row may lie beyond the watermark. Offsets without a row are looked up in Kafka: those that
+hold no record (transaction markers, aborted or compacted records) are no loss.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from deltalake import DeltaTable
+from deltalake.exceptions import DeltaError
+
+from contracts.arrow import Status
+from contracts.errors import RetryLater, StopPipeline
+from contracts.position import OffsetRange, TopicPartition
+from pipeline.kafka.reader import GapFound, LogReader
+from pipeline.kafka.settings import KafkaSettings
+from pipeline.kafka.topics import ClusterWatch, missing
+from pipeline.ops.coverage import Spans, cover, num_offsets, restrict
+from pipeline.table.delta import plain_text
+
+_COLUMNS = ["source_partition", "source_offset", "source_offset_end", "status"]
+_POLL_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionAudit:
+    """One partition, up to the table's watermark.
+
+    Attributes:
+        partition: its number.
+        log_start: first offset that Kafka still has.
+        log_end: offset after the last record a reader can reach.
+        watermark: offset after the last one the table accounts for; None before the first commit.
+        ok: rows with a result.
+        rejected: rows with a reason.
+        gaps: offsets in gap rows.
+        empty: offsets without a row that hold no record.
+        lost: records without a row.
+        doubled: offsets with a row too many, once for each.
+        beyond: offsets of rows at or beyond the watermark: a restart would write them again.
+        unproved: offsets without a row that retention has deleted since, so that nobody can say what they were.
+    """
+
+    partition: int
+    log_start: int
+    log_end: int
+    watermark: int | None
+    ok: int
+    rejected: int
+    gaps: int
+    empty: int
+    lost: tuple[OffsetRange, ...]
+    doubled: tuple[OffsetRange, ...]
+    beyond: tuple[OffsetRange, ...]
+    unproved: tuple[OffsetRange, ...]
+
+    @property
+    def expected(self) -> int:
+        """Positions that must have an outcome."""
+        rows = self.ok + self.rejected + self.gaps
+        return rows - sum(map(len, self.doubled)) - sum(map(len, self.beyond)) + sum(map(len, self.lost))
+
+    @property
+    def clean(self) -> bool:
+        """Nothing lost, doubled, too far or beyond proof."""
+        return not (self.lost or self.doubled or self.beyond or self.unproved)
+
+
+def audit(
+    kafka: KafkaSettings, table: DeltaTable, run_id: str, picks: Mapping[int, Sequence[int]] | None = None
+) -> Iterator[PartitionAudit]:
+    """Check every partition of `kafka.topic`, one after the other; a stream may go on writing meanwhile.
+
+    Args:
+        kafka: where the log is.
+        table: one version of the results table; it is not brought up to date.
+        run_id: whose rows.
+        picks: for a run that fed chosen offsets through again, these, ascending per partition: no others must have a row.
+
+    Raises:
+        SettingsError: no such topic.
+        StopPipeline: the table's offsets are not those of this log: recreated, cut off, or another broker's.
+        RetryLater: Kafka or the object store does not answer.
+    """
+    topic = kafka.topic
+    with ClusterWatch(kafka) as watch:
+        info = watch.find(topic)
+        if info is None:
+            raise missing(kafka, topic)
+        ends, begins = watch.end_offsets(topic), watch.begin_offsets(topic)
+    rows = _read_rows(table, run_id, topic)
+    seen = {int(partition) for partition in pc.unique(rows["source_partition"]).to_pylist()}
+    for partition in sorted(seen | set(info.partitions)):
+        name = TopicPartition(topic, partition)
+        watermark = table.transaction_version(f"{run_id}/{name}")
+        if partition not in info.partitions:
+            raise _not_this_log(name, f"partitions {list(info.partitions)}", f"rows of partition {partition}")
+        if watermark is not None and table.transaction_version(f"{run_id}/{name}@{info.topic_id}") is None:
+            raise _not_this_log(name, "the topic whose offsets the table holds", f"one with id {info.topic_id}: deleted and created again")
+        if watermark is not None and watermark > ends[name]:
+            raise _not_this_log(name, f"a log that reaches offset {watermark}, where the table stands", f"one that ends at {ends[name]}")
+        mine = rows.filter(pc.equal(rows["source_partition"], partition))
+        wanted = None if picks is None else picks.get(partition, ())
+        yield _audit_partition(kafka, info.topic_id, name, mine, watermark, (begins[name], ends[name]), wanted)
+
+
+def _read_rows(table: DeltaTable, run_id: str, topic: str) -> pa.Table:
+    wanted = (pc.field("run_id") == run_id) & (pc.field("source_topic") == topic)
+    try:
+        return table.to_pyarrow_dataset().to_table(columns=_COLUMNS, filter=wanted)
+    except (DeltaError, OSError) as error:
+        raise RetryLater(
+            expected="the files of the table to be readable",
+            got=plain_text(error),
+            where=str(table.table_uri),
+            action="Check network and credentials; if a file is missing, somebody deleted it from under the table.",
+        ) from error
+
+
+def _audit_partition(
+    kafka: KafkaSettings,
+    topic_id: str,
+    name: TopicPartition,
+    rows: pa.Table,
+    watermark: int | None,
+    log: tuple[int, int],
+    picks: Sequence[int] | None,
+) -> PartitionAudit:
+    status = rows["status"]
+    starts = rows["source_offset"].to_numpy()
+    stops = pc.fill_null(rows["source_offset_end"], pc.add(rows["source_offset"], 1)).to_numpy()
+    is_gap = np.asarray(pc.equal(status, Status.GAP.value))
+    log_start = log[0]
+    first = int(starts.min(initial=log_start if picks is None else min(picks, default=log_start)))
+    stop = first if watermark is None else watermark
+    covered = cover(starts, stops, min(first, stop), stop)
+    holes = covered.holes if picks is None else restrict(covered.holes, picks)
+    lost, unproved = find_records(kafka, topic_id, name, holes)
+    return PartitionAudit(
+        partition=name.partition,
+        log_start=log_start,
+        log_end=log[1],
+        watermark=watermark,
+        ok=_count(status, Status.OK),
+        rejected=_count(status, Status.REJECTED),
+        gaps=int((stops - starts)[is_gap].sum()),
+        empty=num_offsets(holes) - num_offsets(lost) - num_offsets(unproved),
+        lost=_ranges(name, lost),
+        doubled=_ranges(name, covered.doubled),
+        beyond=_ranges(name, covered.outside),
+        unproved=_ranges(name, unproved),
+    )
+
+
+def find_records(kafka: KafkaSettings, topic_id: str, name: TopicPartition, holes: Spans) -> tuple[Spans, Spans]:
+    """Which offsets of some ranges hold a record, and which retention has deleted.
+
+    Args:
+        kafka: where the log is.
+        topic_id: of the topic the offsets belong to.
+        name: the partition.
+        holes: ascending ranges, all before the end of the log.
+
+    Returns:
+        Ranges of records, and ranges that are gone; at all other offsets there is none.
+
+    Raises:
+        StopPipeline, RetryLater: see `pipeline.kafka.reader.LogReader`.
+    """
+    found: Spans = []
+    gone: Spans = []
+    if not holes:
+        return found, gone
+    with LogReader(kafka, name.topic, name.partition, holes[0][0], topic_id) as reader:
+        for start, stop in holes:
+            if reader.position != start:
+                reader.seek_to(start)
+            while reader.position < stop:
+                try:
+                    records = reader.poll(min(500, stop - start), _POLL_S)
+                except GapFound as gap:
+                    gone.append((gap.start, min(gap.stop, stop)))
+                    reader.seek_to(gap.stop)
+                    continue
+                for record in records:
+                    _extend(found, record.position.offset, stop)
+    return found, gone
+
+
+def _extend(found: Spans, offset: int, stop: int) -> None:
+    if offset >= stop:
+        return
+    if found and found[-1][1] == offset:
+        found[-1] = (found[-1][0], offset + 1)
+    else:
+        found.append((offset, offset + 1))
+
+
+def _count(status: pa.ChunkedArray, wanted: Status) -> int:
+    return int(pc.sum(pc.equal(status, wanted.value)).as_py() or 0)
+
+
+def _ranges(name: TopicPartition, spans: Sequence[tuple[int, int]]) -> tuple[OffsetRange, ...]:
+    return tuple(OffsetRange(name.topic, name.partition, start, stop) for start, stop in spans)
+
+
+def _not_this_log(name: TopicPartition, expected: str, got: str) -> StopPipeline:
+    return StopPipeline(
+        expected=expected,
+        got=got,
+        where=str(name),
+        action="The table's offsets were not counted in this log: wrong broker, wrong topic, or lost data. Check address and topic.",
+    )

@@ -1,0 +1,1 @@
+"""The running stream: generations and their supervisor, progress, counters."""

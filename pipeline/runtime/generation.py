@@ -1,0 +1,262 @@
+"""One generation of the stream: from where the table stands until it is caught up, stopped, or anything fails.
+
+Any failure ends a generation (invariant 4): what is in flight is dropped and the next one starts from the table.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, replace
+from typing import Any
+
+import ray
+import structlog
+
+from contracts.errors import IrstreamError, RetryLater, StopPipeline
+from contracts.position import OffsetRange
+from pipeline.events.alerts import AlertPublisher
+from pipeline.inference.router import ModelHandles, Router
+from pipeline.ingest.epochs import BlockRef, EpochThread
+from pipeline.ingest.kafka_source import ReadPlan, epoch_dataset
+from pipeline.ingest.read_coordinator import Coordinator, ReadStatus
+from pipeline.runtime.stats import StreamStats
+from pipeline.table.committer import Committer
+
+_POLL_S = 0.2
+_ACTOR_ANSWER_S = 60.0
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class GenerationParts:
+    """What a generation is made of; plan, starts and committer are its own, all else outlives it.
+
+    Attributes:
+        plan: what to read (epoch number 0; the generation counts on).
+        starts: where the table stands, per partition.
+        loop: the asyncio loop (in a thread of its own) the router runs on.
+    """
+
+    plan: ReadPlan
+    starts: dict[int, int]
+    models: ModelHandles
+    committer: Committer
+    alerts: AlertPublisher
+    stats: StreamStats
+    loop: asyncio.AbstractEventLoop
+
+
+class Generation:
+    """Runs epochs, routes their blocks, and watches everything that can fail."""
+
+    def __init__(self, parts: GenerationParts) -> None:
+        """Start the coordinator actor; reading begins with `run`."""
+        self._parts = parts
+        self._stream = parts.plan.stream
+        self._router = Router(parts.models, parts.plan.stream)
+        remote: Any = ray.remote(Coordinator).options(num_cpus=0, max_concurrency=10_000)
+        self._coordinator: Any = remote.remote(parts.starts, self._stream.in_flight_blocks, self._stream.in_flight_bytes)
+        self._epochs: list[EpochThread] = []
+        self._tasks: dict[Future[None], int] = {}
+        self._covered: Counter[tuple[int, int]] = Counter()
+        self._checked: set[int] = set()
+        self._held: dict[OffsetRange, int] = {}
+        self._uncommitted_rows = 0
+        self._routed_blocks = 0
+        self._failure: BaseException | None = None
+        self._lock = threading.Lock()
+        self._wake = threading.Event()
+        self._draining = False
+        self._closed = False
+
+    def run(self, should_end: Callable[[], bool]) -> None:
+        """Read until the plan's end or until `should_end`; returns with everything read visible in the table.
+
+        Raises:
+            StopPipeline: going on makes no sense.
+            Exception: anything else: drop this generation and start another.
+        """
+        try:
+            self._start_epoch()
+            next_epoch_at = self._next_epoch_at()
+            while not should_end():
+                self._wait()
+                ended = self._ended_epochs()
+                status = self._status()
+                if status.fault is not None:
+                    break
+                self._check_epochs(ended, status)
+                if self._parts.plan.stop_at:
+                    if all(epoch.ended.is_set() for epoch in self._epochs):
+                        break
+                elif time.monotonic() >= next_epoch_at or self._somebody_finished(status):
+                    self._start_epoch()
+                    next_epoch_at = self._next_epoch_at()
+            self._drain()
+        finally:
+            self._close()
+
+    def on_committed(self, spans: Sequence[OffsetRange]) -> None:
+        """Rows are visible (called by the committer's thread): the table has room again."""
+        with self._lock:
+            self._uncommitted_rows -= sum(len(span) for span in spans)
+            held = [self._held.pop(span) for span in spans if span in self._held]
+        if held and not self._closed:
+            self._coordinator.give_back.remote(len(held), sum(held))
+
+    def fail(self, error: BaseException) -> None:
+        """Something of this generation failed (any thread); the first error counts."""
+        with self._lock:
+            self._failure = self._failure or error
+        self._wake.set()
+
+    def _next_epoch_at(self) -> float:
+        return time.monotonic() + max(0.0, self._stream.epoch_s - self._stream.epoch_overlap_s)
+
+    def _start_epoch(self) -> None:
+        number = len(self._epochs)
+        dataset = epoch_dataset(replace(self._parts.plan, epoch=number), self._coordinator)
+        thread = EpochThread(number, dataset, lambda block: self._on_block(number, block), self._on_epoch_end)
+        self._epochs.append(thread)
+        thread.start()
+
+    def _on_epoch_end(self, thread: EpochThread) -> None:
+        if thread.error is not None:
+            self.fail(thread.error)
+        self._wake.set()
+
+    def _on_block(self, epoch: int, block: BlockRef) -> None:
+        self._coordinator.charge.remote(block.num_bytes)
+        task = asyncio.run_coroutine_threadsafe(self._route(epoch, block), self._parts.loop)
+        with self._lock:
+            self._tasks[task] = epoch
+        task.add_done_callback(self._on_routed)
+
+    async def _route(self, epoch: int, block: BlockRef) -> None:
+        routed = await self._router.route(block.ref, _fetch)
+        self._parts.alerts.publish(routed.outcomes)
+        with self._lock:
+            self._covered[epoch, routed.span.partition] += len(routed.span)
+        self._give_back(routed.span, block.num_bytes + routed.read_bytes)
+        self._parts.committer.add(routed.span, routed.outcomes)
+
+    def _give_back(self, span: OffsetRange, num_bytes: int) -> None:
+        """The pixels are no longer needed: the reader may read on, unless rows pile up before a slow table."""
+        with self._lock:
+            self._uncommitted_rows += len(span)
+            self._routed_blocks += 1
+            if self._uncommitted_rows > self._stream.uncommitted_rows:
+                self._held[span] = num_bytes
+                return
+        self._coordinator.give_back.remote(1, num_bytes)
+
+    def _on_routed(self, task: Future[None]) -> None:
+        with self._lock:
+            self._tasks.pop(task, None)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self.fail(error)
+
+    def _wait(self) -> None:
+        self._wake.wait(_POLL_S)
+        self._wake.clear()
+        if self._failure is not None:
+            raise self._failure
+
+    def _status(self) -> ReadStatus:
+        status: ReadStatus = ray.get(self._coordinator.status.remote(), timeout=_ACTOR_ANSWER_S)
+        self._parts.stats.on_read(status.messages)
+        # What makes going on senseless is raised when everything read before it has its rows.
+        if status.fault is not None and not isinstance(status.fault, StopPipeline):
+            raise status.fault
+        return status
+
+    def _somebody_finished(self, status: ReadStatus) -> bool:
+        """A partition whose part of the newest epoch is over would idle until the next epoch."""
+        newest = len(self._epochs) - 1
+        return any(epoch == newest for epoch, _ in status.finished)
+
+    def _ended_epochs(self) -> list[EpochThread]:
+        """Those nobody has checked. Ask before `_status`: only then has it heard from all of their readers."""
+        return [
+            each for each in self._epochs if each.epoch not in self._checked and each.ended.is_set() and not self._in_flight(each.epoch)
+        ]
+
+    def _check_epochs(self, ended: Sequence[EpochThread], status: ReadStatus) -> None:
+        """Compare what an ended epoch's readers say they read with what arrived (Ray Data can end short without an error)."""
+        for thread in ended:
+            if self._failure is not None:
+                raise self._failure
+            for partition in self._parts.plan.partitions:
+                self._check_partition(thread.epoch, partition, status)
+            self._checked.add(thread.epoch)
+
+    def _check_partition(self, epoch: int, partition: int, status: ReadStatus) -> None:
+        start, stop = status.finished.get((epoch, partition), (None, None))
+        got = self._covered[epoch, partition]
+        if start is None or stop is None:
+            # A reader that never began is right only when it was told to stop.
+            complete, expected = self._draining and got == 0, "its reader to finish"
+        else:
+            complete, expected = got == stop - start, f"the {stop - start} offsets [{start}, {stop})"
+        if not complete:
+            raise RetryLater(
+                expected=expected,
+                got=f"{got} offsets",
+                where=f"partition {partition}, epoch {epoch}",
+                action="Ray Data lost or doubled blocks; the generation restarts from the table.",
+            )
+
+    def _in_flight(self, epoch: int) -> int:
+        with self._lock:
+            return sum(number == epoch for number in self._tasks.values())
+
+    def _drain(self) -> None:
+        """Let everything that was read become visible; gives up when nothing moves for `drain_timeout_s`."""
+        self._draining = True
+        self._parts.stats.on_state("draining")
+        ray.get(self._coordinator.stop.remote(), timeout=_ACTOR_ANSWER_S)
+        moved_at, routed = time.monotonic(), self._routed_blocks
+        while len(self._checked) < len(self._epochs):
+            self._wait()
+            ended = self._ended_epochs()
+            self._check_epochs(ended, self._status())
+            if self._routed_blocks != routed:
+                moved_at, routed = time.monotonic(), self._routed_blocks
+            if time.monotonic() - moved_at > self._stream.drain_timeout_s:
+                raise _stuck("a block in flight to get its rows", self._stream.drain_timeout_s)
+        self._parts.committer.drain(self._stream.drain_timeout_s)
+        if (fault := self._status().fault) is not None:
+            raise fault
+
+    def _close(self) -> None:
+        """End everything of this generation; nothing of it reaches the table afterwards."""
+        self._closed = True
+        with self._lock:
+            tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        self._parts.committer.close()
+        # Killing the coordinator fails every read task at its next call, which ends the executions.
+        ray.kill(self._coordinator, no_restart=True)
+        for thread in self._epochs:
+            thread.join(timeout=self._stream.drain_timeout_s)
+            if thread.is_alive():
+                log.warning("epoch_still_running", epoch=thread.epoch, waited_s=self._stream.drain_timeout_s)
+
+
+async def _fetch(ref: Any) -> Any:
+    return await ref
+
+
+def _stuck(what: str, waited_s: float) -> IrstreamError:
+    return RetryLater(
+        expected=f"{what} within {waited_s:g} s",
+        got="none",
+        where="draining",
+        action="What is not visible yet is read again at the next start; raise stream.drain_timeout_s if this is normal here.",
+    )

@@ -1,0 +1,29 @@
+"""What a stream is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from contracts.limits import InputLimits
+from pipeline.inference.router import ModelHandles
+from pipeline.kafka.client import KafkaSettings
+from pipeline.settings import StreamSettings
+from pipeline.table.settings import SinkSettings
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StreamJob:
+    """What to stream: the settings it needs and the three networks.
+
+    Attributes:
+        picks: offsets to read per partition, ascending, each once; empty for the whole topic. A stream of picks is bounded.
+    """
+
+    run_id: str
+    kafka: KafkaSettings
+    stream: StreamSettings
+    limits: InputLimits
+    sink: SinkSettings
+    models: ModelHandles
+    picks: Mapping[int, tuple[int, ...]] = field(default_factory=dict)

@@ -1,0 +1,111 @@
+"""Watches a running stream from outside: lag, a hint for lag tools, the topic's identity, and snapshots for people."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable
+from types import TracebackType
+from typing import Self
+
+import structlog
+
+from contracts.errors import IrstreamError, RetryLater, StopPipeline
+from contracts.position import OffsetRange, TopicPartition
+from pipeline.kafka.client import ClusterWatch, KafkaSettings, TopicInfo
+from pipeline.runtime.progress import StreamProgress
+from pipeline.runtime.stats import StreamStats
+
+_PROGRESS_S = 1.0
+log = structlog.get_logger(__name__)
+
+
+class Observer:
+    """A thread of its own, for the life of a stream; a context manager."""
+
+    def __init__(
+        self, kafka: KafkaSettings, topic: TopicInfo, stats: StreamStats, on_progress: Callable[[StreamProgress], None] | None
+    ) -> None:
+        """Nothing runs before the context is entered.
+
+        Args:
+            kafka: where the broker is.
+            topic: what `kafka.topic` was when the stream began.
+            stats: read for snapshots, told the lag.
+            on_progress: called about once a second, and at the end.
+        """
+        self._kafka = kafka
+        self._topic = topic
+        self._stats = stats
+        self._on_progress = on_progress
+        self._stands: dict[TopicPartition, int] = {}
+        self._on_fault: Callable[[IrstreamError], None] | None = None
+        self._partitions: frozenset[int] = frozenset()
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="observer", daemon=True)
+
+    def begin_generation(
+        self, stands: dict[TopicPartition, int], partitions: frozenset[int], on_fault: Callable[[IrstreamError], None]
+    ) -> None:
+        """A generation begins.
+
+        Args:
+            stands: from where.
+            partitions: what it reads; the others are other drivers' business.
+            on_fault: ends it, when the topic is no longer the one we began with.
+        """
+        self._stands = dict(stands)
+        self._partitions = partitions
+        self._on_fault = on_fault
+
+    def on_committed(self, spans: Iterable[OffsetRange]) -> None:
+        """The table has moved on (called by the committer's thread alone)."""
+        self._stands = self._stands | {span.topic_partition: span.stop for span in spans}
+
+    def __enter__(self) -> Self:
+        """Start watching."""
+        self._thread.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        """Look once more, tell the last snapshot, stop."""
+        self._done.set()
+        self._thread.join(timeout=self._kafka.connect_timeout_s * 3)
+
+    def _run(self) -> None:
+        observed_at = 0.0
+        with ClusterWatch(self._kafka) as watch:
+            while not self._done.wait(_PROGRESS_S):
+                if time.monotonic() - observed_at > self._kafka.probe_interval_s:
+                    self._look(watch)
+                    observed_at = time.monotonic()
+                self._tell()
+            self._look(watch)
+            self._stats.on_state("done")
+            self._tell()
+
+    def _tell(self) -> None:
+        progress = self._stats.progress()  # also forgets what is older than its window
+        if self._on_progress is None:
+            return
+        try:
+            self._on_progress(progress)
+        except Exception:  # a view that fails (a closed pipe, say) must not end the watch
+            log.exception("view_failed")
+            self._on_progress = None
+
+    def _look(self, watch: ClusterWatch) -> None:
+        stands, partitions, name = self._stands, self._partitions, self._kafka.topic
+        try:
+            watch.verify(name, self._topic.topic_id)
+            ends, begins = watch.end_offsets(name), watch.begin_offsets(name)
+        except RetryLater as error:
+            self._stats.on_lag(None)
+            log.debug("lag_unknown", error=str(error))
+        except StopPipeline as error:
+            if self._on_fault is not None:
+                self._on_fault(error)
+        else:
+            mine = {partition: end for partition, end in ends.items() if partition.partition in partitions}
+            self._stats.on_lag(sum(max(0, end - max(begins[partition], stands.get(partition, 0))) for partition, end in mine.items()))
+            watch.hint(stands)

@@ -1,0 +1,264 @@
+"""Generation after generation: each from where the table stands, until the stream is done."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import structlog
+
+from contracts.errors import IrstreamError, StopPipeline
+from contracts.position import OffsetRange, TopicPartition
+from contracts.result import Outcome
+from pipeline.events.alerts import AlertPublisher
+from pipeline.ingest.kafka_source import ReadPlan
+from pipeline.kafka.client import ClusterWatch, TopicInfo, begin_offsets
+from pipeline.kafka.group import Membership, Share, taken_over
+from pipeline.kafka.producer import SteadyProducer
+from pipeline.kafka.topics import recreated
+from pipeline.runtime.generation import Generation, GenerationParts
+from pipeline.runtime.job import StreamJob
+from pipeline.runtime.lag_monitor import Observer
+from pipeline.runtime.stats import StreamStats
+from pipeline.table.committer import Committer
+from pipeline.table.results_table import ResultsTable
+from pipeline.table.watermark import CommitRefused
+
+_BACKOFF_MAX_S = 5.0
+_FRUITLESS_RESTARTS = 10
+_REFUSALS, _REFUSALS_WITHIN_S = 5, 120.0
+_SHARE_POLL_S = 0.5
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Outlets:
+    """What lives longer than a generation.
+
+    Attributes:
+        loop: the asyncio loop (in a thread of its own) the routers run on.
+        watch: the committer's own connection for its last look at the topic.
+        members: which partitions are ours.
+    """
+
+    loop: asyncio.AbstractEventLoop
+    producer: SteadyProducer
+    alerts: AlertPublisher
+    watch: ClusterWatch
+    members: Membership
+
+
+class Generations:
+    """The restart loop of one stream."""
+
+    def __init__(
+        self,
+        job: StreamJob,
+        table: ResultsTable,
+        topic: TopicInfo,
+        stats: StreamStats,
+        ends: Mapping[TopicPartition, int],
+        outlets: Outlets,
+        observer: Observer,
+    ) -> None:
+        """Nothing runs before `run`.
+
+        Args:
+            job: what to stream.
+            table: opened.
+            topic: what the topic was when the stream began; a continuous stream also reads partitions that are added later.
+            stats: counts of the whole stream.
+            ends: where a bounded stream ends, empty for a continuous one.
+            outlets: what lives longer than a generation.
+            observer: told where the table stands.
+        """
+        self._job = job
+        self._table = table
+        self._topic = topic
+        self._stats = stats
+        self._ends = {partition.partition: offset for partition, offset in ends.items()}
+        self._outlets = outlets
+        self._observer = observer
+        self._committed_anything = False
+        self._refusals: list[float] = []
+        self._begins: dict[int, int] = {}
+
+    def run(self, stop: threading.Event) -> bool:
+        """Generations until done; True when everything read is visible.
+
+        Raises:
+            TakenOver: this driver was away for too long, and another one has its partitions.
+            StopPipeline: going on would lose or falsify data, or fails again and again.
+        """
+        number, fruitless = 1, 0
+        while not stop.is_set():
+            share = self._outlets.members.share(_SHARE_POLL_S)
+            if share is None:
+                continue
+            self._committed_anything = False
+            failure = self._try_generation(number, share, stop)
+            if share.ended.is_set():
+                self._outlets.members.give_up(share)
+            if failure is None:
+                if stop.is_set() or (self._ends and self._caught_up()):
+                    return True
+                continue
+            if stop.is_set():
+                log.warning("stopped_without_draining", error=str(failure), kind=type(failure).__name__)
+                return False
+            fruitless = 1 if self._committed_anything else fruitless + 1
+            if fruitless >= _FRUITLESS_RESTARTS and not isinstance(failure, IrstreamError):
+                raise StopPipeline(
+                    expected="a generation that brings at least one row to the table",
+                    got=f"{fruitless} failures in a row, the last: {failure!r}",
+                    where="stream",
+                    action="This will not heal by itself: see the log.",
+                ) from failure
+            number += 1
+            backoff_s = min(_BACKOFF_MAX_S, self._job.stream.restart_backoff_s * 2 ** (fruitless - 1))
+            log.warning("generation_failed", next_generation=number, backoff_s=backoff_s, error=str(failure), kind=type(failure).__name__)
+            self._stats.on_state("restarting", generation=number, note=str(failure))
+            if stop.wait(backoff_s):
+                return False
+        return True
+
+    def _try_generation(self, number: int, share: Share, stop: threading.Event) -> BaseException | None:
+        """Run one; what made it fail, or None when it is done."""
+        try:
+            self._run_generation(number, share, stop)
+        except CommitRefused as refused:
+            return self._judge(refused, share)
+        except StopPipeline:
+            raise
+        except Exception as error:  # invariant 4: any failure ends the generation, none ends the stream
+            failure = _unwrapped(error)
+            if isinstance(failure, StopPipeline):
+                raise failure from error
+            return failure
+        return None
+
+    def _judge(self, refused: CommitRefused, share: Share) -> BaseException:
+        """Somebody else has moved the table: we were frozen and are no longer the owner, or a frozen one has woken up.
+
+        Raises:
+            TakenOver: the former.
+            CommitRefused: again and again, so somebody writes this run who is no member of our group.
+        """
+        if share.lost.wait(self._job.kafka.session_timeout_s):
+            raise taken_over(refused) from refused
+        now = time.monotonic()
+        self._refusals = [at for at in self._refusals if now - at < _REFUSALS_WITHIN_S] + [now]
+        if len(self._refusals) >= _REFUSALS:
+            raise refused
+        return refused
+
+    def _caught_up(self) -> bool:
+        """Whether the table has reached every end, whoever wrote it; not within a second if others still work on it."""
+        stands = self._table.next_offsets(self._topic_name, self._ends)
+        reached = all(stands.get(partition, self._begins.get(partition, 0)) >= end for partition, end in self._ends.items())
+        if not reached:
+            time.sleep(_SHARE_POLL_S)
+        return reached
+
+    def _run_generation(self, number: int, share: Share, stop: threading.Event) -> None:
+        if not self._ends:
+            self._topic = self._present_topic()
+        known = self._table.next_offsets(self._topic_name, self._topic.partitions)
+        starts = {partition: start for partition, start in self._starts(known).items() if partition in share.partitions}
+        if self._ends:
+            starts = {partition: start for partition, start in starts.items() if start < self._ends.get(partition, 0)}
+        if not starts:
+            self._stand_by(share, stop)
+            return
+        committer = Committer(
+            self._table,
+            run_id=self._job.run_id,
+            topic_ids={self._topic_name: self._topic.topic_id},
+            settings=self._job.sink,
+            producer=self._outlets.producer,
+            dead_letter_topic=self._job.kafka.dead_letter_topic,
+            starts={TopicPartition(self._topic_name, partition): start for partition, start in starts.items()},
+            on_committed=lambda spans, outcomes: self._on_committed(generation, spans, outcomes),
+            on_failure=lambda error: generation.fail(error),
+            before_commit=self._before_commit,
+        )
+        generation = Generation(
+            GenerationParts(
+                plan=self._plan(starts),
+                starts=starts,
+                models=self._job.models,
+                committer=committer,
+                alerts=self._outlets.alerts,
+                stats=self._stats,
+                loop=self._outlets.loop,
+            )
+        )
+        stands = {TopicPartition(self._topic_name, each): at for each, at in known.items() if each in share.partitions}
+        self._observer.begin_generation(stands, share.partitions, generation.fail)
+        committer.start()
+        self._stats.on_new_readers()
+        self._stats.on_state("streaming", generation=number)
+        generation.run(lambda: stop.is_set() or share.ended.is_set())
+
+    def _stand_by(self, share: Share, stop: threading.Event) -> None:
+        """Nothing to read for us: a continuous stream waits for another share, a bounded one for the other drivers."""
+        if self._ends:
+            return
+        self._stats.on_state("standby")
+        while not (stop.is_set() or share.ended.wait(_SHARE_POLL_S)):
+            pass
+
+    @property
+    def _topic_name(self) -> str:
+        return self._job.kafka.topic
+
+    def _present_topic(self) -> TopicInfo:
+        """The topic with the partitions it has now: they may become more while we run."""
+        with ClusterWatch(self._job.kafka) as watch:
+            found = watch.find(self._topic_name)
+        if found is None or found.topic_id != self._topic.topic_id:
+            raise recreated(self._topic_name, self._topic.topic_id, None if found is None else found.topic_id)
+        return found
+
+    def _plan(self, starts: dict[int, int]) -> ReadPlan:
+        # Two overlapping epochs of read tasks must fit beside the models, or a partition would wait for ever; Ray counts in 1/10000.
+        read_cpus = max(1, int(1e4 * self._job.stream.read_cpus / len(starts))) / 1e4
+        return ReadPlan(
+            epoch=0,
+            topic=self._topic_name,
+            topic_id=self._topic.topic_id,
+            partitions=tuple(sorted(starts)),
+            stop_at={partition: self._ends[partition] for partition in starts} if self._ends else {},
+            kafka=self._job.kafka,
+            stream=self._job.stream.model_copy(update={"read_cpus": read_cpus}),
+            limits=self._job.limits,
+            picks=self._job.picks,
+        )
+
+    def _starts(self, known: Mapping[int, int]) -> dict[int, int]:
+        """Where the table stands; a partition it does not know begins at the start of the log."""
+        if self._job.picks:
+            self._begins = {partition: offsets[0] for partition, offsets in self._job.picks.items()}
+        elif set(self._topic.partitions) - set(known):
+            self._begins = {each.partition: offset for each, offset in begin_offsets(self._job.kafka, self._topic_name).items()}
+        return {partition: known.get(partition, self._begins.get(partition, 0)) for partition in self._topic.partitions}
+
+    def _before_commit(self, timeout_s: float) -> None:
+        """Alerts first; then the last look at the topic: an id that is right now was right during all reads until now."""
+        self._outlets.alerts.flush(timeout_s)
+        self._outlets.watch.verify(self._topic_name, self._topic.topic_id)
+
+    def _on_committed(self, generation: Generation, spans: Sequence[OffsetRange], outcomes: Sequence[Outcome]) -> None:
+        self._committed_anything = True
+        self._observer.on_committed(spans)
+        self._stats.on_visible(outcomes)
+        generation.on_committed(spans)
+
+
+def _unwrapped(error: BaseException) -> BaseException:
+    """The error a Ray task or actor raised, out of its wrapping."""
+    cause = getattr(error, "cause", None)
+    return cause if isinstance(cause, IrstreamError) else error

@@ -1,0 +1,1 @@
+"""The results table: rows and offsets in one commit, its care."""

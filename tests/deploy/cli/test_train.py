@@ -1,0 +1,307 @@
+"""`irstream train`: weights with their card, going on after a kill, recipes by name."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+import shutil
+import signal
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from contracts.errors import SettingsError
+from deploy.cli.main import main
+from models.card import read_card
+from models.segmentation.base import SegmentationModel
+from models.weights import WEIGHTS_FOLDER, digest_of
+from models.zoo import load_model
+from tests.processes import started
+from training.data.samples import Role, read_samples
+from training.loop.checkpoint import steps_done
+from training.recipes import TRAINING_PLANS, plan_named
+from training.segmenter import judge_on
+from training.tasks.measuring import measure_segmentation
+
+pytestmark = pytest.mark.usefixtures("made_data")
+ROOT = Path(__file__).resolve().parents[3]
+QUICK = ("--data", "nudt-sirst", "--crop-px", "32", "--batch-size", "4")
+
+
+def run(*arguments: str) -> int:
+    with pytest.raises(SystemExit) as ended:
+        main(["train", *arguments])
+    return int(ended.value.code or 0)
+
+
+@pytest.mark.parametrize("workers", ["0", "2"])
+def test_weights_with_their_card_come_out(workers: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options = ("--epochs", "1", "--precision", "float32", "--workers", workers)
+    assert run("acm", *QUICK, *options, "--out", str(tmp_path), "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    steps = math.ceil(len(read_samples(("nudt-sirst",), Role.TRAIN)) / 4)
+    assert told["steps"] == steps == steps_done(tmp_path)
+    network, card = load_model("acm", told["weights"])
+    assert network.name == "acm"
+    assert card.recipe["details"] == "ours (docs/networks.md); changed as the command says; 1 epochs, float32"
+    assert set(card.recipe) == {"command", "details", "steps", "processor_minutes"}
+    assert card.data == "nudt-sirst (training splits)"
+    assert card.measured[0].command == f"irstream evaluate {told['weights']} nudt-sirst"
+    assert [each.data for each in card.measured] == ["nudt-sirst test (2 images)"]
+
+
+def test_a_killed_training_goes_on(tmp_path: Path, made_root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command = [sys.executable, "-c", "from deploy.cli.main import main; main()", "train", "acm", *QUICK, "--out", str(tmp_path)]
+    command += ["--checkpoint-s", "0"]
+    env = dict(os.environ) | {"IRSTREAM_DATA": str(made_root), "PYTHONPATH": str(ROOT)}
+    with started([*command, "--epochs", "400"], env, ROOT) as process:
+        deadline = time.monotonic() + 120
+        while not steps_done(tmp_path) and process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.2)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    done = steps_done(tmp_path)
+    assert done > 0
+    more = math.ceil(done * 4 / len(read_samples(("nudt-sirst",), Role.TRAIN))) + 1
+    assert run("acm", *QUICK, "--out", str(tmp_path), "--epochs", str(more), "--json") == 0
+    assert json.loads(capsys.readouterr().out)["steps"] > done
+    assert steps_done(tmp_path) > done
+    lines = [json.loads(line)["steps"] for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert lines == sorted(lines)
+
+
+def test_a_training_may_begin_with_weights_that_are_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options = ("acm", *QUICK, "--epochs", "1", "--lr", "0", "--ema", "0", "--json")
+    assert run(*options, "--start", "shipped", "--out", str(tmp_path / "a")) == 0
+    told = json.loads(capsys.readouterr().out)
+    shipped, learnt = (dict(load_model("acm", weights)[0].named_parameters()) for weights in (None, told["weights"]))
+    assert all(torch.equal(shipped[name], learnt[name]) for name in shipped), "a learning rate of 0 keeps what it began with"
+    assert run(*options, "--start", str(tmp_path / "a"), "--out", str(tmp_path / "b")) == 0
+    details, before = json.loads(capsys.readouterr().out)["card"]["recipe"]["details"], told["card"]["recipe"]
+    assert (
+        f"begun with weights {told['card']['digest'][:12]} ({before['command']}, {before['steps']:,} steps: {before['details']}); "
+        in details
+    )
+    assert "python -m training.train acm" in details.split("begun with weights")[2], "from the first weights on"
+    other = tmp_path / "other"
+    other.mkdir()
+    shutil.copy(WEIGHTS_FOLDER / "acm.safetensors", other / "weights.safetensors")
+    shutil.copy(tmp_path / "a" / "weights.json", other)
+    assert run(*options, "--start", str(other), "--out", str(tmp_path / "d")) == 0
+    assert f"begun with weights {digest_of(other / 'weights.safetensors')[:12]}; " in capsys.readouterr().out, (
+        "a card of other weights says nothing"
+    )
+    assert run(*options, "--out", str(tmp_path / "b")) == 2
+    assert re.search(r"expected weights to begin with \(--start\) [0-9a-f]{64} as.*got.*random weights", capsys.readouterr().err)
+    assert run("rdian", *QUICK, "--epochs", "1", "--start", str(tmp_path / "a"), "--out", str(tmp_path / "c")) == 2
+    assert "expected the tensors of Rdian" in capsys.readouterr().err
+    assert run("rdian", *QUICK, "--epochs", "1", "--start", "shipped", "--out", str(tmp_path / "c")) == 2
+    assert "(--start shipped): expected a network whose weights ship (irstream models list), got rdian" in capsys.readouterr().err
+    assert run("nobody", *QUICK, "--epochs", "1", "--start", "shipped", "--out", str(tmp_path / "c")) == 2
+    assert "model name: expected one of acm" in capsys.readouterr().err
+
+
+def test_frozen_norms_keep_the_statistics_of_the_weights_to_begin_with(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options = ("acm", *QUICK, "--epochs", "1", "--ema", "0", "--frozen-norms", "--json", "--out", str(tmp_path))
+    assert run(*options) == 2
+    assert re.search(r"\(--frozen-norms\): expected weights to begin with, got none.*Name the weights \(--start\)", capsys.readouterr().err)
+    assert run(*options, "--start", "shipped") == 0
+    shipped, learnt = (load_model("acm", weights)[0] for weights in (None, json.loads(capsys.readouterr().out)["weights"]))
+    statistics = dict(learnt.named_buffers())
+    assert len(statistics) > 3
+    assert all(torch.equal(buffer, statistics[name]) for name, buffer in shipped.named_buffers())
+    weights = dict(learnt.named_parameters())
+    assert not all(torch.equal(weight, weights[name]) for name, weight in shipped.named_parameters()), "the rest learns"
+
+
+def test_a_card_says_whether_options_change_the_recipe(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for folder, options, how in (
+        ("a", (), "ours (docs/networks.md)"),
+        ("b", ("--lr", "1e-3"), "ours (docs/networks.md); changed as the command says"),
+    ):
+        assert (
+            run(
+                "acm",
+                "--data",
+                "nudt-sirst",
+                "--epochs",
+                "0.5",
+                "--precision",
+                "float32",
+                *options,
+                "--out",
+                str(tmp_path / folder),
+                "--json",
+            )
+            == 0
+        )
+        assert json.loads(capsys.readouterr().out)["card"]["recipe"]["details"] == f"{how}; 0.5 epochs, float32"
+
+
+def test_another_seed_begins_with_other_weights(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options = ("acm", *QUICK, "--epochs", "1", "--lr", "0", "--ema", "0", "--json")
+    learnt = []
+    for folder, seed in (("a", ()), ("b", ("--seed", "20")), ("c", ("--seed", "21"))):
+        assert run(*options, *seed, "--out", str(tmp_path / folder)) == 0
+        network, _ = load_model("acm", json.loads(capsys.readouterr().out)["weights"])
+        learnt.append(torch.cat([each.flatten() for each in network.parameters()]))
+    assert torch.equal(learnt[0], learnt[1]), "20 is the seed of the recipe"
+    assert not torch.equal(learnt[1], learnt[2])
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_training_that_is_stopped_says_how_to_go_on(number: signal.Signals, tmp_path: Path, made_root: Path) -> None:
+    # What a shell starts in the background begins with SIGINT ignored, and so do tests started there.
+    code = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); from deploy.cli.main import main; main()"
+    command = [sys.executable, "-c", code, "train", "acm", *QUICK, "--out", str(tmp_path)]
+    env = dict(os.environ) | {"IRSTREAM_DATA": str(made_root), "PYTHONPATH": str(ROOT)}
+    with started([*command, "--epochs", "4000", "--checkpoint-s", "0"], env, ROOT) as process:
+        deadline = time.monotonic() + 120
+        while not steps_done(tmp_path) and process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.2)
+        process.send_signal(number)
+        _, told = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert f"stopped at step {steps_done(tmp_path)}; the same command goes on there" in told
+
+
+def test_early_stop_judges_on_held_out_images(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options = ("--data", "sirst-v2", *QUICK[2:], "--epochs", "40", "--early-stop", "2", "--judge-every", "0.5", "--lr", "0")
+    assert run("acm", *options, "--out", str(tmp_path), "--json") == 0
+    # With a learning rate of 0 nothing gets better: one judgement that is the best so far, and two that are not.
+    judge_steps = round(0.5 * len(read_samples(("sirst-v2",), Role.TRAIN)) / 4)
+    told = json.loads(capsys.readouterr().out)
+    assert told["steps"] == 3 * judge_steps
+    assert told["card"]["recipe"]["best_step"] == judge_steps
+    assert run("acm", *options, "--out", str(tmp_path)) == 0
+    assert re.search(rf"\nstopped early: best on held-out images 0\.\d{{4}} at step {judge_steps}\n", capsys.readouterr().out)
+
+
+def test_a_judge_without_patience_keeps_the_best_weights(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("acm", "--data", "sirst-v2", *QUICK[2:], "--epochs", "2", "--judge-every", "1", "--lr", "0", "--out", str(tmp_path)) == 0
+    steps = math.ceil(2 * len(read_samples(("sirst-v2",), Role.TRAIN)) / 4)
+    assert steps_done(tmp_path) == steps
+    told = capsys.readouterr().out
+    assert re.search(rf"\nbest on held-out images 0\.\d{{4}} at step {round(steps / 2)}\n", told), "nothing gets better afterwards"
+    assert read_card(tmp_path / "weights.json").recipe["best_step"] == round(steps / 2)
+
+
+def test_a_judge_without_targets_is_refused(tmp_path: Path, made_root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "mine"
+    shutil.copytree(made_root / "nudt-sirst", folder)
+    lines = [json.loads(line) for line in (folder / "index.jsonl").read_text().splitlines()]
+    for line in lines[:3]:
+        line |= {"split": "val", "mask": None, "boxes": []}
+    (folder / "index.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    options = ("--data", str(folder), *QUICK[2:], "--epochs", "9", "--out", str(tmp_path / "run"))
+    assert run("acm", *options, "--early-stop", "2", "--judge-every", "1") == 2
+    assert "(--early-stop, --judge-every): expected held-out images (split val) with targets, got no image with a mask" in (
+        " ".join(capsys.readouterr().err.split())
+    )
+
+
+def test_a_judge_counts_sets_alike_and_leaves_out_those_without_masks() -> None:
+    samples = [sample for name in ("synthetic", "sirst-v2", "hit-uav") for sample in read_samples((name,), Role.SELECT)]
+    assert {sample.dataset for sample in samples} == {"synthetic", "sirst-v2", "hit-uav"}
+    network, _ = load_model("acm")
+    assert isinstance(network, SegmentationModel)
+    scores = {}
+    for name in ("synthetic", "sirst-v2"):
+        network.configure({"threshold": 0.5})
+        (measured,) = measure_segmentation(network, Role.SELECT, "", [name])
+        scores[name] = (measured.values["iou"] + measured.values["niou"]) / 2
+    uneven = samples + [sample for sample in samples if sample.dataset == "synthetic"] * 3
+    for chosen in (samples, uneven):
+        assert judge_on(chosen, "acm")(network) == pytest.approx(sum(scores.values()) / 2, abs=2e-4)
+
+
+def test_two_trainings_do_not_share_a_folder(tmp_path: Path, made_root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command = [sys.executable, "-c", "from deploy.cli.main import main; main()", "train", "acm", *QUICK, "--out", str(tmp_path)]
+    env = dict(os.environ) | {"IRSTREAM_DATA": str(made_root), "PYTHONPATH": str(ROOT)}
+    with started([*command, "--checkpoint-s", "0", "--epochs", "4000", "--workers", "1"], env, ROOT) as process:
+        deadline = time.monotonic() + 120
+        while not steps_done(tmp_path) and process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.2)
+        assert run("acm", *QUICK, "--out", str(tmp_path), "--epochs", "4000") == 2
+        assert "expected a folder in which nothing else is being trained, got a training that is running" in capsys.readouterr().err
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    steps = steps_done(tmp_path)
+    assert steps > 0
+    epochs = math.ceil(steps * 4 / len(read_samples(("nudt-sirst",), Role.TRAIN))) + 1
+    assert run("acm", *QUICK, "--out", str(tmp_path), "--epochs", str(epochs)) == 0, "the kernel let go, whatever its children do"
+
+
+@pytest.mark.parametrize("recipe", ["basicirstd", "sgem_paper"])
+def test_recipes_of_papers_learn_from_all_training_images_and_choose_nothing(
+    recipe: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ("--data", "sirst-v2", *QUICK[2:], "--recipe", recipe, "--out", str(tmp_path))
+    assert run("acm", *options, "--epochs", "1", "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    taught, held_out = (len(read_samples(("sirst-v2",), role)) for role in (Role.TRAIN, Role.SELECT))
+    assert told["steps"] == math.ceil((taught + held_out) / 4) > math.ceil(taught / 4)
+    assert told["card"]["postprocess"]["threshold"] == 0.5
+    assert told["card"]["data"] == "sirst-v2 (training and validation splits)"
+    assert "learnt from all training and validation images, threshold not chosen; 1 epochs" in told["card"]["recipe"]["details"]
+    assert run("acm", *options, "--epochs", "40", "--early-stop", "2") == 2
+    assert "judge (--early-stop, --judge-every): expected a recipe that holds images out, got one" in capsys.readouterr().err
+
+
+def test_recipes_have_the_steps_of_their_epochs() -> None:
+    plan = plan_named("basicirstd", ("nudt-sirst",))
+    assert plan.loop_for(663).max_steps == math.ceil(400 * 663 / 16)
+    assert plan.loop.schedule == "multi_step"
+    assert plan_named("sgem_paper", epochs=2).loop_for(663).max_steps == math.ceil(2 * 663 / 8)
+    assert set(TRAINING_PLANS) == {"ours", "robust", "basicirstd", "sgem_paper"}
+    with pytest.raises(SettingsError, match="one of ours, robust, basicirstd, sgem_paper"):
+        plan_named("theirs")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (("fcos_light",), "expected a segmenter, got detection network fcos_light"),
+        (("acm", "--task", "detection"), "python -m training.train"),
+        (("acm", "--loss", "iou"), "expected one of soft_iou"),
+        (("acm", "--schedule", "linear"), "expected one of one_cycle"),
+        (("acm", "--recipe", "mine"), "expected one of ours"),
+        (("acm", "--precision", "half"), "expected auto, float32 or bfloat16"),
+        (("acm", "--data", "nudt_sirst"), "got 'nudt_sirst'. Did you mean 'nudt-sirst'?"),
+        (("acm", "--epochs", "0"), "--epochs): expected a number, above 0, got 0"),
+        (("acm", "--epochs", "-1"), "--epochs): expected a number, above 0, got -1"),
+        (("acm", "--epochs", "nan"), "--epochs): expected a number, above 0, got nan"),
+        (("acm", "--epochs", "inf"), "--epochs): expected a number, above 0, got inf"),
+        (("acm", "--lr", "nan"), "'--lr': Input should be greater than or equal to 0"),
+        (("acm", "--lr", "-1"), "'--lr': Input should be greater than or equal to 0"),
+        (("acm", "--lr", "fast"), "'--lr': Input should be a valid number"),
+        (("acm", "--early-stop", "1", "--judge-every", "5", "--epochs", "5"), "(--judge-every): expected fewer than the 5 epochs"),
+        (
+            ("acm", "--data", "nudt-sirst", "--data", "drone-ir-clips"),
+            "expected training images in every data set, got none in drone-ir-clips",
+        ),
+        (("acm", "--data", "hit-uav"), "expected at least one image with a mask, got none in hit-uav"),
+    ],
+)
+def test_wrong_use_is_told(arguments: tuple[str, ...], text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(*arguments, "--out", str(tmp_path)) == 2
+    assert text in " ".join(capsys.readouterr().err.replace("│", "").split())
+
+
+@pytest.mark.parametrize("folder", ["/proc/x", "file"])
+def test_a_folder_that_cannot_be_written_is_told_before_training(folder: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "file").write_text("")
+    assert run("acm", *QUICK, "--out", str(tmp_path / folder)) == 2
+    assert "expected a folder that can be written" in capsys.readouterr().err
+
+
+def test_another_training_in_the_same_folder_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("acm", *QUICK, "--epochs", "0.2", "--out", str(tmp_path)) == 0
+    assert run("acm", *QUICK, "--epochs", "0.4", "--out", str(tmp_path), "--lr", "0.5") == 2
+    assert "expected --lr 0.002 as in the checkpoint, got --lr 0.5." in capsys.readouterr().err
+    assert run("acm", *QUICK, "--epochs", "0.4", "--out", str(tmp_path), "--checkpoint-s", "3", "--workers", "1") == 0

@@ -1,0 +1,256 @@
+"""Settings: layers, origins, and every mistake named at once."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+
+import pytest
+
+from contracts.errors import SettingsError
+from deploy.settings.app_settings import AppSettings, Override, flatten, load_settings, settings_from_args, variable_of
+from deploy.settings.mistakes import InvalidSettingsError, known_keys, without_secrets
+
+HEADER = "applications:\n  - name: irstream\n    import_path: deploy.app:build\n    args:\n"
+ROOT = Path(__file__).resolve().parents[3]
+
+
+@pytest.fixture(autouse=True)
+def _no_variables_and_empty_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    import os
+
+    for name in list(os.environ):
+        if name.startswith("IRSTREAM_"):
+            monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+
+
+def write(tmp_path: Path, args: str, header: str = HEADER) -> Path:
+    path = tmp_path / "ray_config.yaml"
+    path.write_text(header + "".join(f"      {line}\n" for line in args.splitlines()))
+    return path
+
+
+def mistakes_of(config: Path | None, overrides: tuple[Override, ...] = ()) -> list[str]:
+    with pytest.raises(InvalidSettingsError) as caught:
+        load_settings(config, overrides)
+    return [str(mistake) for mistake in caught.value.mistakes]
+
+
+def test_packaged_default_is_the_root_file() -> None:
+    assert (ROOT / "deploy" / "default_config.yaml").read_bytes() == (ROOT / "ray_config.yaml").read_bytes()
+
+
+def test_shipped_file_says_what_the_defaults_are() -> None:
+    """A user who copies single lines out of the shipped file must not change behaviour by leaving the others out."""
+    assert load_settings(ROOT / "ray_config.yaml").settings == settings_from_args({})
+
+
+def test_shipped_file_is_a_serve_config() -> None:
+    import yaml
+    from ray.serve.schema import ServeDeploySchema
+
+    parsed = ServeDeploySchema(**yaml.safe_load((ROOT / "ray_config.yaml").read_text()))
+    assert [application.import_path for application in parsed.applications] == ["deploy.app:build"]
+
+
+def test_working_folder_counts_before_the_packaged_default(tmp_path: Path) -> None:
+    assert load_settings().settings.run_id == "live"
+    write(tmp_path, "run_id: here")
+    assert load_settings().settings.run_id == "here"
+
+
+def test_option_beats_variable_beats_file_beats_default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = write(tmp_path, "run_id: a\nkafka:\n  topic: from-file\n  alerts_topic: from-file\n  dead_letter_topic: from-file")
+    monkeypatch.setenv("IRSTREAM_KAFKA__TOPIC", "from-variable")
+    monkeypatch.setenv("IRSTREAM_KAFKA__ALERTS_TOPIC", "from-variable")
+    loaded = load_settings(config, [Override("kafka.topic", "from-option", "--topic"), Override("run_id", None, "--run-id")])
+    kafka = loaded.settings.kafka
+    assert (kafka.topic, kafka.alerts_topic, kafka.dead_letter_topic) == ("from-option", "from-variable", "from-file")
+    assert loaded.settings.run_id == "a"
+    origins = {key: loaded.origins[key] for key in ("kafka.topic", "kafka.alerts_topic", "kafka.dead_letter_topic", "sink.table")}
+    assert origins == {
+        "kafka.topic": "--topic",
+        "kafka.alerts_topic": "IRSTREAM_KAFKA__ALERTS_TOPIC",
+        "kafka.dead_letter_topic": f"{config}:9",
+        "sink.table": "default",
+    }
+
+
+def test_a_section_given_in_part_keeps_its_other_defaults(tmp_path: Path) -> None:
+    settings = load_settings(
+        write(tmp_path, "models:\n  detector:\n    threads: 3\nbatching:\n  classifier:\n    max_wait_s: 0.5")
+    ).settings
+    assert settings.models.detector.threads == 3
+    assert settings.models.detector.model == settings_from_args({}).models.detector.model
+    assert settings.batching.classifier.max_wait_s == 0.5
+    assert settings.batching.classifier.max_batch_size == settings_from_args({}).batching.classifier.max_batch_size
+
+
+def test_every_key_can_be_set_by_its_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    defaults = flatten(settings_from_args({}).model_dump(mode="json"))
+    plain = {key: value for key, value in defaults.items() if isinstance(value, str | int | float)}
+    assert len(plain) > 20
+    for key, value in plain.items():
+        monkeypatch.setenv(variable_of(".".join(map(str, key))), str(value))
+    loaded = load_settings()
+    assert loaded.settings == settings_from_args({})
+    assert {origin for key, origin in loaded.origins.items() if tuple(key.split(".")) in plain} == {
+        variable_of(".".join(map(str, key))) for key in plain
+    }
+
+
+def test_all_mistakes_come_at_once_with_file_line_key_value_and_expectation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = write(
+        tmp_path,
+        "run_id: 'has space'\nkafak:\n  topic: x\nkafka:\n  topik: frames\n  connect_timeout_s: soon\nstream:\n  epoch_s: -1\nsink: 7",
+    )
+    monkeypatch.setenv("IRSTREAM_STREAM__MATCH_IOU", "2")
+    monkeypatch.setenv("IRSTREAM_KAFKA_TOPIC", "frames")
+    monkeypatch.setenv("IRSTREAM_DATA", "no setting, but known")
+    told = mistakes_of(config)
+    expected = {
+        (f"{config}:5: run_id: ", "'has space'"),
+        (f"{config}:6: kafak: expected a known key", "Did you mean kafka?"),
+        (f"{config}:9: kafka.topik: expected a known key", "Did you mean kafka.topic?"),
+        (f"{config}:10: kafka.connect_timeout_s: expected a valid number", "'soon'"),
+        (f"{config}:12: stream.epoch_s: expected a value greater than 0", "-1"),
+        (f"{config}:13: sink: expected", "got 7"),
+        ("IRSTREAM_STREAM__MATCH_IOU: stream.match_iou: expected a value less than or equal to 1", "'2'"),
+        ("IRSTREAM_KAFKA_TOPIC: kafka_topic: ", "Did you mean IRSTREAM_KAFKA__TOPIC?"),
+    }
+    for start, part in expected:
+        assert [line for line in told if line.startswith(start) and part in line], f"nothing says {start} ... {part} in {told}"
+    assert len(told) == len(expected)
+
+
+def test_variables_of_kubernetes_services_are_no_settings_and_no_mistakes(monkeypatch: pytest.MonkeyPatch) -> None:
+    for service in ("IRSTREAM", "IRSTREAM_HEAD_SVC", "IRSTREAM_KAFKA"):
+        monkeypatch.setenv(f"{service}_SERVICE_HOST", "10.96.0.7")
+        monkeypatch.setenv(f"{service}_SERVICE_PORT", "8265")
+        monkeypatch.setenv(f"{service}_SERVICE_PORT_DASHBOARD_HTTP", "8265")
+        monkeypatch.setenv(f"{service}_PORT", "tcp://10.96.0.7:8265")
+        for part, value in {"": "tcp://10.96.0.7:8265", "_PROTO": "tcp", "_PORT": "8265", "_ADDR": "10.96.0.7"}.items():
+            monkeypatch.setenv(f"{service}_PORT_8265_TCP{part}", value)
+    assert not [origin for origin in load_settings().origins.values() if origin.startswith("IRSTREAM_")]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("IRSTREAM_KAFKA_PORT", "9092"), ("IRSTREAM_KAFKA__SERVICE_HOST", "kafka"), ("IRSTREAM_KAFKA_BOOTSTRAP_SERVERS", "kafka:9092")],
+)
+def test_a_misspelt_variable_is_not_taken_for_one_of_a_service(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    monkeypatch.setenv(name, value)
+    (told,) = mistakes_of(None)
+    assert told.startswith(f"{name}: ") or "kafka.service_host" in told
+
+
+def test_a_wrong_option_is_named_as_the_user_wrote_it() -> None:
+    (told,) = mistakes_of(None, (Override("run_id", "a/b", "--run-id"),))
+    assert told.startswith("--run-id: run_id: expected")
+
+
+def test_a_key_of_another_section_is_pointed_to(tmp_path: Path) -> None:
+    (told,) = mistakes_of(write(tmp_path, "bootstrap_servers: 127.0.0.1:9092"))
+    assert "Did you mean kafka.bootstrap_servers?" in told
+
+
+def test_a_key_written_twice_is_a_mistake(tmp_path: Path) -> None:
+    config = write(tmp_path, "kafka:\n  topic: a\n  topic: b")
+    (told,) = mistakes_of(config)
+    assert told.startswith(f"{config}:7: kafka.topic: expected every key once")
+    assert "line 6" in told
+
+
+def test_a_section_variable_that_is_no_json_is_a_mistake(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("IRSTREAM_KAFKA", "{broken")
+    (told,) = mistakes_of(None)
+    assert told.startswith("IRSTREAM_KAFKA: kafka: expected JSON")
+
+
+def test_a_section_variable_as_json_is_the_origin_of_its_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("IRSTREAM_KAFKA", '{"topic": "json"}')
+    loaded = load_settings()
+    assert loaded.settings.kafka.topic == "json"
+    assert loaded.origins["kafka.topic"] == "IRSTREAM_KAFKA"
+
+
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [
+        pytest.param("applications: [", "expected YAML", id="no yaml"),
+        pytest.param("run_id: live\n", "no list `applications`", id="args at the top"),
+        pytest.param("", "no list `applications`", id="empty"),
+        pytest.param(
+            "applications:\n  - import_path: other:app\n", "no application with `import_path: deploy.app:build`", id="another application"
+        ),
+        pytest.param("applications:\n  - import_path: deploy.app:build\n    args: [1]\n", "`args` that is no mapping", id="args a list"),
+    ],
+)
+def test_a_file_that_is_not_ours_says_so_with_its_place(tmp_path: Path, text: str, part: str) -> None:
+    path = tmp_path / "other.yaml"
+    path.write_text(text)
+    with pytest.raises(SettingsError) as caught:
+        load_settings(path)
+    assert str(path) in caught.value.where
+    assert part in str(caught.value)
+
+
+def test_an_application_without_args_has_the_defaults(tmp_path: Path) -> None:
+    path = tmp_path / "bare.yaml"
+    path.write_text("applications:\n  - import_path: deploy.app:build\n")
+    assert load_settings(path).settings == settings_from_args({})
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="no such file") as caught:
+        load_settings(tmp_path / "gone.yaml")
+    assert "gone.yaml" in caught.value.where
+
+
+def test_mistakes_cross_process_borders(tmp_path: Path) -> None:
+    with pytest.raises(InvalidSettingsError) as caught:
+        load_settings(write(tmp_path, "a: 1\nb: 2"))
+    again = pickle.loads(pickle.dumps(caught.value))
+    assert again.mistakes == caught.value.mistakes
+    assert str(again) == str(caught.value)
+    assert again.exit_code == 2
+
+
+def test_a_value_that_fits_no_branch_is_one_mistake_under_its_own_key(tmp_path: Path) -> None:
+    config = write(tmp_path, "models:\n  detector:\n    device: gpu")
+    (told,) = mistakes_of(config)
+    assert told == rf"{config}:7: models.detector.device: expected 'auto', 'cpu' or 'cuda', or text that matches '^cuda:\d+$', got 'gpu'"
+
+
+def test_what_a_check_of_several_keys_says_is_not_said_twice(tmp_path: Path) -> None:
+    config = write(tmp_path, "models:\n  detector:\n    tiles:\n      side_px: 2000")
+    (told,) = mistakes_of(config)
+    assert told == f"{config}:7: models.detector.tiles: expected side_px <= whole_frame_max_px, got 2000 > 1024"
+
+
+@pytest.mark.parametrize(
+    ("value", "seen"),
+    [
+        ("s3://KEY:secret@bucket/x", "s3://(hidden)@bucket/x"),
+        ("s3://KEY:sec/ret+@bucket/x", "s3://(hidden)@bucket/x"),
+        ("https://token@host/x", "https://(hidden)@host/x"),
+        ("http://host:8080/a@b", "http://host:8080/a@b"),
+        ("s3://bucket/a@b", "s3://bucket/a@b"),
+        ("runs/results", "runs/results"),
+        (["s3://KEY:secret@bucket"], ["s3://(hidden)@bucket"]),
+        ({"password": "x", "user": "y"}, {"password": "(hidden)", "user": "y"}),
+    ],
+)
+def test_secrets_are_hidden_wherever_they_stand(value: object, seen: object) -> None:
+    assert without_secrets(("sink", "table"), value) == seen
+
+
+def test_a_secret_never_shows_in_a_mistake(tmp_path: Path) -> None:
+    (told,) = mistakes_of(write(tmp_path, "sink:\n  storage_options:\n    AWS_SECRET_ACCESS_KEY: [hunter2]"))
+    assert "hunter2" not in told
+
+
+def test_names_other_programs_rely_on() -> None:
+    public = {"run_id", "kafka.bootstrap_servers", "kafka.topic", "kafka.alerts_topic", "kafka.dead_letter_topic", "sink.table"}
+    assert public <= {".".join(map(str, key)) for key in known_keys(AppSettings)}

@@ -1,0 +1,59 @@
+"""Pages that say what the code says."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from deploy.cli.main import COMMANDS
+from deploy.settings.app_settings import OTHER_VARIABLES
+from deploy.settings.page import settings_page, undocumented
+
+ROOT = Path(__file__).resolve().parents[3]
+PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]
+
+
+def test_settings_page_is_current() -> None:
+    assert (ROOT / "docs" / "settings.md").read_text() == settings_page(), "run: python -m deploy.settings.page > docs/settings.md"
+
+
+def test_every_key_has_a_meaning() -> None:
+    assert undocumented() == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page: Path) -> None:
+    links = re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", page.read_text()) + re.findall(r'<img[^>]* src="([^"]+)"', page.read_text())
+    missing = [link for link in links if "://" not in link and not (page.parent / link).exists()]
+    assert missing == []
+
+
+def test_every_variable_with_our_prefix_is_known() -> None:
+    """A variable that the code reads but the settings do not know would be reported as a mistake of the user."""
+    used: set[str] = set()
+    for folder in ("actors", "contracts", "deploy", "models", "observability", "pipeline", "training", "evaluation"):
+        for path in (ROOT / folder).rglob("*.py"):
+            used |= set(re.findall(r"(?:environ\.get\(|environ\[|envvar=|getenv\()\s*\"(IRSTREAM_[A-Z_]+)\"", path.read_text()))
+    assert used
+    assert {name for name in used if "__" not in name} <= OTHER_VARIABLES
+
+
+def test_every_decision_is_listed() -> None:
+    folder = ROOT / "docs" / "adr"
+    records = {path.name for path in folder.glob("[0-9]*.md")}
+    listed = set(re.findall(r"\(([0-9]{4}-[^)]+\.md)\)", (folder / "README.md").read_text()))
+    assert records == listed
+
+
+def test_the_index_names_each_page_once() -> None:
+    table = (ROOT / "docs" / "index.md").read_text().split("\n## ")[0]
+    links = re.findall(r"\]\(([^)]+)\)", table)
+    assert sorted(set(links)) == sorted(links)
+    assert {page.name for page in ROOT.glob("docs/*.md")} - {"index.md"} <= set(links)
+
+
+def test_the_changelog_names_every_command() -> None:
+    changelog = (ROOT / "CHANGELOG.md").read_text()
+    assert [name for name, _, _ in COMMANDS if f"`irstream {name}" not in changelog] == []

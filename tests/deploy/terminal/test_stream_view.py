@@ -1,0 +1,133 @@
+"""The live view: everything the issue asks to see, on a terminal and in a log."""
+
+from __future__ import annotations
+
+import io
+import json
+from dataclasses import replace
+
+from rich.console import Console
+
+from deploy.terminal.stream_view import LineView, PanelView, line, open_view
+from deploy.terminal.summary import summary_json, summary_table
+from deploy.terminal.words import count, seconds
+from pipeline.runtime.progress import StreamProgress, StreamSummary, TaskProgress
+
+PROGRESS = StreamProgress(
+    frames_in=12_345,
+    frames_out=12_300,
+    rejected=7,
+    detections=456,
+    lag=45,
+    fps_in=61.5,
+    fps_out=60.25,
+    latency_p50_s=0.412,
+    latency_p99_s=1.9,
+    tasks=(TaskProgress("detection", 7.25, {"full": 30, "waited": 10}), TaskProgress("classification", 3.0)),
+    generation=2,
+    state="streaming",
+    note="read task lost; restarted",
+    elapsed_s=200.0,
+)
+SUMMARY = StreamSummary(
+    PROGRESS, True, "runs/results", 17, {"cam-1": 12_000, "cam-2": 300}, {"drone": 400, "bird": 56}, {"decode": 1.25}, 0.4, 1.8
+)
+SHOWN = (
+    "12 345",
+    "12 300",
+    "61.5/s",
+    "60.2/s",
+    "45",
+    "412 ms",
+    "1.9 s",
+    "456",
+    "7.2",
+    "detection",
+    "read task lost; restarted",
+    "streaming",
+)
+
+
+class FakeClock:
+    def __init__(self) -> None:
+        self.now_s = 0.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+def console(terminal: bool, width: int = 100) -> tuple[Console, io.StringIO]:
+    out = io.StringIO()
+    return Console(file=out, force_terminal=terminal, width=width, color_system=None, _environ={}), out
+
+
+def test_a_terminal_gets_a_panel_and_a_pipe_gets_lines() -> None:
+    assert isinstance(open_view(console(terminal=True)[0]), PanelView)
+    assert isinstance(open_view(console(terminal=False)[0]), LineView)
+
+
+def test_the_panel_shows_everything_in_eighty_columns() -> None:
+    screen, out = console(terminal=True, width=80)
+    with open_view(screen) as view:
+        view.show(PROGRESS)
+        view.say("a line that [stays]")
+    text = out.getvalue()
+    for part in (*SHOWN, "full 75 %", "generation 2", "a line that [stays]"):
+        assert part in text, part
+
+
+def test_a_line_shows_everything() -> None:
+    for part in (*SHOWN, "generation 2"):
+        assert part in line(PROGRESS), part
+
+
+def test_lines_come_at_their_time_and_at_changes_of_state() -> None:
+    screen, out = console(terminal=False)
+    clock = FakeClock()
+    view = LineView(screen, every_s=5.0, clock=clock)
+    for now_s, state in ((0.0, "streaming"), (1.0, "streaming"), (2.0, "draining"), (3.0, "draining"), (7.0, "draining")):
+        clock.now_s = now_s
+        view.show(StreamProgress(state=state, elapsed_s=now_s))
+    assert [text.split(",")[0] for text in out.getvalue().splitlines()] == ["[0 ms] streaming", "[2.0 s] draining", "[7.0 s] draining"]
+
+
+def test_unknown_lag_and_latency_are_no_zeros() -> None:
+    assert "lag ?" in line(StreamProgress())
+    assert "p50 -" in line(StreamProgress())
+
+
+def test_the_summary_for_people() -> None:
+    screen, out = console(terminal=False, width=120)
+    screen.print(summary_table(SUMMARY))
+    for part in (
+        "12 300",
+        "7 rejected",
+        "drone 400, bird 56",
+        "cam-1 12 000",
+        "p50 400 ms",
+        "61.5 frames/s",
+        "decode 1.2",
+        "version 17",
+        "drained",
+    ):
+        assert part in out.getvalue(), part
+
+
+def test_the_summary_for_programs_is_json() -> None:
+    told = json.loads(json.dumps(summary_json(SUMMARY)))
+    assert told["progress"]["frames_out"] == 12_300
+    assert (told["drained"], told["table"], told["table_version"]) == (True, "runs/results", 17)
+
+
+def test_words() -> None:
+    assert [count(number) for number in (0, 999, 1_000_000)] == ["0", "999", "1 000 000"]
+    assert [seconds(value) for value in (None, 0.0384, 1.0, 119.94, 125.4)] == ["-", "38 ms", "1.0 s", "119.9 s", "2 min 5 s"]
+
+
+def test_a_summary_shows_no_password() -> None:
+    summary = replace(SUMMARY, table="s3://KEY:hunter2@bucket/x")
+    screen, out = console(terminal=False, width=200)
+    screen.print(summary_table(summary))
+    for told in (out.getvalue(), json.dumps(summary_json(summary))):
+        assert "hunter2" not in told
+        assert "(hidden)@bucket/x" in told

@@ -1,0 +1,57 @@
+"""`decode_record` on arbitrary records: an outcome each time, in bounded time and memory."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+from hypothesis import given, settings
+
+from contracts.frame import Frame
+from contracts.limits import InputLimits
+from contracts.result import DeadLetter
+from pipeline.ingest.decode import decode_record
+from tests.fuzz_messages import Fuzz, messages
+
+
+@settings(max_examples=400)
+@given(messages)
+def test_an_arbitrary_record_is_a_frame_or_a_letter(message: Fuzz) -> None:
+    outcome = decode_record(message.record(), InputLimits())
+    assert isinstance(outcome, Frame | DeadLetter)
+    if isinstance(outcome, DeadLetter):
+        assert outcome.reason.value != "poison", outcome.detail
+        assert outcome.detail.startswith("expected ")
+    else:
+        assert min(outcome.pixels_HW.shape) >= InputLimits().min_side_px
+
+
+_UNDER_LIMITS = """
+import resource, time
+from contracts.limits import InputLimits
+from pipeline.ingest.decode import decode_record
+from tests.bad_inputs import GOOD
+from tests.fuzz_messages import seeded
+from tests.pipeline.ingest.test_decode import record_of
+
+messages = seeded(2_000, 5)
+for message in GOOD:  # load every library first
+    decode_record(record_of(message), InputLimits())
+pages = int(open("/proc/self/statm").read().split()[0])
+most = pages * resource.getpagesize() + 384 * 2**20
+resource.setrlimit(resource.RLIMIT_AS, (most, most))
+resource.setrlimit(resource.RLIMIT_CPU, (120, 120))
+slowest = 0.0
+for message in messages:
+    began = time.process_time()
+    decode_record(message.record(), InputLimits())
+    slowest = max(slowest, time.process_time() - began)
+print(slowest)
+"""
+
+
+def test_two_thousand_hostile_records_need_little_memory_and_time_each() -> None:
+    """Beyond the memory limit an allocation fails, and a MemoryError is let through; beyond the CPU limit the process is killed."""
+    done = subprocess.run([sys.executable, "-c", _UNDER_LIMITS], capture_output=True, text=True, timeout=280, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert float(done.stdout) < 2.0, "CPU seconds of the slowest message"

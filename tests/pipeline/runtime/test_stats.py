@@ -1,0 +1,122 @@
+"""Counts, rates and percentiles of the running stream."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from contracts.errors import RejectReason
+from contracts.frame import Band, Platform
+from contracts.position import KafkaPosition
+from contracts.result import BatchInfo, DeadLetter, Detection, FrameResult, Gap, StageTimes
+from pipeline.runtime.stats import OTHER_SENSORS, WINDOW_S, StreamStats
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now_s = 100.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+def detection(label: str) -> Detection:
+    return Detection(label, 0.9, 0, 0, 4, 4, 2, 2, 16, {}, None, ("detector",))
+
+
+def result(offset: int, *, age_s: float, labels: tuple[str, ...] = (), batch: int = 4) -> FrameResult:
+    now = datetime.now(UTC)
+    return FrameResult(
+        position=KafkaPosition("frames", 0, offset),
+        sensor_id=f"cam{offset % 2}",
+        frame_id=str(offset),
+        frame_number=None,
+        captured_at=now,
+        ingested_at=now - timedelta(seconds=age_s),
+        finished_at=now,
+        width_px=8,
+        height_px=8,
+        bit_depth=8,
+        platform=Platform.UNKNOWN,
+        band=Band.UNKNOWN,
+        headers={},
+        detections=tuple(detection(label) for label in labels),
+        models=(),
+        preprocess_version="1",
+        batch=(BatchInfo("detection", batch, "waited"),),
+        stage_ms=StageTimes(detect=10.0 * (offset + 1)),
+    )
+
+
+def test_rows_are_counted_by_status_sensor_and_label() -> None:
+    stats = StreamStats(Clock())
+    now = datetime.now(UTC)
+    letter = DeadLetter(KafkaPosition("frames", 0, 2), RejectReason.TOMBSTONE, "", now, now, sensor_id="cam0")
+    gap = Gap(KafkaPosition("frames", 0, 3), 9, "", now, now)
+    stats.on_visible([result(0, age_s=0.1, labels=("bird", "bird")), result(1, age_s=0.1, labels=("car",)), letter, gap])
+    progress = stats.progress()
+    assert (progress.frames_out, progress.rejected, progress.gaps, progress.detections) == (4, 1, 1, 3)
+    by_sensor, by_label, stage_ms = stats.totals()
+    assert by_sensor == {"cam0": 2, "cam1": 1}
+    assert by_label == {"bird": 2, "car": 1}
+    assert stage_ms["detect"] == pytest.approx(15.0), "mean over the two frames that were computed"
+
+
+def test_rates_are_of_the_last_seconds_only() -> None:
+    clock = Clock()
+    stats = StreamStats(clock)
+    stats.on_read(0)
+    clock.now_s += 5
+    stats.on_read(100)
+    stats.on_visible([result(offset, age_s=0.1) for offset in range(50)])
+    progress = stats.progress()
+    assert progress.fps_in == pytest.approx(20.0)
+    assert progress.fps_out == pytest.approx(10.0)
+    clock.now_s += WINDOW_S + 1
+    stats.on_read(100)
+    progress = stats.progress()
+    assert progress.fps_out == 0.0
+    assert progress.fps_in == pytest.approx(0.0)
+    assert progress.frames_in == 100
+
+
+def test_frames_read_in_former_generations_stay_counted() -> None:
+    stats = StreamStats(Clock())
+    stats.on_read(30)
+    stats.on_state("restarting", generation=2, note="the broker is away")
+    stats.on_new_readers()
+    stats.on_read(12)
+    progress = stats.progress()
+    assert (progress.frames_in, progress.generation, progress.state, progress.note) == (42, 2, "restarting", "the broker is away")
+
+
+def test_latency_of_the_run_is_exact_to_a_few_percent() -> None:
+    stats = StreamStats(Clock())
+    assert stats.latency_s(50) is None
+    # Ages are counted from the machine's own clock: long ones, so that a pause in between is within a few percent.
+    stats.on_visible([result(offset, age_s=20) for offset in range(98)] + [result(offset, age_s=300) for offset in range(2)])
+    p50, p99 = stats.latency_s(50), stats.latency_s(99)
+    assert p50 is not None
+    assert p99 is not None
+    assert p50 == pytest.approx(20, rel=0.1)
+    assert p99 == pytest.approx(300, rel=0.1)
+    assert stats.progress().latency_p99_s == pytest.approx(300, rel=0.1)
+
+
+def test_batches_are_told_per_task() -> None:
+    stats = StreamStats(Clock())
+    stats.on_visible([result(0, age_s=0.1, batch=2), result(1, age_s=0.1, batch=6)])
+    (task,) = stats.progress().tasks
+    assert (task.task, task.batch_size_mean, task.closed_by) == ("detection", 4.0, {"waited": 2})
+
+
+def test_a_new_sensor_id_in_every_message_does_not_fill_the_memory() -> None:
+    stats = StreamStats()
+    for start in range(0, 3000, 100):
+        stats.on_visible([replace(result(offset, age_s=0.1), sensor_id=f"one-off-{offset}") for offset in range(start, start + 100)])
+    by_sensor, _, _ = stats.totals()
+    assert len(by_sensor) <= 1001
+    assert by_sensor[OTHER_SENSORS] == 2000
+    assert sum(by_sensor.values()) == 3000

@@ -1,0 +1,36 @@
+"""The tables of docs/networks.md are those of the cards that ship."""
+
+from __future__ import annotations
+
+import pytest
+
+from contracts.errors import SettingsError
+from models.zoo import list_trained
+from tests.pinned import DOCS, assert_pinned
+from training.report.card_tables import DETECTOR, TABLES, fill_tables, overview_rows
+
+
+def test_the_page_shows_the_cards() -> None:
+    assert_pinned("networks.md", fill_tables((DOCS / "networks.md").read_text(encoding="utf-8")))
+
+
+def test_every_table_is_on_the_page() -> None:
+    page = (DOCS / "networks.md").read_text(encoding="utf-8")
+    assert [name for name in TABLES if f"<!-- cards: {name} -->" not in page] == []
+
+
+def test_every_network_has_a_row() -> None:
+    assert sorted(row[0].strip("`") for row in list(overview_rows())[2:]) == list_trained()
+
+
+def test_old_rows_are_replaced_and_the_rest_stays() -> None:
+    filled = fill_tables("before\n<!-- cards: detection -->\n| stale |\n<!-- end -->\nafter\n")
+    assert filled.startswith("before\n<!-- cards: detection -->\n| data | AP50 |")
+    assert filled.endswith("|\n<!-- end -->\nafter\n")
+    assert "stale" not in filled
+    assert fill_tables(filled) == filled
+
+
+def test_an_unknown_table_is_a_clear_error() -> None:
+    with pytest.raises(SettingsError, match=rf"one of overview.*got 'no{DETECTOR}'"):
+        fill_tables(f"<!-- cards: no{DETECTOR} -->\n<!-- end -->\n")

@@ -1,0 +1,42 @@
+"""The images an evaluation runs on: a known data set by name, or a folder with an `index.jsonl` of one's own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from contracts.errors import SettingsError
+from training.data.mask_checks import refuse_empty_masks, refuse_without_masks
+from training.data.samples import SEGMENTATION_SETS, SYNTHETIC, Role, Sample, read_own, read_samples
+
+KNOWN = (*SEGMENTATION_SETS, SYNTHETIC)
+
+
+def evaluation_samples(name: str, role: Role = Role.TEST) -> list[Sample]:
+    """Images with masks.
+
+    Args:
+        name: of a known set, or a folder: its index names images (`file`), masks (`mask`, null where nobody drew one) and
+            boxes; where any has the split `test` only those count, else all.
+        role: of a known set.
+
+    Raises:
+        SettingsError: neither, no image, boxes without any mask, or an empty mask where there are boxes.
+    """
+    if name in KNOWN:
+        samples = read_samples((name,), role)
+    else:
+        every = read_own(name, KNOWN, "data set to evaluate on")
+        samples = [sample for sample in every if sample.role is Role.TEST] or every
+    if not samples:
+        raise SettingsError(expected="at least one image", got="none", where=f"data set {name}", action="Check its index.jsonl.")
+    if any(len(sample.boxes_xyxy_px) for sample in samples):
+        refuse_without_masks(samples, f"data set {name}")
+    refuse_empty_masks(samples)
+    return samples
+
+
+def splits_of(samples: Sequence[Sample]) -> str:
+    """What the images are for, such as `test`; of a folder without test images all are measured: `train and val`."""
+    there = {sample.role for sample in samples}
+    names = {Role.TRAIN: "train", Role.SELECT: "val", Role.TEST: "test"}
+    return " and ".join(name for role, name in names.items() if role in there)

@@ -1,0 +1,337 @@
+"""The labelled images on disk: `index.jsonl` of each folder, official splits, decoded once into memory.
+
+Roles: `train` learns, `select` chooses thresholds, `test` only measures. Where a data set has no validation split of
+its own, `select` is a fixed part of its training split, chosen by a hash of the image (or clip) name.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import os
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from contracts.dataset_index import INDEX_NAME, IndexEntry, json_objects, read_entries
+from contracts.errors import SettingsError
+from contracts.frame import Normalisation, Pixels
+from models.transforms import crop_square, measure, normalise
+from training.data.label_files import boxes_of_mask, read_counts, read_mask
+
+SEGMENTATION_SETS = ("nudt-sirst", "irstd-1k", "sirst-v2")
+BOX_SETS = ("nudt-sirst", "irstd-1k", "sirst-v2", "hit-uav", "drone-ir", "drone-ir-clips")
+CLASS_SETS = ("hit-uav", "drone-ir", "drone-ir-clips")
+SYNTHETIC = "synthetic"
+KNOWN_SETS = (*BOX_SETS, SYNTHETIC)
+SYNTHETIC_FOLDER = Path("runs/synthetic")
+_CLIP_STEP_FRAMES = 15
+_WHOLE = (slice(None), slice(None))
+_CLASS_NAMES = {
+    "hit-uav": ("person", "car", "bicycle", "other_vehicle", "ignore"),
+    "drone-ir": ("airplane", "bird", "drone", "helicopter"),
+    SYNTHETIC: ("person", "car", "bicycle", "other_vehicle", "airplane", "bird", "drone", "helicopter", "ignore"),
+}
+
+
+_HELP = f"Set IRSTREAM_DATA to the folder of the data sets, and write ours: python -m synthetic.dataset {SYNTHETIC_FOLDER}"
+
+
+class Role(StrEnum):
+    """What an image may be used for."""
+
+    TRAIN = "train"
+    SELECT = "select"
+    TEST = "test"
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """One labelled image; pixels are decoded on first use and kept.
+
+    Attributes:
+        dataset: name of a known set, or a folder as it was named.
+        image_id: name within the data set.
+        role: what it may be used for.
+        read_pixels: decodes the image.
+        mask_path: mask file, or None where there is no mask.
+        boxes_xyxy_px: `(n, 4)` float32, pixel edges.
+        labels: n class names; `target` where the set knows only targets, `ignore` for regions nobody labelled.
+        platform: as the index says, or None.
+        band: as the index says, or None.
+        bit_depth: significant bits.
+        image_path: image file, or None where it is a frame of a clip.
+    """
+
+    dataset: str
+    image_id: str
+    role: Role
+    read_pixels: Callable[[], Pixels]
+    mask_path: Path | None
+    boxes_xyxy_px: NDArray[np.float32]
+    labels: tuple[str, ...]
+    platform: str | None
+    band: str | None
+    bit_depth: int = 8
+    image_path: Path | None = None
+
+    @cached_property
+    def pixels_HW(self) -> Pixels:
+        """Grey counts.
+
+        Raises:
+            SettingsError: the file cannot be read.
+        """
+        return self.read_pixels()
+
+    @cached_property
+    def mask_HW(self) -> NDArray[np.uint8]:
+        """Target pixels, 0 or 1; all 0 where the index names no mask.
+
+        Raises:
+            SettingsError: the file cannot be read, or is no mask of this image.
+        """
+        if self.mask_path is None:
+            return np.zeros(self.pixels_HW.shape, np.uint8)
+        return read_mask(self.mask_path, self.pixels_HW.shape, str(self.image_path or self.image_id))
+
+    @cached_property
+    def ignored_N(self) -> NDArray[np.bool_]:
+        """Which boxes are regions nobody labelled."""
+        return np.array([label == "ignore" for label in self.labels], bool)
+
+    @cached_property
+    def unknown_HW(self) -> NDArray[np.uint8]:
+        """Pixels of which nobody knows whether they are target, 0 or 1: ignored regions but their targets, and boxes without a mask."""
+        unknown_HW = np.zeros(self.pixels_HW.shape, np.uint8)
+        boxes_N4 = self.boxes_xyxy_px if self.mask_path is None else self.boxes_xyxy_px[self.ignored_N]
+        for x_min, y_min, x_max, y_max in boxes_N4.astype(int):
+            unknown_HW[max(y_min, 0) : y_max, max(x_min, 0) : x_max] = 1
+        return unknown_HW & (1 - self.mask_HW)
+
+    @cached_property
+    def normalisation(self) -> Normalisation:
+        """As the stream would measure this frame."""
+        return measure(self.pixels_HW, self.bit_depth)
+
+    def normalised(self, window: tuple[slice, slice] = _WHOLE) -> NDArray[np.float32]:
+        """The frame, or a window of it (rows, columns; inside the frame), as the networks see it."""
+        return normalise(self.pixels_HW[window], self.normalisation)
+
+    def crop_of(self, box_xyxy_px: NDArray[np.float32], side_px: int) -> NDArray[np.float32]:
+        """The square around a box as the classifier sees it, `(side_px, side_px)`."""
+        # As in the stream: resampling and the linear map commute, and a crop has fewer pixels than the frame.
+        return normalise(crop_square(self.pixels_HW, box_xyxy_px, side_px), self.normalisation)
+
+
+def data_root() -> Path:
+    """Where the labelled images are: `IRSTREAM_DATA`, or `../shared/data`."""
+    return Path(os.environ.get("IRSTREAM_DATA", "../shared/data"))
+
+
+def read_samples(datasets: Iterable[str], role: Role, root: Path | None = None) -> list[Sample]:
+    """All images of some data sets that have a role, in the order of their indexes.
+
+    Args:
+        datasets: names of known sets, or folders of one's own; a name that is known never means a folder.
+        role: what the images are for.
+        root: where the known sets are; None: `data_root()`.
+
+    Raises:
+        SettingsError: a data set is not there, its index has a mistake, or a folder of one's own has nothing to learn from.
+    """
+    folder = data_root() if root is None else root
+    return [sample for dataset in datasets for sample in _of_role(folder, dataset, role)]
+
+
+def read_folder(folder: Path, name: str | None = None) -> list[Sample]:
+    """All images of a folder of one's own, whatever their role; what the folder is called means nothing.
+
+    Args:
+        folder: with an index of the same form.
+        name: what the data set is called; None: as the folder.
+
+    Raises:
+        SettingsError: there is no index, or a mistake in it.
+    """
+    return [_sample(folder, name or folder.name, None, entry) for entry in _entries_of(folder)]
+
+
+def _no_such_set(name: str, known: Sequence[str], where: str) -> SettingsError:
+    """For a name that is neither known nor a folder of one's own; says what was probably meant."""
+    close = difflib.get_close_matches(name, known, n=1)
+    return SettingsError(
+        expected=f"one of {', '.join(known)}, or a folder with an {INDEX_NAME}",
+        got=repr(name),
+        where=where,
+        action=f"Did you mean {close[0]!r}? {_HELP}" if close else f"Write an index for your images (docs/networks.md). {_HELP}",
+    )
+
+
+def _of_role(root: Path, dataset: str, role: Role) -> list[Sample]:
+    known = dataset in KNOWN_SETS
+    every = _read_known(root, dataset) if known else read_own(dataset, KNOWN_SETS, "data set", root)
+    samples = [sample for sample in every if sample.role is role]
+    if not samples and not known and role is Role.TRAIN:
+        raise SettingsError(
+            expected="images to learn from (split train, or none)",
+            got="none",
+            where=f"data set {dataset}",
+            action=f"Check its {INDEX_NAME}.",
+        )
+    return samples
+
+
+def _read_known(root: Path, dataset: str) -> list[Sample]:
+    if dataset == "drone-ir-clips":
+        return _read_clips(root)
+    folder = root / dataset
+    if dataset == SYNTHETIC and not folder.is_dir():
+        folder = SYNTHETIC_FOLDER  # ours: `python -m synthetic.dataset`
+    return [_sample(folder, dataset, dataset, entry) for entry in _entries_of(folder)]
+
+
+def read_own(dataset: str, known: Sequence[str], where: str, root: Path | None = None) -> list[Sample]:
+    """All images of a folder of one's own, here or beside the known sets.
+
+    Args:
+        dataset: the folder.
+        known: names that would do as well, for the message.
+        where: what it was given as, for the message.
+        root: where the known sets are; None: `data_root()`.
+
+    Raises:
+        SettingsError: there is no such folder with an index, or a mistake in the index.
+    """
+    for folder in (Path(dataset), (data_root() if root is None else root) / dataset):
+        if (folder / INDEX_NAME).is_file():
+            return read_folder(folder, dataset)
+    raise _no_such_set(dataset, known, where)
+
+
+def _entries_of(folder: Path) -> list[IndexEntry]:
+    index = _present(folder / INDEX_NAME)
+    entries = read_entries(index)
+    missing = [file for entry in entries for file in (entry.file, entry.mask) if file and not (folder / file).is_file()]
+    if missing:
+        raise SettingsError(
+            expected="every image and mask that the index names",
+            got=f"{len(missing)} missing, first {folder / missing[0]}",
+            where=str(index),
+            action="Put it there or correct the index; its paths are relative to its folder.",
+        )
+    return entries
+
+
+def _present(index: Path) -> Path:
+    if not index.is_file():
+        own = index.parent.name
+        here = f"Write ./{own} for the folder here. " if (Path(own) / index.name).is_file() else ""
+        raise SettingsError(expected="a data set", got="no index", where=str(index), action=here + _HELP)
+    return index
+
+
+def _read_clips(root: Path) -> list[Sample]:
+    """Every 15th frame of the clips that belong to the training clips of `drone-ir`, and to no other role.
+
+    Clips of its `val` split stay out altogether, so that no frame of a measured clip is learnt from.
+    """
+    roles = {entry.clip: _role(entry, "drone-ir") for entry in _entries_of(root / "drone-ir")}
+    samples = []
+    for _, track in json_objects(_present(root / "drone-ir-clips" / "tracks.jsonl")):
+        path = root / "drone-ir-clips" / track["video"]
+        if roles.get(path.name) is Role.TRAIN:
+            samples += _clip_samples(path, track)
+    return samples
+
+
+def _clip_samples(path: Path, track: dict[str, Any]) -> list[Sample]:
+    capture = cv2.VideoCapture(str(path))
+    samples = []
+    for frame, box in enumerate(track["boxes_xywh_px"]):
+        if not capture.grab():
+            break
+        found, image = capture.retrieve() if frame % _CLIP_STEP_FRAMES == 0 and box else (False, None)
+        if found and image is not None:
+            grey = np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), np.uint8)
+            x, y, width, height = box
+            samples.append(
+                Sample(
+                    dataset="drone-ir-clips",
+                    image_id=f"{path.stem}_f{frame:04d}",
+                    role=Role.TRAIN,
+                    read_pixels=partial(np.copy, grey),
+                    mask_path=None,
+                    boxes_xyxy_px=np.array([[x, y, x + width, y + height]], np.float32),
+                    labels=(track["class"].lower(),),
+                    platform="Land",
+                    band="LWIR",
+                )
+            )
+    capture.release()
+    return samples
+
+
+def _sample(folder: Path, dataset: str, known: str | None, entry: IndexEntry) -> Sample:
+    """One image of a data set; `known` is the set whose classes and held-out images it has, None for a folder of one's own."""
+    boxes_xywh = np.array(entry.boxes, np.float32).reshape(-1, 4)
+    boxes_xyxy = np.concatenate([boxes_xywh[:, :2], boxes_xywh[:, :2] + boxes_xywh[:, 2:]], axis=1)
+    labels = _labels(folder, known, entry)
+    if known is None and entry.mask and not entry.boxes:
+        boxes_xyxy = boxes_of_mask(folder / entry.mask)
+        labels = ("target",) * len(boxes_xyxy)
+    return Sample(
+        dataset=dataset,
+        image_id=entry.id,
+        role=_role(entry, known),
+        read_pixels=partial(read_counts, folder / entry.file),
+        image_path=folder / entry.file,
+        mask_path=folder / entry.mask if entry.mask else None,
+        boxes_xyxy_px=boxes_xyxy,
+        labels=labels,
+        platform=entry.platform,
+        band=entry.band,
+        bit_depth=entry.bit_depth or 8,
+    )
+
+
+def _labels(folder: Path, known: str | None, entry: IndexEntry) -> tuple[str, ...]:
+    names = _CLASS_NAMES.get(known or "")
+    if entry.labels is not None:
+        return entry.labels
+    if names is None or not entry.boxes:
+        return ("target",) * len(entry.boxes)
+    numbers = (0,) * len(entry.boxes) if entry.classes is None else entry.classes
+    if not all(0 <= number < len(names) for number in numbers):
+        raise SettingsError(
+            expected=f"classes 0 to {len(names) - 1} ({', '.join(names)})",
+            got=", ".join(map(str, numbers)),
+            where=f"{folder / INDEX_NAME}, image {entry.id}",
+            action="Correct the classes of this image.",
+        )
+    return tuple(names[number] for number in numbers)
+
+
+def _role(entry: IndexEntry, known: str | None) -> Role:
+    if known == "drone-ir":
+        # It has train and val only, and frames of one clip look alike: val measures, some training clips choose.
+        if entry.split == "val":
+            return Role.TEST
+        return Role.SELECT if _bucket(entry.clip or "", 7) == 0 else Role.TRAIN
+    if entry.split == "test":
+        return Role.TEST
+    if entry.split == "val":
+        return Role.SELECT
+    held_out = known in ("nudt-sirst", "irstd-1k") and _bucket(entry.id, 10) == 0
+    return Role.SELECT if held_out else Role.TRAIN
+
+
+def _bucket(name: str, num: int) -> int:
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:4], "big") % num

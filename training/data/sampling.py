@@ -1,0 +1,43 @@
+"""Draws images from several data sets by share, so that a large set does not drown a small one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from contracts.errors import SettingsError
+from training.data.samples import Sample
+
+
+class SamplePool:
+    """Every image of a set comes once before any comes again."""
+
+    def __init__(self, samples: Sequence[Sample], shares: Mapping[str, float], rng: np.random.Generator) -> None:
+        """Group the images by data set.
+
+        Args:
+            samples: images; those of sets without a share are never drawn.
+            shares: how often each data set is drawn (relative).
+            rng: source of chance, shared with the caller.
+
+        Raises:
+            SettingsError: no image of any set that has a share.
+        """
+        groups = {name: [sample for sample in samples if sample.dataset == name] for name in shares}
+        self._groups = {name: group for name, group in groups.items() if group}
+        if not self._groups:
+            raise SettingsError(
+                expected=f"images of {', '.join(shares)}", got="none", where="training images", action="Check their index.jsonl."
+            )
+        weights = np.array([shares[name] for name in self._groups])
+        self._names, self._shares, self._rng = list(self._groups), weights / weights.sum(), rng
+        self._orders: dict[str, list[int]] = {name: [] for name in self._groups}
+
+    def draw(self) -> Sample:
+        """The next image."""
+        name = str(self._rng.choice(self._names, p=self._shares))
+        order = self._orders[name]
+        if not order:
+            order += self._rng.permutation(len(self._groups[name])).tolist()
+        return self._groups[name][order.pop()]

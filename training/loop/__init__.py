@@ -1,0 +1,1 @@
+"""The training loop: steps, schedules, checkpoints, progress. It knows no task."""

@@ -1,0 +1,245 @@
+"""One training loop for all tasks: schedules and optimisers by name, averaged weights, early stop, checkpoints that resume.
+
+The budget is seconds of a clock or a number of steps: a schedule that ends when the time ends wastes neither.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable
+from copy import deepcopy
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from contracts.errors import StopPipeline
+from models.layers.norms import freeze_norms
+from training.loop.checkpoint import FILE, Checkpoint
+from training.loop.cuda_graph import RecordedPasses
+from training.loop.identity import Identity
+from training.loop.optimisers import make_optimiser
+from training.loop.schedules import schedule_named
+from training.loop.settings import LoopSettings, Progress
+
+_TELL_S = 1.0
+Judge = Callable[[nn.Module], float]
+
+
+@dataclass(frozen=True, slots=True)
+class LoopReport:
+    """What a run did.
+
+    Attributes:
+        steps: optimiser steps.
+        elapsed_s: seconds of training.
+        last_loss: mean over the last part.
+        best_score: of the judge; None without one.
+        best_step: when that was.
+        impatient: whether it ended because the judge saw nothing better for too long.
+    """
+
+    steps: int
+    elapsed_s: float
+    last_loss: float
+    best_score: float | None = None
+    best_step: int = 0
+    impatient: bool = False
+
+
+def processor_clock() -> float:
+    """Processor seconds of this process a thread: a shared machine's clock says little."""
+    return time.process_time() / torch.get_num_threads()
+
+
+def train(
+    model: nn.Module,
+    loss_of: Callable[[nn.Module], Tensor],
+    settings: LoopSettings,
+    folder: Path | None = None,
+    clock: Callable[[], float] = time.monotonic,
+    *,
+    refill: Callable[[], None] | None = None,
+    judge: Judge | None = None,
+    tell: Callable[[Progress], None] = lambda progress: None,
+    identity: Identity | None = None,
+) -> tuple[nn.Module, LoopReport]:
+    """Train until the budget is used up; continue from `folder/checkpoint.pt` if there is one.
+
+    Ctrl-C saves a checkpoint before it goes on up.
+
+    Args:
+        model: trained in place, on the device it is on.
+        loss_of: draws a batch and returns its loss, a scalar with gradient.
+        settings: how long and how fast.
+        folder: for the checkpoint and `log.jsonl`; None keeps nothing.
+        clock: seconds, of the budget; checkpoints are written by the wall clock.
+        refill: puts the next batch where `loss_of` finds it, always the same place of a GPU's memory: passes are recorded there and
+            replayed. None: `loss_of` draws.
+        judge: how good an averaged model is on images that choose; higher is better. The best one is returned.
+        tell: gets the progress about once a second.
+        identity: which training this is; a checkpoint of another one is refused.
+
+    Returns:
+        The averaged model in evaluation mode, and what was done.
+
+    Raises:
+        StopPipeline: the loss or its gradient is not finite, raised before the step, so the checkpoint stays good; or the judge's score is
+            no number.
+        SettingsError: no such schedule or optimiser, or a checkpoint that cannot be gone on from.
+    """
+    optimiser = make_optimiser(settings.optimiser, model, settings.max_lr, settings.weight_decay)
+    kept = Checkpoint(model, deepcopy(model).requires_grad_(False), optimiser, identity=identity or {})
+    done = Progress() if folder is None else kept.resume(folder)
+    settings.require_ahead(done, folder)
+    run = _Run(kept, done, settings, folder, judge, tell)
+    try:
+        run.learn(run.passes(loss_of, refill), clock)
+    except KeyboardInterrupt:
+        if done.steps:
+            run.save()
+        raise
+    run.save()
+    tell(done)
+    if kept.best is not None:
+        kept.average.load_state_dict(kept.best)
+    score = None if kept.best is None else done.best_score
+    return kept.average.eval(), LoopReport(done.steps, done.spent_s, done.loss, score, done.best_step, settings.is_out_of_patience(done))
+
+
+class _Run:
+    """One training from its start, or from where it goes on, to its end."""
+
+    def __init__(
+        self,
+        kept: Checkpoint,
+        done: Progress,
+        settings: LoopSettings,
+        folder: Path | None,
+        judge: Judge | None,
+        tell: Callable[[Progress], None],
+    ) -> None:
+        self._kept, self._done, self._settings, self._folder, self._tell = kept, done, settings, folder, tell
+        self._judge = judge if settings.judge_steps else None
+        if self._judge is None:
+            # What an earlier start with a judge liked is not what this one ends with.
+            kept.best = None
+            done.best_score, done.best_step, done.worse, done.judged_step = -math.inf, 0, 0, 0
+        self._schedule = schedule_named(settings.schedule)
+        self._device = next(kept.model.parameters()).device.type
+        self._average = _MovingAverage(kept.average, kept.model)
+
+    def passes(self, loss_of: Callable[[nn.Module], Tensor], refill: Callable[[], None] | None) -> Callable[[], Tensor]:
+        """What leaves the gradients of the next batch in the model and returns its loss."""
+        model = self._kept.model
+
+        def loss() -> Tensor:
+            with torch.autocast(self._device, torch.bfloat16, enabled=self._settings.precision == "bfloat16"):
+                return loss_of(model)
+
+        def draw_and_pass() -> Tensor:
+            value = loss()
+            model.zero_grad(set_to_none=True)
+            value.backward()  # type: ignore[no-untyped-call]
+            return value.detach()
+
+        return draw_and_pass if refill is None else RecordedPasses(model, loss, refill)
+
+    def learn(self, passes: Callable[[], Tensor], clock: Callable[[], float]) -> None:
+        """Steps, until time, steps or patience are used up."""
+        done, settings = self._done, self._settings
+        start, saved_s, told_s = clock() - done.spent_s, time.monotonic(), -math.inf
+        while True:
+            done.spent_s = clock() - start
+            if settings.is_over(done):
+                break
+            self._step(passes)
+            if time.monotonic() - told_s > _TELL_S:
+                told_s = time.monotonic()
+                self._tell(done)
+            if settings.judge_steps and done.steps % settings.judge_steps == 0:
+                before = clock()
+                self._ask()
+                start += clock() - before
+            if time.monotonic() - saved_s > settings.checkpoint_s:
+                self.save()
+                saved_s = time.monotonic()
+        # The lowest rates of a schedule are its last steps: what they made may be the best.
+        self._ask()
+
+    def _step(self, passes: Callable[[], Tensor]) -> None:
+        kept, done, settings = self._kept, self._done, self._settings
+        rate = settings.max_lr * self._schedule(settings.progress(done))
+        kept.model.train()
+        if settings.frozen_norms:
+            freeze_norms(kept.model)
+        value = float(passes())
+        if not math.isfinite(value):
+            raise self._diverged("a finite loss", value)
+        length = float(nn.utils.clip_grad_norm_(kept.model.parameters(), settings.max_gradient_norm))
+        if not math.isfinite(length):
+            raise self._diverged("a finite gradient", length)
+        for group in kept.optimiser.param_groups:
+            group["lr"] = rate
+        kept.optimiser.step()
+        done.steps += 1
+        self._average.update(min(settings.average_decay, (1 + done.steps) / (10 + done.steps)))
+        done.loss = value if math.isnan(done.loss) else 0.98 * done.loss + 0.02 * value
+
+    def _diverged(self, expected: str, got: float) -> StopPipeline:
+        action = "Train with a lower --lr."
+        if self._folder is not None and (self._folder / FILE).is_file():
+            action = f"Train with a lower --lr in another folder (--out); the checkpoint in {self._folder} is from before."
+        return StopPipeline(expected=expected, got=str(got), where=f"training, step {self._done.steps}", action=action)
+
+    def _ask(self) -> None:
+        """Ask the judge, unless there is none or it has seen this step."""
+        kept, done = self._kept, self._done
+        if self._judge is None or done.judged_step == done.steps:
+            return
+        score = self._judge(kept.average.eval())
+        if math.isnan(score):
+            raise StopPipeline(
+                expected="a score",
+                got="nan",
+                where=f"judge, step {done.steps}",
+                action="Give the judge images with targets, or train without it.",
+            )
+        if score > done.best_score:
+            kept.best = {name: tensor.clone() for name, tensor in kept.average.state_dict().items()}
+            done.best_score, done.best_step, done.worse = score, done.steps, 0
+        else:
+            done.worse += 1
+        done.judged_step = done.steps
+
+    def save(self) -> None:
+        """Checkpoint, and a line of the log."""
+        if self._folder is None:
+            return
+        kept, done = self._kept, self._done
+        kept.save(self._folder, done)
+        rate = kept.optimiser.param_groups[0]["lr"]
+        line = {"steps": done.steps, "spent_s": round(done.spent_s, 1), "lr": rate, "loss": round(done.loss, 5)}
+        if kept.best is not None:
+            line |= {"best_score": round(done.best_score, 5), "best_step": done.best_step}
+        with (self._folder / "log.jsonl").open("a", encoding="utf-8") as log:
+            log.write(json.dumps(line) + "\n")
+
+
+class _MovingAverage:
+    """Exponential average of the weights and buffers of a model, which stay where they are in memory."""
+
+    def __init__(self, average: nn.Module, model: nn.Module) -> None:
+        pairs = list(zip(average.state_dict().values(), model.state_dict().values(), strict=True))
+        self._pairs = [pair for pair in pairs if pair[0].is_floating_point()]
+        self._counts = [pair for pair in pairs if not pair[0].is_floating_point()]
+
+    @torch.no_grad()
+    def update(self, decay: float) -> None:
+        means, currents = zip(*self._pairs, strict=True)
+        torch._foreach_lerp_(means, currents, 1 - decay)
+        for mean, current in self._counts:
+            mean.copy_(current)

@@ -1,0 +1,89 @@
+"""A picture of what augmentation does: `python -m training.report.augmentation_gallery docs/img/augmentation.png`.
+
+Frames of our own synthetic source, whose licence allows showing them; one row for each kind, truth outlined green.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from types import MappingProxyType
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from training.augmentation.paste import Paster, PasteSettings, cut_targets
+from training.augmentation.plan import Augmentation, make_crop
+from training.commands import tells_mistakes
+from training.data.samples import SYNTHETIC, Role, Sample, read_samples
+
+Picture = NDArray[np.uint8]
+_SIDE_PX, _TILE_PX, _COLUMNS, _SEED = 128, 192, 6, 7
+_EDGE_PX, _HEADING_PX = 12, 20
+_NOTHING = Augmentation(crop_px=_SIDE_PX, target_probability=1.0, symmetries=False, jitter=False, paste=PasteSettings(probability=0.0))
+_PASTE = PasteSettings(probability=1.0, max_targets=4)
+KINDS: Mapping[str, Augmentation] = MappingProxyType(
+    {
+        "crops around targets": _NOTHING,
+        "flips and transposition": replace(_NOTHING, symmetries=True),
+        "rotation and scale": replace(_NOTHING, rotation_deg=30, scale=(0.7, 1.5), warp_probability=1.0),
+        "blur": replace(_NOTHING, blur_sigma_px=(1.0, 2.0), blur_probability=1.0),
+        "noise": replace(_NOTHING, noise_sigma=(0.3, 0.5), noise_probability=1.0),
+        "gain, offset, a little noise": replace(_NOTHING, jitter=True),
+        "pasted targets": replace(_NOTHING, paste=_PASTE),
+        "pasted, grey values corrected": replace(_NOTHING, paste=replace(_PASTE, grey_correction=True)),
+        "pasted where they may be": replace(_NOTHING, paste=replace(_PASTE, grey_correction=True, scene_constraint=True)),
+    }
+)
+
+
+def gallery(samples: Sequence[Sample]) -> Picture:
+    """Rows of crops `(rows * (heading + tile), columns * tile, 3)` BGR; each column is one frame, each row one kind, all from one seed."""
+    chosen = [sample for sample in samples if len(sample.boxes_xyxy_px) and _all_inside(sample)]
+    chosen = chosen[:: max(1, len(chosen) // _COLUMNS)][:_COLUMNS]
+    patches = cut_targets(chosen)
+    rows = []
+    for name, plan in KINDS.items():
+        paster = Paster(patches, plan.paste)
+        tiles = [_tile(sample, plan, paster, column) for column, sample in enumerate(chosen)]
+        heading = np.zeros((_HEADING_PX, _TILE_PX * len(tiles), 3), np.uint8)
+        cv2.putText(heading, name, (6, 14), cv2.FONT_HERSHEY_SIMPLEX, 0.45, (255, 255, 255), 1, cv2.LINE_AA)
+        rows += [heading, np.concatenate(tiles, 1)]
+    return np.concatenate(rows, 0)
+
+
+def _all_inside(sample: Sample) -> bool:
+    """Whether no target is at the edge, where half of it would be shown."""
+    height_px, width_px = sample.pixels_HW.shape
+    far_px = np.array([width_px, height_px]) - _EDGE_PX
+    return bool((sample.boxes_xyxy_px[:, :2] >= _EDGE_PX).all() and (sample.boxes_xyxy_px[:, 2:] <= far_px).all())
+
+
+def _tile(sample: Sample, plan: Augmentation, paster: Paster, column: int) -> Picture:
+    pixels_HW, mask_HW, unknown_HW = make_crop(sample, plan, paster, np.random.default_rng(_SEED + column))
+    grey = ((pixels_HW + 2) / 6 * 255).clip(0, 255).astype(np.uint8)
+    size = (_TILE_PX, _TILE_PX)
+    tile = np.asarray(cv2.cvtColor(cv2.resize(grey, size, interpolation=cv2.INTER_NEAREST), cv2.COLOR_GRAY2BGR), np.uint8)
+    for area_HW, colour in ((mask_HW, (80, 220, 80)), (unknown_HW, (60, 60, 220))):
+        contours, _ = cv2.findContours(cv2.resize(area_HW, size, interpolation=cv2.INTER_NEAREST), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+        cv2.drawContours(tile, contours, -1, colour, 1)
+    return tile
+
+
+@tells_mistakes
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m training.report.augmentation_gallery", description=__doc__.splitlines()[0] if __doc__ else None
+    )
+    parser.add_argument("file", type=Path)
+    file: Path = parser.parse_args().file
+    file.parent.mkdir(parents=True, exist_ok=True)
+    cv2.imwrite(str(file), gallery(read_samples((SYNTHETIC,), Role.TEST)) // 4 * 4, [cv2.IMWRITE_PNG_COMPRESSION, 9])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,174 @@
+"""The tables of docs/networks.md, from the cards of the weights that ship and from docs/segmenters.json.
+
+`python -m training.report.card_tables docs/networks.md` writes them anew.
+A table stands between `<!-- cards: NAME -->` and `<!-- end -->`; whatever is between them is replaced.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from contracts.choices import chosen
+from models.card import ModelCard, read_card
+from models.weights import WEIGHTS_FOLDER
+from training.commands import tells_mistakes
+from training.report.comparison import LONG, equal_rows, other_rows, read_rows
+
+SEGMENTERS, DETECTOR, CLASSIFIER = (
+    ("kestrel_wide", "kestrel_adaptive", "kestrel", "kestrel_fine", "acm", "unet_light"),
+    "fcos_light",
+    "basic_cnn",
+)
+_SECTION = re.compile(r"(?<=<!-- cards: )(\w+)( -->\n).*?(?=<!-- end -->)", re.DOTALL)
+
+
+def fill_tables(text: str) -> str:
+    """Replace every table of cards in a page.
+
+    Raises:
+        SettingsError: the page asks for a table that there is not.
+    """
+
+    def table(found: re.Match[str]) -> str:
+        rows = chosen(TABLES, found[1], "a mark `<!-- cards: NAME -->`", "Name one of these tables in the page.")()
+        return found[1] + found[2] + "".join(f"| {' | '.join(row)} |\n" for row in rows)
+
+    return _SECTION.sub(table, text)
+
+
+def overview_rows() -> Iterator[Sequence[str]]:
+    """What there is, and what it costs."""
+    yield from _head("network", "task", "from", "parameters", "GMACs")
+    for card in map(_card, (*SEGMENTERS, DETECTOR, CLASSIFIER)):
+        yield f"`{card.name}`", card.task, card.paper, f"{card.parameters:,}", f"{card.gmacs:.3f} at {card.input_px}²"
+
+
+def segmentation_rows() -> Iterator[Sequence[str]]:
+    """One row for each segmenter and set of test images."""
+    yield from _head("network", "threshold", "data", "IoU", "nIoU", "Pd", "Fa")
+    for card in map(_card, SEGMENTERS):
+        for measured in card.measured:
+            value = measured.values
+            scores = (f"{value[name]:.3f}" for name in ("iou", "niou", "pd"))
+            yield f"`{card.name}`", f"{card.postprocess['threshold']:g}", measured.data, *scores, f"{value['fa_ppm']:.0f}"
+
+
+def bfloat16_rows() -> Iterator[Sequence[str]]:
+    """What half precision does to the answers of each segmenter, on each set of test images."""
+    yield from _head("network", "data", "IoU in float32", "in bfloat16", "points")
+    for card in map(_card, SEGMENTERS):
+        for measured in card.measured:
+            if "iou_bfloat16" in measured.values:
+                plain, half = (measured.values[name] * 100 for name in ("iou", "iou_bfloat16"))
+                yield f"`{card.name}`", measured.data, f"{plain:.2f}", f"{half:.2f}", f"{half - plain:+.2f}"
+
+
+def detection_rows() -> Iterator[Sequence[str]]:
+    """One row for each set of test images."""
+    card = _card(DETECTOR)
+    at = f"at {card.postprocess['score_threshold']:g}"
+    yield from _head("data", "AP50", "recall", f"precision {at}", f"recall {at}", f"false per image {at}")
+    for measured in card.measured:
+        value = measured.values
+        scores = (f"{value[name]:.3f}" for name in ("ap50", "recall", "precision_at", "recall_at"))
+        yield measured.data, *scores, f"{value['false_per_image']:.2f}"
+
+
+def classification_rows() -> Iterator[Sequence[str]]:
+    """One row for each set of test images whose classes are known."""
+    yield from _head("data", "accuracy", "macro-F1")
+    for measured in _card(CLASSIFIER).measured:
+        if "accuracy" in measured.values:
+            yield measured.data, f"{measured.values['accuracy']:.3f}", f"{measured.values['macro_f1']:.3f}"
+
+
+def unnamed_rows() -> Iterator[Sequence[str]]:
+    """One row for each set of targets of no class."""
+    yield from _head("data", "targets", "left without a class")
+    for measured in _card(CLASSIFIER).measured:
+        if "left_unnamed" in measured.values:
+            yield measured.data, f"{measured.values['targets']:.0f}", f"{measured.values['left_unnamed']:.2f}"
+
+
+def confusion_rows() -> Iterator[Sequence[str]]:
+    """The confusion matrix over the most data sets of real images; rows are truth."""
+    card = _card(CLASSIFIER)
+    (counts,) = (measured.confusion for measured in card.measured if "+" in measured.data and measured.confusion)
+    yield from _head("", *card.classes)
+    for name, row in zip(card.classes, counts, strict=True):
+        yield f"**{name}**", *map(str, row)
+
+
+def training_rows() -> Iterator[Sequence[str]]:
+    """What each network has learnt from, and for how long."""
+    yield from _head("network", "learnt from", "steps", "minutes")
+    for card in map(_card, (*SEGMENTERS, DETECTOR, CLASSIFIER)):
+        yield f"`{card.name}`", _without_split(card), f"{card.recipe['steps']:,}", _minutes(card)
+
+
+def comparison_rows() -> Iterator[Sequence[str]]:
+    """Segmenters that were trained alike, all of them and not for long."""
+    yield from _headed(equal_rows(read_rows()))
+
+
+def long_comparison_rows() -> Iterator[Sequence[str]]:
+    """The best of them, trained alike for longer."""
+    yield from _headed(equal_rows(read_rows(), LONG))
+
+
+def other_training_rows() -> Iterator[Sequence[str]]:
+    """Segmenters that were trained otherwise, such as by the recipes of papers."""
+    yield from _headed(other_rows(read_rows()))
+
+
+def _headed(rows: Iterator[Sequence[str]]) -> Iterator[Sequence[str]]:
+    yield from _head(*next(rows))
+    yield from rows
+
+
+def _minutes(card: ModelCard) -> str:
+    clocks = {"minutes": "GPU", "processor_minutes": "processor"}
+    return ", ".join(f"{card.recipe[clock]:.0f} ({what})" for clock, what in clocks.items() if clock in card.recipe)
+
+
+def _card(name: str) -> ModelCard:
+    return read_card(WEIGHTS_FOLDER / f"{name}.json")
+
+
+def _without_split(card: ModelCard) -> str:
+    return card.data.removesuffix(" (training splits)")
+
+
+def _head(*names: str) -> tuple[Sequence[str], Sequence[str]]:
+    return names, ("---",) * len(names)
+
+
+TABLES: dict[str, Callable[[], Iterator[Sequence[str]]]] = {
+    "overview": overview_rows,
+    "segmentation": segmentation_rows,
+    "bfloat16": bfloat16_rows,
+    "detection": detection_rows,
+    "classification": classification_rows,
+    "unnamed": unnamed_rows,
+    "confusion": confusion_rows,
+    "training": training_rows,
+    "comparison": comparison_rows,
+    "longer": long_comparison_rows,
+    "otherwise": other_training_rows,
+}
+
+
+@tells_mistakes
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(prog="python -m training.report.card_tables", description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("page", type=Path)
+    page: Path = parser.parse_args().page
+    page.write_text(fill_tables(page.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""What each task must say to be trained and measured."""
