@@ -87,7 +87,7 @@ def role_of(process: psutil.Process) -> str:
     for mark, role in (
         ("ServeReplica", "serve other"),
         ("ServeController", "serve controller"),
-        ("Coordinator", "coordinator"),
+        ("ReadCoordinator", "coordinator"),
         ("KafkaEpoch", "read + decode"),
         ("ray::IDLE", "idle worker"),
         ("ray::_StatsActor", "ray data stats"),

@@ -22,7 +22,7 @@ from pipeline.runtime.lag_monitor import Observer
 from pipeline.runtime.metrics import StreamMetrics
 from pipeline.runtime.progress import StreamProgress, StreamSummary
 from pipeline.runtime.stats import StreamStats
-from pipeline.runtime.supervisor import Generations, Outlets
+from pipeline.runtime.supervisor import Generations, StreamResources
 from pipeline.table.results_table import ResultsTable
 
 log = structlog.get_logger(__name__)
@@ -64,8 +64,8 @@ def run_stream(
         ensure_topic(job.kafka, name, len(topic.partitions))
     stats = StreamStats(metrics=StreamMetrics(RayMeter(), job.run_id))
     ends = _ends(job, until_caught_up=until_caught_up)
-    with _outlets(job) as outlets, Observer(job.kafka, topic, stats, on_progress) as observer:
-        drained = Generations(job, table, topic, stats, ends, outlets, observer).run(stop)
+    with _resources(job) as resources, Observer(job.kafka, topic, stats, on_progress) as observer:
+        drained = Generations(job, table, topic, stats, ends, resources, observer).run(stop)
     return _summary(job, table, stats, drained=drained)
 
 
@@ -77,7 +77,7 @@ def _ends(job: StreamJob, *, until_caught_up: bool) -> dict[TopicPartition, int]
 
 
 @contextmanager
-def _outlets(job: StreamJob) -> Iterator[Outlets]:
+def _resources(job: StreamJob) -> Iterator[StreamResources]:
     with (
         _loop_thread() as loop,
         _producer(job) as producer,
@@ -85,7 +85,7 @@ def _outlets(job: StreamJob) -> Iterator[Outlets]:
         ClusterWatch(job.kafka) as watch,
         Membership(job.kafka, job.run_id) as members,
     ):
-        yield Outlets(loop, producer, alerts, watch, members)
+        yield StreamResources(loop, producer, alerts, watch, members)
 
 
 @contextmanager

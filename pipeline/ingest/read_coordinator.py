@@ -34,7 +34,7 @@ class ReadStatus:
     bytes_in_flight: int = 0
 
 
-class Coordinator:
+class ReadCoordinator:
     """Claims, credits and the stop flag of one generation; plain asyncio, wrapped as a Ray actor by `Generation`."""
 
     def __init__(self, starts: Mapping[int, int], max_blocks: int, max_bytes: int) -> None:

@@ -28,7 +28,7 @@ log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Share:
+class Assignment:
     """The partitions a driver owns, until `ended`.
 
     Attributes:
@@ -55,7 +55,7 @@ class Membership:
         self._kafka = kafka
         self.group = f"{kafka.group_hint}.{run_id}.{kafka.topic}"
         self._changed = threading.Condition()
-        self._share: Share | None = None
+        self._share: Assignment | None = None
         self._assigned: frozenset[int] | None = None  # by the group, perhaps for a moment only
         self._given_up = threading.Event()
         self._error: StopPipeline | None = None
@@ -72,7 +72,7 @@ class Membership:
         self._leaving.set()
         self._thread.join(self._kafka.connect_timeout_s * 2)
 
-    def share(self, timeout_s: float) -> Share | None:
+    def share(self, timeout_s: float) -> Assignment | None:
         """The present share; waits for one; None when there is none within the time.
 
         Raises:
@@ -84,7 +84,7 @@ class Membership:
                 raise self._error
             return self._share
 
-    def give_up(self, share: Share) -> None:
+    def give_up(self, share: Assignment) -> None:
         """Everything read of an ended share is visible or dropped: its partitions may move."""
         with self._changed:
             if self._share is share:
@@ -149,7 +149,7 @@ class Membership:
     def _begin_share(self, partitions: frozenset[int]) -> None:
         with self._changed:
             self._given_up.clear()
-            self._share = Share(partitions)
+            self._share = Assignment(partitions)
             self._changed.notify_all()
         log.info("partitions_owned", group=self.group, partitions=sorted(partitions))
 

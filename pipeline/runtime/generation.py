@@ -23,7 +23,7 @@ from pipeline.events.alerts import AlertPublisher
 from pipeline.inference.router import ModelHandles, Router
 from pipeline.ingest.epochs import BlockRef, EpochThread
 from pipeline.ingest.kafka_source import ReadPlan, epoch_dataset
-from pipeline.ingest.read_coordinator import Coordinator, ReadStatus
+from pipeline.ingest.read_coordinator import ReadCoordinator, ReadStatus
 from pipeline.runtime.stats import StreamStats
 from pipeline.table.committer import Committer
 
@@ -59,7 +59,7 @@ class Generation:
         self._parts = parts
         self._stream = parts.plan.stream
         self._router = Router(parts.models, parts.plan.stream)
-        remote: Any = ray.remote(Coordinator).options(num_cpus=0, max_concurrency=10_000)
+        remote: Any = ray.remote(ReadCoordinator).options(num_cpus=0, max_concurrency=10_000)
         self._coordinator: Any = remote.remote(parts.starts, self._stream.in_flight_blocks, self._stream.in_flight_bytes)
         self._epochs: list[EpochThread] = []
         self._tasks: dict[Future[None], int] = {}

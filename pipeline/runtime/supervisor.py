@@ -16,7 +16,7 @@ from contracts.result import Outcome
 from pipeline.events.alerts import AlertPublisher
 from pipeline.ingest.kafka_source import ReadPlan
 from pipeline.kafka.client import ClusterWatch, TopicInfo, begin_offsets
-from pipeline.kafka.group import Membership, Share, taken_over
+from pipeline.kafka.group import Assignment, Membership, taken_over
 from pipeline.kafka.producer import SteadyProducer
 from pipeline.kafka.topics import recreated
 from pipeline.runtime.generation import Generation, GenerationParts
@@ -35,7 +35,7 @@ log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Outlets:
+class StreamResources:
     """What lives longer than a generation.
 
     Attributes:
@@ -61,7 +61,7 @@ class Generations:
         topic: TopicInfo,
         stats: StreamStats,
         ends: Mapping[TopicPartition, int],
-        outlets: Outlets,
+        resources: StreamResources,
         observer: Observer,
     ) -> None:
         """Nothing runs before `run`.
@@ -72,7 +72,7 @@ class Generations:
             topic: what the topic was when the stream began; a continuous stream also reads partitions that are added later.
             stats: counts of the whole stream.
             ends: where a bounded stream ends, empty for a continuous one.
-            outlets: what lives longer than a generation.
+            resources: what lives longer than a generation.
             observer: told where the table stands.
         """
         self._job = job
@@ -80,7 +80,7 @@ class Generations:
         self._topic = topic
         self._stats = stats
         self._ends = {partition.partition: offset for partition, offset in ends.items()}
-        self._outlets = outlets
+        self._resources = resources
         self._observer = observer
         self._committed_anything = False
         self._refusals: list[float] = []
@@ -95,13 +95,13 @@ class Generations:
         """
         number, fruitless = 1, 0
         while not stop.is_set():
-            share = self._outlets.members.share(_SHARE_POLL_S)
+            share = self._resources.members.share(_SHARE_POLL_S)
             if share is None:
                 continue
             self._committed_anything = False
             failure = self._try_generation(number, share, stop)
             if share.ended.is_set():
-                self._outlets.members.give_up(share)
+                self._resources.members.give_up(share)
             if failure is None:
                 if stop.is_set() or (self._ends and self._caught_up()):
                     return True
@@ -125,7 +125,7 @@ class Generations:
                 return False
         return True
 
-    def _try_generation(self, number: int, share: Share, stop: threading.Event) -> BaseException | None:
+    def _try_generation(self, number: int, share: Assignment, stop: threading.Event) -> BaseException | None:
         """Run one; what made it fail, or None when it is done."""
         try:
             self._run_generation(number, share, stop)
@@ -140,7 +140,7 @@ class Generations:
             return failure
         return None
 
-    def _judge(self, refused: CommitRefused, share: Share) -> BaseException:
+    def _judge(self, refused: CommitRefused, share: Assignment) -> BaseException:
         """Somebody else has moved the table: we were frozen and are no longer the owner, or a frozen one has woken up.
 
         Raises:
@@ -163,7 +163,7 @@ class Generations:
             time.sleep(_SHARE_POLL_S)
         return reached
 
-    def _run_generation(self, number: int, share: Share, stop: threading.Event) -> None:
+    def _run_generation(self, number: int, share: Assignment, stop: threading.Event) -> None:
         if not self._ends:
             self._topic = self._present_topic()
         known = self._table.next_offsets(self._topic_name, self._topic.partitions)
@@ -178,7 +178,7 @@ class Generations:
             run_id=self._job.run_id,
             topic_ids={self._topic_name: self._topic.topic_id},
             settings=self._job.sink,
-            producer=self._outlets.producer,
+            producer=self._resources.producer,
             dead_letter_topic=self._job.kafka.dead_letter_topic,
             starts={TopicPartition(self._topic_name, partition): start for partition, start in starts.items()},
             on_committed=lambda spans, outcomes: self._on_committed(generation, spans, outcomes),
@@ -191,9 +191,9 @@ class Generations:
                 starts=starts,
                 models=self._job.models,
                 committer=committer,
-                alerts=self._outlets.alerts,
+                alerts=self._resources.alerts,
                 stats=self._stats,
-                loop=self._outlets.loop,
+                loop=self._resources.loop,
             )
         )
         stands = {TopicPartition(self._topic_name, each): at for each, at in known.items() if each in share.partitions}
@@ -203,7 +203,7 @@ class Generations:
         self._stats.on_state("streaming", generation=number)
         generation.run(lambda: stop.is_set() or share.ended.is_set())
 
-    def _stand_by(self, share: Share, stop: threading.Event) -> None:
+    def _stand_by(self, share: Assignment, stop: threading.Event) -> None:
         """Nothing to read for us: a continuous stream waits for another share, a bounded one for the other drivers."""
         if self._ends:
             return
@@ -248,8 +248,8 @@ class Generations:
 
     def _before_commit(self, timeout_s: float) -> None:
         """Alerts first; then the last look at the topic: an id that is right now was right during all reads until now."""
-        self._outlets.alerts.flush(timeout_s)
-        self._outlets.watch.verify(self._topic_name, self._topic.topic_id)
+        self._resources.alerts.flush(timeout_s)
+        self._resources.watch.verify(self._topic_name, self._topic.topic_id)
 
     def _on_committed(self, generation: Generation, spans: Sequence[OffsetRange], outcomes: Sequence[Outcome]) -> None:
         self._committed_anything = True

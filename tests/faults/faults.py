@@ -193,7 +193,7 @@ MATRIX = (
     Fault("detector: SIGKILL", kill_model("detector"), representative=True),
     Fault("segmenter: SIGKILL", kill_model("segmenter")),
     Fault("classifier: SIGKILL", kill_model("classifier")),
-    Fault("coordinator of the generation: SIGKILL", kill("ray::Coordinator"), representative=True),
+    Fault("coordinator of the generation: SIGKILL", kill("ray::ReadCoordinator"), representative=True),
     Fault("Serve controller: SIGKILL", kill("ray::ServeController"), representative=True),
     Fault("raylet: SIGKILL", kill("raylet/raylet"), limit_s=240),
     Fault("driver: SIGKILL", kill_driver),

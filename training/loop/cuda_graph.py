@@ -47,7 +47,7 @@ class HeldBatches:
         return self._held
 
 
-class RecordedPasses:
+class CudaGraphStep:
     """Passes as one CUDA graph."""
 
     def __init__(self, model: nn.Module, loss: Callable[[], Tensor], refill: Callable[[], None]) -> None:

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from contracts.errors import StopPipeline
 from models.layers.norms import freeze_norms
 from training.loop.checkpoint import FILE, Checkpoint
-from training.loop.cuda_graph import RecordedPasses
+from training.loop.cuda_graph import CudaGraphStep
 from training.loop.identity import Identity
 from training.loop.optimisers import make_optimiser
 from training.loop.schedules import schedule_named
@@ -146,7 +146,7 @@ class _Run:
             value.backward()  # type: ignore[no-untyped-call]
             return value.detach()
 
-        return draw_and_pass if refill is None else RecordedPasses(model, loss, refill)
+        return draw_and_pass if refill is None else CudaGraphStep(model, loss, refill)
 
     def learn(self, passes: Callable[[], Tensor], clock: Callable[[], float]) -> None:
         """Steps, until time, steps or patience are used up."""

@@ -8,11 +8,11 @@ from collections.abc import Awaitable
 import pytest
 
 from contracts.errors import RetryLater, StopPipeline
-from pipeline.ingest.read_coordinator import Coordinator
+from pipeline.ingest.read_coordinator import ReadCoordinator
 
 
-def coordinator(max_blocks: int = 2, max_bytes: int = 100) -> Coordinator:
-    return Coordinator({0: 5, 1: 7}, max_blocks, max_bytes)
+def coordinator(max_blocks: int = 2, max_bytes: int = 100) -> ReadCoordinator:
+    return ReadCoordinator({0: 5, 1: 7}, max_blocks, max_bytes)
 
 
 async def waits(call: Awaitable[object]) -> asyncio.Future[object]:
@@ -77,7 +77,7 @@ def test_blocks_in_flight_are_bounded_and_given_back() -> None:
 
 def test_quiet_partitions_do_not_starve_a_busy_one() -> None:
     async def scenario() -> None:
-        one = Coordinator(dict.fromkeys(range(20), 0), max_blocks=2, max_bytes=100)
+        one = ReadCoordinator(dict.fromkeys(range(20), 0), max_blocks=2, max_bytes=100)
         for _ in range(19):
             assert await one.admit(holds_slot=False)
             assert await one.admit(holds_slot=True), "it waits for its first message, for as long as there is none"

@@ -15,7 +15,7 @@ from kafka.errors import GroupAuthorizationFailedError
 
 from contracts.errors import StopPipeline
 from pipeline.kafka.client import KafkaSettings, connect_admin
-from pipeline.kafka.group import Membership, Share
+from pipeline.kafka.group import Assignment, Membership
 from tests.conftest import RealKafka
 from tests.processes import started
 
@@ -28,7 +28,7 @@ def settings(kafka: RealKafka) -> KafkaSettings:
     return kafka.settings(topic=kafka.new_topic(4), session_timeout_s=3.0, probe_interval_s=0.5)
 
 
-def share_of(member: Membership, wanted: int) -> Share:
+def share_of(member: Membership, wanted: int) -> Assignment:
     """Wait until a member owns so many partitions; gives up what it has to give up meanwhile."""
     deadline = time.monotonic() + WAIT_S
     while time.monotonic() < deadline:
@@ -109,11 +109,11 @@ def test_partitions_that_are_added_while_others_drain_are_shared_out(settings: K
         assert {number for share in settle(members, 6, drain_s=1.5) for number in share.partitions} == set(range(6))
 
 
-def settle(members: Sequence[Membership], num_partitions: int, drain_s: float = 0.0) -> list[Share]:
+def settle(members: Sequence[Membership], num_partitions: int, drain_s: float = 0.0) -> list[Assignment]:
     """Wait until some members together own so many partitions."""
     deadline = time.monotonic() + WAIT_S
     while time.monotonic() < deadline:
-        shares: list[Share] = []
+        shares: list[Assignment] = []
         for member in members:
             share = member.share(0.2)
             if share is not None and share.ended.is_set():
