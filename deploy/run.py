@@ -17,7 +17,7 @@ from pipeline.runtime.progress import StreamProgress
 if TYPE_CHECKING:
     from deploy.settings.app_settings import AppSettings
     from deploy.terminal.stream_view import StreamView
-    from pipeline.ops.replay import Picks
+    from pipeline.ops.replay import SelectedOffsets
     from pipeline.runtime.progress import StreamSummary
 
 
@@ -49,7 +49,7 @@ def run_here(
     *,
     until_caught_up: bool = False,
     watch: Watch | None = None,
-    picks: Picks | None = None,
+    selected_offsets: SelectedOffsets | None = None,
     again: Callable[[], AppSettings] | None = None,
 ) -> StreamSummary:
     """Stream until stopped by a signal (or caught up), then put everything away.
@@ -59,7 +59,7 @@ def run_here(
         view: shows how it goes.
         until_caught_up: end when every offset that existed at the start has its row.
         watch: gets every snapshot and the event that stops the stream.
-        picks: only these offsets per partition, then end; default: the whole topic.
+        selected_offsets: only these offsets per partition, then end; default: the whole topic.
         again: reads the settings once more on SIGHUP, to exchange models that changed; default: SIGHUP ends the process.
 
     Raises:
@@ -68,7 +68,7 @@ def run_here(
         KeyboardInterrupt: interrupted before the stream began, or for the third time.
     """
     with interruptible():
-        return _run(settings, view, until_caught_up, watch, picks or {}, again)
+        return _run(settings, view, until_caught_up, watch, selected_offsets or {}, again)
 
 
 def _run(
@@ -76,7 +76,7 @@ def _run(
     view: StreamView,
     until_caught_up: bool,
     watch: Watch | None,
-    picks: Picks,
+    selected_offsets: SelectedOffsets,
     again: Callable[[], AppSettings] | None,
 ) -> StreamSummary:
     check_start(settings)
@@ -98,7 +98,7 @@ def _run(
 
             if again is not None:
                 signal.signal(signal.SIGHUP, Reload(settings, again, deploy_models, view.say).on_signal)
-            job = replace(stream_job(settings, models), picks=picks)
+            job = replace(stream_job(settings, models), selected_offsets=selected_offsets)
             return run_stream(job, stop=drain.stop, until_caught_up=until_caught_up, on_progress=on_progress)
 
 

@@ -71,8 +71,8 @@ def run_stream(
 
 def _ends(job: StreamJob, *, until_caught_up: bool) -> dict[TopicPartition, int]:
     """Where a bounded stream ends; empty for a continuous one."""
-    if job.picks:
-        return {TopicPartition(job.kafka.topic, partition): offsets[-1] + 1 for partition, offsets in job.picks.items()}
+    if job.selected_offsets:
+        return {TopicPartition(job.kafka.topic, partition): offsets[-1] + 1 for partition, offsets in job.selected_offsets.items()}
     return end_offsets(job.kafka, job.kafka.topic) if until_caught_up else {}
 
 

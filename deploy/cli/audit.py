@@ -63,10 +63,10 @@ def audit(
         raise typer.BadParameter("only with --replay-of", param_hint="--reason")
     settings = load(config, bootstrap_servers=bootstrap_servers, topic=topic, table=table, run_id=run_id).settings
     results = open_results(settings.sink.table, settings.sink.plain_storage_options())
-    picks = None if replay_of is None else rejected_offsets(results, replay_of, settings.kafka.topic, reasons_of(reason))
+    selected_offsets = None if replay_of is None else rejected_offsets(results, replay_of, settings.kafka.topic, reasons_of(reason))
     found: list[PartitionAudit] = []
     with Console(stderr=True).status(f"auditing {settings.kafka.topic}") as status:
-        for each in audit_partitions(settings.kafka, results, settings.run_id, picks):
+        for each in audit_partitions(settings.kafka, results, settings.run_id, selected_offsets):
             found.append(each)
             status.update(f"auditing {settings.kafka.topic}: {len(found)} partitions")
     clean = all(each.clean for each in found)

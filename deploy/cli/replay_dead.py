@@ -62,9 +62,9 @@ def replay_dead(
             action=f"Take another name, such as {old}-replayed.",
         )
     results = open_results(settings.sink.table, settings.sink.plain_storage_options())
-    picks = rejected_offsets(results, old, settings.kafka.topic, reasons)
+    selected_offsets = rejected_offsets(results, old, settings.kafka.topic, reasons)
     console = Console(stderr=as_json, soft_wrap=True)
-    num = sum(map(len, picks.values()))
+    num = sum(map(len, selected_offsets.values()))
     if not num:
         console.print(f"nothing to replay: no rejected frame of run {old}, topic {settings.kafka.topic}")
         if as_json:
@@ -72,7 +72,7 @@ def replay_dead(
         return
     title = f"irstream {settings.run_id}: {num:,} rejected frames of run {old}"
     with stdout_for_json(as_json), open_view(console, title) as view, logs_to(view.say, debug=debugging(), human=console.is_terminal):
-        summary = run_here(settings, view, picks=picks)
+        summary = run_here(settings, view, selected_offsets=selected_offsets)
     if as_json:
         print_json({"replayed": num, "of": old, "run_id": settings.run_id} | summary_json(summary))
     else:

@@ -33,7 +33,7 @@ from pipeline.ingest.raw_block import RAW_SCHEMA, RawBlock, pack_raw, unpack_raw
 from pipeline.ingest.splitting import split_block
 from pipeline.kafka.client import KafkaSettings
 from pipeline.kafka.reader import GapFound, LogReader
-from pipeline.kafka.selected_reader import PickedReader
+from pipeline.kafka.selected_reader import SelectedReader
 from pipeline.settings import StreamSettings
 
 _IDLE_POLL_S = 0.5
@@ -47,7 +47,7 @@ class ReadPlan:
     Attributes:
         partitions: which partitions, one read task each.
         stop_at: exclusive end per partition for a bounded read, empty for a continuous one.
-        picks: of a bounded read, the offsets to read per partition, ascending; empty for all.
+        selected_offsets: of a bounded read, the offsets to read per partition, ascending; empty for all.
         limits: what is refused unread.
     """
 
@@ -59,7 +59,7 @@ class ReadPlan:
     kafka: KafkaSettings
     stream: StreamSettings
     limits: InputLimits
-    picks: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
+    selected_offsets: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
 
 
 class KafkaEpoch(Datasource):
@@ -122,13 +122,13 @@ class PartitionRead:
             # The driver decides by class; a Ray task error would reach it wrapped and late.
             ray.get(self._coordinator.fail.remote(error))
 
-    def _connect(self, start: int) -> LogReader | PickedReader:
+    def _connect(self, start: int) -> LogReader | SelectedReader:
         """Connect; while the broker is away, wait as a reader that is connected already would."""
         plan = self._plan
         while True:
             try:
                 reader = LogReader(plan.kafka, plan.topic, self._partition, start, plan.topic_id)
-                return PickedReader(reader, plan.picks[self._partition]) if plan.picks else reader
+                return SelectedReader(reader, plan.selected_offsets[self._partition]) if plan.selected_offsets else reader
             except RetryLater:
                 if not self._admitted():
                     raise
@@ -138,7 +138,7 @@ class PartitionRead:
         self._holds_slot = bool(ray.get(self._coordinator.admit.remote(holds_slot=self._holds_slot)))
         return self._holds_slot
 
-    def _blocks(self, reader: LogReader | PickedReader) -> Iterator[pa.Table]:
+    def _blocks(self, reader: LogReader | SelectedReader) -> Iterator[pa.Table]:
         plan = self._plan
         stop_at = plan.stop_at.get(self._partition)
         # A bounded read ends at its offset, however long that takes.
@@ -165,7 +165,7 @@ class PartitionRead:
                 yield pack_raw(replace(part, sequence=self._sequence))
                 self._sequence += 1
 
-    def _read_block(self, reader: LogReader | PickedReader, stop_at: int | None, deadline: float) -> RawBlock | None:
+    def _read_block(self, reader: LogReader | SelectedReader, stop_at: int | None, deadline: float) -> RawBlock | None:
         stream = self._plan.stream
         start = reader.position
         gap_stop: int | None = None
@@ -197,12 +197,12 @@ class PartitionRead:
             return None
         return self._block(start, reader, records, None, time.thread_time() - began)
 
-    def _room(self, reader: LogReader | PickedReader, stop_at: int | None, held: int) -> int:
+    def _room(self, reader: LogReader | SelectedReader, stop_at: int | None, held: int) -> int:
         room = self._plan.stream.block_max_frames - held
         return room if stop_at is None else max(0, min(room, stop_at - reader.position))
 
     def _block(
-        self, start: int, reader: LogReader | PickedReader, records: list[RawRecord], gap_stop: int | None, read_s: float
+        self, start: int, reader: LogReader | SelectedReader, records: list[RawRecord], gap_stop: int | None, read_s: float
     ) -> RawBlock:
         return RawBlock(
             span=OffsetRange(self._plan.topic, self._partition, start, reader.position),

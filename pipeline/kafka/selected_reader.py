@@ -1,4 +1,4 @@
-"""Reads chosen offsets of a partition only; all others are stepped over as if they held no record."""
+"""Reads selected offsets of a partition only; all others are stepped over as if they held no record."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from contracts.frame import RawRecord
 from pipeline.kafka.reader import GapFound, LogReader
 
 
-class PickedReader:
+class SelectedReader:
     """A `LogReader` for some offsets, with the same methods. Not for several threads."""
 
     def __init__(self, reader: LogReader, offsets: Sequence[int]) -> None:
@@ -25,7 +25,7 @@ class PickedReader:
 
     @property
     def position(self) -> int:
-        """The next chosen offset, or the one behind the last."""
+        """The next selected offset, or the one behind the last."""
         index = bisect_left(self._offsets, self._at)
         return self._offsets[index] if index < len(self._offsets) else max(self._at, self._offsets[-1] + 1)
 
@@ -34,10 +34,10 @@ class PickedReader:
         self._at = offset
 
     def poll(self, max_records: int, max_wait_s: float) -> list[RawRecord]:
-        """The next chosen records in offset order; errors as `LogReader.poll`.
+        """The next selected records in offset order; errors as `LogReader.poll`.
 
         Raises:
-            GapFound: retention has deleted chosen offsets.
+            GapFound: retention has deleted selected offsets.
         """
         start = self.position
         stop = self._end_of_run(start)
@@ -57,7 +57,7 @@ class PickedReader:
         self._reader.close()
 
     def _end_of_run(self, start: int) -> int:
-        """The offset behind the chosen ones that follow `start` without a break."""
+        """The offset behind the selected ones that follow `start` without a break."""
         index = bisect_left(self._offsets, start)
         stop = start
         while index < len(self._offsets) and self._offsets[index] == stop:

@@ -74,7 +74,7 @@ class PartitionAudit:
 
 
 def audit(
-    kafka: KafkaSettings, table: DeltaTable, run_id: str, picks: Mapping[int, Sequence[int]] | None = None
+    kafka: KafkaSettings, table: DeltaTable, run_id: str, selected_offsets: Mapping[int, Sequence[int]] | None = None
 ) -> Iterator[PartitionAudit]:
     """Check every partition of `kafka.topic`, one after the other; a stream may go on writing meanwhile.
 
@@ -82,7 +82,7 @@ def audit(
         kafka: where the log is.
         table: one version of the results table; it is not brought up to date.
         run_id: whose rows.
-        picks: for a run that fed chosen offsets through again, these, ascending per partition: no others must have a row.
+        selected_offsets: for a run that fed selected offsets through again, these, ascending per partition: no others must have a row.
 
     Raises:
         SettingsError: no such topic.
@@ -107,7 +107,7 @@ def audit(
         if watermark is not None and watermark > ends[name]:
             raise _not_this_log(name, f"a log that reaches offset {watermark}, where the table stands", f"one that ends at {ends[name]}")
         mine = rows.filter(pc.equal(rows["source_partition"], partition))
-        wanted = None if picks is None else picks.get(partition, ())
+        wanted = None if selected_offsets is None else selected_offsets.get(partition, ())
         yield _audit_partition(kafka, info.topic_id, name, mine, watermark, (begins[name], ends[name]), wanted)
 
 
@@ -131,17 +131,17 @@ def _audit_partition(
     rows: pa.Table,
     watermark: int | None,
     log: tuple[int, int],
-    picks: Sequence[int] | None,
+    selected_offsets: Sequence[int] | None,
 ) -> PartitionAudit:
     status = rows["status"]
     starts = rows["source_offset"].to_numpy()
     stops = pc.fill_null(rows["source_offset_end"], pc.add(rows["source_offset"], 1)).to_numpy()
     is_gap = np.asarray(pc.equal(status, Status.GAP.value))
     log_start = log[0]
-    first = int(starts.min(initial=log_start if picks is None else min(picks, default=log_start)))
+    first = int(starts.min(initial=log_start if selected_offsets is None else min(selected_offsets, default=log_start)))
     stop = first if watermark is None else watermark
     covered = cover(starts, stops, min(first, stop), stop)
-    holes = covered.holes if picks is None else restrict(covered.holes, picks)
+    holes = covered.holes if selected_offsets is None else restrict(covered.holes, selected_offsets)
     lost, unproved = find_records(kafka, topic_id, name, holes)
     return PartitionAudit(
         partition=name.partition,

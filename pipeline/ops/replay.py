@@ -12,10 +12,10 @@ from contracts.arrow import Status
 from contracts.errors import RejectReason, RetryLater
 from pipeline.table.delta import plain_text
 
-Picks = dict[int, tuple[int, ...]]
+SelectedOffsets = dict[int, tuple[int, ...]]
 
 
-def rejected_offsets(table: DeltaTable, run_id: str, topic: str, reasons: Iterable[RejectReason] = ()) -> Picks:
+def rejected_offsets(table: DeltaTable, run_id: str, topic: str, reasons: Iterable[RejectReason] = ()) -> SelectedOffsets:
     """Offsets of the rejected rows of a run, ascending, per partition.
 
     Args:

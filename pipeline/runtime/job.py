@@ -17,7 +17,8 @@ class StreamJob:
     """What to stream: the settings it needs and the three networks.
 
     Attributes:
-        picks: offsets to read per partition, ascending, each once; empty for the whole topic. A stream of picks is bounded.
+        selected_offsets: the only offsets to read, per partition, ascending, each once; empty for the whole topic. With them the stream
+            is bounded: it ends behind the last one.
     """
 
     run_id: str
@@ -26,4 +27,4 @@ class StreamJob:
     limits: InputLimits
     sink: SinkSettings
     models: ModelHandles
-    picks: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
+    selected_offsets: Mapping[int, tuple[int, ...]] = field(default_factory=dict)

@@ -235,13 +235,13 @@ class Generations:
             kafka=self._job.kafka,
             stream=self._job.stream.model_copy(update={"read_cpus": read_cpus}),
             limits=self._job.limits,
-            picks=self._job.picks,
+            selected_offsets=self._job.selected_offsets,
         )
 
     def _starts(self, known: Mapping[int, int]) -> dict[int, int]:
         """Where the table stands; a partition it does not know begins at the start of the log."""
-        if self._job.picks:
-            self._begins = {partition: offsets[0] for partition, offsets in self._job.picks.items()}
+        if self._job.selected_offsets:
+            self._begins = {partition: offsets[0] for partition, offsets in self._job.selected_offsets.items()}
         elif set(self._topic.partitions) - set(known):
             self._begins = {each.partition: offset for each, offset in begin_offsets(self._job.kafka, self._topic_name).items()}
         return {partition: known.get(partition, self._begins.get(partition, 0)) for partition in self._topic.partitions}

@@ -40,8 +40,8 @@ def feed_with_rejects(settings: KafkaSettings) -> None:
     feed(settings, [*frames(20), poison, poison, *frames(30), (b"cam", b"not an image", [], 1), *frames(10), poison])
 
 
-def replay(settings: KafkaSettings, table: Path, run_id: str, picks: Mapping[int, tuple[int, ...]]) -> list[dict[str, Any]]:
-    catch_up(replace(job(settings, table, Mended().handles(), run_id=run_id), picks=picks))
+def replay(settings: KafkaSettings, table: Path, run_id: str, selected_offsets: Mapping[int, tuple[int, ...]]) -> list[dict[str, Any]]:
+    catch_up(replace(job(settings, table, Mended().handles(), run_id=run_id), selected_offsets=selected_offsets))
     found = [row for row in rows(table) if row["run_id"] == run_id]
     return sorted(found, key=lambda row: (row["source_partition"], row["source_offset"]))
 
@@ -51,11 +51,11 @@ def test_each_rejected_frame_gets_one_new_row_and_no_other_frame_does(settings: 
     feed_with_rejects(settings)
     catch_up(job(settings, table, RuleNetworks().handles()))
     results = DeltaTable(str(table))
-    picks = rejected_offsets(results, "live", settings.topic)
-    assert picks == {0: (10, 11, 32), 1: (25,)}
+    selected_offsets = rejected_offsets(results, "live", settings.topic)
+    assert selected_offsets == {0: (10, 11, 32), 1: (25,)}
     assert rejected_offsets(results, "live", settings.topic, [RejectReason.POISON]) == {0: (10, 11, 32)}
 
-    found = replay(settings, table, "mended", picks)
+    found = replay(settings, table, "mended", selected_offsets)
     assert [(row["source_partition"], row["source_offset"], row["status"]) for row in found] == [
         (0, 10, "ok"),
         (0, 11, "ok"),
@@ -63,8 +63,8 @@ def test_each_rejected_frame_gets_one_new_row_and_no_other_frame_does(settings: 
         (1, 25, "rejected"),
     ]
     assert [len(row["detections"]) for row in found] == [MENDED, MENDED, MENDED, 0]
-    assert replay(settings, table, "mended", picks) == found, "a second time changes nothing"
-    assert all(each.clean for each in audit(settings, DeltaTable(str(table)), "mended", picks))
+    assert replay(settings, table, "mended", selected_offsets) == found, "a second time changes nothing"
+    assert all(each.clean for each in audit(settings, DeltaTable(str(table)), "mended", selected_offsets))
     assert not all(each.clean for each in audit(settings, DeltaTable(str(table)), "mended")), "of the whole topic it has little"
     assert len([row for row in rows(table) if row["run_id"] == "live"]) == 64
 
@@ -73,11 +73,11 @@ def test_what_retention_has_deleted_since_is_a_gap_row_and_a_lost_row_is_found(s
     table = tmp_path / "table"
     feed_with_rejects(settings)
     catch_up(job(settings, table, RuleNetworks().handles()))
-    picks = rejected_offsets(DeltaTable(str(table)), "live", settings.topic)
+    selected_offsets = rejected_offsets(DeltaTable(str(table)), "live", settings.topic)
     admin = connect_admin(settings)
     admin.delete_records({ClientTopicPartition(settings.topic, 0): 11})
     admin.close()
-    found = replay(settings, table, "late", picks)
+    found = replay(settings, table, "late", selected_offsets)
     assert [(row["source_partition"], row["source_offset"], row["source_offset_end"], row["status"]) for row in found] == [
         (0, 10, 11, "gap"),
         (0, 11, None, "ok"),
@@ -85,7 +85,7 @@ def test_what_retention_has_deleted_since_is_a_gap_row_and_a_lost_row_is_found(s
         (1, 25, None, "rejected"),
     ]
     results = DeltaTable(str(table))
-    assert all(each.clean for each in audit(settings, results, "late", picks))
+    assert all(each.clean for each in audit(settings, results, "late", selected_offsets))
     results.delete("run_id = 'late' and source_offset = 32")
-    (lost,) = [span for each in audit(settings, results, "late", picks) for span in each.lost]
+    (lost,) = [span for each in audit(settings, results, "late", selected_offsets) for span in each.lost]
     assert (lost.partition, lost.start, lost.stop) == (0, 32, 33)
