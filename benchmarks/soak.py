@@ -26,7 +26,8 @@ from benchmarks import soak_report
 from benchmarks.soak_load import Load
 from benchmarks.soak_samples import Sampler, read_table
 from benchmarks.stream import broker, command, count_rows, run, stream
-from pipeline.kafka.client import KafkaSettings, ensure_topic
+from pipeline.kafka.settings import KafkaSettings
+from pipeline.kafka.topics import ensure_topic
 
 TOPIC, PARTITIONS = "soak", 4
 SHARE_OF_CAPACITY = 0.7

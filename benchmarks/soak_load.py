@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 from contracts.codecs import encode_pixels
 from contracts.frame import ContentType
-from pipeline.kafka.client import KafkaSettings
 from pipeline.kafka.producer import SteadyProducer
+from pipeline.kafka.settings import KafkaSettings
 from synthetic.camera import SyntheticCamera
 from synthetic.settings import Scene, SyntheticSettings
 

@@ -12,7 +12,8 @@ from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError, TableNotFoundError
 
 from benchmarks.stream import role_of
-from pipeline.kafka.client import KafkaSettings, end_offsets
+from pipeline.kafka.settings import KafkaSettings
+from pipeline.kafka.topics import end_offsets
 
 _SHARED_MEMORY = "/dev/shm"  # noqa: S108
 

@@ -147,7 +147,8 @@ def check(table: Path, topic: str, environment: dict[str, str]) -> dict[str, Any
     import duckdb
     from deltalake import DeltaTable
 
-    from pipeline.kafka.client import KafkaSettings, end_offsets
+    from pipeline.kafka.settings import KafkaSettings
+    from pipeline.kafka.topics import end_offsets
 
     results = DeltaTable(str(table)).to_pyarrow_table()
     database = duckdb.connect()

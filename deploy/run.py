@@ -32,7 +32,7 @@ def check_start(settings: AppSettings) -> None:
     """
     from deploy.settings.mistakes import InvalidSettingsError
     from deploy.settings.model_check import model_mistakes
-    from pipeline.kafka.settings import require_native_crc
+    from pipeline.kafka.client import require_native_crc
     from pipeline.kafka.topics import describe_topic
     from pipeline.table.results_table import ResultsTable
 

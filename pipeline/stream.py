@@ -14,9 +14,10 @@ from contracts.position import TopicPartition
 from observability.metrics import RayMeter
 from pipeline.events.alerts import AlertPublisher
 from pipeline.ingest.epochs import configure_ray_data
-from pipeline.kafka.client import ClusterWatch, describe_topic, end_offsets, ensure_topic, require_native_crc
+from pipeline.kafka.client import require_native_crc
 from pipeline.kafka.group import Membership
 from pipeline.kafka.producer import SteadyProducer
+from pipeline.kafka.topics import ClusterWatch, describe_topic, end_offsets, ensure_topic
 from pipeline.runtime.job import StreamJob
 from pipeline.runtime.lag_monitor import Observer
 from pipeline.runtime.metrics import StreamMetrics

@@ -15,7 +15,8 @@ import pytest
 
 from deploy.broker.broker import Broker
 from deploy.cluster.session import ray_session
-from pipeline.kafka.client import KafkaSettings, ensure_topic
+from pipeline.kafka.settings import KafkaSettings
+from pipeline.kafka.topics import ensure_topic
 
 if TYPE_CHECKING:
     from tests.secured_kafka import SecuredKafka

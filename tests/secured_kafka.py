@@ -21,7 +21,8 @@ from kafka.admin import (
 from deploy.broker.broker import Broker
 from deploy.broker.config import HOST
 from deploy.broker.process import hold_port
-from pipeline.kafka.client import KafkaSettings, connect_admin
+from pipeline.kafka.client import connect_admin
+from pipeline.kafka.settings import KafkaSettings
 from tests.certificates import Authority, Certificate
 from tests.conftest import RealKafka
 

@@ -47,7 +47,8 @@ from deploy.broker.process import (
     stop_process,
     write_state,
 )
-from pipeline.kafka.client import KafkaSettings, connect_admin
+from pipeline.kafka.client import connect_admin
+from pipeline.kafka.settings import KafkaSettings
 
 _START_TIMEOUT_S = 90.0
 _STOP_TIMEOUT_S = 20.0

@@ -109,7 +109,9 @@ def publish_command(
     Ctrl-C ends early: what was sent is acknowledged and counted first.
     """
     from deploy.terminal.publish_view import print_summary, show_progress, stop_on_signals
-    from pipeline.kafka.client import SteadyProducer, describe_topic, ensure_topic, require_native_crc
+    from pipeline.kafka.client import require_native_crc
+    from pipeline.kafka.producer import SteadyProducer
+    from pipeline.kafka.topics import describe_topic, ensure_topic
     from pipeline.publish import publish
 
     kafka = load(config, bootstrap_servers=bootstrap_servers, topic=topic).settings.kafka

@@ -24,7 +24,7 @@ from deploy.demo.truth import Truth
 from deploy.run import run_here
 from deploy.settings.app_settings import variable_of
 from deploy.terminal.words import count
-from pipeline.kafka.settings import require_native_crc
+from pipeline.kafka.client import require_native_crc
 
 if TYPE_CHECKING:
     from deploy.settings.app_settings import AppSettings

@@ -8,7 +8,8 @@ from contextlib import contextmanager
 
 from kafka.errors import KafkaError, NoError, UnknownTopicOrPartitionError, for_code
 
-from pipeline.kafka.settings import KafkaSettings, connect_admin
+from pipeline.kafka.client import connect_admin
+from pipeline.kafka.settings import KafkaSettings
 from pipeline.kafka.topics import ensure_topic
 
 _PARTITIONS = 2

@@ -31,9 +31,9 @@ from contracts.result import DeadLetter
 from pipeline.ingest.decode import decode_record
 from pipeline.ingest.raw_block import RAW_SCHEMA, RawBlock, pack_raw, unpack_raw
 from pipeline.ingest.splitting import split_block
-from pipeline.kafka.client import KafkaSettings
 from pipeline.kafka.reader import GapFound, LogReader
 from pipeline.kafka.selected_reader import SelectedReader
+from pipeline.kafka.settings import KafkaSettings
 from pipeline.settings import StreamSettings
 
 _IDLE_POLL_S = 0.5

@@ -18,7 +18,8 @@ from kafka.coordinator.assignors.range import RangePartitionAssignor
 from kafka.errors import GroupAuthorizationFailedError, KafkaError, RetriableError
 
 from contracts.errors import StopPipeline
-from pipeline.kafka.settings import KafkaSettings, connect_consumer, while_running
+from pipeline.kafka.client import connect_consumer, while_running
+from pipeline.kafka.settings import KafkaSettings
 
 _POLL_S = 0.2
 _AGAIN_S = 1.0

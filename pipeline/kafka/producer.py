@@ -27,7 +27,8 @@ from kafka.errors import (
 from kafka.producer.future import RecordMetadata
 
 from contracts.errors import IrstreamError, RejectReason, RejectRecord, RetryLater, SettingsError, StopPipeline
-from pipeline.kafka.settings import KafkaSettings, connect, while_running
+from pipeline.kafka.client import connect, while_running
+from pipeline.kafka.settings import KafkaSettings
 from pipeline.kafka.topics import ClusterWatch, missing
 from pipeline.kafka.unacknowledged import Backlog, Message
 

@@ -19,8 +19,9 @@ from kafka.errors import (
 from contracts.errors import IrstreamError, RetryLater, StopPipeline
 from contracts.frame import RawRecord
 from contracts.position import KafkaPosition
+from pipeline.kafka.client import connect_consumer, while_running
 from pipeline.kafka.header_names import accept_any_header_name
-from pipeline.kafka.settings import KafkaSettings, connect_consumer, while_running
+from pipeline.kafka.settings import KafkaSettings
 from pipeline.kafka.topics import ClusterWatch, missing, recreated
 
 accept_any_header_name()

@@ -12,7 +12,7 @@ import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from kafka.errors import KafkaConnectionError, KafkaError
 from kafka.net.manager import KafkaConnectionManager
@@ -20,13 +20,9 @@ from kafka.net.transport import KafkaSSLTransport, KafkaTCPTransport
 from pydantic import SecretStr
 
 from contracts.errors import SettingsError
-
-if TYPE_CHECKING:
-    from pipeline.kafka.settings import KafkaSettings
+from pipeline.kafka.settings import KafkaSettings
 
 _TLS_ALERT = b"\x15\x03"  # content type and major version (RFC 8446, 5.1); as a length of Kafka it would be 336 MB
-_SASL = ("sasl_mechanism", "sasl_username", "sasl_password", "sasl_password_file")
-_TLS = ("ssl_cafile", "ssl_certfile", "ssl_keyfile", "ssl_key_password")
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,34 +106,6 @@ _REFUSALS = (
         "Set IRSTREAM_KAFKA__SECURITY_PROTOCOL to SSL or SASL_SSL, or take another port of the broker.",
     ),
 )
-
-
-def require_consistent(settings: KafkaSettings) -> None:
-    """Refuse security settings that contradict each other.
-
-    Raises:
-        ValueError: names both keys.
-    """
-    protocol = settings.security_protocol
-    given = [name for name in (*_SASL, *_TLS) if getattr(settings, name)]
-    for names, speaks, wanted in (
-        (_SASL, protocol.startswith("SASL"), "SASL_SSL or SASL_PLAINTEXT"),
-        (_TLS, protocol.endswith("SSL"), "SSL or SASL_SSL"),
-    ):
-        useless = [name for name in given if name in names]
-        if useless and not speaks:
-            raise ValueError(f"expected security_protocol {wanted} with {useless[0]}, got {protocol}")
-    if protocol.startswith("SASL"):
-        for name in ("sasl_mechanism", "sasl_username"):
-            if name not in given:
-                raise ValueError(f"expected {name} with security_protocol {protocol}, got none")
-        passwords = [name for name in given if name.startswith("sasl_password")]
-        if len(passwords) != 1:
-            got = " and ".join(passwords) or "none"
-            raise ValueError(f"expected exactly one of sasl_password and sasl_password_file with security_protocol {protocol}, got {got}")
-    for name, other in (("ssl_certfile", "ssl_keyfile"), ("ssl_keyfile", "ssl_certfile"), ("ssl_key_password", "ssl_keyfile")):
-        if name in given and other not in given:
-            raise ValueError(f"expected {other} with {name}, got none")
 
 
 def security_options(settings: KafkaSettings) -> dict[str, object]:

@@ -15,7 +15,8 @@ from kafka.structs import OffsetAndMetadata
 
 from contracts.errors import RetryLater, SettingsError, StopPipeline
 from contracts.position import TopicPartition
-from pipeline.kafka.settings import KafkaSettings, connect_admin, unreachable, while_running
+from pipeline.kafka.client import connect_admin, unreachable, while_running
+from pipeline.kafka.settings import KafkaSettings
 
 Answer = TypeVar("Answer")
 _EARLIEST, _LATEST = -2, -1

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from contracts.limits import InputLimits
 from pipeline.inference.router import ModelHandles
-from pipeline.kafka.client import KafkaSettings
+from pipeline.kafka.settings import KafkaSettings
 from pipeline.settings import StreamSettings
 from pipeline.table.settings import SinkSettings
 

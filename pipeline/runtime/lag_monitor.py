@@ -12,7 +12,8 @@ import structlog
 
 from contracts.errors import IrstreamError, RetryLater, StopPipeline
 from contracts.position import OffsetRange, TopicPartition
-from pipeline.kafka.client import ClusterWatch, KafkaSettings, TopicInfo
+from pipeline.kafka.settings import KafkaSettings
+from pipeline.kafka.topics import ClusterWatch, TopicInfo
 from pipeline.runtime.progress import StreamProgress
 from pipeline.runtime.stats import StreamStats
 

@@ -15,10 +15,9 @@ from contracts.position import OffsetRange, TopicPartition
 from contracts.result import Outcome
 from pipeline.events.alerts import AlertPublisher
 from pipeline.ingest.kafka_source import ReadPlan
-from pipeline.kafka.client import ClusterWatch, TopicInfo, begin_offsets
 from pipeline.kafka.group import Assignment, Membership, taken_over
 from pipeline.kafka.producer import SteadyProducer
-from pipeline.kafka.topics import recreated
+from pipeline.kafka.topics import ClusterWatch, TopicInfo, begin_offsets, recreated
 from pipeline.runtime.generation import Generation, GenerationParts
 from pipeline.runtime.job import StreamJob
 from pipeline.runtime.lag_monitor import Observer

@@ -21,8 +21,9 @@ from deltalake.exceptions import DeltaError
 from contracts.frame import Band, ContentType, Platform
 from deploy.broker.broker import Broker
 from pipeline.inputs.cameras import synthetic_source
-from pipeline.kafka.client import KafkaSettings, end_offsets, ensure_topic
 from pipeline.kafka.producer import SteadyProducer
+from pipeline.kafka.settings import KafkaSettings
+from pipeline.kafka.topics import end_offsets, ensure_topic
 from pipeline.publish import publish
 from synthetic.settings import SyntheticSettings
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from deltalake import DeltaTable
 
-from pipeline.kafka.client import connect_admin, ensure_topic
-from pipeline.kafka.topics import ClusterWatch
+from pipeline.kafka.client import connect_admin
+from pipeline.kafka.topics import ClusterWatch, ensure_topic
 from tests.faults.scene import Scene
 
 pytestmark = [pytest.mark.broker, pytest.mark.ray, pytest.mark.timeout(600), pytest.mark.whole_matrix]

@@ -17,8 +17,9 @@ from contracts.frame import ContentType
 from contracts.limits import InputLimits
 from contracts.position import TopicPartition
 from pipeline.inference.router import ModelHandles
-from pipeline.kafka.client import KafkaSettings, end_offsets
 from pipeline.kafka.producer import SteadyProducer
+from pipeline.kafka.settings import KafkaSettings
+from pipeline.kafka.topics import end_offsets
 from pipeline.runtime.job import StreamJob
 from pipeline.runtime.progress import StreamSummary
 from pipeline.settings import StreamSettings

@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from contracts.limits import InputLimits
 from contracts.result import DeadLetter
 from pipeline.ingest.decode import decode_record
-from pipeline.kafka.client import KafkaSettings
+from pipeline.kafka.settings import KafkaSettings
 from tests.conftest import RealKafka
 from tests.fuzz_messages import Fuzz, messages, seeded
 from tests.integration.feeds import Message, assert_exactly_once, catch_up, feed, frames, job, marked_frame, rows

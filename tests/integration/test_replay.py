@@ -12,7 +12,8 @@ from deltalake import DeltaTable
 from kafka import TopicPartition as ClientTopicPartition
 
 from contracts.errors import RejectReason
-from pipeline.kafka.client import KafkaSettings, connect_admin
+from pipeline.kafka.client import connect_admin
+from pipeline.kafka.settings import KafkaSettings
 from pipeline.ops.audit import audit
 from pipeline.ops.replay import rejected_offsets
 from tests.conftest import RealKafka

@@ -18,8 +18,8 @@ from deploy.app import build, running_models, stream_job
 from deploy.settings.app_settings import AppSettings, settings_from_args
 from pipeline.inference.router import ModelHandles
 from pipeline.inputs.cameras import synthetic_source
-from pipeline.kafka.client import KafkaSettings
 from pipeline.kafka.producer import SteadyProducer
+from pipeline.kafka.settings import KafkaSettings
 from pipeline.publish import publish
 from pipeline.stream import run_stream
 from synthetic.settings import SyntheticSettings

@@ -15,8 +15,10 @@ from kafka import KafkaProducer
 from kafka import TopicPartition as ClientTopicPartition
 
 from contracts.errors import StopPipeline
-from pipeline.kafka.client import KafkaSettings, connect_admin, ensure_topic
+from pipeline.kafka.client import connect_admin
 from pipeline.kafka.reader import LogReader
+from pipeline.kafka.settings import KafkaSettings
+from pipeline.kafka.topics import ensure_topic
 from pipeline.runtime.progress import StreamProgress
 from pipeline.stream import run_stream
 from tests.conftest import FragileKafka, RealKafka

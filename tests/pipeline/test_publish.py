@@ -264,7 +264,9 @@ def test_jpeg_cannot_hold_14_bit() -> None:
 
 @pytest.mark.broker
 def test_a_real_topic_holds_every_frame_in_order(kafka: RealKafka) -> None:
-    from pipeline.kafka.client import LogReader, SteadyProducer, end_offsets
+    from pipeline.kafka.producer import SteadyProducer
+    from pipeline.kafka.reader import LogReader
+    from pipeline.kafka.topics import end_offsets
 
     topic = kafka.new_topic(partitions=3)
     address = kafka.settings(topic=topic)
@@ -288,7 +290,7 @@ def test_a_real_topic_holds_every_frame_in_order(kafka: RealKafka) -> None:
 
 @pytest.mark.broker
 def test_a_missing_topic_is_an_error_that_says_what_to_do(kafka: RealKafka) -> None:
-    from pipeline.kafka.client import SteadyProducer
+    from pipeline.kafka.producer import SteadyProducer
 
     with SteadyProducer(kafka.settings()) as producer, pytest.raises(SettingsError, match="nowhere-to-be-found"):
         publish(FrameSource([Clip("a", 2)]), producer, "nowhere-to-be-found")

@@ -19,7 +19,8 @@ from contracts.errors import SettingsError
 from deploy.broker.broker import Broker
 from deploy.broker.process import hold_port, lock_home, log_tail, running, spawn_guarded
 from deploy.cli.main import app
-from pipeline.kafka.client import KafkaSettings, describe_topic, ensure_topic
+from pipeline.kafka.settings import KafkaSettings
+from pipeline.kafka.topics import describe_topic, ensure_topic
 from tests.conftest import RealKafka
 
 ROOT = Path(__file__).parents[3]

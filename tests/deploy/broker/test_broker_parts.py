@@ -14,7 +14,7 @@ from contracts.errors import SettingsError
 from deploy.broker.config import ClassArchive, Home, format_from, server_properties
 from deploy.broker.jars import Jar, cache_folder, ensure_jars, pinned_jars
 from deploy.broker.java import find_java, java_major
-from pipeline.kafka.client import KafkaSettings
+from pipeline.kafka.settings import KafkaSettings
 
 # --- Java -------------------------------------------------------------------------------------------------------------
 

@@ -16,7 +16,7 @@ import pytest
 
 from contracts.codecs import encode_pixels
 from contracts.frame import ContentType
-from pipeline.kafka.client import end_offsets
+from pipeline.kafka.topics import end_offsets
 from tests.processes import started
 
 if TYPE_CHECKING:

@@ -17,22 +17,12 @@ from pydantic import ValidationError
 
 from contracts.errors import SettingsError
 from contracts.position import TopicPartition
-from pipeline.kafka.client import (
-    ClusterWatch,
-    KafkaSettings,
-    LogReader,
-    SteadyProducer,
-    begin_offsets,
-    commit_offset_hint,
-    connect_admin,
-    connect_consumer,
-    describe_topic,
-    end_offsets,
-    ensure_topic,
-    open_consumer,
-    require_native_crc,
-)
+from pipeline.kafka.client import connect_admin, connect_consumer, open_consumer, require_native_crc
 from pipeline.kafka.client_log import CalmHandler
+from pipeline.kafka.producer import SteadyProducer
+from pipeline.kafka.reader import LogReader
+from pipeline.kafka.settings import KafkaSettings
+from pipeline.kafka.topics import ClusterWatch, begin_offsets, commit_offset_hint, describe_topic, end_offsets, ensure_topic
 from tests.conftest import FragileKafka, RealKafka
 
 pytestmark = pytest.mark.broker

@@ -14,8 +14,9 @@ import pytest
 from kafka.errors import GroupAuthorizationFailedError
 
 from contracts.errors import StopPipeline
-from pipeline.kafka.client import KafkaSettings, connect_admin
+from pipeline.kafka.client import connect_admin
 from pipeline.kafka.group import Assignment, Membership
+from pipeline.kafka.settings import KafkaSettings
 from tests.conftest import RealKafka
 from tests.processes import started
 
@@ -130,7 +131,7 @@ def settle(members: Sequence[Membership], num_partitions: int, drain_s: float = 
 MEMBER = """
 import structlog, sys
 structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
-from pipeline.kafka.client import KafkaSettings
+from pipeline.kafka.settings import KafkaSettings
 from pipeline.kafka.group import Membership
 with Membership(KafkaSettings.model_validate_json(sys.argv[1]), "live") as member:
     while True:

@@ -11,7 +11,11 @@ from kafka.errors import UnknownError
 
 from contracts.errors import RejectReason, RejectRecord, RetryLater, SettingsError
 from contracts.position import TopicPartition
-from pipeline.kafka.client import KafkaSettings, LogReader, SteadyProducer, connect_admin, end_offsets
+from pipeline.kafka.client import connect_admin
+from pipeline.kafka.producer import SteadyProducer
+from pipeline.kafka.reader import LogReader
+from pipeline.kafka.settings import KafkaSettings
+from pipeline.kafka.topics import end_offsets
 from tests.conftest import FragileKafka, RealKafka
 
 pytestmark = pytest.mark.broker

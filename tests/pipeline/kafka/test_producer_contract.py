@@ -14,9 +14,9 @@ from contracts.errors import RetryLater
 from contracts.frame import RawRecord
 from pipeline.events.alerts import AlertPublisher
 from pipeline.events.dead_letters import send_dead_letters
-from pipeline.kafka.client import LogReader
 from pipeline.kafka.interfaces import Producer
 from pipeline.kafka.producer import SteadyProducer
+from pipeline.kafka.reader import LogReader
 from tests.conftest import FragileKafka, RealKafka
 from tests.outcomes import letter, result
 from tests.pipeline.fakes import MemoryProducer

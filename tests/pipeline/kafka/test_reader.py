@@ -14,17 +14,11 @@ from kafka import TopicPartition as ClientTopicPartition
 from contracts.errors import RetryLater, SettingsError, StopPipeline
 from contracts.frame import RawRecord
 from contracts.position import TopicPartition
-from pipeline.kafka.client import (
-    ClusterWatch,
-    GapFound,
-    KafkaSettings,
-    LogReader,
-    SteadyProducer,
-    connect_admin,
-    describe_topic,
-    end_offsets,
-    ensure_topic,
-)
+from pipeline.kafka.client import connect_admin
+from pipeline.kafka.producer import SteadyProducer
+from pipeline.kafka.reader import GapFound, LogReader
+from pipeline.kafka.settings import KafkaSettings
+from pipeline.kafka.topics import ClusterWatch, describe_topic, end_offsets, ensure_topic
 from tests.conftest import FragileKafka, RealKafka
 
 pytestmark = pytest.mark.broker

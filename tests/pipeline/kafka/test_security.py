@@ -15,17 +15,11 @@ from kafka.errors import RetriableError
 
 from contracts.errors import RetryLater, SettingsError, StopPipeline
 from contracts.position import TopicPartition
-from pipeline.kafka.client import (
-    ClusterWatch,
-    KafkaSettings,
-    LogReader,
-    SteadyProducer,
-    commit_offset_hint,
-    connect_admin,
-    describe_topic,
-    ensure_topic,
-    open_consumer,
-)
+from pipeline.kafka.client import connect_admin, open_consumer
+from pipeline.kafka.producer import SteadyProducer
+from pipeline.kafka.reader import LogReader
+from pipeline.kafka.settings import KafkaSettings
+from pipeline.kafka.topics import ClusterWatch, commit_offset_hint, describe_topic, ensure_topic
 from tests.certificates import Authority
 from tests.conftest import RealKafka
 from tests.secured_kafka import SecuredKafka

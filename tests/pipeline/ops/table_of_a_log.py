@@ -11,8 +11,10 @@ from kafka import TopicPartition as ClientTopicPartition
 
 from contracts.position import OffsetRange
 from contracts.result import Outcome
-from pipeline.kafka.client import KafkaSettings, connect_admin, describe_topic
+from pipeline.kafka.client import connect_admin
 from pipeline.kafka.producer import SteadyProducer
+from pipeline.kafka.settings import KafkaSettings
+from pipeline.kafka.topics import describe_topic
 from pipeline.table.results_table import ResultsTable
 
 

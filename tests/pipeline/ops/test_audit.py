@@ -11,7 +11,7 @@ from kafka import KafkaProducer
 from contracts.arrow import outcomes_to_table
 from contracts.errors import SettingsError, StopPipeline
 from contracts.position import OffsetRange
-from pipeline.kafka.client import KafkaSettings
+from pipeline.kafka.settings import KafkaSettings
 from pipeline.ops.audit import PartitionAudit, audit
 from pipeline.table.delta import open_results
 from pipeline.table.results_table import ResultsTable

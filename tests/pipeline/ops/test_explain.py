@@ -11,7 +11,7 @@ from contracts.arrow import outcomes_to_table
 from contracts.errors import SettingsError
 from contracts.position import KafkaPosition
 from contracts.result import FrameResult, Gap
-from pipeline.kafka.client import KafkaSettings
+from pipeline.kafka.settings import KafkaSettings
 from pipeline.ops.explain import Explanation, Standing, explain
 from pipeline.table.delta import open_results
 from tests.conftest import RealKafka
