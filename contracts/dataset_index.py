@@ -11,6 +11,8 @@ from typing import Annotated, Any, Literal, TypeAlias
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from contracts.errors import SettingsError
+from contracts.frame import Band, Platform
+from contracts.words import band_named, platform_named
 
 INDEX_NAME = "index.jsonl"
 _HELP = "Correct this line; docs/networks.md, section Your own images, says what it holds."
@@ -25,6 +27,8 @@ def _box(value: Any) -> Any:
 
 
 Box: TypeAlias = Annotated[tuple[float, float, float, float], BeforeValidator(_box)]
+_Platform: TypeAlias = Annotated[Platform, BeforeValidator(platform_named)]
+_Band: TypeAlias = Annotated[Band, BeforeValidator(band_named)]
 
 
 class IndexEntry(BaseModel):
@@ -38,8 +42,8 @@ class IndexEntry(BaseModel):
         classes: one number a box, into the class names of a known data set.
         labels: one class name a box; `ignore` for a region nobody labelled.
         split: the file's own; None means training.
-        platform: what carried the camera.
-        band: of the spectrum.
+        platform: of the camera; words as `contracts.words` knows them, `unknown` for others.
+        band: likewise.
         bit_depth: significant bits.
         clip: video the image is a frame of.
     """
@@ -53,8 +57,8 @@ class IndexEntry(BaseModel):
     classes: tuple[int, ...] | None = None
     labels: tuple[str, ...] | None = None
     split: Literal["train", "trainval", "val", "test"] | None = None
-    platform: str | None = None
-    band: str | None = None
+    platform: _Platform = Platform.UNKNOWN
+    band: _Band = Band.UNKNOWN
     bit_depth: int | None = Field(default=None, ge=1, le=32)
     clip: str | None = None
 

@@ -10,12 +10,11 @@ from typing import Any
 
 from contracts.errors import SettingsError
 from contracts.frame import Band, Platform
+from contracts.words import band_named, platform_named
 from pipeline.inputs.images import read_image
 from pipeline.inputs.pictures import Picture, Unusable
 
 INDEX_NAME = "index.jsonl"
-_PLATFORMS = {"land": Platform.LAND, "ground": Platform.LAND, "air": Platform.AIR, "uav": Platform.AIR, "space": Platform.SPACE}
-_BANDS = {band.value: band for band in Band}
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +83,8 @@ class DatasetIndex:
 
 
 def _row(path: Path, entry: dict[str, Any], platform: Platform | None, band: Band | None, bit_depth: int | None) -> _Row:
-    said_platform = _PLATFORMS.get(str(entry.get("platform")).lower(), Platform.UNKNOWN)
-    said_band = _BANDS.get(str(entry.get("band")).lower(), Band.UNKNOWN)
+    said_platform = platform_named(entry.get("platform"))
+    said_band = band_named(entry.get("band"))
     said_depth = entry.get("bit_depth")
     return _Row(
         path,

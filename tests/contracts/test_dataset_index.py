@@ -9,6 +9,7 @@ import pytest
 
 from contracts.dataset_index import read_entries
 from contracts.errors import SettingsError
+from contracts.frame import Band, Platform
 
 GOOD = {"id": "a", "file": "images/a.png"}
 
@@ -25,6 +26,19 @@ def test_blank_lines_a_byte_order_mark_and_numbers_as_names_are_fine(tmp_path: P
     lines = [json.dumps(GOOD), "", "  ", json.dumps(GOOD | {"id": 7}) + "\r", json.dumps(GOOD | {"id": "b\u2028c"}, ensure_ascii=False), ""]
     index.write_text("\n".join(lines), encoding="utf-8-sig")
     assert [entry.id for entry in read_entries(index)] == ["a", "7", "b\u2028c"]
+
+
+def test_platform_and_band_are_typed(tmp_path: Path) -> None:
+    index = tmp_path / "index.jsonl"
+    said = [("UAV", "LWIR"), ("mast", "mwir"), ("Satellite", "LWIR?"), (None, None), (["air"], 8)]
+    index.write_text("\n".join(json.dumps(GOOD | {"platform": platform, "band": band}) for platform, band in said))
+    assert [(entry.platform, entry.band) for entry in read_entries(index)] == [
+        (Platform.AIR, Band.LWIR),
+        (Platform.LAND, Band.MWIR),
+        (Platform.SPACE, Band.UNKNOWN),
+        (Platform.UNKNOWN, Band.UNKNOWN),
+        (Platform.UNKNOWN, Band.UNKNOWN),
+    ]
 
 
 @pytest.mark.parametrize(

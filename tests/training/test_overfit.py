@@ -48,8 +48,6 @@ def made_images(num: int, dataset: str = "nudt-sirst") -> list[Sample]:
             mask_path=Path("made"),
             boxes_xyxy_px=np.array([[left, top, left + width, top + height]], np.float32),
             labels=("car" if wide else "person",),
-            platform=None,
-            band=None,
         )
         sample.__dict__["mask_HW"] = mask
         samples.append(sample)

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from contracts.dataset_index import INDEX_NAME, IndexEntry, json_objects, read_entries
 from contracts.errors import SettingsError
-from contracts.frame import Normalisation, Pixels
+from contracts.frame import Band, Normalisation, Pixels, Platform
 from models.transforms import crop_square, measure, normalise
 from training.data.label_files import boxes_of_mask, read_counts, read_mask
 
@@ -64,8 +64,8 @@ class Sample:
         mask_path: mask file, or None where there is no mask.
         boxes_xyxy_px: `(n, 4)` float32, pixel edges.
         labels: n class names; `target` where the set knows only targets, `ignore` for regions nobody labelled.
-        platform: as the index says, or None.
-        band: as the index says, or None.
+        platform: of the camera.
+        band: of the camera.
         bit_depth: significant bits.
         image_path: image file, or None where it is a frame of a clip.
     """
@@ -77,8 +77,8 @@ class Sample:
     mask_path: Path | None
     boxes_xyxy_px: NDArray[np.float32]
     labels: tuple[str, ...]
-    platform: str | None
-    band: str | None
+    platform: Platform = Platform.UNKNOWN
+    band: Band = Band.UNKNOWN
     bit_depth: int = 8
     image_path: Path | None = None
 
@@ -271,8 +271,8 @@ def _clip_samples(path: Path, track: dict[str, Any]) -> list[Sample]:
                     mask_path=None,
                     boxes_xyxy_px=np.array([[x, y, x + width, y + height]], np.float32),
                     labels=(track["class"].lower(),),
-                    platform="Land",
-                    band="LWIR",
+                    platform=Platform.LAND,
+                    band=Band.LWIR,
                 )
             )
     capture.release()

@@ -34,8 +34,6 @@ def one_target(size: tuple[int, int] = (60, 60)) -> Sample:
         mask_path=None,
         boxes_xyxy_px=np.array([[20, 30, 24, 33]], np.float32),
         labels=("target",),
-        platform=None,
-        band=None,
     )
     sample.__dict__["mask_HW"] = (pixels == 200).astype(np.uint8)
     return sample

@@ -1,0 +1,33 @@
+"""Words for platforms and bands."""
+
+from __future__ import annotations
+
+import pytest
+
+from contracts.frame import Band, Platform
+from contracts.words import band_named, platform_named
+
+
+@pytest.mark.parametrize(
+    ("platform", "words"),
+    [
+        (Platform.AIR, "air uav drone aircraft airborne plane UAV Drone  AIR"),
+        (Platform.LAND, "land ship vehicle ground mast tower Land SHIP"),
+        (Platform.SPACE, "space satellite orbit Orbit"),
+        (Platform.UNKNOWN, "unknown submarine uav1 lwir"),
+    ],
+)
+def test_words_for_platforms(platform: Platform, words: str) -> None:
+    assert {word: platform_named(word) for word in words.split()} == dict.fromkeys(words.split(), platform)
+
+
+@pytest.mark.parametrize("value", [None, "", 7, ["air"], {"air": 1}, True])
+def test_no_word_is_unknown(value: object) -> None:
+    assert platform_named(value) is Platform.UNKNOWN
+    assert band_named(value) is Band.UNKNOWN
+
+
+def test_words_for_bands() -> None:
+    for band in Band:
+        assert band_named(band.value.upper()) is band_named(f" {band.value} ") is band
+    assert band_named("LWIR?") is Band.UNKNOWN
