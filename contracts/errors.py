@@ -39,7 +39,7 @@ class IrstreamError(Exception):
     """Base of every error irstream raises on purpose."""
 
 
-class RejectRecord(IrstreamError):  # noqa: N818 - an error class is an action (STYLE: habit 5), its name is public
+class RejectRecord(IrstreamError):  # noqa: N818 - an error class is an action (CONTRIBUTING.md), its name is public
     """This message cannot be used: it becomes one rejected row and one dead letter; the stream goes on."""
 
     def __init__(self, reason: RejectReason, *, expected: str, got: str) -> None:

@@ -59,7 +59,7 @@ class RawLayout(BaseModel):
 
 
 class FrameMeta(BaseModel):
-    """The key and headers of one frame message, typed; what was missing is filled in as DESIGN.md §4 says."""
+    """The key and headers of one frame message, typed; what was missing is filled in as docs/frame-message.md says."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -95,7 +95,7 @@ class RawRecord:
 class Normalisation:
     """The linear map that takes this frame's counts to the networks' input: `(counts - mean) / scale`.
 
-    Linear and unclipped, so every bit of the sensor stays distinguishable in order (invariant 7).
+    Linear and unclipped, so every bit of the sensor stays distinguishable and in order.
     """
 
     mean: float

@@ -78,7 +78,7 @@ def signal_to_clutter(image_HW: NDArray[np.generic], mask_HW: Mask, targets_HW: 
     Returns:
         NaN where the targets fill their surroundings.
 
-    Source: survey of small-object segmentation, metrics; Gao et al. 2013 (IPI), there with the same neighbourhood of 20 px.
+    Source: the survey of docs/losses.md, metrics; Gao et al. 2013 (IPI), there with the same neighbourhood of 20 px.
     """
     return measure_light(image_HW, mask_HW, targets_HW).scr
 

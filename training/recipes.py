@@ -137,7 +137,7 @@ def basicirstd() -> TrainingPlan:
 
 
 def sgem_paper() -> TrainingPlan:
-    """Paper 2: learning rate 1e-4, batch 8, random crops of 256 px, 1500 epochs, SoftIoU; optimiser and augmentation unnamed."""
+    """SGEM U-Net's paper, section 4.2: lr 1e-4, batch 8, crops of 256 px, 1500 epochs, SoftIoU; optimiser and augmentation not said."""
     return TrainingPlan(
         recipe=SegmentationRecipe(
             batch_size=8,

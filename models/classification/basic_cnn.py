@@ -1,7 +1,8 @@
 """The Basic CNN: four convolutions with pooling, global average, one linear layer.
 
-Source: the baseline of the adaptive-attention classifier paper (paper 0), widths 48-96-192-384. There it sees
-224 px colour images (1.63 GMACs); here 48 px grey crops, because the targets are that small and a frame may hold many.
+Source: the baseline of Wang et al., Deep Learning Architecture with Adaptive Attention and Multi-Scale Fusion for Infrared
+Spectrum Target Recognition, widths 48-96-192-384. There it sees 224 px colour images (1.63 GMACs);
+here 48 px grey crops, because the targets are that small and a frame may hold many.
 """
 
 from __future__ import annotations

@@ -34,7 +34,7 @@ def focal_plus_iou_loss(logits_B1HW: Tensor, targets_B1HW: Tensor, weights_B1HW:
     Returns:
         Scalar.
 
-    Source: survey of small-object segmentation, section 3.3.2, eq. 1 and 2 (Chen et al., GANet).
+    Source: the survey of docs/losses.md, section 3.3.2, eq. 1 and 2 (Chen et al., GANet).
     """
     overlap = soft_iou_loss(logits_B1HW, targets_B1HW, weights_B1HW=weights_B1HW)
     return mean_focal_loss(logits_B1HW, targets_B1HW, weights_B1HW) + overlap

@@ -50,7 +50,7 @@ def soft_iou_loss(
     Args:
         logits_B1HW: `(B, 1, H, W)` before sigmoid.
         targets_B1HW: `(B, 1, H, W)`, 0 or 1.
-        smooth: s; keeps empty crops finite and gives them a gradient. Paper 2 (SGEM, eq. 4) has none: 0/0 on empty crops.
+        smooth: s; keeps empty crops finite and gives them a gradient. SGEM U-Net's paper (eq. 4) has none: 0/0 on empty crops.
         weights_B1HW: 0 where nobody knows, else 1; None knows everywhere.
         over: `sample` averages over the samples, so that an image with a 9 px target weighs as much as one with 900 px
             (AGPCNet, RDIAN, MSHNet); `batch` has one ratio for all pixels of the batch (ACM, DNANet, BasicIRSTD).
@@ -58,7 +58,7 @@ def soft_iou_loss(
     Returns:
         Scalar in [0, 1].
 
-    Source: Rahman and Wang 2016, as used by Dai et al. 2021 (ACM); survey of small-object segmentation, eq. 1.
+    Source: Rahman and Wang 2016, as used by Dai et al. 2021 (ACM); the survey of docs/losses.md, eq. 1.
     """
     return (1 - Masses.of(logits_B1HW.sigmoid(), targets_B1HW, weights_B1HW, over).iou(smooth)).mean()
 

@@ -1,9 +1,11 @@
 """SGEM U-Net: a U-Net whose widest semantic gap is bridged by a correlation instead of a skip.
 
-Source: paper 2 of the project ("semantic gap elimination module"), reconstructed: the paper gives three equations, a sentence
-on where the module sits, 8.69 M parameters and 15.92 G multiply-adds (3 channels, 256 x 256). Of 49,280 U-Nets, and then
-1,166,400 pairs of U-Net and module that were counted, the one below meets both numbers best (8.6875 M, 15.93 G); docs/networks.md
-says what is certain and what is not. Configuration B (correlation of 32 by 64 positions) is `sgem_unet`, A (32 by 32) is `sgem_unet_a`.
+Source: "High-Precision and Fast Inference for Infrared Small Target Detection through Semantic Gap Reduction", 2025,
+doi:10.23977/acss.2025.090115 ("semantic gap elimination module"), reconstructed: the paper gives three equations, a
+sentence on where the module sits, 8.69 M parameters and 15.92 G multiply-adds (3 channels, 256 x 256). Of 49,280 U-Nets, and
+then 1,166,400 pairs of U-Net and module that were counted, the one below meets both numbers best (8.6875 M, 15.93 G);
+benchmarks/2026-11-segmenters.md says what is certain and what is not.
+Configuration B (correlation of 32 by 64 positions) is `sgem_unet`, A (32 by 32) is `sgem_unet_a`.
 """
 
 from __future__ import annotations

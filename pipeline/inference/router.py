@@ -77,7 +77,7 @@ class Router:
 
         Raises:
             RetryLater: a network did not answer in time.
-            Exception: whatever a network raised; the generation ends (invariant 4).
+            Exception: whatever a network raised; the generation ends.
         """
         view = unpack_block(await fetch(block))
         results: list[Outcome] = []

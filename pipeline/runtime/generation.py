@@ -1,6 +1,6 @@
 """One generation of the stream: from where the table stands until it is caught up, stopped, or anything fails.
 
-Any failure ends a generation (invariant 4): what is in flight is dropped and the next one starts from the table.
+Any failure ends a generation: what is in flight is dropped and the next one starts from the table.
 """
 
 from __future__ import annotations

@@ -132,7 +132,7 @@ class Generations:
             return self._judge(refused, share)
         except StopPipeline:
             raise
-        except Exception as error:  # invariant 4: any failure ends the generation, none ends the stream
+        except Exception as error:  # any failure ends the generation, none ends the stream
             failure = _unwrapped(error)
             if isinstance(failure, StopPipeline):
                 raise failure from error

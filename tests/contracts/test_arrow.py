@@ -17,7 +17,7 @@ from contracts.result import BatchInfo, Detection, FrameResult, ModelRef, Outcom
 from tests import outcomes as make
 from tests.pinned import assert_pinned
 
-# DESIGN §4, written out once more on purpose: other programs read these names and types.
+# The public columns, written out once more on purpose: other programs read these names and types.
 PINNED = """\
 run_id: string not null
 ingest_date: date32[day] not null

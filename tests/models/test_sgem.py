@@ -1,4 +1,4 @@
-"""SGEM U-Net: the three equations of paper 2 in elementary operations, and what each ablation leaves out."""
+"""SGEM U-Net: the three equations of its paper in elementary operations, and what each ablation leaves out."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Recipes: every number that BasicIRSTD's code and paper 2 tell, and how it takes effect."""
+"""Recipes: every number of BasicIRSTD's code and of SGEM U-Net's paper, and how it takes effect."""
 
 from __future__ import annotations
 

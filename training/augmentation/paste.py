@@ -1,6 +1,6 @@
 """Copy-paste: targets of other images, with blended boundaries and a contrast that occurs, where such targets may be.
 
-Source: survey of small-object segmentation, section 3.3.1 (Wang et al.: the boundary of a small target is a Gaussian blur, and
+Source: the survey of docs/losses.md, section 3.3.1 (Wang et al.: the boundary of a small target is a Gaussian blur, and
 its grey values follow the contrasts that occur); MTU-Net pastes 1 to 100.
 """
 

@@ -1,4 +1,4 @@
-"""The broker itself: start, find, refuse, stop, and never leave a process behind (reference/kafka.md, traps 1 to 7)."""
+"""The broker itself: start, find, refuse, stop, and never leave a process behind (docs/kafka.md)."""
 
 from __future__ import annotations
 

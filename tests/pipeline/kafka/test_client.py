@@ -1,4 +1,4 @@
-"""Settings and topics, against a real broker (reference/kafka.md, traps 4, 14 to 16 and 19)."""
+"""Settings and topics, against a real broker (docs/kafka.md)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The producer against a real broker that freezes, dies and refuses (reference/kafka.md, traps 8, 9 and 17)."""
+"""The producer against a real broker that freezes, dies and refuses (docs/kafka.md, Writing)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The reader against a real broker (reference/kafka.md, traps 10 to 13 and 15 to 17)."""
+"""The reader against a real broker (docs/kafka.md, Reading)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Exactly once: whatever crashes when, every position ends as one row, in order (invariants 1, 2, 4, 5)."""
+"""Exactly once: whatever crashes when, every position ends as one row, in order (docs/architecture.md, rules 1, 2, 4 and 5)."""
 
 from __future__ import annotations
 

@@ -71,9 +71,9 @@ def test_the_tables_have_ours_and_theirs(row: Row) -> None:
     head, first, second = equal_rows([dear, longer, replace(row, ms={"1": 9.0, "2": 8.04}, ms_bfloat16={"1": 4.96, "2": 5.1})])
     assert first[:6] == ("`acm`", "397,823", "0.343", "9.0", "8.0 (2)", "5.0 (1)")
     assert first[7:9] == ("52.3 / 58.0 / 92.4 / 140", "38.2 / 49.4 / 92.9 / 186")
-    assert first[9] == "64.86 (BasicIRSTD), 60.75 (paper 2, of 1.54 M)"
+    assert first[9] == "64.86 (BasicIRSTD), 60.75 (SGEM U-Net's paper, of 1.54 M)"
     assert (second[5], second[6]) == ("", "bfloat16")
-    assert second[7:] == ("70.0 / 71.0 / 90.0 / 12", "", "94.19 (BasicIRSTD), 86.57 (paper 2)", "65.74 (BasicIRSTD)")
+    assert second[7:] == ("70.0 / 71.0 / 90.0 / 12", "", "94.19 (BasicIRSTD), 86.57 (SGEM U-Net's paper)", "65.74 (BasicIRSTD)")
     assert len(head) == len(first) == len(second)
 
     long = replace(dear, run=LONG)
