@@ -204,7 +204,7 @@ def _delete(name: str) -> None:
 def lacking_resources(settings: AppSettings, resources: Mapping[str, float]) -> str:
     """What the models reserve above what Ray has; empty when they fit.
 
-    Serve waits for ever for a replica that fits nowhere. Reading needs its share beside them (see `Generations`).
+    Serve waits for ever for a replica that fits nowhere. Reading needs its share beside them (see `Supervisor`).
     """
     models = (settings.models.detector, settings.models.segmenter, settings.models.classifier)
     cpus, gpus = resources.get("CPU", 0.0), resources.get("GPU", 0.0)

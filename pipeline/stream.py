@@ -19,11 +19,11 @@ from pipeline.kafka.group import Membership
 from pipeline.kafka.producer import SteadyProducer
 from pipeline.kafka.topics import ClusterWatch, describe_topic, end_offsets, ensure_topic
 from pipeline.runtime.job import StreamJob
-from pipeline.runtime.lag_monitor import Observer
+from pipeline.runtime.lag_monitor import LagMonitor
 from pipeline.runtime.metrics import StreamMetrics
 from pipeline.runtime.progress import StreamProgress, StreamSummary
 from pipeline.runtime.stats import StreamStats
-from pipeline.runtime.supervisor import Generations, StreamResources
+from pipeline.runtime.supervisor import StreamResources, Supervisor
 from pipeline.table.results_table import ResultsTable
 
 log = structlog.get_logger(__name__)
@@ -65,8 +65,8 @@ def run_stream(
         ensure_topic(job.kafka, name, len(topic.partitions))
     stats = StreamStats(metrics=StreamMetrics(RayMeter(), job.run_id))
     ends = _ends(job, until_caught_up=until_caught_up)
-    with _resources(job) as resources, Observer(job.kafka, topic, stats, on_progress) as observer:
-        drained = Generations(job, table, topic, stats, ends, resources, observer).run(stop)
+    with _resources(job) as resources, LagMonitor(job.kafka, topic, stats, on_progress) as lag_monitor:
+        drained = Supervisor(job, table, topic, stats, ends, resources, lag_monitor).run(stop)
     return _summary(job, table, stats, drained=drained)
 
 

@@ -93,7 +93,7 @@ def _show(console: Any, found: Sequence[PartitionAudit], where: str) -> None:
     columns = ("partition", "log", "watermark", "expected", "ok", "rejected", "gaps", "empty", *(name for name, _ in _FAULTS))
     shown = Table(*columns, box=None, pad_edge=False, header_style="bold")
     for each in found:
-        stand = "-" if each.watermark is None else f"{each.watermark:,}"
+        next_offset = "-" if each.watermark is None else f"{each.watermark:,}"
         counts = (
             each.expected,
             each.ok,
@@ -102,7 +102,7 @@ def _show(console: Any, found: Sequence[PartitionAudit], where: str) -> None:
             each.empty,
             *(sum(map(len, getattr(each, name))) for name, _ in _FAULTS),
         )
-        shown.add_row(str(each.partition), f"{each.log_start:,}..{each.log_end:,}", stand, *(f"{count:,}" for count in counts))
+        shown.add_row(str(each.partition), f"{each.log_start:,}..{each.log_end:,}", next_offset, *(f"{count:,}" for count in counts))
     console.print(shown)
     for name, meaning in _FAULTS:
         spans = [span for each in found for span in getattr(each, name)]

@@ -97,8 +97,8 @@ def _lines(found: Explanation) -> Lines:
     from contracts.result import DeadLetter, FrameResult, Gap
 
     yield "position", f"{found.position}, run {found.run_id}"
-    stand = "nothing of this partition" if found.watermark is None else f"everything before offset {found.watermark:,}"
-    yield "standing", f"{found.standing.value} (the table has {stand})"
+    next_offset = "nothing of this partition" if found.watermark is None else f"everything before offset {found.watermark:,}"
+    yield "standing", f"{found.standing.value} (the table has {next_offset})"
     yield from _message_lines(found.message)
     outcome = found.outcome
     if isinstance(outcome, FrameResult):

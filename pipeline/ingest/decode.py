@@ -8,7 +8,9 @@ import time
 from datetime import UTC, datetime
 
 import numpy as np
+import pyarrow as pa
 
+from contracts.block import FrameBlock, pack_block
 from contracts.codecs import decode_pixels
 from contracts.errors import RejectReason, RejectRecord
 from contracts.frame import Frame, Normalisation, Pixels, RawRecord
@@ -16,8 +18,27 @@ from contracts.limits import InputLimits
 from contracts.message import kafka_moment, parse_record, read_what_is_readable
 from contracts.result import DeadLetter
 from models.transforms import measure
+from pipeline.ingest.raw_block import unpack_raw
 
 _LOG = logging.getLogger(__name__)
+
+
+def decode_block(table: pa.Table, limits: InputLimits) -> pa.Table:
+    """Decode, validate and measure every record of a raw block; what cannot be used becomes a dead letter in it."""
+    raw = unpack_raw(table)
+    outcomes = [decode_record(record, limits) for record in raw.records]
+    return pack_block(
+        FrameBlock(
+            span=raw.span,
+            frames=tuple(item for item in outcomes if isinstance(item, Frame)),
+            rejections=tuple(item for item in outcomes if isinstance(item, DeadLetter)),
+            gap_stop=raw.gap_stop,
+            sequence=raw.sequence,
+            read_at=raw.read_at,
+            read_ms=raw.read_ms,
+            credit_bytes=sum(len(record.value or b"") for record in raw.records),
+        )
+    )
 
 
 def decode_record(record: RawRecord, limits: InputLimits) -> Frame | DeadLetter:

@@ -22,14 +22,12 @@ from ray.data.block import BlockMetadata
 from ray.exceptions import RayActorError
 from ray.util.annotations import RayDeprecationWarning
 
-from contracts.block import FrameBlock, pack_block
 from contracts.errors import IrstreamError, RetryLater, StopPipeline
-from contracts.frame import Frame, RawRecord
+from contracts.frame import RawRecord
 from contracts.limits import InputLimits
 from contracts.position import OffsetRange
-from contracts.result import DeadLetter
-from pipeline.ingest.decode import decode_record
-from pipeline.ingest.raw_block import RAW_SCHEMA, RawBlock, pack_raw, unpack_raw
+from pipeline.ingest.decode import decode_block
+from pipeline.ingest.raw_block import RAW_SCHEMA, RawBlock, pack_raw
 from pipeline.ingest.splitting import split_block
 from pipeline.kafka.reader import GapFound, LogReader
 from pipeline.kafka.selected_reader import SelectedReader
@@ -212,24 +210,6 @@ class PartitionRead:
             read_at=datetime.now(UTC),
             read_ms=read_s * 1e3 / max(1, len(records)),
         )
-
-
-def decode_block(table: pa.Table, limits: InputLimits) -> pa.Table:
-    """Decode, validate and measure every record of a raw block; what cannot be used becomes a dead letter in it."""
-    raw = unpack_raw(table)
-    outcomes = [decode_record(record, limits) for record in raw.records]
-    return pack_block(
-        FrameBlock(
-            span=raw.span,
-            frames=tuple(item for item in outcomes if isinstance(item, Frame)),
-            rejections=tuple(item for item in outcomes if isinstance(item, DeadLetter)),
-            gap_stop=raw.gap_stop,
-            sequence=raw.sequence,
-            read_at=raw.read_at,
-            read_ms=raw.read_ms,
-            credit_bytes=sum(len(record.value or b"") for record in raw.records),
-        )
-    )
 
 
 def epoch_dataset(plan: ReadPlan, coordinator: Any) -> Dataset:

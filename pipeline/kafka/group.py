@@ -2,7 +2,7 @@
 
 The group reads nothing and commits nothing; it only says who is alive and who has which partition. Before partitions move,
 their old owner makes visible what it has read (`give_up`), so the next one begins where the table stands. Whoever is frozen
-for longer than the session loses its share unasked; what it then tries to commit, the table judges.
+for longer than the session loses its assignment unasked; the table refuses what it then tries to commit.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from pipeline.kafka.settings import KafkaSettings
 
 _POLL_S = 0.2
 _AGAIN_S = 1.0
-# A driver that gives up its share may take this long to make visible what it has read.
+# A driver that gives up its assignment may take this long to make visible what it has read.
 _REBALANCE_S = 300.0
 log = structlog.get_logger(__name__)
 
@@ -34,7 +34,7 @@ class Assignment:
 
     Attributes:
         partitions: their numbers; none when there are more drivers than partitions.
-        ended: set when the share must be given up.
+        ended: set when the assignment must be given up.
         lost: set beside `ended` when the group has done without us: somebody else may own the partitions already.
     """
 
@@ -44,7 +44,10 @@ class Assignment:
 
 
 class Membership:
-    """A member of the drivers' group, with a thread of its own; a context manager. `share` and `give_up` belong to one thread."""
+    """A member of the drivers' group, with a thread of its own; a context manager.
+
+    `assignment` and `give_up` belong to one thread.
+    """
 
     def __init__(self, kafka: KafkaSettings, run_id: str) -> None:
         """Nothing is asked for before the context is entered.
@@ -56,7 +59,7 @@ class Membership:
         self._kafka = kafka
         self.group = f"{kafka.group_hint}.{run_id}.{kafka.topic}"
         self._changed = threading.Condition()
-        self._share: Assignment | None = None
+        self._assignment: Assignment | None = None
         self._assigned: frozenset[int] | None = None  # by the group, perhaps for a moment only
         self._given_up = threading.Event()
         self._error: StopPipeline | None = None
@@ -73,27 +76,27 @@ class Membership:
         self._leaving.set()
         self._thread.join(self._kafka.connect_timeout_s * 2)
 
-    def share(self, timeout_s: float) -> Assignment | None:
-        """The present share; waits for one; None when there is none within the time.
+    def assignment(self, timeout_s: float) -> Assignment | None:
+        """The present assignment; waits for one; None when there is none within the time.
 
         Raises:
             StopPipeline: this user may not join the group.
         """
         with self._changed:
-            self._changed.wait_for(lambda: self._share is not None or self._error is not None, timeout_s)
+            self._changed.wait_for(lambda: self._assignment is not None or self._error is not None, timeout_s)
             if self._error is not None:
                 raise self._error
-            return self._share
+            return self._assignment
 
-    def give_up(self, share: Assignment) -> None:
-        """Everything read of an ended share is visible or dropped: its partitions may move."""
+    def give_up(self, assignment: Assignment) -> None:
+        """Everything read of an ended assignment is visible or dropped: its partitions may move."""
         with self._changed:
-            if self._share is share:
-                self._share = None
+            if self._assignment is assignment:
+                self._assignment = None
         self._given_up.set()
 
     def _may_go_on(self) -> bool:
-        """Whether nobody uses the ended share any more."""
+        """Whether nobody uses the ended assignment any more."""
         return self._given_up.is_set() or self._leaving.is_set()
 
     def _run(self) -> None:
@@ -119,8 +122,8 @@ class Membership:
             )
         with self._changed:
             self._error = found if isinstance(found, StopPipeline) else None
-            if self._share is not None:
-                self._share.ended.set()
+            if self._assignment is not None:
+                self._assignment.ended.set()
             self._changed.notify_all()
 
     def _belong(self) -> None:
@@ -141,30 +144,30 @@ class Membership:
                 consumer.poll(timeout_ms=round(_POLL_S * 1000))
                 _finish_joining(consumer)
                 # The client often joins twice in a row: what is assigned counts when the next poll has left it as it is.
-                if settled is not None and settled is self._assigned and self._share is None:
-                    self._begin_share(settled)
+                if settled is not None and settled is self._assigned and self._assignment is None:
+                    self._begin_assignment(settled)
         finally:
-            self._end_share(lost=False)
+            self._end_assignment(lost=False)
             consumer.close(autocommit=False, timeout_ms=1000)
 
-    def _begin_share(self, partitions: frozenset[int]) -> None:
+    def _begin_assignment(self, partitions: frozenset[int]) -> None:
         with self._changed:
             self._given_up.clear()
-            self._share = Assignment(partitions)
+            self._assignment = Assignment(partitions)
             self._changed.notify_all()
         log.info("partitions_owned", group=self.group, partitions=sorted(partitions))
 
-    def _end_share(self, *, lost: bool) -> bool:
+    def _end_assignment(self, *, lost: bool) -> bool:
         """Ask the driver to give up; False when there was nothing to give up."""
         self._assigned = None
         with self._changed:
-            share = self._share
-            if share is None:
+            assignment = self._assignment
+            if assignment is None:
                 return False
             if lost:
-                share.lost.set()
-            share.ended.set()
-        log.info("partitions_lost" if lost else "partitions_revoked", group=self.group, partitions=sorted(share.partitions))
+                assignment.lost.set()
+            assignment.ended.set()
+        log.info("partitions_lost" if lost else "partitions_revoked", group=self.group, partitions=sorted(assignment.partitions))
         return True
 
 
@@ -189,7 +192,7 @@ class _Listener(AsyncConsumerRebalanceListener):
         self._membership._assigned = frozenset(each.partition for each in assigned)
 
     async def _end(self, *, lost: bool) -> None:
-        if self._membership._end_share(lost=lost):
+        if self._membership._end_assignment(lost=lost):
             while not self._membership._may_go_on():
                 await self._consumer._net.sleep(_POLL_S / 2)
 

@@ -155,23 +155,23 @@ def _find_commit(table: DeltaTable, run_id: str, position: KafkaPosition) -> Tab
     first, last = 0, table.version()
     while first < last:
         middle = (first + last) // 2
-        first, last = (first, middle) if _stand_at(table, middle, app_id) > position.offset else (middle + 1, last)
-    stand = _stand_at(table, last, app_id)
-    if stand <= position.offset or (last > 0 and _stand_at(table, last - 1, app_id) == _CLEANED_UP):
+        first, last = (first, middle) if _next_offset_at(table, middle, app_id) > position.offset else (middle + 1, last)
+    next_offset = _next_offset_at(table, last, app_id)
+    if next_offset <= position.offset or (last > 0 and _next_offset_at(table, last - 1, app_id) == _CLEANED_UP):
         return None
     table.load_as_version(last)
     entry = table.history(1)[0]  # newest first; of an older version it gives more than asked for
-    return TableCommit(last, datetime.fromtimestamp(entry["timestamp"] / 1000, UTC), stand)
+    return TableCommit(last, datetime.fromtimestamp(entry["timestamp"] / 1000, UTC), next_offset)
 
 
-def _stand_at(table: DeltaTable, version: int, app_id: str) -> int:
+def _next_offset_at(table: DeltaTable, version: int, app_id: str) -> int:
     """Next offset at a version; -1 before the first commit of the partition, -2 where the table's log no longer reaches back."""
     try:
         table.load_as_version(version)
     except DeltaError:
         return _CLEANED_UP
-    stand = table.transaction_version(app_id)
-    return -1 if stand is None else int(stand)
+    next_offset = table.transaction_version(app_id)
+    return -1 if next_offset is None else int(next_offset)
 
 
 def _fetch(kafka: KafkaSettings, position: KafkaPosition) -> tuple[RawRecord | None, bool]:

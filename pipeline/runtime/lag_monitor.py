@@ -21,7 +21,7 @@ _PROGRESS_S = 1.0
 log = structlog.get_logger(__name__)
 
 
-class Observer:
+class LagMonitor:
     """A thread of its own, for the life of a stream; a context manager."""
 
     def __init__(
@@ -39,29 +39,29 @@ class Observer:
         self._topic = topic
         self._stats = stats
         self._on_progress = on_progress
-        self._stands: dict[TopicPartition, int] = {}
+        self._next_offsets: dict[TopicPartition, int] = {}
         self._on_fault: Callable[[IrstreamError], None] | None = None
         self._partitions: frozenset[int] = frozenset()
         self._done = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="observer", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="lag-monitor", daemon=True)
 
     def begin_generation(
-        self, stands: dict[TopicPartition, int], partitions: frozenset[int], on_fault: Callable[[IrstreamError], None]
+        self, next_offsets: dict[TopicPartition, int], partitions: frozenset[int], on_fault: Callable[[IrstreamError], None]
     ) -> None:
         """A generation begins.
 
         Args:
-            stands: from where.
+            next_offsets: from where.
             partitions: what it reads; the others are other drivers' business.
             on_fault: ends it, when the topic is no longer the one we began with.
         """
-        self._stands = dict(stands)
+        self._next_offsets = dict(next_offsets)
         self._partitions = partitions
         self._on_fault = on_fault
 
     def on_committed(self, spans: Iterable[OffsetRange]) -> None:
         """The table has moved on (called by the committer's thread alone)."""
-        self._stands = self._stands | {span.topic_partition: span.stop for span in spans}
+        self._next_offsets = self._next_offsets | {span.topic_partition: span.stop for span in spans}
 
     def __enter__(self) -> Self:
         """Start watching."""
@@ -96,7 +96,7 @@ class Observer:
             self._on_progress = None
 
     def _look(self, watch: ClusterWatch) -> None:
-        stands, partitions, name = self._stands, self._partitions, self._kafka.topic
+        next_offsets, partitions, name = self._next_offsets, self._partitions, self._kafka.topic
         try:
             watch.verify(name, self._topic.topic_id)
             ends, begins = watch.end_offsets(name), watch.begin_offsets(name)
@@ -108,5 +108,5 @@ class Observer:
                 self._on_fault(error)
         else:
             mine = {partition: end for partition, end in ends.items() if partition.partition in partitions}
-            self._stats.on_lag(sum(max(0, end - max(begins[partition], stands.get(partition, 0))) for partition, end in mine.items()))
-            watch.hint(stands)
+            self._stats.on_lag(sum(max(0, end - max(begins[partition], next_offsets.get(partition, 0))) for partition, end in mine.items()))
+            watch.hint(next_offsets)

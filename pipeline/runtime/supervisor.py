@@ -20,7 +20,7 @@ from pipeline.kafka.producer import SteadyProducer
 from pipeline.kafka.topics import ClusterWatch, TopicInfo, begin_offsets, recreated
 from pipeline.runtime.generation import Generation, GenerationParts
 from pipeline.runtime.job import StreamJob
-from pipeline.runtime.lag_monitor import Observer
+from pipeline.runtime.lag_monitor import LagMonitor
 from pipeline.runtime.stats import StreamStats
 from pipeline.table.committer import Committer
 from pipeline.table.results_table import ResultsTable
@@ -29,7 +29,7 @@ from pipeline.table.watermark import CommitRefused
 _BACKOFF_MAX_S = 5.0
 _FRUITLESS_RESTARTS = 10
 _REFUSALS, _REFUSALS_WITHIN_S = 5, 120.0
-_SHARE_POLL_S = 0.5
+_ASSIGNMENT_POLL_S = 0.5
 log = structlog.get_logger(__name__)
 
 
@@ -50,7 +50,7 @@ class StreamResources:
     members: Membership
 
 
-class Generations:
+class Supervisor:
     """The restart loop of one stream."""
 
     def __init__(
@@ -61,7 +61,7 @@ class Generations:
         stats: StreamStats,
         ends: Mapping[TopicPartition, int],
         resources: StreamResources,
-        observer: Observer,
+        lag_monitor: LagMonitor,
     ) -> None:
         """Nothing runs before `run`.
 
@@ -72,7 +72,7 @@ class Generations:
             stats: counts of the whole stream.
             ends: where a bounded stream ends, empty for a continuous one.
             resources: what lives longer than a generation.
-            observer: told where the table stands.
+            lag_monitor: told where the table stands.
         """
         self._job = job
         self._table = table
@@ -80,13 +80,13 @@ class Generations:
         self._stats = stats
         self._ends = {partition.partition: offset for partition, offset in ends.items()}
         self._resources = resources
-        self._observer = observer
+        self._lag_monitor = lag_monitor
         self._committed_anything = False
         self._refusals: list[float] = []
         self._begins: dict[int, int] = {}
 
     def run(self, stop: threading.Event) -> bool:
-        """Generations until done; True when everything read is visible.
+        """Generation after generation until done; True when everything read is visible.
 
         Raises:
             TakenOver: this driver was away for too long, and another one has its partitions.
@@ -94,13 +94,13 @@ class Generations:
         """
         number, fruitless = 1, 0
         while not stop.is_set():
-            share = self._resources.members.share(_SHARE_POLL_S)
-            if share is None:
+            assignment = self._resources.members.assignment(_ASSIGNMENT_POLL_S)
+            if assignment is None:
                 continue
             self._committed_anything = False
-            failure = self._try_generation(number, share, stop)
-            if share.ended.is_set():
-                self._resources.members.give_up(share)
+            failure = self._try_generation(number, assignment, stop)
+            if assignment.ended.is_set():
+                self._resources.members.give_up(assignment)
             if failure is None:
                 if stop.is_set() or (self._ends and self._caught_up()):
                     return True
@@ -124,12 +124,12 @@ class Generations:
                 return False
         return True
 
-    def _try_generation(self, number: int, share: Assignment, stop: threading.Event) -> BaseException | None:
+    def _try_generation(self, number: int, assignment: Assignment, stop: threading.Event) -> BaseException | None:
         """Run one; what made it fail, or None when it is done."""
         try:
-            self._run_generation(number, share, stop)
+            self._run_generation(number, assignment, stop)
         except CommitRefused as refused:
-            return self._judge(refused, share)
+            return self._after_refused_commit(refused, assignment)
         except StopPipeline:
             raise
         except Exception as error:  # any failure ends the generation, none ends the stream
@@ -139,14 +139,14 @@ class Generations:
             return failure
         return None
 
-    def _judge(self, refused: CommitRefused, share: Assignment) -> BaseException:
+    def _after_refused_commit(self, refused: CommitRefused, assignment: Assignment) -> BaseException:
         """Somebody else has moved the table: we were frozen and are no longer the owner, or a frozen one has woken up.
 
         Raises:
             TakenOver: the former.
             CommitRefused: again and again, so somebody writes this run who is no member of our group.
         """
-        if share.lost.wait(self._job.kafka.session_timeout_s):
+        if assignment.lost.wait(self._job.kafka.session_timeout_s):
             raise taken_over(refused) from refused
         now = time.monotonic()
         self._refusals = [at for at in self._refusals if now - at < _REFUSALS_WITHIN_S] + [now]
@@ -156,21 +156,21 @@ class Generations:
 
     def _caught_up(self) -> bool:
         """Whether the table has reached every end, whoever wrote it; not within a second if others still work on it."""
-        stands = self._table.next_offsets(self._topic_name, self._ends)
-        reached = all(stands.get(partition, self._begins.get(partition, 0)) >= end for partition, end in self._ends.items())
+        next_offsets = self._table.next_offsets(self._topic_name, self._ends)
+        reached = all(next_offsets.get(partition, self._begins.get(partition, 0)) >= end for partition, end in self._ends.items())
         if not reached:
-            time.sleep(_SHARE_POLL_S)
+            time.sleep(_ASSIGNMENT_POLL_S)
         return reached
 
-    def _run_generation(self, number: int, share: Assignment, stop: threading.Event) -> None:
+    def _run_generation(self, number: int, assignment: Assignment, stop: threading.Event) -> None:
         if not self._ends:
             self._topic = self._present_topic()
         known = self._table.next_offsets(self._topic_name, self._topic.partitions)
-        starts = {partition: start for partition, start in self._starts(known).items() if partition in share.partitions}
+        starts = {partition: start for partition, start in self._starts(known).items() if partition in assignment.partitions}
         if self._ends:
             starts = {partition: start for partition, start in starts.items() if start < self._ends.get(partition, 0)}
         if not starts:
-            self._stand_by(share, stop)
+            self._stand_by(assignment, stop)
             return
         committer = Committer(
             self._table,
@@ -195,19 +195,19 @@ class Generations:
                 loop=self._resources.loop,
             )
         )
-        stands = {TopicPartition(self._topic_name, each): at for each, at in known.items() if each in share.partitions}
-        self._observer.begin_generation(stands, share.partitions, generation.fail)
+        next_offsets = {TopicPartition(self._topic_name, each): at for each, at in known.items() if each in assignment.partitions}
+        self._lag_monitor.begin_generation(next_offsets, assignment.partitions, generation.fail)
         committer.start()
         self._stats.on_new_readers()
         self._stats.on_state("streaming", generation=number)
-        generation.run(lambda: stop.is_set() or share.ended.is_set())
+        generation.run(lambda: stop.is_set() or assignment.ended.is_set())
 
-    def _stand_by(self, share: Assignment, stop: threading.Event) -> None:
-        """Nothing to read for us: a continuous stream waits for another share, a bounded one for the other drivers."""
+    def _stand_by(self, assignment: Assignment, stop: threading.Event) -> None:
+        """Nothing to read for us: a continuous stream waits for another assignment, a bounded one for the other drivers."""
         if self._ends:
             return
         self._stats.on_state("standby")
-        while not (stop.is_set() or share.ended.wait(_SHARE_POLL_S)):
+        while not (stop.is_set() or assignment.ended.wait(_ASSIGNMENT_POLL_S)):
             pass
 
     @property
@@ -252,7 +252,7 @@ class Generations:
 
     def _on_committed(self, generation: Generation, spans: Sequence[OffsetRange], outcomes: Sequence[Outcome]) -> None:
         self._committed_anything = True
-        self._observer.on_committed(spans)
+        self._lag_monitor.on_committed(spans)
         self._stats.on_visible(outcomes)
         generation.on_committed(spans)
 

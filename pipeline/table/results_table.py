@@ -108,8 +108,8 @@ class ResultsTable:
         self._storage_options = dict(storage_options or {})
         self._table: DeltaTable | None = None
         self._store: FileSystem | None = None
-        self._stands: dict[TopicPartition, int | None] = {}
-        self._stands_version = -1
+        self._next_offsets: dict[TopicPartition, int | None] = {}
+        self._next_offsets_version = -1
         self._same_topic: set[tuple[TopicPartition, str]] = set()
         self._lock = threading.RLock()
         self.compactor = Compactor(path, run_id, self._storage_options, compact_after_commits, merge_policy)
@@ -123,7 +123,7 @@ class ResultsTable:
         with self._lock:
             self._table = open_or_create_results(self.path, self._storage_options)
             self._store = object_store(self.path, self._storage_options)
-            self._stands_version = -1
+            self._next_offsets_version = -1
 
     @property
     def version(self) -> int:
@@ -140,8 +140,8 @@ class ResultsTable:
         """
         with self._lock:
             self._refresh()
-            stands = {partition: self._stand(TopicPartition(topic, partition)) for partition in partitions}
-        return {partition: offset for partition, offset in stands.items() if offset is not None}
+            next_offsets = {partition: self._next_offset(TopicPartition(topic, partition)) for partition in partitions}
+        return {partition: offset for partition, offset in next_offsets.items() if offset is not None}
 
     def require_topic(self, topic: str, topic_id: str, partitions: Iterable[int]) -> None:
         """Check that the offsets in the table were counted in this very topic, not in one deleted since.
@@ -176,16 +176,16 @@ class ResultsTable:
     def _append(self, outcomes: Sequence[Outcome], spans: Sequence[OffsetRange], topic_ids: Mapping[str, str]) -> CommitInfo:
         started_s = time.monotonic()
         self._refresh()
-        stands = {span.topic_partition: self._stand(span.topic_partition) for span in spans}
-        following = continue_from(stands, spans, self.path)
+        next_offsets = {span.topic_partition: self._next_offset(span.topic_partition) for span in spans}
+        following = continue_from(next_offsets, spans, self.path)
         transactions = [Transaction(self._app_id(partition), offset) for partition, offset in following.items()]
         for partition in following:
             if (topic_id := topic_ids.get(partition.topic)) is not None:
                 self._require_topic_id(partition, topic_id)
-                if stands[partition] is None:
+                if next_offsets[partition] is None:
                     transactions.append(Transaction(self._topic_app_id(partition, topic_id), 0))
-        self._stands_version = self._commit(outcomes, transactions, following, topic_ids)
-        self._stands |= following
+        self._next_offsets_version = self._commit(outcomes, transactions, following, topic_ids)
+        self._next_offsets |= following
         self.compactor.count_commit()
         return CommitInfo(self.version, len(outcomes), following, (time.monotonic() - started_s) * 1e3)
 
@@ -257,17 +257,17 @@ class ResultsTable:
         except (DeltaError, OSError) as error:
             raise self._unavailable(error) from error
 
-    def _stand(self, partition: TopicPartition) -> int | None:
+    def _next_offset(self, partition: TopicPartition) -> int | None:
         version = int(self._opened().version())
-        if version != self._stands_version:
-            self._stands.clear()
-            self._stands_version = version
-        if partition not in self._stands:
-            self._stands[partition] = self._transaction(self._app_id(partition))
-        return self._stands[partition]
+        if version != self._next_offsets_version:
+            self._next_offsets.clear()
+            self._next_offsets_version = version
+        if partition not in self._next_offsets:
+            self._next_offsets[partition] = self._transaction(self._app_id(partition))
+        return self._next_offsets[partition]
 
     def _require_topic_id(self, partition: TopicPartition, topic_id: str) -> None:
-        if (partition, topic_id) in self._same_topic or self._stand(partition) is None:
+        if (partition, topic_id) in self._same_topic or self._next_offset(partition) is None:
             return
         if self._transaction(self._topic_app_id(partition, topic_id)) is not None:
             self._same_topic.add((partition, topic_id))

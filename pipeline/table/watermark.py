@@ -110,11 +110,11 @@ class Watermark(Generic[Item]):
             self._ready.append(entry)
 
 
-def continue_from(stands: Mapping[TopicPartition, int | None], spans: Iterable[OffsetRange], where: str) -> dict[TopicPartition, int]:
+def continue_from(next_offsets: Mapping[TopicPartition, int | None], spans: Iterable[OffsetRange], where: str) -> dict[TopicPartition, int]:
     """Check that spans continue exactly where the table stands; this is what refuses a zombie's rows.
 
     Args:
-        stands: next offset of every partition in the table, None where it has none yet.
+        next_offsets: next offset of every partition in the table, None where it has none yet.
         spans: what a commit accounts for; several of one partition follow each other.
         where: the table, for the text.
 
@@ -126,10 +126,10 @@ def continue_from(stands: Mapping[TopicPartition, int | None], spans: Iterable[O
     """
     following: dict[TopicPartition, int] = {}
     for span in spans:
-        stand = following.get(span.topic_partition, stands[span.topic_partition])
-        if stand is not None and span.start != stand:
+        next_offset = following.get(span.topic_partition, next_offsets[span.topic_partition])
+        if next_offset is not None and span.start != next_offset:
             raise CommitRefused(
-                expected=f"rows of {span.topic_partition} from offset {stand} on, where the table stands",
+                expected=f"rows of {span.topic_partition} from offset {next_offset} on, where the table stands",
                 got=f"rows for {span}",
                 where=where,
                 action="Another process writes this run; only one may own a partition. Stop one of them or give it another run_id.",

@@ -124,9 +124,9 @@ def latencies(scene: Scene, since: float, until: float) -> list[tuple[float, flo
     for partition in range(scene.partitions):
         mine = rows.filter(pc.equal(rows["source_partition"], partition))
         sent_at = mine["ingested_at"].cast("int64").to_numpy() / 1e6
-        stands = [moment.stands.get(partition, 0) for moment in moments]
+        next_offsets = [moment.next_offsets.get(partition, 0) for moment in moments]
         for offset, at in zip(mine["source_offset"].to_pylist(), sent_at.tolist(), strict=True):
-            seen = bisect_left(stands, offset + 1)
+            seen = bisect_left(next_offsets, offset + 1)
             if since <= at <= until and seen < len(moments):
                 found.append((at, max(0.0, moments[seen].at - at)))
     return sorted(found)
@@ -136,8 +136,8 @@ def longest_stall(moments: list[Moment], began: float, until: float) -> float:
     """Longest time between two moments at which the table had moved."""
     longest, moved_at, last = 0.0, began, None
     for moment in moments:
-        if began <= moment.at <= until and moment.stands != last:
-            longest, moved_at, last = max(longest, moment.at - moved_at), moment.at, moment.stands
+        if began <= moment.at <= until and moment.next_offsets != last:
+            longest, moved_at, last = max(longest, moment.at - moved_at), moment.at, moment.next_offsets
     return longest
 
 

@@ -52,7 +52,7 @@ class Moment:
     """Where the table stood at one time (`time.time()`), per partition."""
 
     at: float
-    stands: dict[int, int] = field(default_factory=dict)
+    next_offsets: dict[int, int] = field(default_factory=dict)
 
 
 class Scene:
@@ -93,7 +93,7 @@ class Scene:
             thread.start()
             self._stack.callback(thread.join, 60)
         self._stack.callback(self._stop.set)
-        self.wait(lambda: sum(self.stands().values()) > 0, "first rows")
+        self.wait(lambda: sum(self.next_offsets().values()) > 0, "first rows")
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
@@ -157,11 +157,11 @@ class Scene:
             except (DeltaError, OSError):
                 table = None
                 continue
-            self.moments.append(Moment(time.time(), {number: stand for number, stand in found.items() if stand is not None}))
+            self.moments.append(Moment(time.time(), {number: offset for number, offset in found.items() if offset is not None}))
 
-    def stands(self) -> dict[int, int]:
+    def next_offsets(self) -> dict[int, int]:
         """Where the table stands now, per partition."""
-        return dict(self.moments[-1].stands) if self.moments else {}
+        return dict(self.moments[-1].next_offsets) if self.moments else {}
 
     def ends(self) -> dict[int, int]:
         """Where the log ends now, per partition."""
@@ -177,14 +177,14 @@ class Scene:
         while not done():
             if time.monotonic() > deadline:
                 tails = "\n".join(f"{each.log.name}: {each.log.read_text(errors='replace')[-3000:]}" for each in self.drivers)
-                raise TimeoutError(f"{what} not within {timeout_s:g} s; stands {self.stands()}, ends {self.ends()}\n{tails}")
+                raise TimeoutError(f"{what} not within {timeout_s:g} s; next offsets {self.next_offsets()}, ends {self.ends()}\n{tails}")
             time.sleep(_WATCH_S / 2)
         return time.time()
 
     def caught_up_with(self, ends: dict[int, int]) -> bool:
         """Whether every message below these offsets is accounted for."""
-        stands = self.stands()
-        return all(stands.get(number, 0) >= end for number, end in ends.items())
+        next_offsets = self.next_offsets()
+        return all(next_offsets.get(number, 0) >= end for number, end in ends.items())
 
     def family(self, driver: Driver | None = None) -> list[psutil.Process]:
         """A driver's processes: its Ray, readers, models."""

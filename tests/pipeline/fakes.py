@@ -22,7 +22,7 @@ class MemoryStorage:
     """What survives a crash; tables of several runs and processes share it."""
 
     rows: list[tuple[str, Outcome]] = field(default_factory=list)
-    stands: dict[tuple[str, TopicPartition], int] = field(default_factory=dict)
+    next_offsets: dict[tuple[str, TopicPartition], int] = field(default_factory=dict)
     topic_ids: dict[tuple[str, TopicPartition], str] = field(default_factory=dict)
     version: int = 0
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -36,24 +36,24 @@ class MemoryTable:
         self._run_id = run_id
 
     def next_offsets(self, topic: str, partitions: Iterable[int]) -> dict[int, int]:
-        stands = {partition: self._stand(TopicPartition(topic, partition)) for partition in partitions}
-        return {partition: offset for partition, offset in stands.items() if offset is not None}
+        next_offsets = {partition: self._next_offset(TopicPartition(topic, partition)) for partition in partitions}
+        return {partition: offset for partition, offset in next_offsets.items() if offset is not None}
 
     def append(self, outcomes: Sequence[Outcome], spans: Sequence[OffsetRange], topic_ids: Mapping[str, str]) -> CommitInfo:
         require_outcomes_in_spans(outcomes, spans)
         with self._storage.lock:
-            following = continue_from({span.topic_partition: self._stand(span.topic_partition) for span in spans}, spans, "memory")
+            following = continue_from({span.topic_partition: self._next_offset(span.topic_partition) for span in spans}, spans, "memory")
             for partition in following:
                 topic_id = topic_ids.get(partition.topic)
                 if topic_id is not None and self._storage.topic_ids.setdefault((self._run_id, partition), topic_id) != topic_id:
                     raise StopPipeline(expected="the same topic", got=topic_id, where="memory", action="Take another run_id.")
             self._storage.rows.extend((self._run_id, outcome) for outcome in outcomes)
-            self._storage.stands.update({(self._run_id, partition): offset for partition, offset in following.items()})
+            self._storage.next_offsets.update({(self._run_id, partition): offset for partition, offset in following.items()})
             self._storage.version += 1
             return CommitInfo(self._storage.version, len(outcomes), following, 0.0)
 
-    def _stand(self, partition: TopicPartition) -> int | None:
-        return self._storage.stands.get((self._run_id, partition))
+    def _next_offset(self, partition: TopicPartition) -> int | None:
+        return self._storage.next_offsets.get((self._run_id, partition))
 
 
 class MemoryProducer:

@@ -29,51 +29,51 @@ def settings(kafka: RealKafka) -> KafkaSettings:
     return kafka.settings(topic=kafka.new_topic(4), session_timeout_s=3.0, probe_interval_s=0.5)
 
 
-def share_of(member: Membership, wanted: int) -> Assignment:
+def assignment_of(member: Membership, wanted: int) -> Assignment:
     """Wait until a member owns so many partitions; gives up what it has to give up meanwhile."""
     deadline = time.monotonic() + WAIT_S
     while time.monotonic() < deadline:
-        share = member.share(0.2)
-        if share is None:
+        assignment = member.assignment(0.2)
+        if assignment is None:
             continue
-        if share.ended.wait(0.2):
-            member.give_up(share)
-        elif len(share.partitions) == wanted:
-            return share
-    pytest.fail(f"no share of {wanted} partitions within {WAIT_S:g} s")
+        if assignment.ended.wait(0.2):
+            member.give_up(assignment)
+        elif len(assignment.partitions) == wanted:
+            return assignment
+    pytest.fail(f"no assignment of {wanted} partitions within {WAIT_S:g} s")
 
 
 def test_one_driver_owns_everything_and_leaves_at_once(settings: KafkaSettings) -> None:
     for _ in range(3):
         with Membership(settings, "live") as member:
-            assert share_of(member, 4).partitions == {0, 1, 2, 3}
+            assert assignment_of(member, 4).partitions == {0, 1, 2, 3}
         assert not member._thread.is_alive()
 
 
 def test_drivers_of_another_run_are_none_of_our_business(settings: KafkaSettings) -> None:
     with Membership(settings, "live") as one, Membership(settings, "again") as other:
-        assert share_of(one, 4).partitions == share_of(other, 4).partitions == {0, 1, 2, 3}
+        assert assignment_of(one, 4).partitions == assignment_of(other, 4).partitions == {0, 1, 2, 3}
 
 
 def test_partitions_move_only_when_their_owner_has_given_them_up(settings: KafkaSettings) -> None:
     with Membership(settings, "live") as old:
-        everything = share_of(old, 4)
+        everything = assignment_of(old, 4)
         with Membership(settings, "live") as new:
             assert everything.ended.wait(WAIT_S), "the newcomer asks for its part"
             assert not everything.lost.is_set()
-            assert new.share(settings.session_timeout_s * 2) is None, "the owner still writes, and still lives"
+            assert new.assignment(settings.session_timeout_s * 2) is None, "the owner still writes, and still lives"
             old.give_up(everything)
-            ours, theirs = share_of(old, 2), share_of(new, 2)
+            ours, theirs = assignment_of(old, 2), assignment_of(new, 2)
             assert ours.partitions | theirs.partitions == {0, 1, 2, 3}
         assert ours.ended.wait(WAIT_S), "the other one has left"
         old.give_up(ours)
-        assert share_of(old, 4).partitions == {0, 1, 2, 3}
+        assert assignment_of(old, 4).partitions == {0, 1, 2, 3}
 
 
 def test_more_drivers_than_partitions_wait_for_theirs(kafka: RealKafka) -> None:
     settings = kafka.settings(topic=kafka.new_topic(1), session_timeout_s=3.0)
     with Membership(settings, "live") as one:
-        share_of(one, 1)
+        assignment_of(one, 1)
         with Membership(settings, "live") as other:
             deadline = time.monotonic() + WAIT_S
             owned: list[int] = []
@@ -81,22 +81,22 @@ def test_more_drivers_than_partitions_wait_for_theirs(kafka: RealKafka) -> None:
                 assert time.monotonic() < deadline
                 owned = []
                 for member in (one, other):
-                    share = member.share(0.5)
-                    if share is not None and share.ended.is_set():
-                        member.give_up(share)
-                    elif share is not None:
-                        owned.append(len(share.partitions))
+                    assignment = member.assignment(0.5)
+                    if assignment is not None and assignment.ended.is_set():
+                        member.give_up(assignment)
+                    elif assignment is not None:
+                        owned.append(len(assignment.partitions))
 
 
 def test_partitions_that_are_added_are_shared_out(settings: KafkaSettings) -> None:
     with Membership(settings, "live") as member:
-        share = share_of(member, 4)
+        assignment = assignment_of(member, 4)
         admin = connect_admin(settings)
         admin.create_partitions({settings.topic: 6})
         admin.close()
-        assert share.ended.wait(WAIT_S)
-        member.give_up(share)
-        assert share_of(member, 6).partitions == set(range(6))
+        assert assignment.ended.wait(WAIT_S)
+        member.give_up(assignment)
+        assert assignment_of(member, 6).partitions == set(range(6))
 
 
 def test_partitions_that_are_added_while_others_drain_are_shared_out(settings: KafkaSettings) -> None:
@@ -107,23 +107,23 @@ def test_partitions_that_are_added_while_others_drain_are_shared_out(settings: K
         admin.create_partitions({settings.topic: 6})
         admin.close()
         # A drain that takes longer than any poll: the other one waits for the answer to its join.
-        assert {number for share in settle(members, 6, drain_s=1.5) for number in share.partitions} == set(range(6))
+        assert {number for assignment in settle(members, 6, drain_s=1.5) for number in assignment.partitions} == set(range(6))
 
 
 def settle(members: Sequence[Membership], num_partitions: int, drain_s: float = 0.0) -> list[Assignment]:
     """Wait until some members together own so many partitions."""
     deadline = time.monotonic() + WAIT_S
     while time.monotonic() < deadline:
-        shares: list[Assignment] = []
+        assignments: list[Assignment] = []
         for member in members:
-            share = member.share(0.2)
-            if share is not None and share.ended.is_set():
+            assignment = member.assignment(0.2)
+            if assignment is not None and assignment.ended.is_set():
                 time.sleep(drain_s)
-                member.give_up(share)
-            elif share is not None:
-                shares.append(share)
-        if len(shares) == len(members) and sum(len(share.partitions) for share in shares) == num_partitions:
-            return shares
+                member.give_up(assignment)
+            elif assignment is not None:
+                assignments.append(assignment)
+        if len(assignments) == len(members) and sum(len(assignment.partitions) for assignment in assignments) == num_partitions:
+            return assignments
     pytest.fail(f"no {num_partitions} partitions within {WAIT_S:g} s")
 
 
@@ -135,14 +135,14 @@ from pipeline.kafka.settings import KafkaSettings
 from pipeline.kafka.group import Membership
 with Membership(KafkaSettings.model_validate_json(sys.argv[1]), "live") as member:
     while True:
-        share = member.share(0.1)
-        if share is None:
+        assignment = member.assignment(0.1)
+        if assignment is None:
             continue
-        print("owns", len(share.partitions), flush=True)
-        while not share.ended.wait(0.1):
+        print("owns", len(assignment.partitions), flush=True)
+        while not assignment.ended.wait(0.1):
             pass
-        print("lost" if share.lost.is_set() else "revoked", flush=True)
-        member.give_up(share)
+        print("lost" if assignment.lost.is_set() else "revoked", flush=True)
+        member.give_up(assignment)
 """
 
 
@@ -167,9 +167,9 @@ def test_a_killed_driver_loses_its_share_to_the_others(settings: KafkaSettings) 
     with member_process(settings) as process:
         hears(process, "owns 4")
         with Membership(settings, "live") as other:
-            share_of(other, 2)
+            assignment_of(other, 2)
             process.kill()
-            assert share_of(other, 4).partitions == {0, 1, 2, 3}
+            assert assignment_of(other, 4).partitions == {0, 1, 2, 3}
 
 
 def test_a_frozen_driver_is_told_that_it_has_lost_its_share(settings: KafkaSettings) -> None:
@@ -188,7 +188,7 @@ def test_a_frozen_driver_is_told_that_it_has_lost_its_share(settings: KafkaSetti
 def test_a_session_the_broker_does_not_allow_is_a_clear_error(settings: KafkaSettings) -> None:
     too_long = settings.model_copy(update={"session_timeout_s": 3600.0})
     with Membership(too_long, "live") as member, pytest.raises(StopPipeline, match=r"group of drivers.*InvalidSessionTimeout"):
-        assert member.share(WAIT_S) is None, "no answer"
+        assert member.assignment(WAIT_S) is None, "no answer"
 
 
 def test_who_may_not_join_is_told_which_right_is_missing() -> None:
@@ -196,4 +196,4 @@ def test_who_may_not_join_is_told_which_right_is_missing() -> None:
     member = Membership(settings, "live")
     member._fail(GroupAuthorizationFailedError())
     with pytest.raises(StopPipeline, match=r"joining the group of drivers mine\.live\.frames.*READ on groups with the prefix `mine\.`"):
-        member.share(0.0)
+        member.assignment(0.0)

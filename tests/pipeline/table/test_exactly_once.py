@@ -115,8 +115,8 @@ class Machine(RuleBasedStateMachine):
     def begin_generation(self) -> None:
         self.plan = CrashPlan()
         self.table = self.open_table(self.plan)
-        stands = self.table.next_offsets("frames", range(NUM_PARTITIONS))
-        self.read_to = [stands.get(partition, 0) for partition in range(NUM_PARTITIONS)]
+        next_offsets = self.table.next_offsets("frames", range(NUM_PARTITIONS))
+        self.read_to = [next_offsets.get(partition, 0) for partition in range(NUM_PARTITIONS)]
         self.finished: list[OffsetRange] = []
         self.committer = Committer(
             self.table,
@@ -196,9 +196,12 @@ class Machine(RuleBasedStateMachine):
     def one_row_for_every_position_below_the_offset_and_none_above(self) -> None:
         if not hasattr(self, "log"):
             return
-        rows, stands = self.snapshot()
+        rows, next_offsets = self.snapshot()
         accounted = [
-            outcome for partition, stand in sorted(stands.items()) for outcome in self.log[partition][:stand] if outcome is not None
+            outcome
+            for partition, next_offset in sorted(next_offsets.items())
+            for outcome in self.log[partition][:next_offset]
+            if outcome is not None
         ]
         assert sorted(rows, key=lambda row: row.position) == accounted
 
@@ -235,7 +238,9 @@ class MemoryMachine(Machine):
 
     def snapshot(self) -> tuple[list[Outcome], dict[int, int]]:
         with self.storage.lock:
-            return [row for _, row in self.storage.rows], {name.partition: offset for (_, name), offset in self.storage.stands.items()}
+            return [row for _, row in self.storage.rows], {
+                name.partition: offset for (_, name), offset in self.storage.next_offsets.items()
+            }
 
 
 class DeltaMachine(Machine):
@@ -252,8 +257,8 @@ class DeltaMachine(Machine):
 
     def snapshot(self) -> tuple[list[Outcome], dict[int, int]]:
         table = DeltaTable(self.path)
-        stands = {partition: table.transaction_version(f"live/frames/{partition}") for partition in range(NUM_PARTITIONS)}
-        return table_to_outcomes(table.to_pyarrow_table()), {name: offset for name, offset in stands.items() if offset is not None}
+        next_offsets = {partition: table.transaction_version(f"live/frames/{partition}") for partition in range(NUM_PARTITIONS)}
+        return table_to_outcomes(table.to_pyarrow_table()), {name: offset for name, offset in next_offsets.items() if offset is not None}
 
     def teardown(self) -> None:
         super().teardown()

@@ -184,9 +184,9 @@ def writing(path: Path) -> Iterator[Writer]:
 
 def assert_version_is_whole(table: DeltaTable) -> None:
     """Each offset below the version's own transaction exactly once."""
-    stand = table.transaction_version("live/frames/0") or 0
+    next_offset = table.transaction_version("live/frames/0") or 0
     offsets = sorted(table.to_pyarrow_table(columns=["source_offset"]).column(0).to_pylist())
-    assert offsets == list(range(stand))
+    assert offsets == list(range(next_offset))
 
 
 def test_beside_a_writer_files_stay_few_and_readers_see_each_row_once(path: Path) -> None:

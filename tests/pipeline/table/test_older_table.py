@@ -26,8 +26,8 @@ def path(tmp_path: Path) -> Path:
     path = tmp_path / "results"
     DeltaTable.create(str(path), Schema.from_arrow(OLD_SCHEMA), partition_by=list(PARTITION_COLUMNS))
     row = outcomes_to_table([result(0)], "live").drop_columns(["detection_scr"])
-    stands = [Transaction("live/frames/0", 1), Transaction("live/frames/0@id-1", 1)]
-    write_deltalake(str(path), row, mode="append", commit_properties=CommitProperties(app_transactions=stands))
+    next_offsets = [Transaction("live/frames/0", 1), Transaction("live/frames/0@id-1", 1)]
+    write_deltalake(str(path), row, mode="append", commit_properties=CommitProperties(app_transactions=next_offsets))
     return path
 
 
