@@ -2,8 +2,8 @@
 
 kafka-python 3.0 is fast and complete, but it has traps (a producer that hangs for ever, a reader that stays silent
 during an outage, calls without a bound, topics created by asking for them). Each is handled once, here and in
-`security`, `topics`, `reader`, `header_names`, `producer` and `group`; beside them only the demo's broker and the
-demo's topics import `kafka`.
+`topics`, `reader`, `header_names`, `producer` and `group`; what is private of kafka-python is used in
+`kafka_python_internals` only. Beside this folder only the demo's broker and topics import `kafka`.
 """
 
 from __future__ import annotations
@@ -14,12 +14,11 @@ from typing import Any, TypeVar
 import crc32c
 from kafka import KafkaAdminClient, KafkaConsumer
 from kafka.errors import KafkaError, RetriableError
-from kafka.net.compat import KafkaNetClient
-from kafka.net.selector import NetworkSelector
 
 from contracts.errors import RetryLater, SettingsError, StopPipeline
 from pipeline.kafka.client_log import Reasons, calm_kafka_logging
-from pipeline.kafka.security import JudgingManager, error_text, refusal, security_options
+from pipeline.kafka.kafka_python_internals import accept_any_header_name, make_net_client, native_crc
+from pipeline.kafka.security import error_text, is_final, refusal, security_options
 from pipeline.kafka.settings import KafkaSettings
 
 Client = TypeVar("Client")
@@ -31,9 +30,7 @@ def require_native_crc() -> None:
     Raises:
         SettingsError: kafka-python found no native crc32c, or the one it found counts wrong.
     """
-    from kafka.record import util
-
-    native = getattr(util, "crc32c_c", None)
+    native = native_crc()
     # 0xe3069283 is the check value of CRC-32C (RFC 3720, B.4).
     if native is not crc32c.crc32c or native(b"123456789") != 0xE3069283:
         raise SettingsError(
@@ -59,19 +56,16 @@ def connect(kind: Callable[..., Client], settings: KafkaSettings, **options: obj
     """
     options = _common(settings) | options
     calm_kafka_logging()
-    made: list[KafkaNetClient] = []
+    accept_any_header_name()
+    made: list[Any] = []
 
-    def make_net_client(**configs: Any) -> KafkaNetClient:
-        net = NetworkSelector(**configs)
-        client = KafkaNetClient(net, JudgingManager(net, **configs))
-        # kafka-python does not pass its option on: asking for a misspelt topic would create it.
-        client._manager.cluster.config["allow_auto_create_topics"] = False
-        made.append(client)
-        return client
+    def make(**configs: Any) -> Any:
+        made.append(make_net_client(is_final, **configs))
+        return made[-1]
 
     with Reasons() as reasons:
         try:
-            return kind(kafka_client=make_net_client, **options)
+            return kind(kafka_client=make, **options)
         except KafkaError as error:
             for client in made:
                 client.close()  # a constructor that fails leaves its thread running

@@ -8,17 +8,20 @@ for longer than the session loses its assignment unasked; the table refuses what
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
 
 import structlog
+from kafka import KafkaConsumer
 from kafka.consumer.subscription_state import AsyncConsumerRebalanceListener
 from kafka.coordinator.assignors.range import RangePartitionAssignor
 from kafka.errors import GroupAuthorizationFailedError, KafkaError, RetriableError
 
 from contracts.errors import StopPipeline
 from pipeline.kafka.client import connect_consumer, while_running
+from pipeline.kafka.kafka_python_internals import finish_joining, sleep
 from pipeline.kafka.settings import KafkaSettings
 
 _POLL_S = 0.2
@@ -138,17 +141,21 @@ class Membership:
         )
         try:
             consumer.partitions_for_topic(self._kafka.topic)  # or the first of the group shares out a topic it does not know yet
-            consumer.subscribe([self._kafka.topic], listener=_Listener(self, consumer))
+            listener = _Listener(consumer, self._note_assigned, self._end_assignment, self._may_go_on)
+            consumer.subscribe([self._kafka.topic], listener=listener)
             while not self._leaving.is_set():
                 settled = self._assigned
                 consumer.poll(timeout_ms=round(_POLL_S * 1000))
-                _finish_joining(consumer)
+                finish_joining(consumer)
                 # The client often joins twice in a row: what is assigned counts when the next poll has left it as it is.
                 if settled is not None and settled is self._assigned and self._assignment is None:
                     self._begin_assignment(settled)
         finally:
-            self._end_assignment(lost=False)
+            self._end_assignment(False)
             consumer.close(autocommit=False, timeout_ms=1000)
+
+    def _note_assigned(self, partitions: frozenset[int]) -> None:
+        self._assigned = partitions
 
     def _begin_assignment(self, partitions: frozenset[int]) -> None:
         with self._changed:
@@ -157,7 +164,7 @@ class Membership:
             self._changed.notify_all()
         log.info("partitions_owned", group=self.group, partitions=sorted(partitions))
 
-    def _end_assignment(self, *, lost: bool) -> bool:
+    def _end_assignment(self, lost: bool) -> bool:
         """Ask the driver to give up; False when there was nothing to give up."""
         self._assigned = None
         with self._changed:
@@ -174,9 +181,17 @@ class Membership:
 class _Listener(AsyncConsumerRebalanceListener):
     """Runs on the loop of the client, which goes on sending heartbeats while we wait."""
 
-    def __init__(self, membership: Membership, consumer: Any) -> None:
-        self._membership = membership
+    def __init__(
+        self,
+        consumer: KafkaConsumer,
+        note_assigned: Callable[[frozenset[int]], None],
+        end_assignment: Callable[[bool], bool],
+        may_go_on: Callable[[], bool],
+    ) -> None:
         self._consumer = consumer
+        self._note_assigned = note_assigned
+        self._end_assignment = end_assignment
+        self._may_go_on = may_go_on
 
     async def on_partitions_revoked(self, revoked: Any) -> None:
         await self._end(lost=False)
@@ -189,29 +204,18 @@ class _Listener(AsyncConsumerRebalanceListener):
         self._consumer.pause(*assigned)
         for partition in assigned:
             self._consumer.seek(partition, 0)
-        self._membership._assigned = frozenset(each.partition for each in assigned)
+        self._note_assigned(frozenset(each.partition for each in assigned))
 
     async def _end(self, *, lost: bool) -> None:
-        if self._membership._end_assignment(lost=lost):
-            while not self._membership._may_go_on():
-                await self._consumer._net.sleep(_POLL_S / 2)
+        if self._end_assignment(lost):
+            while not self._may_go_on():
+                await sleep(self._consumer, _POLL_S / 2)
 
 
 class TakenOver(StopPipeline):
     """Another driver goes on where this one was; it ends in good order."""
 
     exit_code = 1
-
-
-def _finish_joining(consumer: Any) -> None:
-    """Have the next poll see a join through that the last one has begun.
-
-    kafka-python 3.0.12 rejoins after a change of partitions only as long as it sees the change; an answer that comes after the end of the
-    poll makes the change known, and is then never looked at: no assignment, no heartbeat, and every poll returns at once, for ever.
-    """
-    coordinator = consumer._coordinator
-    if coordinator.rejoining and not coordinator.rejoin_needed:
-        coordinator.request_rejoin()
 
 
 def taken_over(refused: StopPipeline) -> StopPipeline:

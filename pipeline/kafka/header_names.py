@@ -8,9 +8,6 @@ from __future__ import annotations
 
 from typing import Any, SupportsIndex
 
-from kafka.record import memory_records
-from kafka.record.default_records import DefaultRecordBatch
-
 
 class _TolerantText(bytearray):
     """A slice of the batch; only header names are ever decoded from one."""
@@ -19,27 +16,9 @@ class _TolerantText(bytearray):
         return super().decode(encoding, "backslashreplace")
 
 
-class _TolerantBuffer(bytearray):
+class TolerantBuffer(bytearray):
     """The bytes of a batch, whose slices decode whatever they hold."""
 
     def __getitem__(self, at: SupportsIndex | slice) -> Any:
+        """A byte, or a slice that decodes."""
         return _TolerantText(super().__getitem__(at)) if isinstance(at, slice) else super().__getitem__(at)
-
-
-class TolerantRecordBatch(DefaultRecordBatch):
-    """kafka-python's batch, which reads a record again tolerantly when a name of it is no UTF-8."""
-
-    _buffer: bytearray
-
-    def _read_msg(self) -> Any:
-        try:
-            return super()._read_msg()
-        except UnicodeDecodeError:
-            # The position moves only when a record has been read whole, so it can be read again from its start.
-            self._buffer = _TolerantBuffer(self._buffer)
-            return super()._read_msg()
-
-
-def accept_any_header_name() -> None:
-    """Make every consumer of this process read batches tolerantly (kafka-python has no hook for it)."""
-    memory_records.DefaultRecordBatch = TolerantRecordBatch

@@ -28,6 +28,7 @@ from kafka.producer.future import RecordMetadata
 
 from contracts.errors import IrstreamError, RejectReason, RejectRecord, RetryLater, SettingsError, StopPipeline
 from pipeline.kafka.client import connect, while_running
+from pipeline.kafka.kafka_python_internals import join_sender, stop_sending
 from pipeline.kafka.settings import KafkaSettings
 from pipeline.kafka.topics import ClusterWatch, missing
 from pipeline.kafka.unacknowledged import Backlog, Message
@@ -205,7 +206,7 @@ class SteadyProducer:
     def _on_failure(self, number: int, generation: int, producer: KafkaProducer, error: KafkaError) -> None:
         # Once a batch has expired, kafka-python starts a new sequence and later messages would overtake it. This runs in its
         # own thread before it sends again.
-        producer._sender.force_close()
+        stop_sending(producer)
         with self._guard:
             # The first failure is the cause: after it the producer fails everything with old errors.
             if generation > self._judged and self._failure is None:
@@ -282,8 +283,8 @@ def _close(producer: KafkaProducer) -> None:
         producer.close(timeout=0)
     except KafkaTimeoutError:
         # With messages inside, its close() gives up before it stops its own thread.
-        producer._sender.force_close()
-    producer._sender.join(_STOP_TIMEOUT_S)
+        stop_sending(producer)
+    join_sender(producer, _STOP_TIMEOUT_S)
 
 
 def _refused(message: Message, error: Exception) -> StopPipeline:

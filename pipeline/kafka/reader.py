@@ -20,11 +20,9 @@ from contracts.errors import IrstreamError, RetryLater, StopPipeline
 from contracts.frame import RawRecord
 from contracts.position import KafkaPosition
 from pipeline.kafka.client import connect_consumer, while_running
-from pipeline.kafka.header_names import accept_any_header_name
+from pipeline.kafka.kafka_python_internals import known_topic_id
 from pipeline.kafka.settings import KafkaSettings
 from pipeline.kafka.topics import ClusterWatch, missing, recreated
-
-accept_any_header_name()
 
 
 class GapFound(IrstreamError):  # noqa: N818 - like the errors of contracts, its name says what to do
@@ -160,8 +158,8 @@ class LogReader:
 
     def _known_topic_id(self) -> str | None:
         """The id in the metadata that the consumer refreshes in the background; None when the topic is gone."""
-        found = self._consumer._cluster.topic_id(self._topic)
-        return str(found) if found is not None and found.int != 0 else None
+        found = known_topic_id(self._consumer, self._topic)
+        return None if found is None else str(found)
 
     def _probe(self) -> None:
         """Ask something that needs an answer. A silent poll does not tell an idle topic from a dead broker."""

@@ -1,28 +1,21 @@
 """Who we are to Kafka and whom we believe: SASL, TLS, and plain words for every way they fail.
 
 kafka-python tries again until its time is up whatever the broker answered, and then says only that the time is up.
-Here a refusal that no further try can change ends a start at once (`JudgingManager`), and every refusal becomes an error
-that names the setting to change (`refusal`).
+Here a refusal that no further try can change is known by its text (`is_final`) and ends a start at once (`client`); every
+refusal becomes an error that names the setting to change (`refusal`).
 """
 
 from __future__ import annotations
 
 import re
 import ssl
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from kafka.errors import KafkaConnectionError, KafkaError
-from kafka.net.manager import KafkaConnectionManager
-from kafka.net.transport import KafkaSSLTransport, KafkaTCPTransport
 from pydantic import SecretStr
 
 from contracts.errors import SettingsError
 from pipeline.kafka.settings import KafkaSettings
-
-_TLS_ALERT = b"\x15\x03"  # content type and major version (RFC 8446, 5.1); as a length of Kafka it would be 336 MB
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,6 +194,11 @@ def refusal(settings: KafkaSettings, error: BaseException) -> SettingsError | No
     )
 
 
+def is_final(error: BaseException) -> bool:
+    """Whether this is a refusal that no further try can change."""
+    return _find(error) is not None
+
+
 def _find(error: BaseException) -> _Refusal | None:
     text = error_text(error)
     return next((each for each in _REFUSALS if each.text.search(text)), None)
@@ -209,49 +207,3 @@ def _find(error: BaseException) -> _Refusal | None:
 def error_text(error: BaseException) -> str:
     """Class and first argument of an error of kafka-python, whose own text repeats itself."""
     return f"{type(error).__name__}: {error.args[0]}" if error.args else type(error).__name__
-
-
-class JudgingManager(KafkaConnectionManager):
-    """Ends a bootstrap once every server of `bootstrap_servers` has refused us for good; kafka-python goes on trying."""
-
-    def __init__(self, net: Any, **configs: Any) -> None:
-        """As kafka-python's own."""
-        super().__init__(net, **configs)
-        self._refusals: dict[str, KafkaError] = {}
-
-    async def _build_transport(self, node: Any, timeout_at: float | None = None) -> KafkaTCPTransport:
-        transport = await super()._build_transport(node, timeout_at=timeout_at)
-        _hear_last_words(transport)
-        return transport
-
-    async def _connect(self, node: Any, conn: Any, **options: Any) -> None:
-        await super()._connect(node, conn, **options)
-        if not self.cluster.is_bootstrap(node.node_id):
-            return
-        error = conn.init_future.exception if conn.init_future.failed() else None
-        if error is None or _find(error) is None:
-            self._refusals.pop(node.node_id, None)
-            return
-        self._refusals[node.node_id] = error
-        if {server.node_id for server in self.cluster.bootstrap_brokers()} <= set(self._refusals):
-            # The next attempt to connect raises what is noted here, out of the bootstrap.
-            self._auth_failures.update(self._refusals)
-
-
-def _hear_last_words(transport: KafkaTCPTransport) -> None:
-    """Have a transport hand over what came before the connection was closed; kafka-python drops it when both come at once.
-
-    It is the answer that says why: a broker closes right after it.
-    """
-    receive: Callable[[], tuple[bytes, KafkaError | None]] = transport._sock_recv
-    heard = isinstance(transport, KafkaSSLTransport)
-
-    def receive_all() -> tuple[bytes, KafkaError | None]:
-        nonlocal heard
-        data, error = receive()
-        if not heard and data.startswith(_TLS_ALERT):
-            return b"", KafkaConnectionError("a TLS alert")
-        heard = True
-        return data, None if data else error  # the closed socket says so again at the next read
-
-    transport._sock_recv = receive_all

@@ -86,7 +86,7 @@ class SegmentationBatches:
     def reseeded(self, seed: np.random.SeedSequence) -> SegmentationBatches:
         """The same images and targets in another order; nothing is decoded or cut again."""
         other = copy(self)
-        other._begin(seed)
+        other._begin(seed)  # noqa: SLF001 - a copy of ourselves
         return other
 
     def _begin(self, seed: int | np.random.SeedSequence) -> None:
