@@ -15,7 +15,7 @@ from contracts.frame import Band, Platform
 from contracts.words import band_named, platform_named
 
 INDEX_NAME = "index.jsonl"
-_HELP = "Correct this line; docs/networks.md, section Your own images, says what it holds."
+_HELP = "Correct this line; docs/datasets.md says what it holds."
 _TOLD_CHARACTERS = 80
 
 

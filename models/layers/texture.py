@@ -2,7 +2,7 @@
 
 Cameras and data sets differ in noise, sharpness and compression, and with these in what a target looks like and how its mask was
 drawn: a network that learns several of them at once has to guess which rule holds. The energies of a frame in the 63 waves of an
-8 x 8 cosine transform tell them apart almost without error (docs/networks.md), wherever its targets are and whatever it shows.
+8 x 8 cosine transform tell them apart almost without error (benchmarks/2026-11-kestrel.md), wherever its targets are and whatever it shows.
 """
 
 from __future__ import annotations

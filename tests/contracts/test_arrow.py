@@ -200,11 +200,14 @@ Offsets below it without a row held no record (transaction markers, compaction).
 ## Columns
 """
 STRUCT_NOTES = {
-    "detections": "Pixel edges in the sensor's frame: the first pixel spans x in [0, 1). `mask_rle` is COCO's compressed run-length code "
-    "over the whole frame (`pycocotools.mask.decode({'size': [height_px, width_px], 'counts': mask_rle})`), null where no mask belongs to "
-    "the target. `found_by`: `detector`, `segmenter`, or both. Centroids are centres of light where there is a mask: positions weighted "
-    "by how far each pixel is from its surroundings; without a mask they are the middle of the box. Column `detection_scr` holds, in the "
-    "same order, `|mean of the target - mean of its surroundings| / standard deviation of the surroundings`, null where there is no mask.",
+    "detections": "- Boxes and centroids are pixel edges in the sensor's frame: the first pixel spans x in [0, 1).\n"
+    "- `mask_rle` is COCO's compressed run-length code over the whole frame, null where no mask belongs to the target:\n"
+    "  `pycocotools.mask.decode({'size': [height_px, width_px], 'counts': mask_rle})`.\n"
+    "- `found_by`: `detector`, `segmenter`, or both.\n"
+    "- Centroids are centres of light where there is a mask: each pixel weighs as much as it differs from the surroundings.\n"
+    "  Without a mask they are the middle of the box.\n"
+    "- Column `detection_scr` holds, in the same order, the signal-to-clutter ratio\n"
+    "  `|mean of the target - mean of its surroundings| / standard deviation of the surroundings`, null where there is no mask.",
     "models": "`task` is `detection`, `segmentation` or `classification`.",
     "batch": "`closed_by`: `full`, `waited`, `drained` or `deadline`.",
     "stage_ms": "`wait` is all queueing between the stages.",

@@ -249,7 +249,7 @@ def test_the_threshold_is_the_best_on_ones_own_held_out_images(tmp_path: Path, c
 
 
 def test_the_example_of_the_page_is_read(tmp_path: Path) -> None:
-    page = (Path(__file__).resolve().parents[2] / "docs" / "networks.md").read_text(encoding="utf-8")
+    page = (Path(__file__).resolve().parents[2] / "docs" / "datasets.md").read_text(encoding="utf-8")
     section = page.split("## Your own images\n")[1].split("\n## ")[0]
     (example,) = re.findall(r"```json\n(.*?)```", section, re.DOTALL)
     entries = [json.loads(line) for line in example.splitlines()]

@@ -20,7 +20,7 @@ def refuse_without_masks(samples: Sequence[Sample], where: str) -> None:
             expected="at least one image with a mask",
             got=f"none in {names or 'no image'}",
             where=where,
-            action="Name masks in the index (docs/networks.md), or add a data set that has them.",
+            action="Name masks in the index (docs/datasets.md), or add a data set that has them.",
         )
 
 

@@ -171,7 +171,7 @@ def _no_such_set(name: str, known: Sequence[str], where: str) -> SettingsError:
         expected=f"one of {', '.join(known)}, or a folder with an {INDEX_NAME}",
         got=repr(name),
         where=where,
-        action=f"Did you mean {close[0]!r}? {_HELP}" if close else f"Write an index for your images (docs/networks.md). {_HELP}",
+        action=f"Did you mean {close[0]!r}? {_HELP}" if close else f"Write an index for your images (docs/datasets.md). {_HELP}",
     )
 
 

@@ -1,6 +1,6 @@
-"""The tables of docs/networks.md, from the cards of the weights that ship and from docs/segmenters.json.
+"""The tables of cards in docs/ and benchmarks/, from the cards of the weights that ship and from docs/segmenters.json.
 
-`python -m training.report.card_tables docs/networks.md` writes them anew.
+`python -m training.report.card_tables docs/networks.md docs/datasets.md benchmarks/2026-11-*.md` writes them anew.
 A table stands between `<!-- cards: NAME -->` and `<!-- end -->`; whatever is between them is replaced.
 """
 
@@ -15,7 +15,7 @@ from contracts.choices import chosen
 from models.card import ModelCard, read_card
 from models.weights import WEIGHTS_FOLDER
 from training.commands import tells_mistakes
-from training.report.comparison import LONG, equal_rows, other_rows, read_rows
+from training.report.comparison import LONG, equal_rows, other_rows, printed_rows, read_rows, scores_text
 
 SEGMENTERS, DETECTOR, CLASSIFIER = (
     ("kestrel_wide", "kestrel_adaptive", "kestrel", "kestrel_fine", "acm", "unet_light"),
@@ -40,24 +40,24 @@ def fill_tables(text: str) -> str:
 
 
 def overview_rows() -> Iterator[Sequence[str]]:
-    """What there is, and what it costs."""
+    """One row for each network that ships: its task, its source and its cost."""
     yield from _head("network", "task", "from", "parameters", "GMACs")
     for card in map(_card, (*SEGMENTERS, DETECTOR, CLASSIFIER)):
         yield f"`{card.name}`", card.task, card.paper, f"{card.parameters:,}", f"{card.gmacs:.3f} at {card.input_px}²"
 
 
 def segmentation_rows() -> Iterator[Sequence[str]]:
-    """One row for each segmenter and set of test images."""
-    yield from _head("network", "threshold", "data", "IoU", "nIoU", "Pd", "Fa")
-    for card in map(_card, SEGMENTERS):
-        for measured in card.measured:
-            value = measured.values
-            scores = (f"{value[name]:.3f}" for name in ("iou", "niou", "pd"))
-            yield f"`{card.name}`", f"{card.postprocess['threshold']:g}", measured.data, *scores, f"{value['fa_ppm']:.0f}"
+    """One row for each segmenter, one column for each set of test images; blank where the network was not measured on it."""
+    cards = [_card(name) for name in SEGMENTERS]
+    sets = list(dict.fromkeys(measured.data for card in cards for measured in card.measured))
+    yield from _head("network", "threshold", *sets)
+    for card in cards:
+        scores = {measured.data: scores_text(measured.values) for measured in card.measured}
+        yield f"`{card.name}`", f"{card.postprocess['threshold']:g}", *(scores.get(name, "") for name in sets)
 
 
 def bfloat16_rows() -> Iterator[Sequence[str]]:
-    """What half precision does to the answers of each segmenter, on each set of test images."""
+    """IoU of each segmenter in float32 and in bfloat16, on each set of test images."""
     yield from _head("network", "data", "IoU in float32", "in bfloat16", "points")
     for card in map(_card, SEGMENTERS):
         for measured in card.measured:
@@ -103,7 +103,7 @@ def confusion_rows() -> Iterator[Sequence[str]]:
 
 
 def training_rows() -> Iterator[Sequence[str]]:
-    """What each network has learnt from, and for how long."""
+    """One row for each network that ships: its training images, steps and minutes."""
     yield from _head("network", "learnt from", "steps", "minutes")
     for card in map(_card, (*SEGMENTERS, DETECTOR, CLASSIFIER)):
         yield f"`{card.name}`", _without_split(card), f"{card.recipe['steps']:,}", _minutes(card)
@@ -122,6 +122,11 @@ def long_comparison_rows() -> Iterator[Sequence[str]]:
 def other_training_rows() -> Iterator[Sequence[str]]:
     """Segmenters that were trained otherwise, such as by the recipes of papers."""
     yield from _headed(other_rows(read_rows()))
+
+
+def published_rows() -> Iterator[Sequence[str]]:
+    """Figures that others printed for the networks of the comparison."""
+    yield from _headed(printed_rows(read_rows()))
 
 
 def _headed(rows: Iterator[Sequence[str]]) -> Iterator[Sequence[str]]:
@@ -156,6 +161,7 @@ TABLES: dict[str, Callable[[], Iterator[Sequence[str]]]] = {
     "confusion": confusion_rows,
     "training": training_rows,
     "comparison": comparison_rows,
+    "published": published_rows,
     "longer": long_comparison_rows,
     "otherwise": other_training_rows,
 }
@@ -165,9 +171,10 @@ TABLES: dict[str, Callable[[], Iterator[Sequence[str]]]] = {
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(prog="python -m training.report.card_tables", description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("page", type=Path)
-    page: Path = parser.parse_args().page
-    page.write_text(fill_tables(page.read_text(encoding="utf-8")), encoding="utf-8")
+    parser.add_argument("pages", type=Path, nargs="+")
+    pages: list[Path] = parser.parse_args().pages
+    for page in pages:
+        page.write_text(fill_tables(page.read_text(encoding="utf-8")), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -31,7 +31,7 @@ PICTURE_FILE = ROWS_FILE.with_name("img") / "segmenters.png"
 """Of the short trainings; those of the long ones are drawn beside it, `segmenters-long.png`."""
 DATA = ("nudt-sirst", "irstd-1k")
 SHORT, LONG = "short", "long"
-"""Folders of the runs that were trained alike: all networks for a few steps, the best of them for more (docs/networks.md)."""
+"""Folders of runs that were trained alike: all networks for a few steps, the best for more (benchmarks/2026-11-segmenters.md)."""
 BATCHES = (1, 2, 4, 8)
 _DRAWN = {"iou": "IoU", "niou": "nIoU"}
 _ROUNDS, _LARGE_ROUNDS = 10, 3
@@ -134,7 +134,6 @@ def equal_rows(rows: Sequence[Row], run: str = SHORT, data: Sequence[str] = DATA
     yield (
         *("network", "parameters", "GMACs", "ms, batch 1", "ms, best batch", "ms in bfloat16", "learnt in"),
         *(f"{name}: IoU / nIoU / Pd / Fa" for name in data),
-        *(f"published IoU, {name}" for name in data),
     )
     for row in sorted((each for each in rows if each.run == run), key=lambda each: each.gmacs):
         yield (
@@ -147,9 +146,17 @@ def equal_rows(rows: Sequence[Row], run: str = SHORT, data: Sequence[str] = DATA
                 _best(row.ms_bfloat16),
                 row.recipe.rsplit(", ", 1)[-1],
             ),
-            *(_scores(row.scores.get(name)) for name in data),
-            *(", ".join(f"{each.iou:.2f} ({each.source})" for each in PUBLISHED.get((row.name, name), ())) for name in data),
+            *(scores_text(row.scores.get(name)) for name in data),
         )
+
+
+def printed_rows(rows: Sequence[Row], run: str = SHORT, data: Sequence[str] = DATA) -> Iterator[Sequence[str]]:
+    """Cells of the table of IoU in percent that others printed, for the networks of `equal_rows`; cheapest first."""
+    yield "network", *data
+    for row in sorted((each for each in rows if each.run == run), key=lambda each: each.gmacs):
+        cells = [", ".join(f"{each.iou:.2f} ({each.source})" for each in PUBLISHED.get((row.name, name), ())) for name in data]
+        if any(cells):
+            yield f"`{row.name}`", *cells
 
 
 def other_rows(rows: Sequence[Row]) -> Iterator[Sequence[str]]:
@@ -157,7 +164,7 @@ def other_rows(rows: Sequence[Row]) -> Iterator[Sequence[str]]:
     yield "network", "recipe", "steps", "test images", "IoU / nIoU / Pd / Fa"
     for row in sorted((each for each in rows if each.run not in (SHORT, LONG)), key=lambda each: (each.name, each.run)):
         for name, scores in row.scores.items():
-            yield f"`{row.name}`", row.recipe, f"{row.steps:,}", name, _scores(scores)
+            yield f"`{row.name}`", row.recipe, f"{row.steps:,}", name, scores_text(scores)
 
 
 def _best(ms: Mapping[str, float]) -> str:
@@ -167,7 +174,8 @@ def _best(ms: Mapping[str, float]) -> str:
     return f"{fewest:.1f} ({batch})"
 
 
-def _scores(scores: Mapping[str, float] | None) -> str:
+def scores_text(scores: Mapping[str, float] | None) -> str:
+    """`IoU / nIoU / Pd / Fa`: the first three in percent, the last in false-alarm pixels per million; blank for None."""
     if scores is None:
         return ""
     percent = " / ".join(f"{scores[name] * 100:.1f}" for name in ("iou", "niou", "pd"))
@@ -223,7 +231,7 @@ def main() -> None:
     pictures = {SHORT: arguments.picture, LONG: arguments.picture.with_stem(f"{arguments.picture.stem}-long")}
     for run in {row.run for row in rows} & set(pictures):
         picture(rows, pictures[run], run)
-    for cells in (*equal_rows(rows), *equal_rows(rows, LONG), *other_rows(rows)):
+    for cells in (*equal_rows(rows), *printed_rows(rows), *equal_rows(rows, LONG), *other_rows(rows)):
         print(*cells, sep="  ")
 
 

@@ -1,6 +1,10 @@
-"""The tables of docs/networks.md are those of the cards that ship."""
+"""The tables of docs/networks.md and benchmarks/ are those of the cards that ship."""
 
 from __future__ import annotations
+
+import re
+from collections import Counter
+from pathlib import Path
 
 import pytest
 
@@ -9,14 +13,17 @@ from models.zoo import list_trained
 from tests.pinned import DOCS, assert_pinned
 from training.report.card_tables import DETECTOR, TABLES, fill_tables, overview_rows
 
-
-def test_the_page_shows_the_cards() -> None:
-    assert_pinned("networks.md", fill_tables((DOCS / "networks.md").read_text(encoding="utf-8")))
+PAGES = [page for page in (*DOCS.glob("*.md"), *DOCS.with_name("benchmarks").glob("*.md")) if "<!-- cards: " in page.read_text("utf-8")]
 
 
-def test_every_table_is_on_the_page() -> None:
-    page = (DOCS / "networks.md").read_text(encoding="utf-8")
-    assert [name for name in TABLES if f"<!-- cards: {name} -->" not in page] == []
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_a_page_shows_the_cards(page: Path) -> None:
+    assert_pinned(f"../{page.parent.name}/{page.name}", fill_tables(page.read_text(encoding="utf-8")))
+
+
+def test_every_table_is_on_one_page() -> None:
+    shown = [name for page in PAGES for name in re.findall(r"<!-- cards: (\w+) -->", page.read_text(encoding="utf-8"))]
+    assert Counter(shown) == Counter(TABLES.keys())
 
 
 def test_every_network_has_a_row() -> None:
