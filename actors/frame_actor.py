@@ -34,7 +34,7 @@ class FramePart:
 
     @property
     def pixels_HW(self) -> Pixels:
-        """What the tile sees: a view."""
+        """Pixels of the tile: a view."""
         y, x = self.tile.y, self.tile.x
         return self.frame.pixels_HW[y.start : y.stop, x.start : x.stop]
 
@@ -100,7 +100,7 @@ class FrameActor(ModelActor[FramePart, PartResult], Generic[PartResult, Output])
 
 
 def _grid_px(loaded: LoadedModel) -> int:
-    """What tiles start on multiples of: few networks have a larger stride than the grid."""
+    """Pixels on whose multiples tiles start: few networks have a larger stride than the grid."""
     return math.lcm(TILE_GRID_PX, loaded.inference.model.input_spec.size_multiple_px)
 
 

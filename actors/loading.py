@@ -82,7 +82,7 @@ def _require_compiler(device: torch.device, task: Task) -> None:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether a smaller batch may cure this error: torch has no common class for host, device and library allocations."""
+    """True when a smaller batch may cure this error: torch has no common class for host, device and library allocations."""
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
     text = str(error)

@@ -1,4 +1,4 @@
-"""What the three model actors share: a network behind a batcher, and its exchange while frames flow."""
+"""Base of the three model actors: a network behind a batcher, and its exchange while frames flow."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ class ModelActor(ABC, Generic[Part, PartResult]):
         return self._engine.loaded
 
     def stats(self) -> dict[str, Any]:
-        """What the live view shows: the network, and the counts of its batcher since it was loaded."""
+        """Figures for the live view: the network, and the counts of its batcher since it was loaded."""
         ref, inference = self.loaded.ref, self.loaded.inference
         return {
             "task": ref.task,

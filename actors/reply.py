@@ -1,4 +1,4 @@
-"""What a model actor answers for a block: one entry per frame, in the block's order."""
+"""Answer of a model actor for a block: one entry per frame, in the block's order."""
 
 from __future__ import annotations
 

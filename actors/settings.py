@@ -43,7 +43,7 @@ class BatchPolicy(BaseModel):
 
 
 class TileSettings(BaseModel):
-    """How frames too large for one pass are cut.
+    """Tiles of frames that are too large for one pass.
 
     Attributes:
         whole_frame_max_px: a frame with both sides up to this is not cut.

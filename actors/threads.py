@@ -1,4 +1,4 @@
-"""How many CPU threads a network may take: the cores this process has, and the share of them its container is given."""
+"""CPU threads of a network: from the cores this process has, and the share of them its container is given."""
 
 from __future__ import annotations
 

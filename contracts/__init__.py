@@ -1,1 +1,1 @@
-"""What the layers agree on: positions, frames, blocks, outputs, results and errors (no torch, no ray)."""
+"""Types that all layers share: positions, frames, blocks, outputs, results and errors (no torch, no ray)."""

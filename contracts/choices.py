@@ -12,7 +12,7 @@ _T = TypeVar("_T")
 
 
 def chosen(table: Mapping[str, _T], name: str, where: str, action: str = "Use one of these names.") -> _T:
-    """What a name stands for.
+    """The value that stands under a name.
 
     Args:
         table: everything that can be chosen.

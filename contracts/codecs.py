@@ -57,7 +57,7 @@ def decode_pixels(value: bytes, meta: FrameMeta, limits: InputLimits) -> tuple[P
 
 
 def probe(value: bytes, meta: FrameMeta) -> ImageHeader:
-    """What the message promises to hold, without decoding.
+    """Size and kind of the pixels that a message promises, without decoding it.
 
     Raises:
         RejectRecord: the header of the image is damaged or not supported.

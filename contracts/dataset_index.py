@@ -1,4 +1,4 @@
-"""What an `index.jsonl` says: one JSON object a line, checked when it is read."""
+"""The index of a data set, `index.jsonl`: one JSON object a line, checked when it is read."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from enum import StrEnum
 
 
 class RejectReason(StrEnum):
-    """Why a message became a row with status `rejected` (the public names in column `reason`)."""
+    """Reasons for a row with status `rejected` (the public names in column `reason`)."""
 
     KEY_MISSING = "key_missing"
     KEY_NOT_UTF8 = "key_not_utf8"
@@ -96,7 +96,7 @@ class RetryLater(_Located):
 
 
 class GenerationFailed(RetryLater):
-    """What is in flight cannot be trusted any more (a hole, an overlap): drop it and start again from the table."""
+    """The frames in flight cannot be trusted any more (a hole, an overlap): drop them and start again from the table."""
 
 
 class StopPipeline(_Located):

@@ -17,7 +17,7 @@ Pixels = NDArray[np.uint8] | NDArray[np.uint16] | NDArray[np.float32]
 
 
 class Platform(StrEnum):
-    """Where the camera is."""
+    """Platform of the camera."""
 
     LAND = "land"
     AIR = "air"

@@ -1,4 +1,4 @@
-"""How large an input may be; checked on its header, before anything large is allocated."""
+"""Limits on the size of an input; checked on its header, before anything large is allocated."""
 
 from __future__ import annotations
 

@@ -85,7 +85,7 @@ def encode_message(meta: FrameMeta, payload: bytes, *, source: str = "irstream")
 
 @dataclass(frozen=True, slots=True)
 class Readable:
-    """What could be read of a message that is rejected: fields of its `DeadLetter`."""
+    """The readable fields of a message that is rejected, for its `DeadLetter`."""
 
     sensor_id: str | None = None
     frame_id: str | None = None

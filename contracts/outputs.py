@@ -1,4 +1,4 @@
-"""What the three networks say about one frame, as arrays in pixels of that frame.
+"""Outputs of the three networks for one frame, as arrays in pixels of that frame.
 
 Coordinates are pixel *edges*: the first pixel spans x in [0, 1); a box of one pixel at (x, y) is
 `[x, y, x + 1, y + 1]`. Centroids are pixel-edge coordinates too (the middle of pixel 0 is 0.5).
@@ -37,7 +37,7 @@ class Detections:
         _check(self.scores, (len(self.boxes_xyxy_px),), "scores")
 
     def __len__(self) -> int:
-        """How many boxes."""
+        """Number of boxes."""
         return len(self.scores)
 
     @classmethod
@@ -78,7 +78,7 @@ class Segmentation:
             raise ValueError(f"mask_rles: expected {num} strings, got {len(self.mask_rles)}")
 
     def __len__(self) -> int:
-        """How many regions."""
+        """Number of regions."""
         return len(self.scores)
 
     @classmethod
@@ -105,5 +105,5 @@ class Classification:
         _check(self.scores, (None, len(self.class_names)), "scores")
 
     def __len__(self) -> int:
-        """How many crops."""
+        """Number of crops."""
         return len(self.scores)

@@ -1,4 +1,4 @@
-"""Where a message stands: a position in a Kafka log, and half-open ranges of it."""
+"""Positions in a Kafka log, and half-open ranges of them."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class OffsetRange:
             raise ValueError(f"expected 0 <= start <= stop, got [{self.start}, {self.stop}) of {self.topic}/{self.partition}")
 
     def __len__(self) -> int:
-        """How many offsets it spans."""
+        """Number of offsets it spans."""
         return self.stop - self.start
 
     def __str__(self) -> str:

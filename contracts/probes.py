@@ -1,4 +1,4 @@
-"""What an encoded image says about itself, read from its first bytes without decoding or allocating anything.
+"""Probes: size and kind of an encoded image, read from its first bytes without decoding or allocating anything.
 
 Pure Python over `bytes`: no C library sees a message before its promised size has been checked.
 Sources: ITU-T T.81 annex B; NumPy's NEP 1. PNG and TIFF have files of their own.

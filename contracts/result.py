@@ -35,7 +35,7 @@ class Detection:
 
 @dataclass(frozen=True, slots=True)
 class ModelRef:
-    """Which weights made a row: task, registered name, sha256 of the weights file."""
+    """The weights that made a row: task, registered name, sha256 of the weights file."""
 
     task: str
     name: str

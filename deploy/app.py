@@ -202,7 +202,7 @@ def _delete(name: str) -> None:
 
 
 def lacking_resources(settings: AppSettings, resources: Mapping[str, float]) -> str:
-    """What the models reserve above what Ray has; empty when they fit.
+    """CPUs and GPUs that the models reserve above those of Ray; empty when they fit.
 
     Serve waits for ever for a replica that fits nowhere. Reading needs its share beside them (see `Supervisor`).
     """
@@ -220,7 +220,7 @@ def lacking_resources(settings: AppSettings, resources: Mapping[str, float]) -> 
 
 
 def _deployment_faults(name: str) -> str:
-    """What Serve knows of the deployments that did not start: the last line of each traceback says why."""
+    """Messages of Serve about the deployments that did not start: the last line of each traceback says why."""
     application = serve.status().applications.get(name)
     deployments = {} if application is None else application.deployments
     faults = {role: found.message.strip().splitlines() for role, found in deployments.items() if found.status != "HEALTHY"}
@@ -228,7 +228,7 @@ def _deployment_faults(name: str) -> str:
 
 
 def stream_job(settings: AppSettings, models: ModelHandles) -> StreamJob:
-    """What `run_stream` needs of the settings."""
+    """The job of `run_stream`, from the settings."""
     return StreamJob(settings.run_id, settings.kafka, settings.stream, settings.preprocess, settings.sink, models)
 
 

@@ -1,4 +1,4 @@
-"""What runs in a Serve replica: one model actor, imported there and nowhere else.
+"""The code of a Serve replica: one model actor, imported there and nowhere else.
 
 The driver and the ingress handle these classes without torch in memory (0.5 GB each).
 """
@@ -19,7 +19,7 @@ _ACTORS = {
 
 
 def as_user_config(settings: ModelActorSettings, policy: BatchPolicy) -> dict[str, Any]:
-    """What Serve hands its replicas: a change of it exchanges the network in the running process."""
+    """The `user_config` that Serve hands its replicas: a change of it exchanges the network in the running process."""
     return {"settings": settings.model_dump(mode="json"), "policy": policy.model_dump(mode="json")}
 
 

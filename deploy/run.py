@@ -25,7 +25,7 @@ Watch = Callable[[StreamProgress, threading.Event], None]
 
 
 def check_start(settings: AppSettings) -> None:
-    """What can be known wrong before Ray and the models are started, which takes many seconds.
+    """Checks before Ray and the models are started, which takes many seconds.
 
     Raises:
         SettingsError: a model that cannot be had, no native CRC, no broker, no such topic, or a table that cannot be written.
@@ -133,7 +133,7 @@ class Drain:
             raise KeyboardInterrupt
 
     def waiting_for(self) -> str:
-        """What the drain waits for, in words."""
+        """Text: what the drain waits for."""
         in_flight = self._progress.frames_in - self._progress.frames_out
         if in_flight > 0:
             return f"{in_flight} frames are read and have no row yet ({self._progress.state})"

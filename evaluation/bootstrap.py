@@ -1,4 +1,4 @@
-"""How sure a figure is, and a difference of two: bootstrap over images.
+"""Confidence intervals of a figure and of a difference of two: bootstrap over images.
 
 Images are drawn with replacement, the same ones for both networks (paired), and every figure is computed from the sums.
 """
@@ -88,7 +88,7 @@ def _table(counts: Sequence[Counts]) -> Floats:
 
 
 def _draws(num_images: int, num: int, seed: int) -> list[Floats]:
-    """How often each image is in each sample, `(samples, images)`, in parts."""
+    """Counts of each image in each sample, `(samples, images)`, in parts."""
     rng = np.random.default_rng(seed)
     shares = np.full(num_images, 1 / num_images)
     sizes = [min(_DRAWS_AT_ONCE, num - start) for start in range(0, num, _DRAWS_AT_ONCE)]

@@ -1,4 +1,4 @@
-"""What a segmenter could do at every threshold: ROC and precision-recall over pixels.
+"""Curves of a segmenter over all thresholds: ROC and precision-recall over pixels.
 
 Probabilities are counted between thresholds, so memory does not grow with the data set. Networks are sure of most pixels: nearly
 all background lies below 0.001 and a third of the targets above 0.999. So thresholds are 1/1000 apart, and 0.05 apart in the logit.

@@ -105,7 +105,7 @@ class DetectionMetrics:
 
 
 def match_boxes(boxes_N4: Boxes, targets_M4: Boxes, min_iou: float) -> NDArray[np.bool_]:
-    """Which boxes (by falling score) hit: each takes the free truth it overlaps most, if it overlaps enough."""
+    """True for the boxes that hit, by falling score: each takes the free truth it overlaps most, if it overlaps enough."""
     hits = np.zeros(len(boxes_N4), bool)
     if len(targets_M4) == 0:
         return hits
@@ -125,7 +125,7 @@ def iou_matrix(boxes_N4: Boxes, others_M4: Boxes) -> NDArray[np.float64]:
 
 
 def shares_inside(boxes_N4: Boxes, regions_K4: Boxes) -> NDArray[np.float64]:
-    """How much of each box lies in each region, `(N, K)` in [0, 1]."""
+    """Share of each box that lies in each region, `(N, K)` in [0, 1]."""
     return np.asarray(_intersections(boxes_N4, regions_K4) / np.maximum(_areas(boxes_N4)[:, None], 1e-9))
 
 

@@ -1,4 +1,4 @@
-"""What an evaluation found out about one segmenter on one data set, and the forms it is handed on in."""
+"""Results of the evaluation of one segmenter on one data set, as text, JSON and Parquet."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class WorstFrame:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cost:
-    """What a network costs, on one device.
+    """Cost of a network on one device.
 
     Attributes:
         parameters: all of them.

@@ -75,7 +75,7 @@ class SegmentationScores:
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """What one image, or any number of them, adds to the figures: all of these can be summed.
+    """Counts of one image, or the sums over several: every figure is computed from them.
 
     Attributes:
         intersection_px: pixels of both answer and truth.
@@ -142,7 +142,7 @@ class Regions:
     centroids_N2: NDArray[np.float64]
 
     def __len__(self) -> int:
-        """How many."""
+        """Number of images."""
         return len(self.areas_N)
 
     @classmethod

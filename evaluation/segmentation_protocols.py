@@ -24,7 +24,7 @@ from types import MappingProxyType
 
 
 class Matching(StrEnum):
-    """How predicted regions and targets find each other."""
+    """Rules by which predicted regions and targets are matched."""
 
     OPTIMAL = "optimal"  # as many pairs as possible, and of those the closest
     GREEDY = "greedy"  # each target in raster order takes the first prediction in reach
@@ -32,7 +32,7 @@ class Matching(StrEnum):
 
 
 class FalseAlarm(StrEnum):
-    """Which pixels count as false alarms."""
+    """Rules for the pixels that count as false alarms."""
 
     UNMATCHED = "unmatched"  # those of predicted regions without a target
     AREA_VALUE = "area_value"  # the same, less regions as large as any matched one: the published mistake
@@ -40,7 +40,7 @@ class FalseAlarm(StrEnum):
 
 
 class NormalisedIoU(StrEnum):
-    """What nIoU averages over."""
+    """Rules for the images, or targets, that nIoU is the mean over."""
 
     IMAGES = "images"  # images with a target or a prediction: an empty answer to an empty image has no IoU
     ALL_IMAGES = "all_images"  # the same, and an empty answer to an empty image counts as 0

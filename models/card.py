@@ -81,7 +81,7 @@ def write_card(card: ModelCard, path: Path) -> None:
 
 
 def train_command(name: str, task: str) -> str:
-    """What trains a registered network."""
+    """The command that trains a registered network."""
     return f"irstream train {name}" if task == "segmentation" else f"python -m training.train {name}"
 
 

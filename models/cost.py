@@ -1,4 +1,4 @@
-"""What a network costs: parameters, multiply-adds, milliseconds."""
+"""Cost of a network: parameters, multiply-adds, milliseconds."""
 
 from __future__ import annotations
 

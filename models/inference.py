@@ -57,7 +57,7 @@ class InferenceModel:
 
     @property
     def passes(self) -> int:
-        """How often the network computes for one frame."""
+        """Passes of the network for one frame."""
         return 1 + len(_FLIPS) if self.flips else 1
 
     def forward(self, pixels_B1HW: Tensor, metadata: MetadataBatch) -> Tensor | tuple[Tensor, ...]:

@@ -32,7 +32,7 @@ class Task(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class InputSpec:
-    """What a network wants to be fed.
+    """Sizes of the input that a network accepts.
 
     Attributes:
         size_multiple_px: height and width must be multiples of it (the caller pads right and bottom).

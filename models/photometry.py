@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 Mask = NDArray[np.bool_]
 _GUARD_PX = 2
 REACH_PX = 10
-"""How far around a target its surroundings go."""
+"""Width of the surroundings around a target, pixels."""
 # An optical system blurs a point over the next pixel, and masks of a few pixels are drawn tight.
 _SKIRT_PX = 1
 # Rounding to whole counts has this standard deviation: 1 / sqrt(12).
@@ -24,7 +24,7 @@ _ROUNDING = 12**-0.5
 
 @dataclass(frozen=True, slots=True)
 class TargetLight:
-    """What the pixels say about one target.
+    """Photometry of one target.
 
     Attributes:
         centroid_xy_px: pixel edges (the middle of pixel 0 is 0.5).

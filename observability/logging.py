@@ -1,4 +1,4 @@
-"""How log lines look: one line for people on a terminal, one JSON object a line for everything else.
+"""Format of log lines: one line for people on a terminal, one JSON object a line for everything else.
 
 structlog and the standard library end in the same handlers and look the same. Code logs through
 `structlog.get_logger(__name__)`: an event in snake_case and key-value pairs.

@@ -23,7 +23,7 @@ MetricName = Literal[
 
 
 class Kind(StrEnum):
-    """How values of a metric add up."""
+    """Kinds of metric, which say how values add up."""
 
     COUNTER = "counter"
     GAUGE = "gauge"
@@ -64,7 +64,7 @@ METRICS: Mapping[MetricName, Metric] = {
 
 
 class Meter(Protocol):
-    """Where values go. Thread-safe, never blocks, never raises for what happens outside."""
+    """Takes values of metrics. Thread-safe, never blocks, never raises for what happens outside."""
 
     def count(self, name: MetricName, value: float, **tags: str) -> None:
         """Add to a counter; 0 is left out."""

@@ -1,4 +1,4 @@
-"""What each spectral band does to the same scene: optics, noise, and how bright each material looks.
+"""Spectral bands: optics, noise, and the brightness of each material in the same scene.
 
 Levels are apparent temperatures relative to the air at the ground, in kelvin. In the reflective bands (NIR, SWIR) there
 is no temperature to see; their levels are reflected sunlight, scaled to the same span so that one sensor model fits all.

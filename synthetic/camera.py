@@ -155,7 +155,7 @@ class SyntheticCamera:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Drawn:
-    """What one target changed: window of the frame, change of light there, its mask, what lay around it."""
+    """Changes by one target: window of the frame, change of light there, its mask, the light around it."""
 
     track_id: int
     label: str
@@ -213,7 +213,7 @@ def _patch(light: Light, window: tuple[slice, slice]) -> Plane:
 
 
 def _merge(light: Light) -> Plane:
-    """What the camera sees: the back through the gaps of the front."""
+    """Light at the camera: the back through the gaps of the front."""
     if light.front_cover_HW is None or light.front_light_HW is None:
         return light.back_HW
     return light.back_HW * (np.float32(1.0) - light.front_cover_HW) + light.front_light_HW

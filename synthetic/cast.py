@@ -1,4 +1,4 @@
-"""Which targets a scene shows, and the ways they take."""
+"""The targets of a scene, and the ways they take."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where targets are at a moment: slots that send one target after another along a way, as a function of time alone."""
+"""Motion of targets: slots that send one target after another along a way, as a function of time alone."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ class Optics:
 
     @property
     def margin_px(self) -> int:
-        """How far around a target its light reaches: beyond, less than 1 % of a point's energy is left."""
+        """Reach of a target's light around it, pixels: beyond, less than 1 % of a point's energy is left."""
         return int(np.ceil(max(3.0 * self.airy_radius_px, 4.0 * self.aberration_px))) + 1
 
 

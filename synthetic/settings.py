@@ -1,4 +1,4 @@
-"""What a synthetic camera is told."""
+"""Settings of a synthetic camera."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from contracts.frame import Band, Platform
 
 
 class Scene(StrEnum):
-    """What the camera looks at."""
+    """Scenes that a camera can look at."""
 
     SKY = "sky"
     SKYLINE = "skyline"

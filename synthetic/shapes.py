@@ -31,7 +31,7 @@ class Capsule:
     cover: float = 1.0
 
     def inside(self, x: Field, y: Field) -> Inside:
-        """Which points lie in it."""
+        """True for the points that lie in it."""
         span_x, span_y = self.end[0] - self.start[0], self.end[1] - self.start[1]
         length2 = max(span_x**2 + span_y**2, 1e-12)
         along = np.clip(((x - self.start[0]) * span_x + (y - self.start[1]) * span_y) / length2, 0.0, 1.0)
@@ -51,7 +51,7 @@ class Ellipse:
     cover: float = 1.0
 
     def inside(self, x: Field, y: Field) -> Inside:
-        """Which points lie in it."""
+        """True for the points that lie in it."""
         inside: Inside = ((x - self.centre[0]) / self.half_x) ** 2 + ((y - self.centre[1]) / self.half_y) ** 2 <= 1.0
         return inside
 
@@ -68,7 +68,7 @@ class Slab:
     cover: float = 1.0
 
     def inside(self, x: Field, y: Field) -> Inside:
-        """Which points lie in it."""
+        """True for the points that lie in it."""
         out_x = np.maximum(np.abs(x - self.centre[0]) - (self.half_x - self.rounding), 0.0)
         out_y = np.maximum(np.abs(y - self.centre[1]) - (self.half_y - self.rounding), 0.0)
         inside: Inside = out_x**2 + out_y**2 <= max(self.rounding, 1e-9) ** 2
@@ -84,7 +84,7 @@ class Wedge:
     cover: float = 1.0
 
     def inside(self, x: Field, y: Field) -> Inside:
-        """Which points lie in it."""
+        """True for the points that lie in it."""
         sides = []
         for (x0, y0), (x1, y1) in zip(self.corners, (*self.corners[1:], self.corners[0]), strict=True):
             sides.append((x1 - x0) * (y - y0) - (y1 - y0) * (x - x0))

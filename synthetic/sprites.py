@@ -19,7 +19,7 @@ _NUM_PHASES = 8
 
 @dataclass(frozen=True, slots=True)
 class Pose:
-    """How a target shows itself at one moment.
+    """Pose of a target at one moment.
 
     Attributes:
         label: class name.

@@ -35,7 +35,7 @@ class TargetTruth:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FrameTruth:
-    """What is in a frame.
+    """Truth of one frame: its targets and their masks.
 
     Attributes:
         targets: in drawing order: a later one lies before an earlier one.

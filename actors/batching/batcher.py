@@ -34,7 +34,7 @@ _log = structlog.get_logger(__name__)
 
 
 class Clock(Protocol):
-    """What the batcher needs of time; an asyncio event loop is one."""
+    """Clock of the batcher; an asyncio event loop is one."""
 
     def time(self) -> float:
         """Seconds, monotonic."""

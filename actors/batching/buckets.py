@@ -18,7 +18,7 @@ NEW_TIME_WEIGHT = 0.2
 
 
 class CloseReason(StrEnum):
-    """Why a batch was closed (column `batch.closed_by`); `actors.batching.batcher` says when each applies."""
+    """Reasons to close a batch (column `batch.closed_by`); `actors.batching.batcher` says when each applies."""
 
     FULL = "full"
     WAITED = "waited"
@@ -28,7 +28,7 @@ class CloseReason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ItemSize:
-    """What an item weighs: its bucket, its padded pixels, its bytes."""
+    """Weight of an item: its bucket, its padded pixels, its bytes."""
 
     key: Hashable
     pixels: int
@@ -92,7 +92,7 @@ class Batch(Generic[Item, Result]):
 
 @dataclass(slots=True)
 class _Memory:
-    """What was learnt about a bucket: seconds per item, and a size limit while memory is short."""
+    """Figures learnt about a bucket: seconds per item, and a size limit while memory is short."""
 
     item_s: float | None = None
     ceiling: int | None = None
@@ -108,7 +108,7 @@ class Buckets(Generic[Item, Result]):
         self._memory: OrderedDict[Hashable, _Memory] = OrderedDict()
 
     def __len__(self) -> int:
-        """How many items."""
+        """Number of items."""
         return sum(map(len, self._entries.values()))
 
     def add(self, entry: Entry[Item, Result]) -> None:

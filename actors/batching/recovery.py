@@ -31,7 +31,7 @@ class RunnerFailed(RetryLater):
 
 @dataclass(slots=True)
 class Recovered(Generic[Result]):
-    """What became of one batch.
+    """Outcome of one batch.
 
     Attributes:
         results: one per item, in order.

@@ -122,7 +122,7 @@ class Broker:
         return found[0] if found is not None and found[0].ready else None
 
     def answers(self, info: BrokerInfo) -> bool:
-        """Whether a running node serves a client within some seconds (a frozen one, or one out of memory, does not)."""
+        """True when a running node serves a client within some seconds (a frozen one, or one out of memory, does not)."""
         try:
             here = {"bootstrap_servers": info.bootstrap_servers, "connect_timeout_s": _ANSWER_TIMEOUT_S}
             connect_admin(self._client.model_copy(update=here)).close()
@@ -213,7 +213,7 @@ class Broker:
         return self._info
 
     def _join_other(self, *, guarded: bool) -> BrokerInfo:
-        """Somebody holds the lock: wait until that broker is ready (`up`), or refuse."""
+        """Another process holds the lock: wait until that broker is ready (`up`), or refuse."""
         deadline = time.monotonic() + _START_TIMEOUT_S
         while not guarded and time.monotonic() < deadline:
             found = running(self.home)

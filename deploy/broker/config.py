@@ -1,4 +1,4 @@
-"""How the embedded node is configured: one KRaft node, small, quick to start, loopback only."""
+"""Configuration of the embedded node: one KRaft node, small, quick to start, loopback only."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Home:
 
     @property
     def formatted(self) -> bool:
-        """Whether the data folder carries the identity of a node."""
+        """True when the data folder carries the identity of a node."""
         return (self.data / "meta.properties").is_file()
 
 

@@ -24,7 +24,7 @@ _GUARD = Path(__file__).with_name("guard.py")
 
 @dataclass(frozen=True, slots=True)
 class BrokerInfo:
-    """What is known about a started broker.
+    """A started broker, as its state file describes it.
 
     Attributes:
         bootstrap_servers: address for clients, `host:port`.
@@ -107,7 +107,7 @@ def lock_home(home: Home) -> IO[str] | None:
 
 
 def in_use(home: Home) -> bool:
-    """Whether a broker (or somebody who starts one) holds the lock of this home."""
+    """True while a broker (or a process that starts one) holds the lock of this home."""
     if not home.lock.exists():
         return False
     lock = lock_home(home)

@@ -1,4 +1,4 @@
-"""How errors look to the person who typed the command."""
+"""Errors as the person who typed the command sees them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ EXIT_INTERRUPTED = 130
 
 
 def debugging() -> bool:
-    """Whether errors shall show their traceback (`--debug` or IRSTREAM_DEBUG=1)."""
+    """True when errors shall show their traceback (`--debug` or IRSTREAM_DEBUG=1)."""
     return os.environ.get("IRSTREAM_DEBUG", "") not in ("", "0")
 
 

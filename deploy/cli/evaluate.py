@@ -91,7 +91,7 @@ def evaluate(
 
 
 def _as_json(results: list[ModelResult], plan: EvaluationPlan) -> dict[str, Any]:
-    """How it was measured, and all figures of each network with their differences to the first."""
+    """Conditions of the measurement, and all figures of each network with their differences to the first."""
     how = {"protocol": plan.protocol, "flips": plan.flips, "threshold_from": "card" if plan.threshold is None else "--threshold"}
     return how | {"models": [result.as_json() | {"difference": _difference(results[0], result)} for result in results]}
 
@@ -125,7 +125,7 @@ def _write_rows(results: list[ModelResult], file: Path) -> None:
 
 
 def _how(plan: EvaluationPlan) -> str:
-    """What is unusual about an evaluation."""
+    """Remarks about what is unusual in an evaluation."""
     told = [f"protocol {plan.protocol}"] * (plan.protocol != "default") + ["mean over four flips"] * plan.flips
     told += [] if plan.threshold is None else [f"threshold {plan.threshold:g} instead of the card's"]
     return "".join(f"; {each}" for each in told)

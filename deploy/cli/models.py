@@ -70,7 +70,7 @@ def _card(name: str) -> ModelCard | None:
 
 
 def _plan(bare: Sketch) -> dict[str, Any]:
-    """What is known of a network without weights, under the names of a card, and how to get some."""
+    """Fields of a card for a network without weights, and how to get some."""
     from models.card import train_command
 
     return asdict(bare) | {"digest": None, "recipe": {"command": train_command(bare.name, bare.task)}}

@@ -1,4 +1,4 @@
-"""Who may use a local Ray: this process and what it starts, on this machine, with a token of this session."""
+"""Access to a local Ray: for this process and those it starts, on this machine, with a token of this session."""
 
 from __future__ import annotations
 

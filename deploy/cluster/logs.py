@@ -1,4 +1,4 @@
-"""Where log lines go while a person watches a command: above the live view, one line each."""
+"""Log lines while a person watches a command: above the live view, one line each."""
 
 from __future__ import annotations
 

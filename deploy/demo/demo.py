@@ -42,7 +42,7 @@ BROKER_VARIABLE = variable_of("kafka.bootstrap_servers")
 
 @dataclass(frozen=True, slots=True)
 class DemoPlan:
-    """What to show.
+    """Settings of a demo.
 
     Attributes:
         frames: images, clips or a dataset; None for the synthetic sensors.
@@ -65,7 +65,7 @@ class DemoPlan:
 
 @dataclass(frozen=True, slots=True)
 class DemoReport:
-    """What came out.
+    """Outcome of a demo.
 
     Attributes:
         contact_sheet: the picture, None when no frame got through.
@@ -116,11 +116,11 @@ def _run(plan: DemoPlan, settings: AppSettings, view: StreamView) -> DemoReport:
 
 
 class Playable(Protocol):
-    """What the conductor needs of a `Feed`."""
+    """The part of a `Feed` that the demo uses."""
 
     @property
     def sent(self) -> int | None:
-        """How many messages are in the topic once everything is sent; None before."""
+        """Number of messages in the topic once everything is sent; None before."""
         ...
 
     def start(self) -> None:
@@ -147,7 +147,7 @@ def conduct(feed: Playable, progress: StreamProgress, stop: threading.Event) -> 
 
 
 def _is_given() -> bool:
-    """Whether the environment names a broker that stays."""
+    """True when the environment names a broker that stays."""
     return bool(os.environ.get(BROKER_VARIABLE))
 
 

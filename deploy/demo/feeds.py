@@ -47,7 +47,7 @@ def synthetic_source(fps: float) -> FrameSource:
 
 
 def recorded_source(frames: Path, num_frames: int) -> FrameSource:
-    """Somebody's images, clips or dataset as several sensors.
+    """Images, clips or a data set of the user as several sensors.
 
     Where there is more than the demo can show, frames are left out evenly, so that a clip is seen to move; clips far apart in
     the folder go to different sensors, because neighbours look alike.
@@ -78,7 +78,7 @@ class Thinned:
 
     @property
     def num_pictures(self) -> int | None:
-        """How many are left."""
+        """Number of frames that are left."""
         whole = self._whole.num_pictures
         return None if whole is None else -(-whole // self._step)
 
@@ -110,12 +110,12 @@ class Feed:
 
     @property
     def done(self) -> bool:
-        """Whether everything is sent and acknowledged (or has failed)."""
+        """True when everything is sent and acknowledged (or has failed)."""
         return self._started and not self._thread.is_alive()
 
     @property
     def sent(self) -> int | None:
-        """How many messages were acknowledged, once `done`; 0 after a failure, which `close` raises."""
+        """Number of acknowledged messages, once `done`; 0 after a failure, which `close` raises."""
         if not self.done:
             return None
         return self._summary.acked if self._summary is not None else 0

@@ -1,4 +1,4 @@
-"""What to look at after the demo, and a query that works as printed."""
+"""Next steps after the demo, with a query that works as printed."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def query_command(table: Path) -> str:
 
 
 def next_steps(table: Path, contact_sheet: Path | None) -> str:
-    """Where things are and what to do next."""
+    """Text: the places of the results and the next commands."""
     beside = Path(sys.executable).with_name("irstream")
     irstream = _short(str(beside)) if beside.exists() else "irstream"
     # The port is named: beside another program there `broker up` alone takes a free one, and the rest would go to that program.

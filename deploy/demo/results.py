@@ -45,7 +45,7 @@ def choose(results: Iterable[FrameResult], num: int) -> list[FrameResult]:
 
 
 def _quotas(sizes: Mapping[str, int], num: int) -> dict[str, int]:
-    """How many frames each sensor gets: one each in turn until `num` are given out or nobody has more."""
+    """Number of frames for each sensor: one each in turn until `num` are given out or no sensor has more."""
     quotas = dict.fromkeys(sorted(sizes), 0)
     while sum(quotas.values()) < num:
         wanting = [sensor for sensor in quotas if quotas[sensor] < sizes[sensor]]

@@ -1,4 +1,4 @@
-"""What is really in a frame, where somebody has written it down."""
+"""True targets of a frame, where a header or an index names them."""
 
 from __future__ import annotations
 

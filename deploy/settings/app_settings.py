@@ -49,7 +49,7 @@ class ModelsSettings(BaseModel):
 
 
 class BatchingSettings(BaseModel):
-    """How each task forms its batches; the classifier counts crops, the others frames (or tiles)."""
+    """Batches of each task; the classifier counts crops, the others frames (or tiles)."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -141,7 +141,7 @@ class _Layers:
         return values
 
     def origin(self, key: Key) -> str | None:
-        """Where the value of this very key is set; None when it is a default."""
+        """Place where the value of this very key is set; None when it is a default."""
         for override in self.overrides:
             if tuple(override.key.split(".")) == key:
                 return override.option
@@ -154,7 +154,7 @@ class _Layers:
         return None
 
     def nearest_origin(self, key: Key) -> str:
-        """Where a person looks to change this key: its own place, else that of the section it belongs to."""
+        """Place where a person changes this key: its own, else that of the section it belongs to."""
         found = (self.origin(key[:length]) or self.variables.get(key[:length]) for length in range(len(key), 0, -1))
         return next((place for place in found if place), self.file.place(()) or self.file.name)
 
@@ -265,7 +265,7 @@ def _read_environment() -> tuple[dict[str, Any], dict[Key, str], list[Mistake]]:
 
 
 def _is_of_a_service(name: str, value: str) -> bool:
-    """Whether a variable describes a Service; by its value too, so that IRSTREAM_KAFKA_PORT=9092 stays a mistake."""
+    """True for a variable that describes a Service; by its value too, so that IRSTREAM_KAFKA_PORT=9092 stays a mistake."""
     return ENV_DELIMITER not in name and any(names.search(name) and values.fullmatch(value) for names, values in _OF_A_SERVICE)
 
 

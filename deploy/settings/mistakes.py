@@ -153,7 +153,7 @@ def _describe(error: ErrorDetails, key: Key, where: str, model: type[BaseModel])
 
 
 def is_secret(key: Key) -> bool:
-    """Whether a value must never be printed, by the name of its key: options of the object store all are, paths are not."""
+    """True for a value that must never be printed, by the name of its key: all options of the object store, but no paths."""
     if "storage_options" in key[:-1]:
         return True
     return any(isinstance(part, str) and _SECRET.search(part) and not part.endswith("_file") for part in key)

@@ -1,4 +1,4 @@
-"""Whether the models a configuration names can be had, without loading torch where their cards say so.
+"""Check that the models a configuration names can be loaded, without loading torch where their cards say so.
 
 A card that fits is enough. Where it does not, the registry itself is asked (which loads torch, seconds): a network somebody
 registered has no card in the package, and a network may know more than its card says.

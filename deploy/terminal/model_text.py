@@ -59,7 +59,7 @@ def whole_card(card: ModelCard) -> RenderableType:
 
 
 def bare_card(bare: Sketch, command: str) -> RenderableType:
-    """What there is to say of a network without weights."""
+    """Text about a network without weights."""
     facts = {
         "from": bare.paper,
         "size": f"{bare.parameters:,} parameters, {bare.gmacs:g} G multiply-adds for {bare.input_px} x {bare.input_px} px",

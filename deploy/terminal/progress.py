@@ -1,4 +1,4 @@
-"""How far long work is, on stderr: bars on a terminal, lines elsewhere."""
+"""Progress of long work, on stderr: bars on a terminal, lines elsewhere."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `irstream publish` shows while it runs: a bar on a terminal, a line now and then elsewhere."""
+"""Progress of `irstream publish`: a bar on a terminal, a line now and then elsewhere."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a finished stream did: a table for people, an object for programs."""
+"""Summary of a finished stream: a table for people, an object for programs."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ _MAX_LOG_SIZE = 4.0
 
 
 class DetectionPostprocess(BaseModel):
-    """How raw maps become boxes; the score threshold is chosen on validation images and kept in the card."""
+    """Thresholds that turn raw maps into boxes; the score threshold is chosen on validation images and kept in the card."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

@@ -9,7 +9,7 @@ from models.layers.blocks import ConvNormAct
 
 
 class ChannelAttention(nn.Module):
-    """Which features matter here: one gate a channel, from the mean and the maximum of each.
+    """Channel attention: one gate a channel, from the mean and the maximum of each.
 
     Source: Woo et al. 2018 (CBAM), arXiv:1807.06521, eq. 2.
     """
@@ -29,7 +29,7 @@ class ChannelAttention(nn.Module):
 
 
 class SpatialGate(nn.Module):
-    """Where to look: one gate a pixel, from the mean and the maximum over channels.
+    """Spatial attention: one gate a pixel, from the mean and the maximum over channels.
 
     Source: Woo et al. 2018 (CBAM), arXiv:1807.06521, eq. 3.
     """

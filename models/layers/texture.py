@@ -1,4 +1,4 @@
-"""What kind of imagery a frame is, by its texture, and maps scaled to suit it.
+"""Texture of a frame, which shows what kind of imagery it is, and maps that are scaled by it.
 
 Cameras and data sets differ in noise, sharpness and compression, and with these in what a target looks like and how its mask was
 drawn: a network that learns several of them at once has to guess which rule holds. The energies of a frame in the 63 waves of an
@@ -64,7 +64,7 @@ class Texture(nn.Module):
             return deviations_BF * self._told(deviations_BF) if self.training else deviations_BF
 
     def _told(self, deviations_BF: Tensor) -> Tensor:
-        """Which frames' textures are told, `(B, 1)`: without that, a camera that nobody has learnt from is served badly."""
+        """1 for frames whose texture is shown in training, else 0, `(B, 1)`: some are withheld, for cameras that were not learnt from."""
         return (torch.rand(len(deviations_BF), 1, device=deviations_BF.device) >= _UNTOLD).float()
 
     def _measure(self, pixels_B1HW: Tensor) -> Tensor:

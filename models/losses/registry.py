@@ -17,7 +17,7 @@ from models.losses.scale_location import sd_loss, sls_loss
 
 
 class SegmentationLoss(Protocol):
-    """What a recipe needs of a loss."""
+    """Signature of a loss that a recipe can name."""
 
     def __call__(self, logits_B1HW: Tensor, targets_B1HW: Tensor, *, weights_B1HW: Tensor | None = None) -> Tensor:
         """Scalar with gradient."""

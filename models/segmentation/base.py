@@ -1,4 +1,4 @@
-"""What every segmenter shares: probability maps and the regions in them."""
+"""Base class of all segmenters: probability maps and the regions in them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ HEAD_BIAS = -4.0
 
 
 class SegmentationPostprocess(BaseModel):
-    """How a probability map becomes regions; chosen on validation images and kept in the card."""
+    """Thresholds that turn a probability map into regions; chosen on validation images and kept in the card."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

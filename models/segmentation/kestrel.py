@@ -109,11 +109,11 @@ class Kestrel(SegmentationModel):
         return (logits, self.side_heads[0](fine), self.side_heads[1](deep)) if self.training else logits
 
     def adaptation(self, pixels_B1HW: Tensor) -> Adapt:
-        """What is done to the map of each stage: nothing."""
+        """Hook for subclasses that scale the map of a stage; here the identity."""
         return unadapted
 
     def enter(self, pixels_B1HW: Tensor) -> Tensor:
-        """What is regrouped into half-size maps: the pixels."""
+        """The map that is regrouped to half size; here the pixels themselves."""
         return pixels_B1HW
 
     def leave(self, full_BCHW: Tensor, fine_BChw: Tensor, adapt: Adapt) -> Tensor:
@@ -138,7 +138,7 @@ class FineKestrel(Kestrel):
         self.head = biased(nn.Conv2d(full, 1, 3, padding=1), HEAD_BIAS)
 
     def enter(self, pixels_B1HW: Tensor) -> Tensor:
-        """What is regrouped into half-size maps: a few channels at full size."""
+        """The map that is regrouped to half size; here a few channels at full size."""
         return self.stem(pixels_B1HW)  # type: ignore[no-any-return]  # nn.Module.__call__ is Any
 
     def leave(self, full_BCHW: Tensor, fine_BChw: Tensor, adapt: Adapt) -> Tensor:

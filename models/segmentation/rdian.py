@@ -23,7 +23,7 @@ _DIRECTIONS = ((-1, -1), (-1, 0), (-1, 1), (0, 1))
 
 
 class DirectionAttention(nn.Module):
-    """Where a pixel stands out against both neighbours of a direction: products of opposite differences, summed."""
+    """Directional contrast: large where a pixel stands out against both neighbours of a direction (summed products of differences)."""
 
     def __init__(self) -> None:
         """Build the fixed kernels: the middle minus the pixel two steps away, for eight directions."""

@@ -1,1 +1,1 @@
-"""What lies behind the targets: sky, tree lines and roofs, sea, ground from above, the Earth from orbit."""
+"""Backdrops behind the targets: sky, tree lines and roofs, sea, ground from above, the Earth from orbit."""

@@ -1,4 +1,4 @@
-"""What every backdrop gives: light at a moment, from a line of sight, and places where targets belong."""
+"""Interface of a backdrop: light at a moment, from a line of sight, and places where targets belong."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from synthetic.fields import Plane
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """How much of a scene a frame sees.
+    """Part of a scene that a frame sees.
 
     Attributes:
         height_px, width_px: the frame.
@@ -36,7 +36,7 @@ class View:
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """Where targets belong, in scene pixels.
+    """Places where targets belong, in scene pixels.
 
     Attributes:
         sky_rows: rows between which things fly.

@@ -93,7 +93,7 @@ def _octave(rng: np.random.Generator, depth: Field, across: Field, octave: int) 
 
 
 def _far(rng: np.random.Generator, depth: Field, across: Field) -> tuple[Field, Field]:
-    """What is left of waves too far to be seen one by one: short flat streaks that come and go."""
+    """Waves too far to be seen one by one: short flat streaks that come and go."""
     rows, columns = 34.0 * np.log(depth), across * 1.1
     fade = 0.75 * np.exp(-depth / 40.0) * smoothstep(depth, 2.0, 7.0)
     streaks = [power_law(rng, (_TILE, _TILE), 0.9, stretch_x=4.0, longest_px=20) for _ in range(2)]

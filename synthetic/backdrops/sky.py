@@ -65,7 +65,7 @@ class Clouds:
 
     @staticmethod
     def _cover(rng: np.random.Generator, kind: str, texture: Field) -> Field:
-        """How much of the sky the clouds hide, 0 to 1."""
+        """Share of the sky that the clouds hide, 0 to 1."""
         if kind == "veil":
             return smoothstep(texture, -2.4, 2.4) * float(rng.uniform(0.4, 0.75))
         edge = {"streaks": float(rng.uniform(-0.4, 0.5)), "heaps": float(rng.uniform(-0.2, 0.7)), "clear": 1.2}[kind]

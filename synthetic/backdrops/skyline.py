@@ -1,4 +1,4 @@
-"""What stands before the sky: woods, bare trees, halls, blocks of flats, fences, masts; and the field before them."""
+"""The skyline: woods, bare trees, halls, blocks of flats, fences, masts; and the field before them."""
 
 from __future__ import annotations
 
