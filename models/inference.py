@@ -162,7 +162,7 @@ def _keep_ends_exact(model: nn.Module) -> None:
             _keep_ends_exact(child)
 
 
-def choose_device(name: str, where: str = "--device", action: str = "Use cpu, or a machine whose GPU torch sees.") -> torch.device:
+def choose_device(name: str, where: str = "device", action: str = "Use cpu, or a machine whose GPU torch sees.") -> torch.device:
     """The device a name means; `auto`: the first CUDA device when there is one, else the CPU.
 
     Args:

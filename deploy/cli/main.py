@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from deploy.cli.errors import EXIT_FAULT, EXIT_INTERRUPTED, EXIT_WRONG_USE, debugging, show_error
+from deploy.cli.errors import EXIT_FAULT, EXIT_INTERRUPTED, EXIT_WRONG_USE, debugging, show_error, with_options
 
 # Name, module (each has a Typer called `app`), line in `irstream --help`.
 COMMANDS = (
@@ -67,7 +67,7 @@ class LazyGroup(TyperGroup):
             ours = error if isinstance(error, IrstreamError) and not hasattr(error, "cause") else getattr(error, "cause", None)
             if not isinstance(ours, IrstreamError) or debugging():
                 raise
-            show_error(str(ours))
+            show_error(with_options(str(ours)))
             raise typer.Exit(getattr(ours, "exit_code", EXIT_WRONG_USE)) from error
 
 

@@ -93,8 +93,8 @@ class CameraSequence:
             raise SettingsError(
                 expected="a codec that holds 9 to 16 bit",
                 got=f"jpeg for {settings.bit_depth} bit",
-                where="--codec",
-                action="Use --codec png, or --bit-depth 8.",
+                where="codec",
+                action="Set `codec` to png, or `bit_depth` to 8.",
             )
         self.name = name
         self.fps: float | None = settings.fps

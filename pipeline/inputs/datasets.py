@@ -67,7 +67,7 @@ class DatasetIndex:
                 expected=f"images of split {split!r}",
                 got=f"splits {', '.join(sorted(splits)) or 'none'}",
                 where=str(path),
-                action="Choose one of them with --split.",
+                action="Choose one of them: `split`.",
             )
 
     @property

@@ -78,7 +78,7 @@ def open_results(uri: str, storage_options: dict[str, str]) -> DeltaTable:
             expected="the results table of a stream",
             got=got,
             where=f"sink.table = {uri}",
-            action="Name the table with --table or IRSTREAM_SINK__TABLE, or start a stream first; check credentials.",
+            action="Name the table with `sink.table` or IRSTREAM_SINK__TABLE, or start a stream first; check credentials.",
         )
     _require_results_schema(table, uri)
     return table

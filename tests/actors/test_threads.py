@@ -49,4 +49,9 @@ def test_where_affinity_is_unknown_all_cores_count(monkeypatch: pytest.MonkeyPat
 
 def test_what_is_asked_for_is_taken() -> None:
     assert choose_threads(7) == 7
-    assert 1 <= choose_threads(None) <= max(1, usable_cores() // 2)
+
+
+@pytest.mark.parametrize(("cores", "threads"), [(1, 1), (2, 1), (3, 1), (4, 2), (8, 4), (9, 4)])
+def test_of_itself_a_network_takes_half_of_the_cores(cores: int, threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("actors.threads.usable_cores", lambda: cores)
+    assert choose_threads(None) == threads
