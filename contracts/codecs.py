@@ -48,12 +48,24 @@ def decode_pixels(value: bytes, meta: FrameMeta, limits: InputLimits) -> tuple[P
     header = probe(value, meta)
     limits.check_size(header.width_px, header.height_px, header.decoded_bytes, len(value))
     _check_declared(meta.raw_layout, header)
-    pixels = _DECODERS[meta.content_type](value, header)
-    pixels_HW = _one_channel(pixels)
-    promised = (header.height_px, header.width_px)
-    if pixels_HW.shape != promised or pixels_HW.dtype.name != header.dtype:
-        raise corrupt(f"{promised} {header.dtype} as the header says", f"{pixels_HW.shape} {pixels_HW.dtype.name}")
+    pixels_HW = one_channel(decode_samples(value, meta.content_type, header))
     return pixels_HW, check_counts(pixels_HW, meta.bit_depth)
+
+
+def decode_samples(value: bytes, content_type: ContentType, header: ImageHeader) -> Pixels:
+    """Decode an image whose header has been probed and whose size has been accepted.
+
+    Returns:
+        `(H, W)`, or `(H, W, channels)` for grey stored in another way and for colour (red first).
+
+    Raises:
+        RejectRecord: damaged, truncated, or not what the header says.
+    """
+    samples = _DECODERS[content_type](value, header)
+    promised = (header.height_px, header.width_px)
+    if samples.shape[:2] != promised or samples.dtype.name != header.dtype:
+        raise corrupt(f"{promised} {header.dtype} as the header says", f"{samples.shape[:2]} {samples.dtype.name}")
+    return samples
 
 
 def probe(value: bytes, meta: FrameMeta) -> ImageHeader:
@@ -113,19 +125,33 @@ def _check_declared(layout: RawLayout | None, header: ImageHeader) -> None:
         raise RejectRecord(RejectReason.HEADER_CONTRADICTION, expected=expected, got=f"{declared}")
 
 
-def _one_channel(pixels: Pixels) -> Pixels:
-    """Grey as it is; grey stored as colour loses its copies; real colour or transparency is refused."""
-    if pixels.ndim == 2:
-        return pixels
-    channels_HWC: NDArray[Any] = pixels
+def one_channel(samples: Pixels, *, luma: bool = False) -> Pixels:
+    """Grey as it is; grey stored as colour loses its copies.
+
+    Args:
+        samples: `(H, W)` or `(H, W, channels)`, one or three colours (red first), the last of two or four is opacity.
+        luma: whether colour becomes luma (ITU-R BT.601) of the same type.
+
+    Raises:
+        RejectRecord: transparent pixels, or colour without `luma`.
+    """
+    if samples.ndim == 2:
+        return samples
+    channels_HWC: NDArray[Any] = samples
     num_colours = 1 if channels_HWC.shape[2] < 3 else 3
-    if any((channels_HWC[..., 0] != channels_HWC[..., index]).any() for index in range(1, num_colours)):
+    coloured = any((channels_HWC[..., 0] != channels_HWC[..., index]).any() for index in range(1, num_colours))
+    if coloured and not luma:
         raise unsupported("grey (equal channels)", "a colour image")
     if channels_HWC.shape[2] > num_colours:
         opaque = 1 if channels_HWC.dtype == np.float32 else np.iinfo(channels_HWC.dtype).max
         if (channels_HWC[..., -1] != opaque).any():
             raise unsupported("opaque pixels", "an image with transparency")
-    return np.ascontiguousarray(channels_HWC[..., 0])
+    if not coloured:
+        return np.ascontiguousarray(channels_HWC[..., 0])
+    import cv2
+
+    grey: Any = cv2.cvtColor(np.ascontiguousarray(channels_HWC[..., :3]), cv2.COLOR_RGB2GRAY)
+    return np.asarray(grey, channels_HWC.dtype)
 
 
 def _decode_jpeg(value: bytes, header: ImageHeader) -> Pixels:
@@ -152,7 +178,7 @@ def _decode_tiff(value: bytes, header: ImageHeader) -> Pixels:
         imagecodecs.tiff_decode(value, out=pixels)
     except (RuntimeError, ValueError, IndexError) as error:
         raise corrupt("intact TIFF pixel data", str(error) or type(error).__name__) from error
-    return pixels
+    return np.asarray(np.iinfo(header.dtype).max - pixels, header.dtype) if header.white_is_zero else pixels
 
 
 def _decode_npy(value: bytes, header: ImageHeader) -> Pixels:

@@ -21,11 +21,15 @@ _SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # colour type -> samples per pixel as
 _IEND = b"\0\0\0\0IEND\xaeB`\x82"
 
 
-def probe_png(value: bytes) -> ImageHeader:
+def probe_png(value: bytes, least_bits: int = 8) -> ImageHeader:
     """Read IHDR.
 
+    Args:
+        value: the PNG.
+        least_bits: fewest bits per sample that are taken; samples of 1, 2 or 4 bits are decoded to the whole range of 8.
+
     Raises:
-        RejectRecord: no intact IHDR, or samples of fewer than 8 bits.
+        RejectRecord: no intact IHDR, or samples of fewer bits.
     """
     if len(value) < 33 or value[8:16] != b"\0\0\0\rIHDR" or zlib.crc32(value[12:29]) != int.from_bytes(value[29:33], "big"):
         raise corrupt("a PNG that begins with an intact IHDR", "a damaged or missing IHDR")
@@ -34,9 +38,11 @@ def probe_png(value: bytes) -> ImageHeader:
         raise corrupt("an IHDR with values of the PNG standard", f"{width_px}x{height_px}, colour type {colour}, interlace {interlace}")
     if colour == _PALETTE:
         bits = 8  # of the palette's entries, whatever the width of the index
-    if bits not in (8, 16):
+    if bits not in (1, 2, 4, 8, 16):
+        raise corrupt("an IHDR with values of the PNG standard", f"{bits} bits per sample")
+    if bits < least_bits:
         raise unsupported("8 or 16 bits per sample", f"{bits}")
-    return ImageHeader(width_px, height_px, f"uint{bits}", _CHANNELS[colour])
+    return ImageHeader(width_px, height_px, f"uint{max(bits, 8)}", _CHANNELS[colour])
 
 
 def decode_png(value: bytes, header: ImageHeader) -> Pixels:

@@ -39,6 +39,7 @@ class ImageHeader:
         data_start: for NPY, where the pixels begin.
         big_endian: for NPY, the byte order of the pixels.
         column_major: for NPY, Fortran order.
+        white_is_zero: for TIFF, the highest count is the darkest.
     """
 
     width_px: int
@@ -48,6 +49,7 @@ class ImageHeader:
     data_start: int = 0
     big_endian: bool = False
     column_major: bool = False
+    white_is_zero: bool = False
 
     @property
     def decoded_bytes(self) -> int:

@@ -37,7 +37,7 @@ _TAGS = frozenset(Tag)
 _COMPRESSIONS = {1: "none", 5: "LZW", 8: "Deflate", 32946: "Deflate (old)", 32773: "PackBits", 50000: "Zstandard"}
 _DTYPES = {(1, 8): "uint8", (1, 16): "uint16", (3, 32): "float32"}
 _UNSIGNED = {1: "B", 3: "H", 4: "I", 16: "Q"}  # TIFF field type -> struct code
-_MIN_IS_BLACK, _RGB = 1, 2
+_MIN_IS_WHITE, _MIN_IS_BLACK, _RGB = 0, 1, 2
 _MAX_FIELDS = 1000  # a directory of a camera has about 20
 _MAX_VALUES = 2**18  # 64 megapixels in tiles of 16 x 16 have 250,000 offsets; millions of them are a way to take our memory
 _SMALL_TILE_PX = 2**20
@@ -65,15 +65,19 @@ class _Layout:
 _LAYOUTS = {(order, big): _Layout.of(order, big=big) for order in "<>" for big in (False, True)}
 
 
-def probe_tiff(value: bytes) -> ImageHeader:
+def probe_tiff(value: bytes, *, white_is_zero: bool = False) -> ImageHeader:
     """Read the one directory of a TIFF and check that every byte it points to exists.
+
+    Args:
+        value: the TIFF.
+        white_is_zero: whether integer grey whose highest count is the darkest is taken; no frame message may hold it.
 
     Raises:
         RejectRecord: damaged or truncated, several images, a compression, sample type or colour space that holds no counts.
     """
     try:
         fields, next_directory = _directory(value)
-        header = _header(fields)
+        header = _header(fields, inverted=white_is_zero)
         _check_segments(fields, header, len(value))
     except (struct.error, OverflowError) as error:  # an offset beyond the message, or beyond memory
         raise corrupt("a TIFF directory inside the message", f"a truncated one ({error})") from error
@@ -109,7 +113,7 @@ def _directory(value: bytes) -> tuple[dict[int, tuple[int, ...]], int]:
     return fields, layout.offset.unpack_from(value, end)[0]
 
 
-def _header(fields: dict[int, tuple[int, ...]]) -> ImageHeader:
+def _header(fields: dict[int, tuple[int, ...]], *, inverted: bool) -> ImageHeader:
     def one(tag: Tag, default: int | None = None) -> int:
         found = set(fields.get(tag, () if default is None else (default,)))
         if len(found) != 1:
@@ -124,13 +128,14 @@ def _header(fields: dict[int, tuple[int, ...]]) -> ImageHeader:
         raise RejectRecord(RejectReason.UNSUPPORTED_CODEC, expected=f"TIFF compression {names}", got=f"{compression}")
     if sample not in _DTYPES:
         raise unsupported("TIFF samples of uint8, uint16 or float32", f"{sample[1]} bits of sample format {sample[0]}")
-    grey = photometric == _MIN_IS_BLACK and num_channels == 1
+    inverted = inverted and photometric == _MIN_IS_WHITE and sample[0] == 1
+    grey = (photometric == _MIN_IS_BLACK or inverted) and num_channels == 1
     colour = photometric == _RGB and num_channels in (3, 4) and one(Tag.PLANES, 1) == 1
     if not (grey or colour):
         raise unsupported("one channel, black is zero (or grey stored as RGB)", f"{num_channels} channels, photometric {photometric}")
     if not width_px or not height_px:
         raise corrupt("a TIFF that states its size", f"{width_px}x{height_px} px")
-    return ImageHeader(width_px, height_px, _DTYPES[sample], num_channels)
+    return ImageHeader(width_px, height_px, _DTYPES[sample], num_channels, white_is_zero=inverted)
 
 
 def _check_segments(fields: dict[int, tuple[int, ...]], header: ImageHeader, message_bytes: int) -> None:

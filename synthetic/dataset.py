@@ -16,6 +16,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from contracts.dataset_index import INDEX_NAME
 from contracts.frame import Band
 from synthetic.camera import SyntheticCamera, SyntheticFrame
 from synthetic.settings import PLATFORM_OF, Scene, SyntheticSettings
@@ -104,7 +105,7 @@ def write_dataset(folder: Path, cameras: list[CameraPlan], frames_of_camera: int
     for plan in track(cameras, description="synthetic data set"):
         camera = SyntheticCamera(plan.settings)
         entries += [write_frame(camera.frame(index), plan, folder) for index in range(frames_of_camera)]
-    (folder / "index.jsonl").write_text("".join(json.dumps(entry) + "\n" for entry in entries), encoding="utf-8")
+    (folder / INDEX_NAME).write_text("".join(json.dumps(entry) + "\n" for entry in entries), encoding="utf-8")
     return len(entries)
 
 

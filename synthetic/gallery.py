@@ -9,17 +9,17 @@ IRSTD-1k (MIT), HIT-UAV (CC BY 4.0), Drone-detection-dataset (CC0).
 from __future__ import annotations
 
 import argparse
-import json
-from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from contracts.frame import Band
+from contracts.dataset_index import INDEX_NAME, read_entries
+from contracts.frame import Band, Pixels
+from contracts.image_files import read_counts
 from synthetic.camera import SyntheticCamera
 from synthetic.settings import Scene, SyntheticSettings
 from synthetic.shapes import LABELS
@@ -56,7 +56,7 @@ class _Tile:
     picture: Picture
 
 
-def shown(pixels_HW: NDArray[np.uint8] | NDArray[np.uint16]) -> Picture:
+def shown(pixels_HW: Pixels) -> Picture:
     """Counts as greys 0 to 249: video as it is, raw counts stretched between quantiles."""
     if pixels_HW.dtype == np.uint8:
         return (pixels_HW.astype(np.uint16) * (_NUM_GREYS - 1) // 255).astype(np.uint8)
@@ -80,14 +80,12 @@ def synthetic_tile(scene: Scene, band: Band, bit_depth: int, seed: int) -> _Tile
 
 def real_tile(data: Path, name: str, item: str) -> _Tile:
     """The middle of a real frame, as it is."""
-    row = next(row for row in _rows(data / name) if row["id"] == item)
-    grey = cv2.imread(str(data / name / str(row["file"])), cv2.IMREAD_GRAYSCALE)
-    if grey is None:
-        raise SystemExit(f"{data / name}: expected the image of {item}, got none that can be read")
+    entry = next(entry for entry in read_entries(data / name / INDEX_NAME) if entry.id == item)
+    grey = read_counts(data / name / entry.file, entry.bit_depth)
     side = min(grey.shape)
     top, left = (grey.shape[0] - side) // 2, (grey.shape[1] - side) // 2
-    middle = cv2.resize(grey[top : top + side, left : left + side], (_TILE, _TILE), interpolation=cv2.INTER_AREA)
-    return _Tile(f"real: {name}", shown(np.asarray(middle, np.uint8)))
+    middle: Any = cv2.resize(grey[top : top + side, left : left + side], (_TILE, _TILE), interpolation=cv2.INTER_AREA)
+    return _Tile(f"real: {name}", shown(middle))
 
 
 def synthetic_chips() -> _Tile:
@@ -109,23 +107,14 @@ def real_chips(data: Path) -> _Tile:
     """Two close-ups of each class."""
     chips: dict[str, list[Picture]] = {label: [] for label in LABELS}
     for name, classes in _REAL_CLASSES.items():
-        for row in islice(_rows(data / name), 0, None, 7):
-            grey = cv2.imread(str(data / name / str(row["file"])), cv2.IMREAD_GRAYSCALE)
-            boxes, numbers = row["boxes"], row["classes"]
-            if grey is None or not isinstance(boxes, list) or not isinstance(numbers, list):
-                continue
-            for (x, y, width, height), number in zip(boxes, numbers, strict=True):
+        for entry in read_entries(data / name / INDEX_NAME)[::7]:
+            grey = read_counts(data / name / entry.file, entry.bit_depth)
+            for (x, y, width, height), number in zip(entry.boxes, entry.classes or (), strict=True):
                 box = (int(x), int(y), int(x + width), int(y + height))
                 if number < len(classes) and len(chips[classes[number]]) < 2 and _fits(box, grey.shape):
-                    chips[classes[number]].append(_chip(shown(np.asarray(grey, np.uint8)), box))
+                    chips[classes[number]].append(_chip(shown(grey), box))
                     break
     return _Tile("real targets, close up", _chip_sheet(chips))
-
-
-def _rows(folder: Path) -> Iterator[dict[str, object]]:
-    with (folder / "index.jsonl").open(encoding="utf-8") as lines:
-        for line in lines:
-            yield json.loads(line)
 
 
 def _fits(box_xyxy: tuple[int, int, int, int], shape: tuple[int, ...]) -> bool:

@@ -17,8 +17,9 @@ from models.inference import fastest_dtype, prepare
 from models.segmentation.base import SegmentationModel
 from models.weights import digest_of, load_weights
 from models.zoo import create_model
+from training.data.catalogue import KNOWN_SETS
 from training.data.mask_checks import refuse_empty_masks
-from training.data.samples import KNOWN_SETS, Role, Sample, read_samples
+from training.data.samples import Role, Sample, read_samples
 from training.loop.checkpoint import alone_in, progress_of, require_writable
 from training.loop.cuda_graph import HeldBatches
 from training.loop.loop import LoopReport, processor_clock, train

@@ -2,28 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from contracts.dataset_index import ImageLine, read_lines
 from contracts.errors import SettingsError
 from contracts.frame import Band, Platform
-from contracts.words import band_named, platform_named
 from pipeline.inputs.images import read_image
 from pipeline.inputs.pictures import Picture, Unusable
-
-INDEX_NAME = "index.jsonl"
-
-
-@dataclass(frozen=True, slots=True)
-class _Row:
-    path: Path
-    item: str
-    platform: Platform
-    band: Band
-    bit_depth: int | None
 
 
 class DatasetIndex:
@@ -43,26 +29,18 @@ class DatasetIndex:
     def __init__(self, path: Path, platform: Platform | None, band: Band | None, bit_depth: int | None, split: str | None) -> None:
         """Read the index; images are read when their turn comes."""
         self.name = path.parent.name
-        self._rows: list[_Row] = []
+        self._folder, self._platform, self._band, self._bit_depth = path.parent, platform, band, bit_depth
+        self._lines: list[ImageLine] = []
         self._bad: list[Unusable] = []
         splits: set[str] = set()
-        for number, line in enumerate(path.read_text(encoding="utf-8-sig", errors="replace").splitlines(), start=1):
-            if not line.strip():
+        for line in read_lines(path, ImageLine):
+            if isinstance(line, SettingsError):
+                self._bad.append(Unusable(line.where, f"expected {line.expected}, got {line.got}"))
                 continue
-            try:
-                entry = json.loads(line)
-                file = entry["file"]
-            except (ValueError, KeyError, TypeError):
-                self._bad.append(Unusable(f"{path} line {number}", "expected a JSON object with `file`, got something else"))
-                continue
-            # An index from elsewhere must not make us publish any file of this machine.
-            if not isinstance(file, str) or Path(file).is_absolute() or ".." in Path(file).parts:
-                self._bad.append(Unusable(f"{path} line {number}", f"expected a file below {path.parent.name}/, got {file!r}"))
-                continue
-            splits.add(str(entry.get("split")))
-            if split is None or entry.get("split") == split:
-                self._rows.append(_row(path.parent / file, entry, platform, band, bit_depth))
-        if not self._rows and split is not None:
+            splits.add(str(line.split))
+            if split in (None, line.split):
+                self._lines.append(line)
+        if not self._lines and split is not None:
             raise SettingsError(
                 expected=f"images of split {split!r}",
                 got=f"splits {', '.join(sorted(splits)) or 'none'}",
@@ -72,24 +50,12 @@ class DatasetIndex:
 
     @property
     def num_pictures(self) -> int:
-        """Rows, bad ones included."""
-        return len(self._rows) + len(self._bad)
+        """Lines, bad ones included."""
+        return len(self._lines) + len(self._bad)
 
     def pictures(self) -> Iterator[Picture | Unusable]:
         """Each image once."""
         yield from self._bad
-        for row in self._rows:
-            yield read_image(row.path, row.platform, row.band, row.bit_depth, row.item)
-
-
-def _row(path: Path, entry: dict[str, Any], platform: Platform | None, band: Band | None, bit_depth: int | None) -> _Row:
-    said_platform = platform_named(entry.get("platform"))
-    said_band = band_named(entry.get("band"))
-    said_depth = entry.get("bit_depth")
-    return _Row(
-        path,
-        str(entry.get("id") or path.stem),
-        platform or said_platform,
-        band or said_band,
-        bit_depth if bit_depth is not None else said_depth if isinstance(said_depth, int) else None,
-    )
+        for line in self._lines:
+            bit_depth = line.bit_depth if self._bit_depth is None else self._bit_depth
+            yield read_image(self._folder / line.file, self._platform or line.platform, self._band or line.band, bit_depth, line.id)

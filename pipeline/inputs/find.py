@@ -6,12 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from contracts.dataset_index import INDEX_NAME
 from contracts.errors import SettingsError
 from contracts.frame import Band, ContentType, Platform
-from pipeline.inputs.datasets import INDEX_NAME, DatasetIndex
-from pipeline.inputs.images import IMAGE_SUFFIXES, ImageFolder, list_images, natural_key
+from contracts.image_files import IMAGE_SUFFIXES
+from contracts.video_files import VIDEO_SUFFIXES
+from pipeline.inputs.datasets import DatasetIndex
+from pipeline.inputs.images import ImageFolder, list_images, natural_key
 from pipeline.inputs.pictures import PictureSequence
-from pipeline.inputs.videos import VIDEO_SUFFIXES, VideoFile, list_videos
+from pipeline.inputs.videos import VideoFile, list_videos
 
 
 @dataclass(frozen=True, slots=True)

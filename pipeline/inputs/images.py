@@ -4,22 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
-from contracts.codecs import decode_pixels, encode_pixels
-from contracts.errors import RejectReason, RejectRecord
-from contracts.frame import Band, ContentType, FrameMeta, Platform
-from contracts.limits import InputLimits
-from contracts.probes import sniff
+import numpy as np
+
+from contracts.codecs import encode_pixels
+from contracts.errors import RejectRecord
+from contracts.frame import Band, ContentType, Platform
+from contracts.image_files import IMAGE_SUFFIXES, read_image_file
 from pipeline.inputs.pictures import Picture, Unusable
-
-SENT_AS_IS = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".npy"})
-CONVERTED = frozenset({".bmp", ".pgm", ".webp", ".jp2"})
-IMAGE_SUFFIXES = SENT_AS_IS | CONVERTED
-_LIMITS = InputLimits()
-_ANY_TIME = datetime(2000, 1, 1, tzinfo=UTC)
 
 
 def natural_key(path: Path) -> list[tuple[int, str]]:
@@ -43,41 +36,16 @@ def read_image(path: Path, platform: Platform, band: Band, bit_depth: int | None
         item: name of the picture, for the header `item`.
     """
     try:
-        payload = path.read_bytes()
+        image = read_image_file(path, bit_depth)
     except OSError as error:
         return Unusable(str(path), f"expected a readable file, got {error.strerror or error}")
-    content_type = sniff(payload)
-    if content_type is not None:
-        meta = FrameMeta(sensor_id="-", frame_id=item, captured_at=_ANY_TIME, content_type=content_type, bit_depth=bit_depth)
-        try:
-            decode_pixels(payload, meta, _LIMITS)
-        except RejectRecord as error:
-            # Real colour is turned into grey; damage and contradictions are not repaired by guessing.
-            if error.reason is not RejectReason.UNSUPPORTED_PIXELS:
-                return Unusable(str(path), error.detail)
-            refusal = error.detail
-        else:
-            return Picture(payload, content_type, platform, band, bit_depth, headers={"item": item})
-    else:
-        refusal = f"expected an image, got {payload[:8].hex(' ') or 'no bytes'}"
-    converted = _convert(payload)
-    if converted is None:
-        return Unusable(str(path), refusal)
+    except RejectRecord as error:
+        return Unusable(str(path), error.detail)
+    if image.content_type is not None:
+        return Picture(image.value, image.content_type, platform, band, bit_depth, headers={"item": item})
+    codec = ContentType.NPY if image.pixels_HW.dtype == np.float32 else ContentType.PNG
     # Luma and foreign formats may use other bits than the user said.
-    return Picture(converted, ContentType.PNG, platform, band, None, headers={"item": item})
-
-
-def _convert(payload: bytes) -> bytes | None:
-    """Colour to luma and foreign formats to PNG; None where OpenCV cannot do it either."""
-    import cv2
-    import numpy as np
-
-    if not payload:
-        return None
-    pixels: Any = cv2.imdecode(np.frombuffer(payload, np.uint8), cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH)
-    if pixels is None or pixels.dtype not in (np.uint8, np.uint16):
-        return None
-    return encode_pixels(pixels, ContentType.PNG)
+    return Picture(encode_pixels(image.pixels_HW, codec), codec, platform, band, None, headers={"item": item})
 
 
 class ImageFolder:

@@ -14,7 +14,7 @@ from contracts.frame import Band, Platform
 GOOD = {"id": "a", "file": "images/a.png"}
 
 
-def test_only_id_and_file_must_be_there(tmp_path: Path) -> None:
+def test_only_the_file_must_be_there(tmp_path: Path) -> None:
     index = tmp_path / "index.jsonl"
     index.write_text(json.dumps(GOOD | {"somebody": "else's"}), encoding="utf-8")
     (entry,) = read_entries(index)
@@ -46,7 +46,7 @@ def test_platform_and_band_are_typed(tmp_path: Path) -> None:
     [
         pytest.param("{broken", r"one JSON object, got \{broken", id="not JSON"),
         pytest.param('["a"]', r'one JSON object, got \["a"\]', id="a list"),
-        pytest.param('{"file": "a.png"}', "a field 'id', got none", id="no id"),
+        pytest.param('{"boxes": []}', "a field 'file', got none", id="neither id nor file"),
         pytest.param('{"id": "a"}', "a field 'file', got none", id="no file"),
         pytest.param(json.dumps(GOOD | {"boxes": [[1, 2, 3]]}), r"boxes\.0: four finite numbers.*got \[1, 2, 3\]", id="three numbers"),
         pytest.param(json.dumps(GOOD | {"boxes": [[1, 2, 3, 0]]}), r"boxes\.0: four finite numbers.*above 0", id="no height"),
@@ -55,7 +55,14 @@ def test_platform_and_band_are_typed(tmp_path: Path) -> None:
         pytest.param(json.dumps(GOOD | {"boxes": [[1, 2, 3, 4]], "labels": []}), "as many labels as boxes, 1", id="no label"),
         pytest.param(json.dumps(GOOD | {"classes": [1]}), "as many classes as boxes, 0", id="a class without a box"),
         pytest.param(json.dumps(GOOD | {"split": "tets"}), "split: 'train', 'trainval', 'val' or 'test', got \"tets\"", id="split"),
-        pytest.param(json.dumps(GOOD | {"bit_depth": 0}), "bit_depth: greater than or equal to 1, got 0", id="bits"),
+        pytest.param(json.dumps(GOOD | {"bit_depth": 0}), "bit_depth: 8 to 16, or 32 for float32, got 0", id="bits"),
+        pytest.param(json.dumps(GOOD | {"bit_depth": 24}), "bit_depth: 8 to 16, or 32 for float32, got 24", id="bits of three colours"),
+        *(
+            pytest.param(json.dumps({"file": file}), "file: a file below the folder of the index", id=f"elsewhere: {file!r}")
+            for file in ("../a.png", "/etc/a.png", "images/../../a.png", "a\0.png")
+        ),
+        pytest.param('{"file": "a\\ud800.png"}', "file: a valid string, .*unicode", id="half a character"),
+        pytest.param("[" * 100_000, "one JSON object", id="deep"),
         pytest.param(json.dumps(GOOD | {"mask": 5.5, "file": ["a"]}), 'file: a valid string, got \\["a"\\]', id="a list of files"),
     ],
 )

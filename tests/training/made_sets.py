@@ -8,7 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from training.data.samples import SEGMENTATION_SETS, SYNTHETIC
+from training.data.catalogue import SEGMENTATION_SETS, SYNTHETIC
 
 SIDE_PX = 64
 _SPLITS = {

@@ -19,8 +19,9 @@ from models.card import ModelCard, read_card
 from models.segmentation.base import SegmentationModel
 from models.zoo import load_model
 from training.augmentation.paste import cut_targets
+from training.data.catalogue import KNOWN_SETS
 from training.data.evaluation_set import evaluation_samples
-from training.data.samples import KNOWN_SETS, Role, read_samples
+from training.data.samples import Role, read_samples
 from training.recipes import plan_named
 from training.segmenter import train_segmenter
 from training.tasks.measuring import choose_segmentation_threshold, measure_segmentation, overlap

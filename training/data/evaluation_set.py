@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from contracts.errors import SettingsError
+from training.data.catalogue import SEGMENTATION_SETS, SYNTHETIC
 from training.data.mask_checks import refuse_empty_masks, refuse_without_masks
-from training.data.samples import SEGMENTATION_SETS, SYNTHETIC, Role, Sample, read_own, read_samples
+from training.data.samples import Role, Sample, read_own, read_samples
 
 KNOWN = (*SEGMENTATION_SETS, SYNTHETIC)
 

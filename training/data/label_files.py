@@ -1,32 +1,22 @@
-"""Image and mask files of labelled data sets, as counts and as target pixels."""
+"""Mask files of labelled data sets, as target pixels."""
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
+from typing import TypeAlias, cast
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from contracts.errors import SettingsError
+from contracts.image_files import read_counts
+from contracts.limits import InputLimits
 
+_Greys: TypeAlias = NDArray[np.uint8] | NDArray[np.uint16]
 _LEAST_BRIGHTEST = 128
-
-
-def read_counts(path: Path) -> NDArray[np.uint8] | NDArray[np.uint16]:
-    """Grey counts `(H, W)` of an image file.
-
-    Raises:
-        SettingsError: not an image of 8 or 16 bits.
-    """
-    image = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH)
-    if image is None:
-        raise SettingsError(expected="a readable image", got="none", where=str(path), action="Check this file of the data set.")
-    if image.dtype not in (np.uint8, np.uint16):
-        raise SettingsError(
-            expected="an image of 8 or 16 bits", got=str(image.dtype), where=str(path), action="Save it as PNG or TIFF of 8 or 16 bits."
-        )
-    return np.asarray(image, np.uint16) if image.dtype == np.uint16 else np.asarray(image, np.uint8)
+_LIMITS = InputLimits(max_decompression_ratio=math.inf)  # background compresses beyond belief
 
 
 def read_mask(path: Path, shape_HW: tuple[int, ...], image: str) -> NDArray[np.uint8]:
@@ -40,7 +30,7 @@ def read_mask(path: Path, shape_HW: tuple[int, ...], image: str) -> NDArray[np.u
     Raises:
         SettingsError: unreadable, of another size, or several small values, such as numbers of targets or classes.
     """
-    mask_HW = read_counts(path)
+    mask_HW = _read_greys(path)
     if mask_HW.shape != shape_HW:
         raise SettingsError(
             expected=f"a mask of the size of its image, {_size(shape_HW)} ({image})",
@@ -57,12 +47,21 @@ def boxes_of_mask(path: Path) -> NDArray[np.float32]:
     Raises:
         SettingsError: as `read_mask`.
     """
-    _, _, stats_N5, _ = cv2.connectedComponentsWithStats(_target_pixels(read_counts(path), path), connectivity=8)
+    _, _, stats_N5, _ = cv2.connectedComponentsWithStats(_target_pixels(_read_greys(path), path), connectivity=8)
     left_top_N2, sizes_N2 = stats_N5[1:, :2], stats_N5[1:, 2:4]
     return np.concatenate([left_top_N2, left_top_N2 + sizes_N2], axis=1).astype(np.float32)
 
 
-def _target_pixels(mask_HW: NDArray[np.uint8] | NDArray[np.uint16], path: Path) -> NDArray[np.uint8]:
+def _read_greys(path: Path) -> _Greys:
+    mask_HW = read_counts(path, limits=_LIMITS)
+    if mask_HW.dtype == np.float32:
+        raise SettingsError(
+            expected="a mask of 8 or 16 bits", got="float32", where=str(path), action="Save it as PNG or TIFF of 8 or 16 bits."
+        )
+    return cast(_Greys, mask_HW)
+
+
+def _target_pixels(mask_HW: _Greys, path: Path) -> NDArray[np.uint8]:
     brightest = int(mask_HW.max())
     if 1 < brightest < _LEAST_BRIGHTEST:
         values = np.unique(mask_HW)

@@ -14,34 +14,22 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from contracts.dataset_index import INDEX_NAME, IndexEntry, json_objects, read_entries
+from contracts.codecs import FLOAT_BIT_DEPTH
+from contracts.dataset_index import INDEX_NAME, TRACKS_NAME, ClipTrack, IndexEntry, read_entries, read_tracks
 from contracts.errors import SettingsError
 from contracts.frame import Band, Normalisation, Pixels, Platform
+from contracts.image_files import read_counts
+from contracts.video_files import grey_frames
 from models.transforms import crop_square, measure, normalise
-from training.data.label_files import boxes_of_mask, read_counts, read_mask
+from training.data.catalogue import HELP, KNOWN, KNOWN_SETS, SYNTHETIC, SYNTHETIC_FOLDER
+from training.data.label_files import boxes_of_mask, read_mask
 
-SEGMENTATION_SETS = ("nudt-sirst", "irstd-1k", "sirst-v2")
-BOX_SETS = ("nudt-sirst", "irstd-1k", "sirst-v2", "hit-uav", "drone-ir", "drone-ir-clips")
-CLASS_SETS = ("hit-uav", "drone-ir", "drone-ir-clips")
-SYNTHETIC = "synthetic"
-KNOWN_SETS = (*BOX_SETS, SYNTHETIC)
-SYNTHETIC_FOLDER = Path("runs/synthetic")
 _CLIP_STEP_FRAMES = 15
 _WHOLE = (slice(None), slice(None))
-_CLASS_NAMES = {
-    "hit-uav": ("person", "car", "bicycle", "other_vehicle", "ignore"),
-    "drone-ir": ("airplane", "bird", "drone", "helicopter"),
-    SYNTHETIC: ("person", "car", "bicycle", "other_vehicle", "airplane", "bird", "drone", "helicopter", "ignore"),
-}
-
-
-_HELP = f"Set IRSTREAM_DATA to the folder of the data sets, and write ours: python -m synthetic.dataset {SYNTHETIC_FOLDER}"
 
 
 class Role(StrEnum):
@@ -66,7 +54,7 @@ class Sample:
         labels: n class names; `target` where the set knows only targets, `ignore` for regions nobody labelled.
         platform: of the camera.
         band: of the camera.
-        bit_depth: significant bits.
+        bit_depth: significant bits of integer counts.
         image_path: image file, or None where it is a frame of a clip.
     """
 
@@ -84,10 +72,10 @@ class Sample:
 
     @cached_property
     def pixels_HW(self) -> Pixels:
-        """Grey counts.
+        """Grey counts `(H, W)`, uint8, uint16 or float32, as the stream would decode them.
 
         Raises:
-            SettingsError: the file cannot be read.
+            SettingsError: the file cannot be used.
         """
         return self.read_pixels()
 
@@ -119,7 +107,7 @@ class Sample:
     @cached_property
     def normalisation(self) -> Normalisation:
         """As the stream would measure this frame."""
-        return measure(self.pixels_HW, self.bit_depth)
+        return measure(self.pixels_HW, FLOAT_BIT_DEPTH if self.pixels_HW.dtype == np.float32 else self.bit_depth)
 
     def normalised(self, window: tuple[slice, slice] = _WHOLE) -> NDArray[np.float32]:
         """The frame, or a window of it (rows, columns; inside the frame), as the networks see it."""
@@ -171,7 +159,7 @@ def _no_such_set(name: str, known: Sequence[str], where: str) -> SettingsError:
         expected=f"one of {', '.join(known)}, or a folder with an {INDEX_NAME}",
         got=repr(name),
         where=where,
-        action=f"Did you mean {close[0]!r}? {_HELP}" if close else f"Write an index for your images (docs/datasets.md). {_HELP}",
+        action=f"Did you mean {close[0]!r}? {HELP}" if close else f"Write an index for your images (docs/datasets.md). {HELP}",
     )
 
 
@@ -234,7 +222,7 @@ def _present(index: Path) -> Path:
     if not index.is_file():
         own = index.parent.name
         here = f"Write ./{own} for the folder here. " if (Path(own) / index.name).is_file() else ""
-        raise SettingsError(expected="a data set", got="no index", where=str(index), action=here + _HELP)
+        raise SettingsError(expected="a data set", got="no index", where=str(index), action=here + HELP)
     return index
 
 
@@ -244,38 +232,31 @@ def _read_clips(root: Path) -> list[Sample]:
     Clips of its `val` split stay out altogether, so that no frame of a measured clip is learnt from.
     """
     roles = {entry.clip: _role(entry, "drone-ir") for entry in _entries_of(root / "drone-ir")}
-    samples = []
-    for _, track in json_objects(_present(root / "drone-ir-clips" / "tracks.jsonl")):
-        path = root / "drone-ir-clips" / track["video"]
-        if roles.get(path.name) is Role.TRAIN:
-            samples += _clip_samples(path, track)
-    return samples
+    folder = root / "drone-ir-clips"
+    tracks = read_tracks(_present(folder / TRACKS_NAME))
+    return [sample for track in tracks if roles.get(Path(track.video).name) is Role.TRAIN for sample in clip_samples(folder, track)]
 
 
-def _clip_samples(path: Path, track: dict[str, Any]) -> list[Sample]:
-    capture = cv2.VideoCapture(str(path))
+def clip_samples(folder: Path, track: ClipTrack) -> list[Sample]:
+    """Every 15th frame of a clip that has a box."""
+    path = folder / track.video
+    chosen = {number: box for number, box in enumerate(track.boxes_xywh_px) if box is not None and number % _CLIP_STEP_FRAMES == 0}
     samples = []
-    for frame, box in enumerate(track["boxes_xywh_px"]):
-        if not capture.grab():
-            break
-        found, image = capture.retrieve() if frame % _CLIP_STEP_FRAMES == 0 and box else (False, None)
-        if found and image is not None:
-            grey = np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), np.uint8)
-            x, y, width, height = box
-            samples.append(
-                Sample(
-                    dataset="drone-ir-clips",
-                    image_id=f"{path.stem}_f{frame:04d}",
-                    role=Role.TRAIN,
-                    read_pixels=partial(np.copy, grey),
-                    mask_path=None,
-                    boxes_xyxy_px=np.array([[x, y, x + width, y + height]], np.float32),
-                    labels=(track["class"].lower(),),
-                    platform=Platform.LAND,
-                    band=Band.LWIR,
-                )
+    for frame, grey_HW in grey_frames(path, chosen.__contains__):
+        x, y, width, height = chosen[frame]
+        samples.append(
+            Sample(
+                dataset="drone-ir-clips",
+                image_id=f"{path.stem}_f{frame:04d}",
+                role=Role.TRAIN,
+                read_pixels=partial(np.copy, grey_HW),
+                mask_path=None,
+                boxes_xyxy_px=np.array([[x, y, x + width, y + height]], np.float32),
+                labels=(track.label.lower(),),
+                platform=Platform.LAND,
+                band=Band.LWIR,
             )
-    capture.release()
+        )
     return samples
 
 
@@ -291,7 +272,7 @@ def _sample(folder: Path, dataset: str, known: str | None, entry: IndexEntry) ->
         dataset=dataset,
         image_id=entry.id,
         role=_role(entry, known),
-        read_pixels=partial(read_counts, folder / entry.file),
+        read_pixels=partial(read_counts, folder / entry.file, entry.bit_depth),
         image_path=folder / entry.file,
         mask_path=folder / entry.mask if entry.mask else None,
         boxes_xyxy_px=boxes_xyxy,
@@ -303,10 +284,10 @@ def _sample(folder: Path, dataset: str, known: str | None, entry: IndexEntry) ->
 
 
 def _labels(folder: Path, known: str | None, entry: IndexEntry) -> tuple[str, ...]:
-    names = _CLASS_NAMES.get(known or "")
+    names = KNOWN[known].classes if known else ()
     if entry.labels is not None:
         return entry.labels
-    if names is None or not entry.boxes:
+    if not names or not entry.boxes:
         return ("target",) * len(entry.boxes)
     numbers = (0,) * len(entry.boxes) if entry.classes is None else entry.classes
     if not all(0 <= number < len(names) for number in numbers):

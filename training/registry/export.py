@@ -28,7 +28,8 @@ from models.transforms import PREPROCESS_VERSION
 from models.weights import WEIGHTS_FOLDER, load_weights, save_weights
 from models.zoo import AnyModel, create_model, list_models, load_model
 from training.commands import tells_mistakes
-from training.data.samples import SYNTHETIC, Role
+from training.data.catalogue import licence_of
+from training.data.samples import Role
 from training.loop.checkpoint import read_checkpoint, require_fit
 from training.loop.identity import require_same
 from training.tasks.classification import ClassificationRecipe
@@ -47,15 +48,6 @@ from training.tasks.segmentation import SegmentationRecipe
 from training.train import RUNS
 
 Tell = Callable[[str, int, int], None]
-LICENCES = {
-    "nudt-sirst": "NUDT-SIRST: none stated (research use, cite)",
-    "irstd-1k": "IRSTD-1k: MIT",
-    "sirst-v2": "SIRST-V2: none stated (research use, cite)",
-    "hit-uav": "HIT-UAV: CC BY 4.0",
-    "drone-ir": "Drone-detection-dataset: CC0 1.0",
-    "drone-ir-clips": "Drone-detection-dataset clips: CC0 1.0",
-    SYNTHETIC: "own synthetic frames: Apache-2.0",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +128,7 @@ def _measured_card(
         input_px=model.input_spec.fixed_size_px or FRAME_PX,
         classes=model.class_names,
         data=f"{', '.join(told.sets)} ({splits})",
-        data_licence="; ".join(LICENCES.get(dataset, f"{dataset}: not known") for dataset in told.sets),
+        data_licence="; ".join(licence_of(dataset) for dataset in told.sets),
         recipe=_recipe(told, state),
         postprocess=settings.model_dump(),
         measured=tuple(measured),

@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from training.augmentation.paste import Paster, PasteSettings, cut_targets
 from training.augmentation.plan import Augmentation, make_crop
 from training.commands import tells_mistakes
-from training.data.samples import SYNTHETIC, Role, Sample, read_samples
+from training.data.catalogue import SYNTHETIC
+from training.data.samples import Role, Sample, read_samples
 
 Picture = NDArray[np.uint8]
 _SIDE_PX, _TILE_PX, _COLUMNS, _SEED = 128, 192, 6, 7

@@ -16,7 +16,8 @@ from models.classification.basic_cnn import CLASS_NAMES, CROP_SIDE_PX
 from models.interface import MetadataBatch
 from training.augmentation.geometry import apply_symmetry, symmetry
 from training.augmentation.radiometry import jitter_counts
-from training.data.samples import CLASS_SETS, SEGMENTATION_SETS, SYNTHETIC, Sample
+from training.data.catalogue import CLASS_SETS, SEGMENTATION_SETS, SYNTHETIC
+from training.data.samples import Sample
 
 Floats = NDArray[np.float32]
 UNNAMED = -1

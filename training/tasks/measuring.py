@@ -28,7 +28,8 @@ from models.interface import MetadataBatch
 from models.regions import answer_of
 from models.segmentation.base import SegmentationModel
 from models.transforms import padded_size
-from training.data.samples import BOX_SETS, KNOWN_SETS, SEGMENTATION_SETS, SYNTHETIC, Role, Sample, read_samples
+from training.data.catalogue import BOX_SETS, KNOWN_SETS, SEGMENTATION_SETS, SYNTHETIC
+from training.data.samples import Role, Sample, read_samples
 from training.tasks.classification import targets_of
 
 _CANDIDATE_THRESHOLDS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.93, 0.96)

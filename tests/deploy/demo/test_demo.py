@@ -105,7 +105,9 @@ def test_frames_are_left_out_evenly(tmp_path: Path) -> None:
 
 
 def test_truth_of_headers_indexes_and_tracks(tmp_path: Path) -> None:
-    (tmp_path / "index.jsonl").write_text('{"id": "XDU0", "boxes": [[10, 20, 3, 4]]}\n{"id": "empty", "boxes": []}\n')
+    (tmp_path / "index.jsonl").write_text(
+        '{"id": "XDU0", "file": "0.png", "boxes": [[10, 20, 3, 4]]}\n{"file": "empty.png", "boxes": []}\n'
+    )
     (tmp_path / "tracks.jsonl").write_text('{"video": "videos/clip.mp4", "boxes_xywh_px": [[1, 2, 3, 4], null]}\n')
     truth = Truth(tmp_path)
 
@@ -131,20 +133,19 @@ def test_rows_of_truth_that_publishing_accepts_never_end_the_demo(tmp_path: Path
         "not json",
         "[1]",
         "7",
-        '{"file": "null.png", "boxes": null}',
         '{"file": "five.png", "boxes": [[1, 2, 3, 4, 5]]}',
         '{"file": "words.png", "boxes": [["a", 2, 3, 4]]}',
         '{"file": "nan.png", "boxes": [[NaN, 2, 3, 4]]}',
         '{"boxes": []}',
     ]
-    good = ['{"file": "images/good.png", "boxes": [[10, 20, 3, 4]]}', '{"file": "unknown.png"}']
+    good = ['{"file": "images/good.png", "boxes": [[10, 20, 3, 4]]}', '{"file": "unknown.png"}', '{"file": "null.png", "boxes": null}']
     (tmp_path / "index.jsonl").write_text("\n".join([*bad, *good, ""]))
     (tmp_path / "tracks.jsonl").write_text('{"boxes_xywh_px": [[1, 2, 3, 4]]}\n{"video": "a.mp4"}\n')
     truth = Truth(tmp_path)
     assert item_boxes(truth, "good") == ((10, 20, 13, 24),)
     assert [item_boxes(truth, name) for name in ("null", "five", "words", "nan", "unknown")] == [None] * 5
     assert len(truth.skipped) == len(bad) + 2
-    assert truth.skipped[0].startswith(f"{tmp_path / 'index.jsonl'} line 1: ")
+    assert truth.skipped[0].startswith(f"{tmp_path / 'index.jsonl'}:1: expected one JSON object, got not json")
 
 
 def test_truth_of_a_single_file_is_its_own(tmp_path: Path) -> None:
@@ -156,11 +157,11 @@ def test_truth_of_a_single_file_is_its_own(tmp_path: Path) -> None:
     assert item_boxes(Truth(clip.parent), "a/0") == ((1, 2, 4, 6),)
 
     (tmp_path / "other").mkdir()
-    (tmp_path / "other" / "index.jsonl").write_text('{"id": "b/0", "boxes": [[1, 2, 3, 4]]}\n')
+    (tmp_path / "other" / "index.jsonl").write_text('{"id": "b/0", "file": "0.png", "boxes": [[1, 2, 3, 4]]}\n')
     (tmp_path / "b.mp4").touch()
     assert item_boxes(Truth(tmp_path / "b.mp4"), "b/0") is None
     index = tmp_path / "other" / "mine.jsonl"
-    index.write_text('{"id": "x", "boxes": [[1, 2, 3, 4]]}\n')
+    index.write_text('{"id": "x", "file": "0.png", "boxes": [[1, 2, 3, 4]]}\n')
     assert item_boxes(Truth(index), "x") == ((1, 2, 4, 6),)
     assert item_boxes(Truth(index), "b/0") is None
 

@@ -11,7 +11,8 @@ import pytest
 from numpy.typing import NDArray
 
 from contracts.errors import SettingsError
-from training.data.label_files import read_counts, read_mask
+from tests.image_builders import ihdr, png, png_bomb
+from training.data.label_files import read_mask
 
 TRUTH_HW = np.zeros((9, 12), np.uint8)
 TRUTH_HW[2:5, 3:7] = 1
@@ -60,7 +61,23 @@ def test_another_size_names_both_files_and_sizes(tmp_path: Path) -> None:
 
 def test_what_is_no_image_of_counts_is_refused(tmp_path: Path) -> None:
     (tmp_path / "text.png").write_text("text")
-    with pytest.raises(SettingsError, match=r"text\.png: expected a readable image"):
-        read_counts(tmp_path / "text.png")
-    with pytest.raises(SettingsError, match=r"float\.tiff: expected an image of 8 or 16 bits, got float32"):
-        read_counts(written(tmp_path / "float.tiff", TRUTH_HW.astype(np.float32)))
+    with pytest.raises(SettingsError, match=r"text\.png: expected an image \(PNG, JPEG, .*\), got 74 65 78 74"):
+        read_mask(tmp_path / "text.png", (9, 12), "image.png")
+    with pytest.raises(SettingsError, match=r"gone\.png: expected a readable image, got No such file"):
+        read_mask(tmp_path / "gone.png", (9, 12), "image.png")
+    with pytest.raises(SettingsError, match=r"float\.tiff: expected a mask of 8 or 16 bits, got float32"):
+        read_mask(written(tmp_path / "float.tiff", TRUTH_HW.astype(np.float32)), (9, 12), "image.png")
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4])
+def test_masks_of_few_bits_are_fine(bits: int, tmp_path: Path) -> None:
+    wide = np.repeat(TRUTH_HW, 2, axis=1)[:, :16]  # rows of whole bytes
+    packed = np.packbits(np.repeat(wide, bits, axis=1), axis=1)
+    height, width = wide.shape
+    (tmp_path / "mask.png").write_bytes(png(ihdr(width, height, bits=bits), b"".join(b"\0" + row.tobytes() for row in packed)))
+    np.testing.assert_array_equal(read_mask(tmp_path / "mask.png", (height, width), "image.png"), wide)
+
+
+def test_a_large_empty_mask_is_no_bomb(tmp_path: Path) -> None:
+    (tmp_path / "mask.png").write_bytes(png_bomb(6000))
+    assert not read_mask(tmp_path / "mask.png", (6000, 6000), "image.png").any()

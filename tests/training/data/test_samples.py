@@ -12,12 +12,13 @@ import pytest
 
 from contracts.errors import SettingsError
 from contracts.frame import Band
+from contracts.image_files import read_counts
 from synthetic.camera import SyntheticCamera
 from synthetic.dataset import plans, write_dataset
 from synthetic.settings import Scene
-from training.data.label_files import read_counts
+from training.data.catalogue import BOX_SETS, SEGMENTATION_SETS
 from training.data.mask_checks import refuse_empty_masks
-from training.data.samples import BOX_SETS, SEGMENTATION_SETS, Role, read_folder, read_samples
+from training.data.samples import Role, read_folder, read_samples
 
 
 def write_set(root: Path, dataset: str, entries: Sequence[Mapping[str, object]]) -> None:

@@ -20,7 +20,8 @@ from models.segmentation.base import SegmentationModel
 from models.weights import WEIGHTS_FOLDER, digest_of
 from models.zoo import create_model, list_models, list_trained, load_model
 from training import train as train_module
-from training.data.samples import BOX_SETS, SYNTHETIC, Role, Sample, read_samples
+from training.data.catalogue import BOX_SETS, SYNTHETIC
+from training.data.samples import Role, Sample, read_samples
 from training.registry import export as export_module
 from training.registry.export import export
 from training.report import pictures as pictures_module

@@ -1,0 +1,137 @@
+"""Image files as counts: the one way from a path to pixels, for publishing, training, measuring and pictures alike.
+
+A file that a frame message may hold is decoded as the stream decodes the message. Colour becomes luma, and a few formats that no
+message may hold are understood too. Every file is taken whole or refused; a tag that would turn the picture is never followed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from contracts.codecs import check_counts, decode_pixels, decode_samples, one_channel
+from contracts.errors import RejectReason, RejectRecord, SettingsError
+from contracts.frame import ContentType, FrameMeta, Pixels
+from contracts.limits import InputLimits
+from contracts.png import probe_png
+from contracts.probes import ImageHeader, corrupt, probe_jpeg, probe_npy, sniff, unsupported
+from contracts.tiff import probe_tiff
+
+MESSAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".npy"})
+OTHER_SUFFIXES = frozenset({".bmp", ".pgm", ".webp", ".jp2"})
+IMAGE_SUFFIXES = MESSAGE_SUFFIXES | OTHER_SUFFIXES
+FILE_LIMITS = InputLimits()
+_ANY_TIME = datetime(2000, 1, 1, tzinfo=UTC)
+_FORMATS = "PNG, JPEG, TIFF, NPY, BMP, PGM, WebP or JPEG 2000"
+_PNM = tuple(b"P%d" % kind for kind in range(1, 7))
+_JPEG_2000 = (b"\0\0\0\x0cjP  ", b"\xff\x4f\xff\x51")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ImageFile:
+    """A decoded image file.
+
+    Attributes:
+        pixels_HW: `(height, width)` uint8, uint16 or float32; may be a read-only view of the file's bytes.
+        bit_depth: significant bits: as stated, else those of the container.
+        value: the bytes of the file.
+        content_type: the codec where a frame message may hold `value` as it is; None where the pixels have to be encoded first.
+    """
+
+    pixels_HW: Pixels
+    bit_depth: int
+    value: bytes
+    content_type: ContentType | None
+
+
+def read_image_file(path: Path, bit_depth: int | None = None, limits: InputLimits = FILE_LIMITS) -> ImageFile:
+    """Read and decode one file; the format is known by its first bytes, not by its name.
+
+    Args:
+        path: the file.
+        bit_depth: stated significant bits; they do not count where colour became luma or the format is no message's.
+        limits: sizes that are still believed.
+
+    Raises:
+        RejectRecord: no image, damaged, truncated, several images, transparent, too large, contradicting `bit_depth`, not finite.
+        OSError: the file cannot be read.
+    """
+    num_bytes = path.stat().st_size
+    if num_bytes > limits.max_bytes:
+        raise RejectRecord(RejectReason.TOO_LARGE, expected=f"a file of at most {limits.max_bytes} bytes", got=f"{num_bytes}")
+    value = path.read_bytes()
+    content_type = sniff(value)
+    if content_type is None:
+        return _converted(_foreign(value, limits), value)
+    meta = FrameMeta(sensor_id="-", frame_id="-", captured_at=_ANY_TIME, content_type=content_type, bit_depth=bit_depth)
+    try:
+        return ImageFile(*decode_pixels(value, meta, limits), value, content_type)
+    except RejectRecord as error:
+        if error.reason is not RejectReason.UNSUPPORTED_PIXELS:
+            raise
+    return _converted(_wider(value, content_type, limits), value)
+
+
+def read_counts(path: Path, bit_depth: int | None = None, limits: InputLimits = FILE_LIMITS) -> Pixels:
+    """The pixels of a file that a data set names, `(height, width)`.
+
+    Raises:
+        SettingsError: the file cannot be used; the text names it.
+    """
+    try:
+        return read_image_file(path, bit_depth, limits).pixels_HW
+    except RejectRecord as error:
+        raise SettingsError(expected=error.expected, got=error.got, where=str(path), action="Save it anew or leave it out.") from error
+    except OSError as error:
+        got = error.strerror or str(error)
+        raise SettingsError(expected="a readable image", got=got, where=str(path), action="Check this file of the data set.") from error
+
+
+def _converted(samples: Pixels, value: bytes) -> ImageFile:
+    pixels_HW = one_channel(samples, luma=True)
+    return ImageFile(pixels_HW, check_counts(pixels_HW, None), value, None)
+
+
+def _wider(value: bytes, content_type: ContentType, limits: InputLimits) -> Pixels:
+    """Samples of an image in a message's codec, but of a kind that no message holds: colour, fewer bits, white as zero."""
+    probes: dict[ContentType, Callable[[bytes], ImageHeader]] = {
+        ContentType.PNG: partial(probe_png, least_bits=1),
+        ContentType.JPEG: probe_jpeg,
+        ContentType.TIFF: partial(probe_tiff, white_is_zero=True),
+        ContentType.NPY: probe_npy,
+    }
+    header = probes[content_type](value)
+    limits.check_size(header.width_px, header.height_px, header.decoded_bytes, len(value))
+    return decode_samples(value, content_type, header)
+
+
+def _foreign(value: bytes, limits: InputLimits) -> Pixels:
+    """Samples of a format that no message holds."""
+    import cv2
+
+    depth = cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH | cv2.IMREAD_IGNORE_ORIENTATION
+    if (value[:4] == b"RIFF" and value[8:12] == b"WEBP") or value.startswith(_JPEG_2000):
+        flags = cv2.IMREAD_UNCHANGED  # with transparency, which is refused further on
+    elif value.startswith((b"BM", *_PNM)):
+        flags = depth
+    else:
+        raise corrupt(f"an image ({_FORMATS})", value[:8].hex(" ") or "no bytes")
+    try:
+        samples: Any = cv2.imdecode(np.frombuffer(value, np.uint8), flags)
+    except cv2.error as error:
+        raise corrupt("an intact image", str(error)[:200]) from error
+    if samples is None:
+        raise corrupt("an intact image", "one that cannot be decoded")
+    if samples.dtype not in (np.uint8, np.uint16):
+        raise unsupported("samples of uint8 or uint16", str(samples.dtype))
+    limits.check_size(samples.shape[1], samples.shape[0], samples.nbytes, len(value))
+    if samples.ndim == 3 and samples.shape[2] >= 3:
+        samples = np.concatenate([samples[..., 2::-1], samples[..., 3:]], axis=2)  # OpenCV has blue first
+    foreign: Pixels = samples
+    return foreign

@@ -1,0 +1,55 @@
+"""The known data sets: their names, what is labelled in them, their licences, and how to get them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+
+SYNTHETIC = "synthetic"
+SYNTHETIC_FOLDER = Path("runs/synthetic")
+HELP = f"Set IRSTREAM_DATA to the folder of the data sets, and write ours: python -m synthetic.dataset {SYNTHETIC_FOLDER}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KnownSet:
+    """What is known of a data set.
+
+    Attributes:
+        licence: its title and licence, as a card of weights says it.
+        masks: whether targets have masks.
+        classes: names of the class numbers of its index; empty where every box is a target of no class.
+    """
+
+    licence: str
+    masks: bool = False
+    classes: tuple[str, ...] = ()
+
+
+_FLYING = ("airplane", "bird", "drone", "helicopter")
+_PUBLIC: Mapping[str, KnownSet] = MappingProxyType(
+    {
+        "nudt-sirst": KnownSet(licence="NUDT-SIRST: none stated (research use, cite)", masks=True),
+        "irstd-1k": KnownSet(licence="IRSTD-1k: MIT", masks=True),
+        "sirst-v2": KnownSet(licence="SIRST-V2: none stated (research use, cite)", masks=True),
+        "hit-uav": KnownSet(licence="HIT-UAV: CC BY 4.0", classes=("person", "car", "bicycle", "other_vehicle", "ignore")),
+        "drone-ir": KnownSet(licence="Drone-detection-dataset: CC0 1.0", classes=_FLYING),
+        "drone-ir-clips": KnownSet(licence="Drone-detection-dataset clips: CC0 1.0", classes=_FLYING),
+    }
+)
+_OURS = KnownSet(
+    licence="own synthetic frames: Apache-2.0",
+    masks=True,
+    classes=("person", "car", "bicycle", "other_vehicle", *_FLYING, "ignore"),
+)
+KNOWN: Mapping[str, KnownSet] = MappingProxyType({**_PUBLIC, SYNTHETIC: _OURS})
+KNOWN_SETS = tuple(KNOWN)
+BOX_SETS = tuple(_PUBLIC)
+SEGMENTATION_SETS = tuple(name for name, known in _PUBLIC.items() if known.masks)
+CLASS_SETS = tuple(name for name, known in _PUBLIC.items() if known.classes)
+
+
+def licence_of(name: str) -> str:
+    """Title and licence of a data set by its name; that of one's own folder is not known."""
+    return KNOWN[name].licence if name in KNOWN else f"{name}: not known"
