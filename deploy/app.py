@@ -24,6 +24,7 @@ from actors.reply import ActorCrashed, ClassifierReply, DetectorReply, Segmenter
 from actors.settings import BatchPolicy, ModelActorSettings
 from contracts.errors import SettingsError
 from contracts.outputs import Float32
+from deploy.cluster.names import check_names_of_an_application, runtime_env
 from deploy.cluster.session import cluster_address
 from deploy.replica import ModelReplica, as_user_config
 from deploy.settings.app_settings import AppSettings, settings_from_args
@@ -49,8 +50,9 @@ def build(args: dict[str, Any]) -> Application:
         args: `AppSettings` as a plain mapping (the `args` of `ray_config.yaml`).
 
     Raises:
-        SettingsError: a setting is wrong.
+        SettingsError: a setting is wrong, or workers would import files of others under our names.
     """
+    check_names_of_an_application()
     settings = settings_from_args(args)
     options = {"ray_actor_options": {"num_cpus": 0}, "graceful_shutdown_timeout_s": _STOP_WAIT_S}
     return _bound(StreamDriver, "stream", options, settings, *_model_applications(settings))
@@ -59,6 +61,8 @@ def build(args: dict[str, Any]) -> Application:
 def _bound(kind: type[Any], name: str, options: dict[str, Any], *arguments: Any) -> Application:
     """A class as a named deployment with its constructor's arguments (Ray's decorators are typed for functions only)."""
     deploy: Any = serve.deployment
+    if cluster_address() is not None:  # replicas there inherit nothing from us
+        options = options | {"ray_actor_options": options["ray_actor_options"] | {"runtime_env": runtime_env()}}
     # With a version of its own (Ray gives it a random one otherwise) a deployment that differs in `user_config` only is told so in its
     # running processes; everything else that differs still means new ones.
     application: Application = deploy(kind).options(name=name, version=_VERSION, _internal=True, **options).bind(*arguments)

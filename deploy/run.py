@@ -28,14 +28,17 @@ def check_start(settings: AppSettings) -> None:
     """Checks before Ray and the models are started, which takes many seconds.
 
     Raises:
-        SettingsError: a model that cannot be had, no native CRC, no broker, no such topic, or a table that cannot be written.
+        SettingsError: a file of ours that another distribution has written over, a model that cannot be had,
+            no native CRC, no broker, no such topic, or a table that cannot be written.
     """
+    from deploy.cluster.names import check_files
     from deploy.settings.mistakes import InvalidSettingsError
     from deploy.settings.model_check import model_mistakes
     from pipeline.kafka.client import require_native_crc
     from pipeline.kafka.topics import describe_topic
     from pipeline.table.results_table import ResultsTable
 
+    check_files()
     if mistakes := model_mistakes(settings.models):
         raise InvalidSettingsError(mistakes)
     require_native_crc()

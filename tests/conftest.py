@@ -17,6 +17,7 @@ from deploy.broker.broker import Broker
 from deploy.cluster.session import ray_session
 from pipeline.kafka.settings import KafkaSettings
 from pipeline.kafka.topics import ensure_topic
+from tests.installed import Environment, build_wheel, with_wheel
 
 if TYPE_CHECKING:
     from tests.secured_kafka import SecuredKafka
@@ -120,6 +121,18 @@ def local_ray() -> Iterator[None]:
     """One Ray for the session; each test starts its own stream in it."""
     with ray_session():
         yield
+
+
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A wheel of irstream as it is now."""
+    return build_wheel(tmp_path_factory.mktemp("wheel"))
+
+
+@pytest.fixture(scope="session")
+def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Environment:
+    """An environment with that wheel; tests leave it as it is."""
+    return with_wheel(tmp_path_factory.mktemp("installed") / "environment", wheel)
 
 
 @pytest.fixture(scope="session")

@@ -103,11 +103,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Entry point of the command; ends the process with its exit code."""
     try:
         app(args=None if arguments is None else list(arguments))
-    except Exception:
+    except Exception as error:
         if debugging():
             raise
         import traceback
 
+        import irstream_names
+
+        if advice := irstream_names.advice(error):
+            show_error(advice)
+            sys.exit(EXIT_WRONG_USE)
         traceback.print_exc()
         show_error("this is a fault of irstream; please report it with the lines above")
         sys.exit(EXIT_FAULT)

@@ -16,6 +16,7 @@ import psutil
 from contracts.errors import SettingsError, StopPipeline
 from deploy.cluster.access import private_ray
 from deploy.cluster.logs import quiet_ray
+from deploy.cluster.names import check_names_of_a_local_ray, runtime_env
 
 # Read by Ray when it is imported or its processes start, hence set here, before the import. What each is worth was
 # measured on a two-core machine: metadata fetched on a thread costs 50 ms of latency per block, workers at nice 15
@@ -60,11 +61,13 @@ def ray_session(in_flight_bytes: int = 0) -> Iterator[None]:
         in_flight_bytes: most bytes of messages a local object store has to hold (`stream.in_flight_bytes`).
 
     Raises:
-        SettingsError: no cluster answers at RAY_ADDRESS.
+        SettingsError: no cluster answers at RAY_ADDRESS, or workers would import files of others under our names.
         StopPipeline: a local Ray does not come up.
     """
     prepare_environment()
     address = cluster_address()
+    if address is None:
+        check_names_of_a_local_ray()
     with nullcontext() if address else private_ray():
         if address is None:
             _start_local(in_flight_bytes)
@@ -89,7 +92,7 @@ def _connect(address: str) -> None:
     try:
         if place:
             socket.create_connection((place["host"].strip("[]"), int(place["port"])), _CONNECT_TIMEOUT_S).close()
-        ray.init(address, log_to_driver=False)
+        ray.init(address, log_to_driver=False, runtime_env=runtime_env())
     except (OSError, OverflowError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
         ray.shutdown()
         raise SettingsError(

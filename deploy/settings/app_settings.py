@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 from pydantic_settings import SettingsError as UnparsableVariable
 
+import irstream_names
 from actors.settings import BatchPolicy, ModelActorSettings
 from contracts.limits import InputLimits
 from deploy.settings.file import Key, SettingsFile, find_settings_file, read_settings_file
@@ -29,7 +30,7 @@ from pipeline.table.settings import SinkSettings
 ENV_PREFIX = "IRSTREAM_"
 ENV_DELIMITER = "__"
 # Variables with our prefix that are no settings of the application.
-OTHER_VARIABLES = frozenset({"IRSTREAM_DATA", "IRSTREAM_DEBUG", "IRSTREAM_BROKER_HOME", "IRSTREAM_BROKER_PORT"})
+OTHER_VARIABLES = frozenset({irstream_names.VARIABLE, "IRSTREAM_DATA", "IRSTREAM_DEBUG", "IRSTREAM_BROKER_HOME", "IRSTREAM_BROKER_PORT"})
 # What Kubernetes (and Docker's links) put into every container beside a Service called irstream or irstream-...: name, value.
 _OF_A_SERVICE = (
     (re.compile(r"(_SERVICE_HOST|_PORT_\d+_(TCP|UDP|SCTP)_(PROTO|ADDR))$"), re.compile(r".*")),

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import psutil
@@ -36,7 +37,12 @@ def test_serve_run_needs_no_more_than_two_cores_and_heeds_ctrl_c(kafka: RealKafk
     run("publish", "synthetic", "--sensors", "2", "--fps", "0", "--limit", "20", cwd=tmp_path, env=env)
     table = tmp_path / "results"
     serving = env | {"PYTHONPATH": str(ROOT), "IRSTREAM_SINK__TABLE": str(table)}
-    with started([sys.executable, "-c", SERVE_ON_TWO_CORES, str(ROOT / "ray_config.yaml")], serving, tmp_path) as serve:
+    serve_until_rows([sys.executable, "-c", SERVE_ON_TWO_CORES, str(ROOT / "ray_config.yaml")], serving, tmp_path, table)
+
+
+def serve_until_rows(command: Sequence[str], env: Mapping[str, str], folder: Path, table: Path) -> None:
+    """Start it, wait for 20 rows, send SIGINT; it must end, with all that it started."""
+    with started(command, env, folder) as serve:
         deadline = time.monotonic() + 240
         while num_rows(table) < 20 and serve.poll() is None and time.monotonic() < deadline:
             time.sleep(1)
@@ -47,7 +53,8 @@ def test_serve_run_needs_no_more_than_two_cores_and_heeds_ctrl_c(kafka: RealKafk
         except subprocess.TimeoutExpired:
             os.killpg(serve.pid, signal.SIGKILL)
             pytest.fail(f"serve run does not end on SIGINT; it said {serve.communicate(timeout=10)}; beside it run {family}")
-    assert num_rows(table) == 20
+        said = "" if serve.stderr is None else serve.stderr.read()
+    assert num_rows(table) == 20, said[-4000:]
     _, alive = psutil.wait_procs(family, timeout=60)
     assert not alive
 
