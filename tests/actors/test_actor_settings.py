@@ -64,7 +64,7 @@ def test_settings_that_cannot_be_loaded_leave_the_old_network_at_work(settings_o
     actor = DetectorActor(settings_of("fake_detector"), QUICK)
 
     async def scenario() -> Reply[Detections]:
-        with pytest.raises(SettingsError):
+        with pytest.raises(SettingsError, match=r"nowhere\.safetensors"):
             await actor.reconfigure({"model": "fake_detector", "weights": "nowhere.safetensors"})
         return await actor.run(block_of_scenes(MIXED))
 

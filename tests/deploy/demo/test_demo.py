@@ -224,7 +224,7 @@ def test_a_table_of_an_earlier_demo_is_replaced_and_nothing_else(tmp_path: Path)
     assert empty_table(tmp_path) == table
     assert list(table.iterdir()) == []
     (table / "thesis.txt").write_text("years of work")
-    with pytest.raises(SettingsError):
+    with pytest.raises(SettingsError, match=r"got something else \(thesis\.txt\)"):
         empty_table(tmp_path)
     assert (table / "thesis.txt").read_text() == "years of work"
 

@@ -136,13 +136,17 @@ def test_variables_of_kubernetes_services_are_no_settings_and_no_mistakes(monkey
 
 
 @pytest.mark.parametrize(
-    ("name", "value"),
-    [("IRSTREAM_KAFKA_PORT", "9092"), ("IRSTREAM_KAFKA__SERVICE_HOST", "kafka"), ("IRSTREAM_KAFKA_BOOTSTRAP_SERVERS", "kafka:9092")],
+    ("name", "value", "begin"),
+    [
+        ("IRSTREAM_KAFKA_PORT", "9092", "IRSTREAM_KAFKA_PORT: "),
+        ("IRSTREAM_KAFKA__SERVICE_HOST", "kafka", "IRSTREAM_KAFKA__SERVICE_HOST: kafka.service_host: "),
+        ("IRSTREAM_KAFKA_BOOTSTRAP_SERVERS", "kafka:9092", "IRSTREAM_KAFKA_BOOTSTRAP_SERVERS: "),
+    ],
 )
-def test_a_misspelt_variable_is_not_taken_for_one_of_a_service(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+def test_a_misspelt_variable_is_not_taken_for_one_of_a_service(monkeypatch: pytest.MonkeyPatch, name: str, value: str, begin: str) -> None:
     monkeypatch.setenv(name, value)
     (told,) = mistakes_of(None)
-    assert told.startswith(f"{name}: ") or "kafka.service_host" in told
+    assert told.startswith(begin)
 
 
 def test_a_wrong_option_is_named_as_the_user_wrote_it() -> None:

@@ -48,7 +48,7 @@ def test_missing_native_crc_is_an_error_at_start(monkeypatch: pytest.MonkeyPatch
 
 @pytest.mark.parametrize("address", ["", "host", "host:port", "a:1 b:2", ":9092"])
 def test_settings_refuse_what_is_no_address(address: str) -> None:
-    with pytest.raises(ValidationError):
+    with pytest.raises(ValidationError, match="bootstrap_servers"):
         KafkaSettings(bootstrap_servers=address)
 
 

@@ -236,12 +236,18 @@ def test_closing_says_what_is_lost_and_leaves_no_thread(fragile_kafka: FragileKa
         producer.send(topic, b"key", b"2")
 
 
-@pytest.mark.parametrize("partition", [0, 7], ids=["key and value missing", "no such partition"])
-def test_wrong_use_is_refused_and_forgotten(kafka: RealKafka, partition: int) -> None:
+@pytest.mark.parametrize(
+    ("value", "partition", "text"),
+    [
+        pytest.param(None, 0, "at least one: key or value", id="key and value missing"),
+        pytest.param(b"value", 7, "partition 7", id="no such partition"),
+    ],
+)
+def test_wrong_use_is_refused_and_forgotten(kafka: RealKafka, value: bytes | None, partition: int, text: str) -> None:
     topic = kafka.new_topic(partitions=1)
     with SteadyProducer(kafka.settings()) as producer:
-        with pytest.raises(ValueError, match=r"partition|key"):
-            producer.send(topic, None, None if partition == 0 else b"value", partition=partition)
+        with pytest.raises(ValueError, match=text):
+            producer.send(topic, None, value, partition=partition)
         assert producer.pending == 0
 
 

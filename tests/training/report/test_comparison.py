@@ -59,7 +59,7 @@ def test_earlier_rows_stay_and_are_timed_again(run: Path, row: Row) -> None:
 
 
 def test_a_folder_without_weights_is_a_clear_error(tmp_path: Path) -> None:
-    with pytest.raises(SettingsError):
+    with pytest.raises(SettingsError, match="expected a model card"):
         measure([tmp_path])
 
 
