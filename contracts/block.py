@@ -52,11 +52,6 @@ class FrameBlock:
     read_ms: float
     credit_bytes: int
 
-    @property
-    def nbytes(self) -> int:
-        """Bytes of all pixels."""
-        return sum(frame.pixels_HW.nbytes for frame in self.frames)
-
 
 def _micros(moment: datetime | None) -> int | None:
     return None if moment is None else (moment - _EPOCH) // timedelta(microseconds=1)
