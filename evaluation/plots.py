@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from evaluation.results import ModelResult, Picture
+from evaluation.drawing import Picture, encode_png
+from evaluation.results import ModelResult
 from evaluation.targets import Stratum
 
 if TYPE_CHECKING:
@@ -39,10 +40,7 @@ def figure_uri(figure: Figure) -> str:
 
 def picture_uri(picture_HW3: Picture) -> str:
     """A picture as a `data:` URI."""
-    import cv2
-
-    _, encoded = cv2.imencode(".png", picture_HW3[:, :, ::-1])
-    return _uri(encoded.tobytes())
+    return _uri(encode_png(picture_HW3))
 
 
 def _uri(png: bytes) -> str:

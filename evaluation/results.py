@@ -8,17 +8,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
 from evaluation.bootstrap import Interval, intervals
 from evaluation.curves import PixelCurves
+from evaluation.drawing import Picture
 from evaluation.segmentation import Counts, SegmentationScores
 from evaluation.segmentation_protocols import Protocol
 from evaluation.targets import Stratum, TargetRecord, by_contrast, by_size
 
-Picture = NDArray[np.uint8]
 _ARROW = {"int": pa.int64(), "float": pa.float64(), "bool": pa.bool_()}
 
 

@@ -1,7 +1,4 @@
-"""One picture of many frames with what was found in them, for a person's eyes.
-
-The 8-bit conversion here (percentiles, per frame) is for people only; the networks see the sensor's own counts.
-"""
+"""One picture of many frames with what was found in them, for a person's eyes."""
 
 from __future__ import annotations
 
@@ -15,6 +12,7 @@ from numpy.typing import NDArray
 
 from contracts.frame import Pixels
 from contracts.result import Detection
+from evaluation.drawing import decode_mask, stretched
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -81,29 +79,6 @@ def write_contact_sheet(tiles: Sequence[Tile], path: Path, heading: str, tile_in
     _draw_legend(figure, height_inches, truth=any(tile.truth_xyxy_px is not None for tile in tiles))
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=DPI, facecolor=_DARK)
-
-
-def stretched(pixels_HW: Pixels, low: float = 0.5, high: float = 99.8) -> NDArray[np.uint8]:
-    """Counts between two percentiles as 0 to 255; a flat frame becomes mid grey."""
-    finite = pixels_HW[np.isfinite(pixels_HW)]
-    if finite.size == 0:
-        return np.full(pixels_HW.shape, 127, np.uint8)
-    dark, bright = np.percentile(finite, [low, high])
-    if bright <= dark:
-        dark, bright = float(finite.min()), float(finite.max())
-    if bright <= dark:
-        return np.full(pixels_HW.shape, 127, np.uint8)
-    scaled = (np.nan_to_num(pixels_HW.astype(np.float32), nan=dark) - dark) * (255.0 / (bright - dark))
-    shown: NDArray[np.uint8] = np.clip(scaled, 0, 255).astype(np.uint8)
-    return shown
-
-
-def decode_mask(mask_rle: str, height_px: int, width_px: int) -> NDArray[np.bool_]:
-    """COCO compressed RLE over the whole frame to `(H, W)`."""
-    from pycocotools import mask
-
-    decoded: NDArray[np.bool_] = mask.decode({"size": [height_px, width_px], "counts": mask_rle.encode()}).astype(bool)
-    return decoded
 
 
 def _draw_tile(axes: Axes, tile: Tile) -> None:

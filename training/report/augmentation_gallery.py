@@ -11,19 +11,18 @@ from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 
-import cv2
 import numpy as np
-from numpy.typing import NDArray
 
+from evaluation.drawing import TRUTH, WORDS_PX, Picture, coloured, draw_outlines, draw_words, enlarged, in_rows, write_small_png
 from training.augmentation.paste import Paster, PasteSettings, cut_targets
 from training.augmentation.plan import Augmentation, make_crop
 from training.commands import tells_mistakes
 from training.data.catalogue import SYNTHETIC
 from training.data.samples import Role, Sample, read_samples
 
-Picture = NDArray[np.uint8]
 _SIDE_PX, _TILE_PX, _COLUMNS, _SEED = 128, 192, 6, 7
-_EDGE_PX, _HEADING_PX = 12, 20
+_EDGE_PX = 12
+_UNKNOWN = (220, 60, 60)
 _NOTHING = Augmentation(crop_px=_SIDE_PX, target_probability=1.0, symmetries=False, jitter=False, paste=PasteSettings(probability=0.0))
 _PASTE = PasteSettings(probability=1.0, max_targets=4)
 KINDS: Mapping[str, Augmentation] = MappingProxyType(
@@ -42,7 +41,7 @@ KINDS: Mapping[str, Augmentation] = MappingProxyType(
 
 
 def gallery(samples: Sequence[Sample]) -> Picture:
-    """Rows of crops `(rows * (heading + tile), columns * tile, 3)` BGR; each column is one frame, each row one kind, all from one seed."""
+    """Rows of crops `(rows * (heading + tile), columns * tile, 3)`; each column is one frame, each row one kind, all from one seed."""
     chosen = [sample for sample in samples if len(sample.boxes_xyxy_px) and _all_inside(sample)]
     chosen = chosen[:: max(1, len(chosen) // _COLUMNS)][:_COLUMNS]
     patches = cut_targets(chosen)
@@ -50,9 +49,7 @@ def gallery(samples: Sequence[Sample]) -> Picture:
     for name, plan in KINDS.items():
         paster = Paster(patches, plan.paste)
         tiles = [_tile(sample, plan, paster, column) for column, sample in enumerate(chosen)]
-        heading = np.zeros((_HEADING_PX, _TILE_PX * len(tiles), 3), np.uint8)
-        cv2.putText(heading, name, (6, 14), cv2.FONT_HERSHEY_SIMPLEX, 0.45, (255, 255, 255), 1, cv2.LINE_AA)
-        rows += [heading, np.concatenate(tiles, 1)]
+        rows += [draw_words(np.zeros((WORDS_PX, _TILE_PX * len(tiles), 3), np.uint8), name), in_rows(tiles, len(tiles))]
     return np.concatenate(rows, 0)
 
 
@@ -66,11 +63,9 @@ def _all_inside(sample: Sample) -> bool:
 def _tile(sample: Sample, plan: Augmentation, paster: Paster, column: int) -> Picture:
     pixels_HW, mask_HW, unknown_HW = make_crop(sample, plan, paster, np.random.default_rng(_SEED + column))
     grey = ((pixels_HW + 2) / 6 * 255).clip(0, 255).astype(np.uint8)
-    size = (_TILE_PX, _TILE_PX)
-    tile = np.asarray(cv2.cvtColor(cv2.resize(grey, size, interpolation=cv2.INTER_NEAREST), cv2.COLOR_GRAY2BGR), np.uint8)
-    for area_HW, colour in ((mask_HW, (80, 220, 80)), (unknown_HW, (60, 60, 220))):
-        contours, _ = cv2.findContours(cv2.resize(area_HW, size, interpolation=cv2.INTER_NEAREST), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-        cv2.drawContours(tile, contours, -1, colour, 1)
+    tile = coloured(enlarged(grey, _TILE_PX))
+    draw_outlines(tile, enlarged(mask_HW, _TILE_PX), TRUTH)
+    draw_outlines(tile, enlarged(unknown_HW, _TILE_PX), _UNKNOWN)
     return tile
 
 
@@ -83,7 +78,7 @@ def main() -> None:
     parser.add_argument("file", type=Path)
     file: Path = parser.parse_args().file
     file.parent.mkdir(parents=True, exist_ok=True)
-    cv2.imwrite(str(file), gallery(read_samples((SYNTHETIC,), Role.TEST)) // 4 * 4, [cv2.IMWRITE_PNG_COMPRESSION, 9])
+    write_small_png(gallery(read_samples((SYNTHETIC,), Role.TEST)), file)
 
 
 if __name__ == "__main__":

@@ -6,9 +6,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.results import Picture
+from evaluation.drawing import Picture, grey_picture
 from training.data.samples import Sample
-from training.report.pictures import grey_picture
 
 _TRUTH, _ANSWER, _BOTH = (60, 220, 60), (255, 120, 40), (255, 225, 60)
 _MAX_PICTURE_PX = 640
@@ -22,7 +21,7 @@ def overlay(sample: Sample, answer_HW: NDArray[np.bool_], truth_HW: NDArray[np.b
 
     A frame over 640 px is cut around what is wrong. Rings never hide a pixel of a target.
     """
-    picture, both_HW = grey_picture(sample), answer_HW & truth_HW
+    picture, both_HW = grey_picture(sample.pixels_HW), answer_HW & truth_HW
     painted = ((truth_HW & ~answer_HW, _TRUTH), (answer_HW & ~truth_HW, _ANSWER), (both_HW, _BOTH))
     window = _window(answer_HW ^ truth_HW)
     for x, y, radius, colour in _rings(answer_HW, truth_HW, min(_MAX_PICTURE_PX, *truth_HW.shape) // _RING_SHARE):

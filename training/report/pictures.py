@@ -6,13 +6,23 @@ Only images whose licence allows showing them: IRSTD-1k (MIT), HIT-UAV (CC BY 4.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
-import cv2
 import numpy as np
-from numpy.typing import NDArray
 
+from evaluation.drawing import (
+    FOUND,
+    TRUTH,
+    Picture,
+    draw_boxes,
+    draw_outlines,
+    draw_words,
+    enlarged,
+    grey_picture,
+    in_rows,
+    write_small_png,
+)
 from models.classification.basic_cnn import CLASS_NAMES, BasicCnn
 from models.detection.fcos import LightFcos
 from models.inference import prepare
@@ -22,17 +32,8 @@ from training.commands import tells_mistakes
 from training.data.samples import Role, Sample, read_samples
 from training.tasks.measuring import classify, detect, probability_maps
 
-Picture = NDArray[np.uint8]
-TRUTH, FOUND = (80, 220, 80), (60, 120, 255)
 _TILE_PX = 320
 _COLUMNS = 4
-
-
-def grey_picture(sample: Sample) -> Picture:
-    """The frame stretched between its 0.5 and 99.8 percentiles, as BGR."""
-    low, high = np.percentile(sample.pixels_HW, (0.5, 99.8))
-    grey = ((sample.pixels_HW - low) / max(high - low, 1) * 255).clip(0, 255).astype(np.uint8)
-    return np.asarray(cv2.cvtColor(grey, cv2.COLOR_GRAY2BGR), np.uint8)
 
 
 def window_around(sample: Sample, side_px: int) -> tuple[slice, slice]:
@@ -44,30 +45,6 @@ def window_around(sample: Sample, side_px: int) -> tuple[slice, slice]:
     return slice(top, top + side_px), slice(left, left + side_px)
 
 
-def enlarge(picture: Picture) -> Picture:
-    """To the side of a tile, without smoothing."""
-    return np.asarray(cv2.resize(picture, (_TILE_PX, _TILE_PX), interpolation=cv2.INTER_NEAREST), np.uint8)
-
-
-def draw_boxes(picture: Picture, boxes_xyxy: NDArray[np.float32], colour: tuple[int, int, int]) -> None:
-    """One-pixel rectangles just outside the boxes, in place."""
-    for x_min, y_min, x_max, y_max in boxes_xyxy:
-        cv2.rectangle(picture, (int(x_min) - 1, int(y_min) - 1), (int(np.ceil(x_max)), int(np.ceil(y_max))), colour, 1)
-
-
-def write(picture: Picture, text: str) -> Picture:
-    """Text on a black strip at the top, in place."""
-    picture[:20] = 0
-    cv2.putText(picture, text, (6, 14), cv2.FONT_HERSHEY_SIMPLEX, 0.45, (255, 255, 255), 1, cv2.LINE_AA)
-    return picture
-
-
-def sheet(tiles: Sequence[Picture]) -> Picture:
-    """Tiles in rows of four."""
-    rows = [np.concatenate(list(tiles[start : start + _COLUMNS]), 1) for start in range(0, len(tiles), _COLUMNS)]
-    return np.concatenate(rows, 0)
-
-
 def segmentation_picture(name: str = "kestrel_wide") -> Picture:
     """IRSTD-1k test images: truth outlined green, answer outlined orange."""
     network = load_model(name)[0]
@@ -76,13 +53,11 @@ def segmentation_picture(name: str = "kestrel_wide") -> Picture:
     tiles = []
     for sample, map_HW in probability_maps(prepare(network), samples):
         window = window_around(sample, 96)
-        tile = enlarge(grey_picture(sample)[window])
+        tile = enlarged(grey_picture(sample.pixels_HW)[window], _TILE_PX)
         for mask, colour in ((sample.mask_HW > 0, TRUTH), (map_HW > network.settings.threshold, FOUND)):
-            large = enlarge(mask[window].astype(np.uint8))
-            contours, _ = cv2.findContours(large, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-            cv2.drawContours(tile, contours, -1, colour, 1)
-        tiles.append(write(tile, f"{sample.image_id}, 96 px window"))
-    return sheet(tiles)
+            draw_outlines(tile, enlarged(mask[window].astype(np.uint8), _TILE_PX), colour)
+        tiles.append(draw_words(tile, f"{sample.image_id}, 96 px window"))
+    return in_rows(tiles, _COLUMNS)
 
 
 def detection_picture(name: str = "fcos_light") -> Picture:
@@ -97,11 +72,11 @@ def detection_picture(name: str = "fcos_light") -> Picture:
     ][:8]
     tiles = []
     for sample, found in detect(network, samples, network.settings.score_threshold):
-        picture, window = grey_picture(sample), window_around(sample, windows[sample.dataset])
+        picture, window = grey_picture(sample.pixels_HW), window_around(sample, windows[sample.dataset])
         draw_boxes(picture, sample.boxes_xyxy_px, TRUTH)
         draw_boxes(picture, found.boxes_xyxy_px, FOUND)
-        tiles.append(write(enlarge(picture[window]), f"{sample.dataset} {sample.image_id}"))
-    return sheet(tiles)
+        tiles.append(draw_words(enlarged(picture[window], _TILE_PX), f"{sample.dataset} {sample.image_id}"))
+    return in_rows(tiles, _COLUMNS)
 
 
 def classification_picture(name: str = "basic_cnn") -> Picture:
@@ -116,9 +91,10 @@ def classification_picture(name: str = "basic_cnn") -> Picture:
     tiles = []
     for sample, truth, answer in zip(chosen, true, answered, strict=True):
         x_min, y_min, x_max, y_max = sample.boxes_xyxy_px[0]
-        tile = enlarge(grey_picture(sample)[window_around(sample, max(40, round(1.5 * float(max(x_max - x_min, y_max - y_min)))))])
-        tiles.append(write(tile, f"{CLASS_NAMES[truth]}: {'right' if truth == answer else 'said ' + CLASS_NAMES[answer]}"))
-    return sheet(tiles)
+        window = window_around(sample, max(40, round(1.5 * float(max(x_max - x_min, y_max - y_min)))))
+        tile = enlarged(grey_picture(sample.pixels_HW)[window], _TILE_PX)
+        tiles.append(draw_words(tile, f"{CLASS_NAMES[truth]}: {'right' if truth == answer else 'said ' + CLASS_NAMES[answer]}"))
+    return in_rows(tiles, _COLUMNS)
 
 
 def one_target(sample: Sample, index: int) -> Sample:
@@ -152,9 +128,7 @@ def main() -> None:
     arguments = parser.parse_args()
     arguments.folder.mkdir(parents=True, exist_ok=True)
     for task in arguments.task or PICTURES:
-        # JPEG-like content in a PNG: 64 grey levels are enough for the eye and halve the file.
-        picture = (PICTURES[task]() // 4 * 4).astype(np.uint8)
-        cv2.imwrite(str(arguments.folder / f"networks-{task}.png"), picture, [cv2.IMWRITE_PNG_COMPRESSION, 9])
+        write_small_png(PICTURES[task](), arguments.folder / f"networks-{task}.png")
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from pycocotools import mask
 from contracts.frame import Band, Platform
 from contracts.position import KafkaPosition
 from contracts.result import Detection, FrameResult, StageTimes
-from deploy.demo.contact_sheet import Tile, decode_mask, stretched, write_contact_sheet
+from deploy.demo.contact_sheet import Tile, write_contact_sheet
 from deploy.demo.results import choose
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -91,30 +91,6 @@ def test_many_sizes_and_an_empty_last_row(tmp_path: Path) -> None:
 def test_no_tile_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="at least one tile"):
         write_contact_sheet([], tmp_path / "sheet.png", "heading")
-
-
-@pytest.mark.parametrize("kind", [np.uint8, np.uint16, np.float32])
-def test_stretch_uses_the_whole_range_and_keeps_order(kind: type[Any]) -> None:
-    ramp_HW: NDArray[Any] = np.linspace(100, 200, 10_000).reshape(100, 100).astype(kind)
-    shown = stretched(ramp_HW)
-    assert (int(shown.min()), int(shown.max()), shown.dtype.name) == (0, 255, "uint8")
-    assert (np.diff(shown.reshape(-1).astype(int)) >= 0).all()
-
-
-def test_stretch_of_flat_and_of_one_bright_pixel() -> None:
-    flat = np.full((20, 20), 7, np.uint16)
-    assert (stretched(flat) == 127).all()
-    flat[3, 3] = 60_000
-    assert stretched(flat)[3, 3] == 255
-    assert stretched(flat)[0, 0] == 0
-
-
-def test_mask_comes_back_as_drawn() -> None:
-    found = detection(3, 5, 2, (10, 12))
-    assert found.mask_rle is not None
-    expected = np.zeros((10, 12), bool)
-    expected[5:7, 3:5] = True
-    assert (decode_mask(found.mask_rle, 10, 12) == expected).all()
 
 
 def test_every_sensor_has_its_turn_and_detections_come_first() -> None:
