@@ -53,7 +53,7 @@ _Band: TypeAlias = Annotated[Band, BeforeValidator(band_named)]
 
 
 class ImageLine(BaseModel):
-    """One image of an index, whatever its labels. Other fields than these are somebody else's.
+    """One image of an index, whatever its labels. Other fields of a line are ignored.
 
     Attributes:
         file: image, below the folder of the index.

@@ -147,7 +147,7 @@ def running_models(settings: AppSettings, say: Callable[[str], None] = lambda _:
 
     Args:
         settings: which models.
-        say: told when a cluster that may grow has too little for them.
+        say: called when a cluster that may grow has too little for them.
 
     Raises:
         SettingsError: a model cannot be loaded, or they ask for more than a local Ray has.

@@ -31,7 +31,7 @@ class Reload:
             settings: what runs now.
             again: reads the settings as the command did at its start.
             deploy: has these models run.
-            say: tells what has become of it.
+            say: called with the outcome of each exchange.
         """
         self._settings = settings
         self._again = again
@@ -40,7 +40,7 @@ class Reload:
         self._busy = threading.Lock()
 
     def on_signal(self, number: int, frame: FrameType | None) -> None:
-        """Start; a signal while one is under way is told so."""
+        """Start an exchange; while one is under way, a signal only gets a message."""
         if not self._busy.acquire(blocking=False):
             self._say("SIGHUP: the last one is still under way")
             return

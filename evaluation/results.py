@@ -112,7 +112,7 @@ class ModelResult:
 
     @property
     def counts(self) -> list[Counts]:
-        """Of each image."""
+        """Counts of each image."""
         return [row.counts for row in self.rows]
 
     @property
@@ -125,7 +125,7 @@ class ModelResult:
         return intervals(self.counts)
 
     def sizes(self) -> list[Stratum]:
-        """By area of the target."""
+        """Figures by area of the target."""
         return by_size(target for row in self.rows for target in row.targets)
 
     def contrasts(self) -> list[Stratum]:

@@ -83,13 +83,13 @@ class NoMeter:
     """Measures nothing: where no Ray runs."""
 
     def count(self, name: MetricName, value: float, **tags: str) -> None:
-        """Nothing."""
+        """Drop the value."""
 
     def gauge(self, name: MetricName, value: float, **tags: str) -> None:
-        """Nothing."""
+        """Drop the value."""
 
     def observe(self, name: MetricName, value: float, **tags: str) -> None:
-        """Nothing."""
+        """Drop the value."""
 
 
 class RayMeter:

@@ -89,7 +89,7 @@ class _Planner:
         self._kind, self._look, self._view, self._places = kind, look, view, places
 
     def plan(self, rng: np.random.Generator) -> Way:
-        """One way."""
+        """Draw one way through the scene."""
         kind, places = self._kind, self._places
         level = {"person": self._look.person_k, "bicycle": self._look.person_k, "car": self._look.vehicle_k}.get(
             kind.label, self._look.craft_k

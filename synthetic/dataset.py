@@ -31,7 +31,7 @@ _SIZES_PX = ((256, 256), (256, 320), (320, 320), (384, 384), (512, 640), (288, 3
 _BIT_DEPTHS = (14, 8, 12, 16, 8)
 _BANDS = (Band.LWIR, Band.MWIR)
 _LEAST_VISIBLE = 1.5
-"""Contrast by noise and by clutter below which nobody would call a target wrong that was missed: it becomes `ignore`."""
+"""Contrast over noise and over clutter below which a target is labelled `ignore`: to miss it is no mistake."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

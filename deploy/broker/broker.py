@@ -86,7 +86,7 @@ class Broker:
             scram_users: name to password of users (SCRAM-SHA-512) that a new data folder begins with, where the overrides ask for them.
             client: how a client of the node proves who it is, where the overrides ask for that; the address is filled in.
             min_free_bytes: refuse to start with less room on the disk.
-            say: told what takes time (the first download).
+            say: called with a line about what takes time (the first download).
         """
         # Resolved: the node is known by its command line, which holds this path as it was spelt at the start.
         self.home = Home((home or default_home()).resolve())

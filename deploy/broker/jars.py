@@ -72,7 +72,7 @@ def ensure_jars(
         folder: where the jars are kept, one file each.
         jars: the pinned list; default: that of the package.
         fetch: how one jar is brought; default: by `jgo`, which knows the Maven repository.
-        say: told once, before a download begins.
+        say: called once, before a download begins.
 
     Returns:
         The files, sorted by name (a stable class path).

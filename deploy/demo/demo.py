@@ -128,7 +128,7 @@ class Playable(Protocol):
         ...
 
     def end(self) -> None:
-        """Send no more."""
+        """Stop sending."""
         ...
 
 

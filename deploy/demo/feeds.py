@@ -1,4 +1,4 @@
-"""The camera feeds of the demo: synthetic sensors that differ in every way, or somebody's own frames."""
+"""The camera feeds of the demo: synthetic sensors that differ in every way, or frames of the user."""
 
 from __future__ import annotations
 

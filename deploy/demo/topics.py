@@ -40,7 +40,7 @@ def demo_topics(kafka: KafkaSettings, *, delete: bool) -> Iterator[None]:
 
 
 def delete_topics(kafka: KafkaSettings, topics: list[str]) -> None:
-    """Take topics away; a broker that does not answer or forbids it is only told about, for what is shown is shown."""
+    """Delete topics; a broker that does not answer or forbids it is only a warning, because the demo has shown its results."""
     try:
         admin = connect_admin(kafka.model_copy(update={"connect_timeout_s": min(kafka.connect_timeout_s, _TIMEOUT_S)}))
         try:

@@ -86,7 +86,7 @@ def sections_in(annotation: object) -> list[type[BaseModel]]:
 
 
 def nearest_key(key: Key, model: type[BaseModel]) -> str | None:
-    """The known key somebody probably meant, dotted; siblings first, then the same name anywhere."""
+    """The known key that was probably meant, dotted; siblings first, then the same name anywhere."""
     known = set(known_keys(model))
     siblings = [name for name in known if len(name) == len(key) and name[:-1] == key[:-1]]
     close = difflib.get_close_matches(dotted(key), [dotted(name) for name in siblings], n=1, cutoff=0.75)

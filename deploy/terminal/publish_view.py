@@ -72,7 +72,7 @@ def show_progress(topic: str, *, quiet: bool = False) -> Iterator[Show]:
 
 
 class _Problems:
-    """Tells each problem once, when it appears."""
+    """Reports each problem once, when it appears."""
 
     def __init__(self, console: Console) -> None:
         self._console, self._told = console, 0

@@ -1,7 +1,7 @@
 """Losses, each with its formula and source; every one is a plain function of tensors.
 
 Those of `SEGMENTATION_LOSSES` share one signature, so that a recipe names one: logits `(B, 1, H, W)` before sigmoid, targets
-of the same shape (0 or 1), and weights of the same shape (0 where nobody knows, else 1; None knows everywhere). In float32 or
+of the same shape (0 or 1), and weights of the same shape (0 at places nobody has labelled, else 1; None: all are labelled). In float32 or
 float64: sums over an image do not fit into half precision (`training.tasks.deep_supervision.deep_supervision` hands them over so).
 """
 

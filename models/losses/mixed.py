@@ -19,7 +19,7 @@ def segmentation_loss(logits_B1HW: Tensor, targets_B1HW: Tensor, bce_weight: flo
         logits_B1HW: `(B, 1, H, W)` before sigmoid.
         targets_B1HW: `(B, 1, H, W)`, 0 or 1.
         bce_weight: factor on the cross-entropy.
-        weights_B1HW: 0 where nobody knows, else 1; None knows everywhere.
+        weights_B1HW: 0 at places nobody has labelled, else 1; None: all are labelled.
 
     Returns:
         Scalar.
@@ -50,7 +50,7 @@ def focal_iou_loss(logits_B1HW: Tensor, targets_B1HW: Tensor, weights_B1HW: Tens
     Args:
         logits_B1HW: `(B, 1, H, W)` before sigmoid.
         targets_B1HW: `(B, 1, H, W)`, 0 or 1.
-        weights_B1HW: 0 where nobody knows, else 1; None knows everywhere.
+        weights_B1HW: 0 at places nobody has labelled, else 1; None: all are labelled.
         alpha: weight of the targets.
 
     Returns:

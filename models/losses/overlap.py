@@ -51,7 +51,7 @@ def soft_iou_loss(
         logits_B1HW: `(B, 1, H, W)` before sigmoid.
         targets_B1HW: `(B, 1, H, W)`, 0 or 1.
         smooth: s; keeps empty crops finite and gives them a gradient. SGEM U-Net's paper (eq. 4) has none: 0/0 on empty crops.
-        weights_B1HW: 0 where nobody knows, else 1; None knows everywhere.
+        weights_B1HW: 0 at places nobody has labelled, else 1; None: all are labelled.
         over: `sample` averages over the samples, so that an image with a 9 px target weighs as much as one with 900 px
             (AGPCNet, RDIAN, MSHNet); `batch` has one ratio for all pixels of the batch (ACM, DNANet, BasicIRSTD).
 
@@ -78,7 +78,7 @@ def dice_loss(
         logits_B1HW: `(B, 1, H, W)` before sigmoid.
         targets_B1HW: `(B, 1, H, W)`, 0 or 1.
         smooth: s; keeps empty crops finite and gives them a gradient.
-        weights_B1HW: 0 where nobody knows, else 1; None knows everywhere.
+        weights_B1HW: 0 at places nobody has labelled, else 1; None: all are labelled.
         over: as in `soft_iou_loss`.
 
     Returns:

@@ -15,7 +15,7 @@ def bce_loss(logits_B1HW: Tensor, targets_B1HW: Tensor, weights_B1HW: Tensor | N
     Args:
         logits_B1HW: any shape, before sigmoid.
         targets_B1HW: same shape, 0 or 1.
-        weights_B1HW: 0 where nobody knows, else 1; None knows everywhere.
+        weights_B1HW: 0 at places nobody has labelled, else 1; None: all are labelled.
 
     Returns:
         Scalar, nats.
@@ -66,7 +66,7 @@ def threshold_focal_loss(logits_B1HW: Tensor, targets_B1HW: Tensor, weights_B1HW
     Args:
         logits_B1HW: any shape, before sigmoid.
         targets_B1HW: same shape, 0 or 1.
-        weights_B1HW: 0 where nobody knows, else 1; None knows everywhere.
+        weights_B1HW: 0 at places nobody has labelled, else 1; None: all are labelled.
 
     Returns:
         Scalar, nats, averaged over all pixels.

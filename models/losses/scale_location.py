@@ -31,7 +31,7 @@ def sls_loss(
     Args:
         logits_B1HW: `(B, 1, H, W)` before sigmoid.
         targets_B1HW: `(B, 1, H, W)`, 0 or 1.
-        weights_B1HW: 0 where nobody knows, else 1; None knows everywhere.
+        weights_B1HW: 0 at places nobody has labelled, else 1; None: all are labelled.
         smooth: added above and below the line of IoU and w; keeps empty crops finite and gives them a gradient.
         location: False leaves the second term out. (MSHNet's first epochs have neither term's factor: plain `1 - IoU` of the first mask.)
 
@@ -55,7 +55,7 @@ def sd_loss(
     Args:
         logits_B1HW: `(B, 1, H, W)` before sigmoid.
         targets_B1HW: `(B, 1, H, W)`, 0 or 1.
-        weights_B1HW: 0 where nobody knows, else 1; None knows everywhere.
+        weights_B1HW: 0 at places nobody has labelled, else 1; None: all are labelled.
         smooth: as in `sls_loss`.
         delta: most that area and place are shifted by, in [0, 1].
 

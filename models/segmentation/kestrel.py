@@ -10,7 +10,7 @@ What it is made of, and why:
 - few channels: half as many again gave hardly more in the same number of steps (twice as many do in `kestrel_wide`, at their price);
 - every 3x3 convolution learns as three branches and runs as one (`models.layers.reparam`);
 - deep and shallow maps are added, not concatenated: half the multiply-adds of the decoder;
-- in training, heads at 1/2 and 1/4 of the size are told the same truth, max-pooled.
+- in training, heads at 1/2 and 1/4 of the size learn from the same truth, max-pooled.
 
 `kestrel_fine` has a thin path at full size besides: a few channels that see every pixel before all else, and that draw the answer at
 the end. Where a target is takes context, which the smaller maps give; which of its pixels belong to it takes the pixels themselves.

@@ -71,7 +71,7 @@ class Light:
 
 
 class Backdrop(Protocol):
-    """A scene to look at."""
+    """A scene: its light, and the places where targets belong."""
 
     places: Places
 
