@@ -23,10 +23,11 @@ found = [import_module(name) for name in {PACKAGES}]
 print(json.dumps([getattr(module, "__file__", None) or list(module.__path__)[0] for module in found]))
 """
 IN_A_CHILD = f"""
-import multiprocessing, sys
+import multiprocessing, os, sys
 code = {WHERE!r}
 if __name__ == "__main__":
     import deploy
+    sys.path.insert(0, os.getcwd())  # children get this path
     child = multiprocessing.get_context("spawn").Process(target=exec, args=(code, dict()))
     child.start()
     child.join()

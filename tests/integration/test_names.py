@@ -37,7 +37,13 @@ with ray_session():
 """
 HEAD = """
 import sys, ray
-print(ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False).address_info["gcs_address"], flush=True)
+for attempt in range(3):  # Ray gives a node 30 s to start, however busy the machine is
+    try:
+        context = ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False)
+        break
+    except Exception:
+        ray.shutdown()
+print(context.address_info["gcs_address"], flush=True)
 sys.stdin.read()
 """
 
