@@ -40,7 +40,7 @@ class FrameBlock:
         sequence: number of this block within its partition and generation, from 0.
         read_at: when the last record was polled.
         read_ms: processor time of reading, per record (waiting for messages is not counted).
-        credit_bytes: what this block holds of the source's credit; given back when its rows are committed.
+        credit_bytes: message bytes its reader was charged for; credited when its rows are routed.
     """
 
     span: OffsetRange

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
+from functools import partial
 
 import structlog
 
@@ -13,17 +13,20 @@ from contracts.errors import IrstreamError
 from contracts.position import TopicPartition
 from observability.metrics import RayMeter
 from pipeline.events.alerts import AlertPublisher
-from pipeline.ingest.epochs import configure_ray_data
+from pipeline.events.dead_letters import DeadLetterPublisher
+from pipeline.ingest.kafka_source import open_kafka_reading
+from pipeline.ingest.ray_data import configure_ray_data
 from pipeline.kafka.client import require_native_crc
 from pipeline.kafka.group import Membership
 from pipeline.kafka.producer import SteadyProducer
-from pipeline.kafka.topics import ClusterWatch, describe_topic, end_offsets, ensure_topic
+from pipeline.kafka.topics import ClusterWatch, TopicInfo, describe_topic, end_offsets, ensure_topic
 from pipeline.runtime.job import StreamJob
 from pipeline.runtime.lag_monitor import LagMonitor
 from pipeline.runtime.metrics import StreamMetrics
 from pipeline.runtime.progress import StreamProgress, StreamSummary
+from pipeline.runtime.resources import StreamResources, loop_thread
 from pipeline.runtime.stats import StreamStats
-from pipeline.runtime.supervisor import StreamResources, Supervisor
+from pipeline.runtime.supervisor import Supervisor
 from pipeline.table.results_table import ResultsTable
 
 log = structlog.get_logger(__name__)
@@ -51,6 +54,23 @@ def run_stream(
     configure_ray_data()
     require_native_crc()
     topic = describe_topic(job.kafka, job.kafka.topic)
+    table = open_table(job, topic)
+    written = [job.kafka.dead_letter_topic] if job.sink.alerts == "off" else [job.kafka.alerts_topic, job.kafka.dead_letter_topic]
+    for name in written:
+        ensure_topic(job.kafka, name, len(topic.partitions))
+    stats = StreamStats(metrics=StreamMetrics(RayMeter(), job.run_id))
+    ends = _ends(job, until_caught_up=until_caught_up)
+    with _kafka_and_ray(job) as resources:
+        return supervise(job, topic, table, resources, ends=ends, stop=stop, stats=stats, on_progress=on_progress)
+
+
+def open_table(job: StreamJob, topic: TopicInfo) -> ResultsTable:
+    """The results table, created where there is none.
+
+    Raises:
+        SettingsError: it cannot be used.
+        StopPipeline: its offsets were counted in another topic of this name.
+    """
     table = ResultsTable(
         job.sink.table,
         job.run_id,
@@ -60,12 +80,35 @@ def run_stream(
     )
     table.open_or_create()
     table.require_topic(job.kafka.topic, topic.topic_id, topic.partitions)
-    written = [job.kafka.dead_letter_topic] if job.sink.alerts == "off" else [job.kafka.alerts_topic, job.kafka.dead_letter_topic]
-    for name in written:
-        ensure_topic(job.kafka, name, len(topic.partitions))
-    stats = StreamStats(metrics=StreamMetrics(RayMeter(), job.run_id))
-    ends = _ends(job, until_caught_up=until_caught_up)
-    with _resources(job) as resources, LagMonitor(job.kafka, topic, stats, on_progress) as lag_monitor:
+    return table
+
+
+def supervise(
+    job: StreamJob,
+    topic: TopicInfo,
+    table: ResultsTable,
+    resources: StreamResources,
+    *,
+    ends: Mapping[TopicPartition, int],
+    stop: threading.Event,
+    stats: StreamStats,
+    on_progress: Callable[[StreamProgress], None] | None = None,
+    progress_s: float = 1.0,
+) -> StreamSummary:
+    """The stream between given resources, which may be Kafka and Ray or memory; `run_stream` for the rest.
+
+    Args:
+        job: what to stream.
+        topic: what the topic is now.
+        table: opened.
+        resources: what lives longer than a generation.
+        ends: where a bounded stream ends, empty for a continuous one.
+        stop: set it to drain and return.
+        stats: counts of the stream.
+        on_progress: called every `progress_s` seconds, from a thread of its own.
+        progress_s: see there.
+    """
+    with LagMonitor(job.kafka, resources.open_watch, topic, stats, on_progress, progress_s=progress_s) as lag_monitor:
         drained = Supervisor(job, table, topic, stats, ends, resources, lag_monitor).run(stop)
     return _summary(job, table, stats, drained=drained)
 
@@ -78,15 +121,17 @@ def _ends(job: StreamJob, *, until_caught_up: bool) -> dict[TopicPartition, int]
 
 
 @contextmanager
-def _resources(job: StreamJob) -> Iterator[StreamResources]:
+def _kafka_and_ray(job: StreamJob) -> Iterator[StreamResources]:
     with (
-        _loop_thread() as loop,
+        loop_thread() as loop,
         _producer(job) as producer,
         closing(AlertPublisher(producer, job.kafka.alerts_topic, job.run_id, job.sink.alerts)) as alerts,
         ClusterWatch(job.kafka) as watch,
         Membership(job.kafka, job.run_id) as members,
     ):
-        yield StreamResources(loop, producer, alerts, watch, members)
+        dead_letters = DeadLetterPublisher(producer, job.kafka.dead_letter_topic, job.run_id)
+        open_watch, open_reading = partial(ClusterWatch, job.kafka), partial(open_kafka_reading, job.kafka)
+        yield StreamResources(loop, alerts, dead_letters, members, watch, open_watch, open_reading)
 
 
 @contextmanager
@@ -100,18 +145,6 @@ def _producer(job: StreamJob) -> Iterator[SteadyProducer]:
             producer.close()
         except IrstreamError as late:
             log.warning("messages_dropped", error=str(late), consequence="their rows are not in the table either")
-
-
-@contextmanager
-def _loop_thread() -> Iterator[asyncio.AbstractEventLoop]:
-    loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever, name="router", daemon=True)
-    thread.start()
-    try:
-        yield loop
-    finally:
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join(timeout=10)
 
 
 def _summary(job: StreamJob, table: ResultsTable, stats: StreamStats, *, drained: bool) -> StreamSummary:

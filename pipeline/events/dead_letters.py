@@ -29,13 +29,37 @@ def dead_letter_message(letter: DeadLetter, run_id: str) -> DeadLetterMessage:
     return DeadLetterMessage(**shared_fields(letter, run_id), reason=letter.reason, detail=well_formed(letter.detail))
 
 
-def send_dead_letters(producer: Producer, topic: str, letters: Sequence[DeadLetter], run_id: str) -> None:
-    """Hand rejections to the producer, whose `flush` says when they are acknowledged.
+class DeadLetterPublisher:
+    """Sends rejections through a producer that others use too."""
 
-    Raises:
-        RetryLater: the broker has been away for too long to take more.
-    """
-    for letter in letters:
-        message = dead_letter_message(letter, run_id)
-        key = None if message.sensor_id is None else message.sensor_id.encode()
-        producer.send(topic, key, message.model_dump_json().encode(), event_headers(DEAD_LETTER_TYPE, message.id, run_id))
+    def __init__(self, producer: Producer, topic: str, run_id: str) -> None:
+        """Nothing is sent yet.
+
+        Args:
+            producer: connected.
+            topic: where dead letters go.
+            run_id: named in every message.
+        """
+        self._producer = producer
+        self._topic = topic
+        self._run_id = run_id
+
+    def send(self, letters: Sequence[DeadLetter]) -> None:
+        """Hand rejections to the producer; `flush` returns when they are acknowledged.
+
+        Raises:
+            RetryLater: the broker has been away for too long to take more.
+        """
+        for letter in letters:
+            message = dead_letter_message(letter, self._run_id)
+            key = None if message.sensor_id is None else message.sensor_id.encode()
+            headers = event_headers(DEAD_LETTER_TYPE, message.id, self._run_id)
+            self._producer.send(self._topic, key, message.model_dump_json().encode(), headers)
+
+    def flush(self, timeout_s: float) -> None:
+        """Return when everything sent is acknowledged.
+
+        Raises:
+            RetryLater: it is not within the time.
+        """
+        self._producer.flush(timeout_s)

@@ -1,9 +1,10 @@
 """The coordinator of one generation: who may read what, how much may be in flight, and when to stop.
 
-One small actor per generation. Ray Data replays a killed read task silently and splices its blocks in by index, which
+Ray Data replays a killed read task silently and splices its blocks in by index, which
 loses or doubles frames, and it lets a backlog run away into the object store. So a read task must *claim* its
 partition (a second claim of the same epoch and partition is a replay: the generation is over) and must be *admitted*
-before each poll (credits bound the blocks and bytes between Kafka and the table).
+before each poll (credits bound the blocks and bytes between Kafka and their results; they return when the rows of a block are
+routed).
 """
 
 from __future__ import annotations
@@ -23,8 +24,8 @@ class ReadStatus:
         finished: `(epoch, partition)` of each read task that ended, with the offsets it began and ended at.
         fault: why this generation must end, or None.
         messages: messages read so far.
-        blocks_in_flight: admitted blocks that have not come back.
-        bytes_in_flight: bytes of blocks on their way.
+        blocks_in_flight: admitted blocks without a credit, and slots of readers that wait for messages.
+        bytes_in_flight: bytes charged and not credited.
     """
 
     finished: dict[tuple[int, int], tuple[int, int]] = field(default_factory=dict)
@@ -35,7 +36,7 @@ class ReadStatus:
 
 
 class ReadCoordinator:
-    """Claims, credits and the stop flag of one generation; plain asyncio, wrapped as a Ray actor by `Generation`."""
+    """Claims, credits and the stop flag of one generation; plain asyncio (`RayCoordinator` and `LocalCoordinator` run it)."""
 
     def __init__(self, starts: Mapping[int, int], max_blocks: int, max_bytes: int) -> None:
         """Begin a generation.
@@ -104,8 +105,8 @@ class ReadCoordinator:
             self._bytes += num_bytes
             self._messages += num_messages
 
-    async def give_back(self, num_blocks: int, num_bytes: int) -> None:
-        """Blocks whose rows are visible (or which are dropped) leave the house."""
+    async def credit(self, num_blocks: int, num_bytes: int) -> None:
+        """Blocks whose rows are routed make room for new ones, although these rows may wait for their commit a while."""
         async with self._changed:
             self._blocks -= num_blocks
             self._bytes -= num_bytes

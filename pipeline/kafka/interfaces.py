@@ -1,9 +1,11 @@
-"""What is needed of a Kafka producer; `SteadyProducer` is the real one."""
+"""What is needed of a producer and of a partition's reader; `SteadyProducer` and `LogReader` are the real ones."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Protocol
+
+from contracts.frame import RawRecord
 
 Headers = Sequence[tuple[str, bytes]]
 
@@ -55,4 +57,31 @@ class FrameProducer(Protocol):
 
     def flush(self, timeout_s: float) -> None:
         """As `Producer.flush`."""
+        ...
+
+
+class PartitionReader(Protocol):
+    """Reads one partition in order. Not for several threads."""
+
+    @property
+    def position(self) -> int:
+        """Next offset to read."""
+        ...
+
+    def seek_to(self, offset: int) -> None:
+        """Continue at another offset."""
+        ...
+
+    def poll(self, max_records: int, max_wait_s: float) -> list[RawRecord]:
+        """The next records in offset order, as soon as there are any; none after `max_wait_s`.
+
+        Raises:
+            RetryLater: the broker does not answer; nothing is lost or repeated by asking again.
+            StopPipeline: the topic is gone or another one, or cannot be read. Final.
+            GapFound: retention has deleted what comes next.
+        """
+        ...
+
+    def close(self) -> None:
+        """Close the connection."""
         ...

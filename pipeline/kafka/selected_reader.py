@@ -6,14 +6,15 @@ from bisect import bisect_left
 from collections.abc import Sequence
 
 from contracts.frame import RawRecord
-from pipeline.kafka.reader import GapFound, LogReader
+from pipeline.kafka.interfaces import PartitionReader
+from pipeline.kafka.reader import GapFound
 
 
 class SelectedReader:
-    """A `LogReader` for some offsets, with the same methods. Not for several threads."""
+    """A `PartitionReader` of some offsets of another one. Not for several threads."""
 
-    def __init__(self, reader: LogReader, offsets: Sequence[int]) -> None:
-        """Stand where the reader stands.
+    def __init__(self, reader: PartitionReader, offsets: Sequence[int]) -> None:
+        """Begin at the reader's position.
 
         Args:
             reader: connected; ours to close.

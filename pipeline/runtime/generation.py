@@ -11,39 +11,36 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass
 
-import ray
 import structlog
 
 from contracts.errors import IrstreamError, RetryLater, StopPipeline
 from contracts.position import OffsetRange
 from pipeline.events.alerts import AlertPublisher
 from pipeline.inference.router import ModelHandles, Router
-from pipeline.ingest.epochs import BlockRef, EpochThread
-from pipeline.ingest.kafka_source import ReadPlan, epoch_dataset
-from pipeline.ingest.read_coordinator import ReadCoordinator, ReadStatus
+from pipeline.ingest.epochs import EpochThread
+from pipeline.ingest.interfaces import BlockRef, Reading, ReadPlan
+from pipeline.ingest.read_coordinator import ReadStatus
 from pipeline.runtime.stats import StreamStats
 from pipeline.table.committer import Committer
 
 _POLL_S = 0.2
-_ACTOR_ANSWER_S = 60.0
 log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class GenerationParts:
-    """What a generation is made of; plan, starts and committer are its own, all else outlives it.
+    """What a generation is made of; plan, reading and committer are its own, all else outlives it.
 
     Attributes:
-        plan: what to read (epoch number 0; the generation counts on).
-        starts: where the table stands, per partition.
+        plan: what to read.
+        reading: its block source and its coordinator.
         loop: the asyncio loop (in a thread of its own) the router runs on.
     """
 
     plan: ReadPlan
-    starts: dict[int, int]
+    reading: Reading
     models: ModelHandles
     committer: Committer
     alerts: AlertPublisher
@@ -55,12 +52,11 @@ class Generation:
     """Runs epochs, routes their blocks, and watches everything that can fail."""
 
     def __init__(self, parts: GenerationParts) -> None:
-        """Start the coordinator actor; reading begins with `run`."""
+        """Reading begins with `run`, which also closes what is the generation's own."""
         self._parts = parts
         self._stream = parts.plan.stream
         self._router = Router(parts.models, parts.plan.stream)
-        remote: Any = ray.remote(ReadCoordinator).options(num_cpus=0, max_concurrency=10_000)
-        self._coordinator: Any = remote.remote(parts.starts, self._stream.in_flight_blocks, self._stream.in_flight_bytes)
+        self._source, self._coordinator = parts.reading.source, parts.reading.coordinator
         self._epochs: list[EpochThread] = []
         self._tasks: dict[Future[None], int] = {}
         self._covered: Counter[tuple[int, int]] = Counter()
@@ -92,7 +88,8 @@ class Generation:
                     break
                 self._check_epochs(ended, status)
                 if self._parts.plan.stop_at:
-                    if all(epoch.ended.is_set() for epoch in self._epochs):
+                    # Not as soon as all have ended: while it drains, a reader that never began is no fault any more.
+                    if len(self._checked) == len(self._epochs):
                         break
                 elif time.monotonic() >= next_epoch_at or self._somebody_finished(status):
                     self._start_epoch()
@@ -107,7 +104,7 @@ class Generation:
             self._uncommitted_rows -= sum(len(span) for span in spans)
             held = [self._held.pop(span) for span in spans if span in self._held]
         if held and not self._closed:
-            self._coordinator.give_back.remote(len(held), sum(held))
+            self._coordinator.credit(len(held), sum(held))
 
     def fail(self, error: BaseException) -> None:
         """Something of this generation failed (any thread); the first error counts."""
@@ -120,8 +117,7 @@ class Generation:
 
     def _start_epoch(self) -> None:
         number = len(self._epochs)
-        dataset = epoch_dataset(replace(self._parts.plan, epoch=number), self._coordinator)
-        thread = EpochThread(number, dataset, lambda block: self._on_block(number, block), self._on_epoch_end)
+        thread = EpochThread(number, self._source.blocks(number), lambda block: self._on_block(number, block), self._on_epoch_end)
         self._epochs.append(thread)
         thread.start()
 
@@ -131,29 +127,29 @@ class Generation:
         self._wake.set()
 
     def _on_block(self, epoch: int, block: BlockRef) -> None:
-        self._coordinator.charge.remote(block.num_bytes)
+        self._coordinator.charge(block.num_bytes)
         task = asyncio.run_coroutine_threadsafe(self._route(epoch, block), self._parts.loop)
         with self._lock:
             self._tasks[task] = epoch
         task.add_done_callback(self._on_routed)
 
     async def _route(self, epoch: int, block: BlockRef) -> None:
-        routed = await self._router.route(block.ref, _fetch)
+        routed = await self._router.route(block.ref, self._source.fetch)
         self._parts.alerts.publish(routed.outcomes)
         with self._lock:
             self._covered[epoch, routed.span.partition] += len(routed.span)
-        self._give_back(routed.span, block.num_bytes + routed.read_bytes)
+        self._credit(routed.span, block.num_bytes + routed.read_bytes)
         self._parts.committer.add(routed.span, routed.outcomes)
 
-    def _give_back(self, span: OffsetRange, num_bytes: int) -> None:
-        """The pixels are no longer needed: the reader may read on, unless rows pile up before a slow table."""
+    def _credit(self, span: OffsetRange, num_bytes: int) -> None:
+        """The rows are routed and the pixels no longer needed: the readers may read on, unless rows pile up before a slow table."""
         with self._lock:
             self._uncommitted_rows += len(span)
             self._routed_blocks += 1
             if self._uncommitted_rows > self._stream.uncommitted_rows:
                 self._held[span] = num_bytes
                 return
-        self._coordinator.give_back.remote(1, num_bytes)
+        self._coordinator.credit(1, num_bytes)
 
     def _on_routed(self, task: Future[None]) -> None:
         with self._lock:
@@ -168,7 +164,7 @@ class Generation:
             raise self._failure
 
     def _status(self) -> ReadStatus:
-        status: ReadStatus = ray.get(self._coordinator.status.remote(), timeout=_ACTOR_ANSWER_S)
+        status = self._coordinator.status()
         self._parts.stats.on_read(status.messages)
         # What makes going on senseless is raised when everything read before it has its rows.
         if status.fault is not None and not isinstance(status.fault, StopPipeline):
@@ -181,7 +177,7 @@ class Generation:
         return any(epoch == newest for epoch, _ in status.finished)
 
     def _ended_epochs(self) -> list[EpochThread]:
-        """Those nobody has checked. Ask before `_status`: only then has it heard from all of their readers."""
+        """Ended and not checked yet. Ask before `_status`: only then has the coordinator heard from all of their readers."""
         return [
             each for each in self._epochs if each.epoch not in self._checked and each.ended.is_set() and not self._in_flight(each.epoch)
         ]
@@ -219,7 +215,7 @@ class Generation:
         """Let everything that was read become visible; gives up when nothing moves for `drain_timeout_s`."""
         self._draining = True
         self._parts.stats.on_state("draining")
-        ray.get(self._coordinator.stop.remote(), timeout=_ACTOR_ANSWER_S)
+        self._coordinator.stop()
         moved_at, routed = time.monotonic(), self._routed_blocks
         while len(self._checked) < len(self._epochs):
             self._wait()
@@ -241,16 +237,12 @@ class Generation:
         for task in tasks:
             task.cancel()
         self._parts.committer.close()
-        # Killing the coordinator fails every read task at its next call, which ends the executions.
-        ray.kill(self._coordinator, no_restart=True)
+        # Every read task ends at its next call of the coordinator, and with them the epochs.
+        self._coordinator.close()
         for thread in self._epochs:
             thread.join(timeout=self._stream.drain_timeout_s)
             if thread.is_alive():
                 log.warning("epoch_still_running", epoch=thread.epoch, waited_s=self._stream.drain_timeout_s)
-
-
-async def _fetch(ref: Any) -> Any:
-    return await ref
 
 
 def _stuck(what: str, waited_s: float) -> IrstreamError:

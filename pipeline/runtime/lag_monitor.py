@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Self
 
@@ -13,11 +14,11 @@ import structlog
 from contracts.errors import IrstreamError, RetryLater, StopPipeline
 from contracts.position import OffsetRange, TopicPartition
 from pipeline.kafka.settings import KafkaSettings
-from pipeline.kafka.topics import ClusterWatch, TopicInfo
+from pipeline.kafka.topics import TopicInfo
 from pipeline.runtime.progress import StreamProgress
+from pipeline.runtime.resources import TopicWatch
 from pipeline.runtime.stats import StreamStats
 
-_PROGRESS_S = 1.0
 log = structlog.get_logger(__name__)
 
 
@@ -25,20 +26,31 @@ class LagMonitor:
     """A thread of its own, for the life of a stream; a context manager."""
 
     def __init__(
-        self, kafka: KafkaSettings, topic: TopicInfo, stats: StreamStats, on_progress: Callable[[StreamProgress], None] | None
+        self,
+        kafka: KafkaSettings,
+        open_watch: Callable[[], AbstractContextManager[TopicWatch]],
+        topic: TopicInfo,
+        stats: StreamStats,
+        on_progress: Callable[[StreamProgress], None] | None,
+        *,
+        progress_s: float = 1.0,
     ) -> None:
         """Nothing runs before the context is entered.
 
         Args:
-            kafka: where the broker is.
+            kafka: which topic, and how often it is looked at.
+            open_watch: a connection of its own.
             topic: what `kafka.topic` was when the stream began.
-            stats: read for snapshots, told the lag.
-            on_progress: called about once a second, and at the end.
+            stats: read for snapshots, given the lag.
+            on_progress: called every `progress_s`, and at the end.
+            progress_s: seconds between snapshots.
         """
         self._kafka = kafka
+        self._open_watch = open_watch
         self._topic = topic
         self._stats = stats
         self._on_progress = on_progress
+        self._progress_s = progress_s
         self._next_offsets: dict[TopicPartition, int] = {}
         self._on_fault: Callable[[IrstreamError], None] | None = None
         self._partitions: frozenset[int] = frozenset()
@@ -69,23 +81,23 @@ class LagMonitor:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        """Look once more, tell the last snapshot, stop."""
+        """Look once more, report the last snapshot, stop."""
         self._done.set()
         self._thread.join(timeout=self._kafka.connect_timeout_s * 3)
 
     def _run(self) -> None:
         observed_at = 0.0
-        with ClusterWatch(self._kafka) as watch:
-            while not self._done.wait(_PROGRESS_S):
+        with self._open_watch() as watch:
+            while not self._done.wait(self._progress_s):
                 if time.monotonic() - observed_at > self._kafka.probe_interval_s:
                     self._look(watch)
                     observed_at = time.monotonic()
-                self._tell()
+                self._report()
             self._look(watch)
             self._stats.on_state("done")
-            self._tell()
+            self._report()
 
-    def _tell(self) -> None:
+    def _report(self) -> None:
         progress = self._stats.progress()  # also forgets what is older than its window
         if self._on_progress is None:
             return
@@ -95,7 +107,7 @@ class LagMonitor:
             log.exception("view_failed")
             self._on_progress = None
 
-    def _look(self, watch: ClusterWatch) -> None:
+    def _look(self, watch: TopicWatch) -> None:
         next_offsets, partitions, name = self._next_offsets, self._partitions, self._kafka.topic
         try:
             watch.verify(name, self._topic.topic_id)

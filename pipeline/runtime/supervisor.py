@@ -2,52 +2,30 @@
 
 from __future__ import annotations
 
-import asyncio
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import structlog
 
 from contracts.errors import IrstreamError, StopPipeline
 from contracts.position import OffsetRange, TopicPartition
 from contracts.result import Outcome
-from pipeline.events.alerts import AlertPublisher
-from pipeline.ingest.kafka_source import ReadPlan
-from pipeline.kafka.group import Assignment, Membership, taken_over
-from pipeline.kafka.producer import SteadyProducer
-from pipeline.kafka.topics import ClusterWatch, TopicInfo, begin_offsets, recreated
+from pipeline.ingest.interfaces import ReadPlan
+from pipeline.kafka.group import Assignment, taken_over
+from pipeline.kafka.topics import TopicInfo, recreated
 from pipeline.runtime.generation import Generation, GenerationParts
 from pipeline.runtime.job import StreamJob
 from pipeline.runtime.lag_monitor import LagMonitor
+from pipeline.runtime.resources import StreamResources
+from pipeline.runtime.restarts import RestartPolicy
 from pipeline.runtime.stats import StreamStats
 from pipeline.table.committer import Committer
 from pipeline.table.results_table import ResultsTable
 from pipeline.table.watermark import CommitRefused
 
-_BACKOFF_MAX_S = 5.0
-_FRUITLESS_RESTARTS = 10
-_REFUSALS, _REFUSALS_WITHIN_S = 5, 120.0
 _ASSIGNMENT_POLL_S = 0.5
 log = structlog.get_logger(__name__)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class StreamResources:
-    """What lives longer than a generation.
-
-    Attributes:
-        loop: the asyncio loop (in a thread of its own) the routers run on.
-        watch: the committer's own connection for its last look at the topic.
-        members: which partitions are ours.
-    """
-
-    loop: asyncio.AbstractEventLoop
-    producer: SteadyProducer
-    alerts: AlertPublisher
-    watch: ClusterWatch
-    members: Membership
 
 
 class Supervisor:
@@ -82,7 +60,7 @@ class Supervisor:
         self._resources = resources
         self._lag_monitor = lag_monitor
         self._committed_anything = False
-        self._refusals: list[float] = []
+        self._restarts = RestartPolicy(job.stream.restart_backoff_s)
         self._begins: dict[int, int] = {}
 
     def run(self, stop: threading.Event) -> bool:
@@ -92,7 +70,7 @@ class Supervisor:
             TakenOver: this driver was away for too long, and another one has its partitions.
             StopPipeline: going on would lose or falsify data, or fails again and again.
         """
-        number, fruitless = 1, 0
+        number = 1
         while not stop.is_set():
             assignment = self._resources.members.assignment(_ASSIGNMENT_POLL_S)
             if assignment is None:
@@ -108,21 +86,17 @@ class Supervisor:
             if stop.is_set():
                 log.warning("stopped_without_draining", error=str(failure), kind=type(failure).__name__)
                 return False
-            fruitless = 1 if self._committed_anything else fruitless + 1
-            if fruitless >= _FRUITLESS_RESTARTS and not isinstance(failure, IrstreamError):
-                raise StopPipeline(
-                    expected="a generation that brings at least one row to the table",
-                    got=f"{fruitless} failures in a row, the last: {failure!r}",
-                    where="stream",
-                    action="This will not heal by itself: see the log.",
-                ) from failure
             number += 1
-            backoff_s = min(_BACKOFF_MAX_S, self._job.stream.restart_backoff_s * 2 ** (fruitless - 1))
-            log.warning("generation_failed", next_generation=number, backoff_s=backoff_s, error=str(failure), kind=type(failure).__name__)
-            self._stats.on_state("restarting", generation=number, note=str(failure))
-            if stop.wait(backoff_s):
+            if self._pause_after(failure, number, stop):
                 return False
         return True
+
+    def _pause_after(self, failure: BaseException, number: int, stop: threading.Event) -> bool:
+        """Wait before generation `number`; whether the stream is stopped meanwhile."""
+        pause_s = self._restarts.pause_after(failure, committed=self._committed_anything)
+        log.warning("generation_failed", next_generation=number, backoff_s=pause_s, error=str(failure), kind=type(failure).__name__)
+        self._stats.on_state("restarting", generation=number, note=str(failure))
+        return stop.wait(pause_s)
 
     def _try_generation(self, number: int, assignment: Assignment, stop: threading.Event) -> BaseException | None:
         """Run one; what made it fail, or None when it is done."""
@@ -148,10 +122,7 @@ class Supervisor:
         """
         if assignment.lost.wait(self._job.kafka.session_timeout_s):
             raise taken_over(refused) from refused
-        now = time.monotonic()
-        self._refusals = [at for at in self._refusals if now - at < _REFUSALS_WITHIN_S] + [now]
-        if len(self._refusals) >= _REFUSALS:
-            raise refused
+        self._restarts.count_refusal(refused)
         return refused
 
     def _caught_up(self) -> bool:
@@ -172,13 +143,12 @@ class Supervisor:
         if not starts:
             self._stand_by(assignment, stop)
             return
+        plan = self._plan(starts)
         committer = Committer(
             self._table,
-            run_id=self._job.run_id,
             topic_ids={self._topic_name: self._topic.topic_id},
             settings=self._job.sink,
-            producer=self._resources.producer,
-            dead_letter_topic=self._job.kafka.dead_letter_topic,
+            dead_letters=self._resources.dead_letters,
             starts={TopicPartition(self._topic_name, partition): start for partition, start in starts.items()},
             on_committed=lambda spans, outcomes: self._on_committed(generation, spans, outcomes),
             on_failure=lambda error: generation.fail(error),
@@ -186,8 +156,8 @@ class Supervisor:
         )
         generation = Generation(
             GenerationParts(
-                plan=self._plan(starts),
-                starts=starts,
+                plan=plan,
+                reading=self._resources.open_reading(plan),
                 models=self._job.models,
                 committer=committer,
                 alerts=self._resources.alerts,
@@ -216,23 +186,19 @@ class Supervisor:
 
     def _present_topic(self) -> TopicInfo:
         """The topic with the partitions it has now: they may become more while we run."""
-        with ClusterWatch(self._job.kafka) as watch:
+        with self._resources.open_watch() as watch:
             found = watch.find(self._topic_name)
         if found is None or found.topic_id != self._topic.topic_id:
             raise recreated(self._topic_name, self._topic.topic_id, None if found is None else found.topic_id)
         return found
 
     def _plan(self, starts: dict[int, int]) -> ReadPlan:
-        # Two overlapping epochs of read tasks must fit beside the models, or a partition would wait for ever; Ray counts in 1/10000.
-        read_cpus = max(1, int(1e4 * self._job.stream.read_cpus / len(starts))) / 1e4
         return ReadPlan(
-            epoch=0,
             topic=self._topic_name,
             topic_id=self._topic.topic_id,
-            partitions=tuple(sorted(starts)),
+            starts=starts,
             stop_at={partition: self._ends[partition] for partition in starts} if self._ends else {},
-            kafka=self._job.kafka,
-            stream=self._job.stream.model_copy(update={"read_cpus": read_cpus}),
+            stream=self._job.stream,
             limits=self._job.limits,
             selected_offsets=self._job.selected_offsets,
         )
@@ -242,7 +208,8 @@ class Supervisor:
         if self._job.selected_offsets:
             self._begins = {partition: offsets[0] for partition, offsets in self._job.selected_offsets.items()}
         elif set(self._topic.partitions) - set(known):
-            self._begins = {each.partition: offset for each, offset in begin_offsets(self._job.kafka, self._topic_name).items()}
+            with self._resources.open_watch() as watch:
+                self._begins = {each.partition: offset for each, offset in watch.begin_offsets(self._topic_name).items()}
         return {partition: known.get(partition, self._begins.get(partition, 0)) for partition in self._topic.partitions}
 
     def _before_commit(self, timeout_s: float) -> None:

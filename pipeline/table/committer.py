@@ -1,9 +1,9 @@
 """The committer: takes finished spans in any order and makes them visible in log order, about once a second.
 
 Per commit: alerts and dead letters of its rows are acknowledged by Kafka first, then rows and offsets become visible
-in one Delta commit, then the spans are given back (credits, statistics). A crash anywhere in between leads to the same
-rows once more from the table's offsets: messages at least once, rows exactly once. While Kafka or the table is away the rows
-wait here: computing them again would not bring it back sooner.
+in one Delta commit, then their owner hears of it (statistics, and credits that were held back while rows piled up). A crash
+anywhere in between leads to the same rows once more from the table's offsets: messages at least once, rows exactly once. While
+Kafka or the table is away the rows wait here: computing them again would not bring it back sooner.
 """
 
 from __future__ import annotations
@@ -12,15 +12,13 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 import structlog
 
 from contracts.errors import GenerationFailed, IrstreamError, RetryLater
 from contracts.position import OffsetRange, TopicPartition
 from contracts.result import DeadLetter, Outcome
-from pipeline.events.dead_letters import send_dead_letters
-from pipeline.kafka.interfaces import Producer
 from pipeline.table.results_table import OutcomeTable
 from pipeline.table.settings import SinkSettings
 from pipeline.table.watermark import Ready, Watermark
@@ -31,6 +29,18 @@ log = structlog.get_logger(__name__)
 _ReadyRows: TypeAlias = Ready[tuple[Outcome, ...]]
 
 
+class DeadLetters(Protocol):
+    """Where rejected messages are reported, at least once each; `DeadLetterPublisher` is the real one."""
+
+    def send(self, letters: Sequence[DeadLetter]) -> None:
+        """Hand over; may raise RetryLater."""
+        ...
+
+    def flush(self, timeout_s: float) -> None:
+        """Return when everything sent is acknowledged; raises RetryLater when it is not within the time."""
+        ...
+
+
 class Committer:
     """One generation's way into the table, in a thread of its own. `add` may be called from any thread."""
 
@@ -38,11 +48,9 @@ class Committer:
         self,
         table: OutcomeTable,
         *,
-        run_id: str,
         topic_ids: Mapping[str, str],
         settings: SinkSettings,
-        producer: Producer,
-        dead_letter_topic: str,
+        dead_letters: DeadLetters,
         starts: Mapping[TopicPartition, int],
         on_committed: Callable[[Sequence[OffsetRange], Sequence[Outcome]], None],
         on_failure: Callable[[BaseException], None],
@@ -52,11 +60,9 @@ class Committer:
 
         Args:
             table: opened; from now on used by this committer only.
-            run_id: named in dead letters.
             topic_ids: Kafka's id of each topic, kept with the offsets.
             settings: pace and bounds.
-            producer: for dead letters.
-            dead_letter_topic: where they go.
+            dead_letters: sent before the rows they belong to.
             starts: first offset of each partition this generation reads.
             on_committed: told what has become visible, from the committer's thread.
             on_failure: told once why the committer has stopped, from the committer's thread.
@@ -64,11 +70,9 @@ class Committer:
                 belongs to the rows (alerts) is acknowledged, or raises.
         """
         self._table = table
-        self._run_id = run_id
         self._topic_ids = dict(topic_ids)
         self._settings = settings
-        self._producer = producer
-        self._dead_letter_topic = dead_letter_topic
+        self._dead_letters = dead_letters
         self._on_committed = on_committed
         self._on_failure = on_failure
         self._before_commit = before_commit
@@ -191,7 +195,7 @@ class Committer:
         spans = [entry.span for entry in batch]
         outcomes = [outcome for entry in batch for outcome in entry.item]
         letters = [outcome for outcome in outcomes if isinstance(outcome, DeadLetter)]
-        send_dead_letters(self._producer, self._dead_letter_topic, letters, self._run_id)
+        self._dead_letters.send(letters)
         self._patiently(lambda again: self._acknowledged(bool(letters)))
         if accounted := [span for span in spans if len(span)]:
             self._patiently(lambda again: self._append(outcomes, accounted, again=again))
@@ -202,7 +206,7 @@ class Committer:
         if self._before_commit is not None:
             self._before_commit(self._settings.publish_timeout_s)
         if has_letters:
-            self._producer.flush(self._settings.publish_timeout_s)
+            self._dead_letters.flush(self._settings.publish_timeout_s)
 
     def _append(self, outcomes: Sequence[Outcome], spans: Sequence[OffsetRange], *, again: bool) -> None:
         if again and self._stands_behind(spans):

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from jsonschema import Draft202012Validator
 
 from contracts.result import DeadLetter
-from pipeline.events.dead_letters import DeadLetterMessage, dead_letter_message, send_dead_letters
+from pipeline.events.dead_letters import DeadLetterMessage, DeadLetterPublisher, dead_letter_message
 from tests import outcomes as make
 from tests.outcomes import letter
 from tests.pinned import assert_pinned
@@ -20,7 +20,7 @@ VALIDATOR = Draft202012Validator(DeadLetterMessage.model_json_schema(mode="seria
 
 def test_the_message_as_a_consumer_sees_it() -> None:
     producer = MemoryProducer(instant=True)
-    send_dead_letters(producer, "frames.dead", [letter(5, partition=1), letter(6, sensor_id=None)], "live")
+    DeadLetterPublisher(producer, "frames.dead", "live").send([letter(5, partition=1), letter(6, sensor_id=None)])
     first, second = producer.log
     assert (first.position.topic, first.key, second.key) == ("frames.dead", b"cam-1", None)
     assert dict(first.headers) | {"ce_type": b"irstream.dead_letter.v1", "ce_id": b"frames/1/5"} == dict(first.headers)
@@ -56,7 +56,7 @@ def test_every_rejection_fits_the_schema_and_reads_back(rejected: DeadLetter) ->
 def test_hostile_text_cannot_stop_its_own_dead_letter() -> None:
     producer = MemoryProducer(instant=True)
     hostile = replace(letter(0, sensor_id="cam\udcff"), detail="got \ud800", frame_id="\udc80")
-    send_dead_letters(producer, "frames.dead", [hostile], "live")
+    DeadLetterPublisher(producer, "frames.dead", "live").send([hostile])
     body = json.loads(producer.log[0].value or b"")
     assert (producer.log[0].key, body["detail"], body["frame_id"]) == (b"cam\\udcff", "got \\ud800", "\\udc80")
 

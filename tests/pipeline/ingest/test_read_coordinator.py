@@ -68,7 +68,7 @@ def test_blocks_in_flight_are_bounded_and_given_back() -> None:
         # Two blocks, and a slot for each of the two readers.
         assert all([await one.admit(holds_slot=False) for _ in range(4)])
         fifth = await waits(one.admit(holds_slot=False))
-        await one.give_back(1, 0)
+        await one.credit(1, 0)
         assert await fifth
         assert (await one.status()).blocks_in_flight == 4
 
@@ -84,7 +84,7 @@ def test_quiet_partitions_do_not_starve_a_busy_one() -> None:
         for _ in range(50):
             assert await asyncio.wait_for(one.admit(holds_slot=False), 1)
             await one.charge(10, 1)
-            await one.give_back(1, 10)
+            await one.credit(1, 10)
 
     asyncio.run(scenario())
 
@@ -95,7 +95,7 @@ def test_bytes_in_flight_are_bounded_but_one_large_block_passes() -> None:
         await one.charge(1_000)
         assert await one.admit(holds_slot=False), "nothing else is in flight: a block larger than the bound must pass"
         second = await waits(one.admit(holds_slot=False))
-        await one.give_back(0, 950)
+        await one.credit(0, 950)
         assert await second
 
     asyncio.run(scenario())
@@ -164,7 +164,7 @@ def test_several_blocks_are_given_back_at_once() -> None:
         for _ in range(3):
             assert await one.admit(holds_slot=False)
             await one.charge(10, 1)
-        await one.give_back(3, 30)
+        await one.credit(3, 30)
         status = await one.status()
         assert (status.blocks_in_flight, status.bytes_in_flight) == (0, 0)
 

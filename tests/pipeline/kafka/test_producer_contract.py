@@ -13,7 +13,7 @@ import pytest
 from contracts.errors import RetryLater
 from contracts.frame import RawRecord
 from pipeline.events.alerts import AlertPublisher
-from pipeline.events.dead_letters import send_dead_letters
+from pipeline.events.dead_letters import DeadLetterPublisher
 from pipeline.kafka.interfaces import Producer
 from pipeline.kafka.producer import SteadyProducer
 from pipeline.kafka.reader import LogReader
@@ -119,7 +119,7 @@ def test_alerts_and_dead_letters_arrive_with_key_and_id(log: Log) -> None:
     alerts.publish([result(0), result(1)])
     alerts.flush(20)
     alerts.close()
-    send_dead_letters(log.producer, log.topic, [letter(2)], "live")
+    DeadLetterPublisher(log.producer, log.topic, "live").send([letter(2)])
     log.producer.flush(20)
     records = log.read(3)
     assert [json.loads(record.value or b"")["id"] for record in records] == ["frames/0/0", "frames/0/1", "frames/0/2"]

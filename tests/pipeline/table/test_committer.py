@@ -13,6 +13,7 @@ import pytest
 from contracts.errors import GenerationFailed, RetryLater, StopPipeline
 from contracts.position import OffsetRange, TopicPartition
 from contracts.result import Outcome
+from pipeline.events.dead_letters import DeadLetterPublisher
 from pipeline.table.committer import Committer
 from pipeline.table.results_table import CommitInfo, OutcomeTable
 from pipeline.table.settings import SinkSettings
@@ -43,11 +44,9 @@ class Stage:
         self.table = Recording(table or MemoryTable(self.storage, "live"), self)
         self.committer = Committer(
             self.table,
-            run_id="live",
             topic_ids={"frames": "id-1"},
             settings=SinkSettings.model_validate({"commit_interval_s": 0.01} | settings),
-            producer=self.producer,
-            dead_letter_topic="frames.dead",
+            dead_letters=DeadLetterPublisher(self.producer, "frames.dead", "live"),
             starts={TopicPartition("frames", 0): 0, TopicPartition("frames", 1): 0},
             on_committed=self.on_committed,
             on_failure=self.on_failure,
@@ -146,7 +145,7 @@ def test_spans_without_rows_and_empty_spans_are_given_back() -> None:
     assert stage.table.next_offsets("frames", range(2)) == {0: 5}
 
 
-def test_alerts_then_dead_letters_then_rows_then_credits() -> None:
+def test_alerts_then_dead_letters_then_rows_then_their_owner() -> None:
     events: list[str] = []
     stage = Stage(before_commit=lambda timeout_s: events.append(f"alerts within {timeout_s:g} s"), publish_timeout_s=7)
     stage.events = events

@@ -20,7 +20,7 @@ from contracts.arrow import table_to_outcomes
 from contracts.errors import IrstreamError, StopPipeline
 from contracts.position import OffsetRange, TopicPartition
 from contracts.result import DeadLetter, Outcome
-from pipeline.events.dead_letters import send_dead_letters
+from pipeline.events.dead_letters import DeadLetterPublisher
 from pipeline.table.committer import Committer
 from pipeline.table.results_table import CommitInfo, OutcomeTable, ResultsTable
 from pipeline.table.settings import SinkSettings
@@ -120,11 +120,9 @@ class Machine(RuleBasedStateMachine):
         self.finished: list[OffsetRange] = []
         self.committer = Committer(
             self.table,
-            run_id="live",
             topic_ids=TOPIC_IDS,
             settings=BY_HAND,
-            producer=self.producer,
-            dead_letter_topic="frames.dead",
+            dead_letters=DeadLetterPublisher(self.producer, "frames.dead", "live"),
             starts={TopicPartition("frames", partition): offset for partition, offset in enumerate(self.read_to)},
             on_committed=lambda spans, outcomes: None,
             on_failure=lambda error: None,
@@ -188,7 +186,7 @@ class Machine(RuleBasedStateMachine):
         zombie, start = self.zombies[number % len(self.zombies)]
         span = OffsetRange("frames", 0, start, max(start, min(start + length, len(self.log[0]))))
         letters = [outcome for outcome in self.outcomes_of(span) if isinstance(outcome, DeadLetter)]
-        send_dead_letters(self.producer, "frames.dead", letters, "live")
+        DeadLetterPublisher(self.producer, "frames.dead", "live").send(letters)
         with suppress(StopPipeline):
             zombie.append(self.outcomes_of(span), [span], TOPIC_IDS)
 
