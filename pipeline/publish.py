@@ -26,7 +26,7 @@ _KEPT_PROBLEMS = 20
 
 @dataclass(frozen=True, slots=True)
 class PublishProgress:
-    """How publishing stands; the last one is the summary.
+    """Progress of publishing; the last one is the summary.
 
     Attributes:
         sent: messages given to the producer.
@@ -64,12 +64,12 @@ class PublishProgress:
 
     @property
     def keeps_rate(self) -> bool:
-        """Whether the frames come at the rate that was asked for (less than a second behind, and the schedule never moved)."""
+        """True while the frames come at the rate that was asked for (less than a second behind, and the schedule never moved)."""
         return self.fps_asked is None or (self.moved_s == 0.0 and self.behind_s < MAX_BEHIND_S)
 
     @property
     def bottleneck(self) -> str:
-        """What most of the time goes into: `source` or `broker`."""
+        """The part that takes most of the time: `source` or `broker`."""
         return "source" if self.making_s >= self.sending_s else "broker"
 
 

@@ -114,7 +114,7 @@ def supervise(
 
 
 def _ends(job: StreamJob, *, until_caught_up: bool) -> dict[TopicPartition, int]:
-    """Where a bounded stream ends; empty for a continuous one."""
+    """Offsets at which a bounded stream ends; empty for a continuous one."""
     if job.selected_offsets:
         return {TopicPartition(job.kafka.topic, partition): offsets[-1] + 1 for partition, offsets in job.selected_offsets.items()}
     return end_offsets(job.kafka, job.kafka.topic) if until_caught_up else {}
@@ -136,7 +136,7 @@ def _kafka_and_ray(job: StreamJob) -> Iterator[StreamResources]:
 
 @contextmanager
 def _producer(job: StreamJob) -> Iterator[SteadyProducer]:
-    """What is not acknowledged at the end belongs to rows that are not committed: it is dropped, and hides no other error."""
+    """Messages not acknowledged at the end belong to rows that are not committed: they are dropped, and hide no other error."""
     producer = SteadyProducer(job.kafka)
     try:
         yield producer

@@ -60,7 +60,7 @@ class AlertModel(BaseModel):
 
 
 class Alert(OutcomeEvent):
-    """What was found in one frame. Key: the sensor id."""
+    """Alert: the detections of one frame. Key: the sensor id."""
 
     model_config = ConfigDict(title="irstream alert, v1")
 

@@ -1,4 +1,4 @@
-"""What every message about a finished frame says: CloudEvents headers, and where the frame came from."""
+"""Envelope of every message about a finished frame: CloudEvents headers, and the origin of the frame."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Where published frames come from: folders of images, videos, clips, dataset indexes, the synthetic cameras."""
+"""Inputs of `irstream publish`: folders of images, videos, clips, dataset indexes, the synthetic cameras."""

@@ -30,7 +30,7 @@ class _Share:
 
 
 class FrameSource:
-    """What is published: one or several sensors, each playing its sequences one after the other.
+    """Feed to publish: one or several sensors, each playing its sequences one after the other.
 
     Args:
         sequences: what there is.

@@ -19,7 +19,7 @@ from pipeline.inputs.videos import VideoFile, list_videos
 
 @dataclass(frozen=True, slots=True)
 class Labels:
-    """What the user says about all frames; None keeps what an input knows itself.
+    """Metadata that the user states for all frames; None keeps that of the input.
 
     Attributes:
         platform, band: of the camera.
@@ -68,7 +68,7 @@ def _look_into(path: Path, labels: Labels) -> list[PictureSequence]:
 
 
 def _folder(folder: Path, labels: Labels) -> list[PictureSequence]:
-    """What lies directly in a folder."""
+    """Inputs that lie directly in a folder."""
     if (folder / INDEX_NAME).is_file():
         return [_index(folder / INDEX_NAME, labels)]
     images = list_images(folder)

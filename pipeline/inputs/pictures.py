@@ -1,4 +1,4 @@
-"""What every input gives: pictures ready to be sent, or a word about what could not be used."""
+"""Output of every input: pictures ready to be sent, or a word about a file that could not be used."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class PictureSequence(Protocol):
 
     @property
     def num_pictures(self) -> int | None:
-        """How many a pass gives, bad ones included; None when unknown or without end."""
+        """Number of pictures in a pass, bad ones included; None when unknown or without end."""
         ...
 
     @property

@@ -1,4 +1,4 @@
-"""What kafka-python logs: calmed for people, and listened to for the reason of a failure."""
+"""Log of kafka-python: shortened for people, and searched for the reason of a failure."""
 
 from __future__ import annotations
 

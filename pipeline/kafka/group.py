@@ -1,4 +1,4 @@
-"""Which partitions this driver owns: a Kafka consumer group divides them among the drivers of one run.
+"""Membership: a Kafka consumer group divides the partitions among the drivers of one run.
 
 The group reads nothing and commits nothing; it only says who is alive and who has which partition. Before partitions move,
 their old owner makes visible what it has read (`give_up`), so the next one begins where the table stands. Whoever is frozen
@@ -99,7 +99,7 @@ class Membership:
         self._given_up.set()
 
     def _may_go_on(self) -> bool:
-        """Whether nobody uses the ended assignment any more."""
+        """True when the ended assignment is no longer used."""
         return self._given_up.is_set() or self._leaving.is_set()
 
     def _run(self) -> None:

@@ -31,7 +31,7 @@ class Producer(Protocol):
 
 
 class FrameProducer(Protocol):
-    """What publishing frames needs beyond that: counts, and a say in time and partition."""
+    """Producer for publishing frames: also counts, and takes time and partition of a message."""
 
     @property
     def acked(self) -> int:

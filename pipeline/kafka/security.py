@@ -1,4 +1,4 @@
-"""Who we are to Kafka and whom we believe: SASL, TLS, and plain words for every way they fail.
+"""Security of Kafka clients: SASL, TLS, and plain words for every way they fail.
 
 kafka-python tries again until its time is up whatever the broker answered, and then says only that the time is up.
 Here a refusal that no further try can change is known by its text (`is_final`) and ends a start at once (`client`); every
@@ -195,7 +195,7 @@ def refusal(settings: KafkaSettings, error: BaseException) -> SettingsError | No
 
 
 def is_final(error: BaseException) -> bool:
-    """Whether this is a refusal that no further try can change."""
+    """True for a refusal that no further try can change."""
     return _find(error) is not None
 
 

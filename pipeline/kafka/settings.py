@@ -12,7 +12,7 @@ _TLS = ("ssl_cafile", "ssl_certfile", "ssl_keyfile", "ssl_key_password")
 
 
 class KafkaSettings(BaseModel):
-    """Where Kafka is and how patient we are with it. Every key is also an environment variable `IRSTREAM_KAFKA__...`."""
+    """Addresses, limits, timeouts and security of Kafka. Every key is also an environment variable `IRSTREAM_KAFKA__...`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

@@ -1,4 +1,4 @@
-"""What a producer was given and the broker has not acknowledged: kept in order, counted in bytes, waited for."""
+"""Messages that a producer was given and the broker has not acknowledged: kept in order, counted in bytes, waited for."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from contracts.errors import RetryLater, StopPipeline
 
 @dataclass(slots=True, eq=False)
 class Message:
-    """What must be kept to send a message again.
+    """A message with all that is needed to send it again.
 
     Attributes:
         attempts: how often it was to blame for the end of a producer.
@@ -55,7 +55,7 @@ class Backlog:
         self.num_acked = 0
 
     def __len__(self) -> int:
-        """How many messages wait."""
+        """Number of messages that wait."""
         return len(self._messages)
 
     @property

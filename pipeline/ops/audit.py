@@ -160,7 +160,7 @@ def _audit_partition(
 
 
 def find_records(kafka: KafkaSettings, topic_id: str, name: TopicPartition, holes: Spans) -> tuple[Spans, Spans]:
-    """Which offsets of some ranges hold a record, and which retention has deleted.
+    """Offsets of some ranges that hold a record, and those that retention has deleted.
 
     Args:
         kafka: where the log is.

@@ -19,7 +19,7 @@ Spans = list[tuple[int, int]]
 
 @dataclass(frozen=True, slots=True)
 class Cover:
-    """How ranges cover `[first, stop)`.
+    """Cover of `[first, stop)` by ranges.
 
     Attributes:
         holes: ranges that nothing covers, ascending.
@@ -77,5 +77,5 @@ def restrict(spans: Spans, offsets: Sequence[int]) -> Spans:
 
 
 def num_offsets(spans: Spans) -> int:
-    """How many offsets ranges stand for, doubles counted each time."""
+    """Number of offsets in ranges, doubles counted each time."""
     return sum(stop - start for start, stop in spans)

@@ -26,7 +26,7 @@ _CLEANED_UP = -2
 
 
 class Standing(StrEnum):
-    """What the table says about a position."""
+    """Rows of the table about one position."""
 
     ROW = "it has its row"
     WAITING = "no row yet: the table has not come this far"
@@ -37,7 +37,7 @@ class Standing(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class TableFile:
-    """Where a row lies.
+    """Place of a row.
 
     Attributes:
         path: of the Parquet file, below the table.

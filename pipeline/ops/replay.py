@@ -1,4 +1,4 @@
-"""Which frames a replay feeds through again: those a run has rejected, by reference to where they still lie in Kafka."""
+"""Frames that a replay feeds through again: those a run has rejected, by reference to where they still lie in Kafka."""
 
 from __future__ import annotations
 

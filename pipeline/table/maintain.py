@@ -22,7 +22,7 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class TableSize:
-    """What there is at one moment.
+    """Files of the table at one moment.
 
     Attributes:
         version: of the table.
@@ -47,7 +47,7 @@ class TableSize:
 
 @dataclass(frozen=True, slots=True)
 class Care:
-    """What one run of maintenance did (or would do, when nothing was to be changed).
+    """Report of one run of maintenance (or of what it would do, when nothing was to be changed).
 
     Attributes:
         before: the table as it was found.

@@ -51,7 +51,7 @@ class DataFile:
 
 @dataclass(frozen=True, slots=True)
 class Merged:
-    """What merging did.
+    """Report of a merge.
 
     Attributes:
         files_before: small files that were merged away.
@@ -113,7 +113,7 @@ def data_files(table: DeltaTable) -> list[DataFile]:
 
 
 def plan_merges(files: Sequence[DataFile], policy: MergePolicy, run_id: str | None = None) -> list[list[DataFile]]:
-    """Which files become one: those of one partition that are not yet half as large as a merged one may be, oldest first."""
+    """Groups of files that become one: of one partition, not yet half as large as a merged one may be, oldest first."""
     by_partition: dict[tuple[tuple[str, str], ...], list[DataFile]] = {}
     for file in files:
         if policy.is_small(file.size_bytes, file.num_rows) and run_id in (None, dict(file.partition)["run_id"]):

@@ -58,10 +58,10 @@ class CommitInfo:
 
 
 class OutcomeTable(Protocol):
-    """What the committer needs of a table; `ResultsTable` and the tests' `MemoryTable` pass one suite."""
+    """Interface of a table for the committer; `ResultsTable` and the tests' `MemoryTable` pass one suite."""
 
     def next_offsets(self, topic: str, partitions: Iterable[int]) -> dict[int, int]:
-        """Where the run stands, for those partitions it has committed."""
+        """Next offsets of the run, for those partitions it has committed."""
         ...
 
     def append(self, outcomes: Sequence[Outcome], spans: Sequence[OffsetRange], topic_ids: Mapping[str, str]) -> CommitInfo:
@@ -131,7 +131,7 @@ class ResultsTable:
         return int(self._opened().version())
 
     def next_offsets(self, topic: str, partitions: Iterable[int]) -> dict[int, int]:
-        """Where the run stands: the first offset without a row, for those partitions it has committed.
+        """Next offsets of the run: the first offset without a row, for those partitions it has committed.
 
         Transactions can be asked for but not listed, hence `partitions`.
 

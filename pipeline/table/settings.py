@@ -13,7 +13,7 @@ _PASSWORD_IN_URL = re.compile(r"[a-z0-9+.-]+://[^/@:\s]+:(?!\d+/)\S*@", re.IGNOR
 
 @dataclass(frozen=True, slots=True)
 class MergePolicy:
-    """How large merged data files become.
+    """Bounds of merged data files.
 
     Attributes:
         target_bytes: of a merged file at most.
@@ -24,12 +24,12 @@ class MergePolicy:
     max_rows: int = 50_000
 
     def is_small(self, size_bytes: int, num_rows: int) -> bool:
-        """Whether a file is still to be merged: so large that two of them would not fit, it is left alone for ever."""
+        """True for a file that is still to be merged: so large that two of them would not fit, it is left alone for ever."""
         return 2 * size_bytes <= self.target_bytes and 2 * num_rows <= self.max_rows
 
 
 class SinkSettings(BaseModel):
-    """Where rows go and how often. Every key is also an environment variable `IRSTREAM_SINK__...`."""
+    """The results table, and the pace of commits. Every key is also an environment variable `IRSTREAM_SINK__...`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -67,7 +67,7 @@ class SinkSettings(BaseModel):
         return table
 
     def merge_policy(self) -> MergePolicy:
-        """How large merged data files become."""
+        """Bounds of merged data files."""
         return MergePolicy(self.merge_target_bytes, self.merge_max_rows)
 
     def plain_storage_options(self) -> dict[str, str]:

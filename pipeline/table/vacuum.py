@@ -44,18 +44,18 @@ class StoredFile:
 
     @property
     def is_log(self) -> bool:
-        """Whether it belongs to the table's log."""
+        """True when it belongs to the table's log."""
         return self.path.startswith(f"{LOG_FOLDER}/")
 
     @property
     def is_data(self) -> bool:
-        """Whether it is a data file: Delta leaves names with an underscore or dot in front alone, and so do we."""
+        """True for a data file: Delta leaves names with an underscore or dot in front alone, and so do we."""
         return self.path.endswith(".parquet") and not any(part.startswith(("_", ".")) for part in self.path.split("/"))
 
 
 @dataclass(frozen=True, slots=True)
 class Deletable:
-    """What can be deleted.
+    """Files that can be deleted.
 
     Attributes:
         files: data files, oldest first.

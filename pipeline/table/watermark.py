@@ -1,4 +1,4 @@
-"""Which offsets are accounted for: spans finish in any order, the table takes them in the order of the log."""
+"""Watermark: spans of offsets finish in any order, the table takes them in the order of the log."""
 
 from __future__ import annotations
 
