@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class StreamSettings(BaseModel):
-    """How frames are read, held and fused. Every key is also an environment variable `IRSTREAM_STREAM__...`."""
+    """Reading, holding and fusing of frames. Every key is also an environment variable `IRSTREAM_STREAM__...`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

@@ -43,7 +43,7 @@ class Targets:
     scrs: Float32
 
     def __len__(self) -> int:
-        """How many targets."""
+        """Number of targets."""
         return len(self.scores)
 
 

@@ -35,7 +35,7 @@ ClassifierCall = Callable[[Any, list[Float32]], Awaitable[ClassifierReply]]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ModelHandles:
-    """How the router reaches the three networks (Serve handles, or the actors themselves in tests)."""
+    """Handles by which the router reaches the three networks (of Serve, or the actors themselves in tests)."""
 
     detector: DetectorCall
     segmenter: SegmenterCall

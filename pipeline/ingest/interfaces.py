@@ -1,4 +1,4 @@
-"""What a generation needs of its block source and of its read coordinator.
+"""Interfaces of the block source and of the read coordinator of a generation.
 
 Kafka read by Ray Data (`kafka_source`, `ray_coordinator`) is the real pair; a topic in memory read by threads (`memory_source`,
 `local_coordinator`) is the other. Both pass the tests of `tests/pipeline/ingest/test_source_contract.py`.
@@ -24,7 +24,7 @@ class ReadingEnded(Exception):  # noqa: N818 - no failure: the end of a generati
 
 @dataclass(frozen=True, slots=True)
 class ReadPlan:
-    """What one generation reads.
+    """Plan of reading for one generation.
 
     Attributes:
         topic: its name.
@@ -45,7 +45,7 @@ class ReadPlan:
 
     @property
     def partitions(self) -> tuple[int, ...]:
-        """Which partitions are read, ascending."""
+        """Partitions that are read, ascending."""
         return tuple(sorted(self.starts))
 
 
@@ -107,7 +107,7 @@ class Coordinator(ReadTaskCoordinator, Protocol):
 
 
 class BlockSource(Protocol):
-    """Where the blocks of one generation come from."""
+    """Source of the blocks of one generation."""
 
     def blocks(self, epoch: int) -> Iterator[BlockRef]:
         """Begin an epoch: its blocks in the order they come, of one partition in the order of the log.

@@ -41,7 +41,7 @@ RAW_SCHEMA = pa.schema(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RawBlock:
-    """What one poll took from one partition; the fields are those of `contracts.block.FrameBlock`."""
+    """Records that one poll took from one partition; the fields are those of `contracts.block.FrameBlock`."""
 
     span: OffsetRange
     records: Sequence[RawRecord]

@@ -18,7 +18,7 @@ from contracts.errors import IrstreamError, RetryLater
 
 @dataclass(frozen=True, slots=True)
 class ReadStatus:
-    """What the driver polls.
+    """State of a generation's reading, which the driver polls.
 
     Attributes:
         finished: `(epoch, partition)` of each read task that ended, with the offsets it began and ended at.

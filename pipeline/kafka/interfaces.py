@@ -1,4 +1,4 @@
-"""What is needed of a producer and of a partition's reader; `SteadyProducer` and `LogReader` are the real ones."""
+"""Interfaces of a producer and of a partition's reader; `SteadyProducer` and `LogReader` are the real ones."""
 
 from __future__ import annotations
 

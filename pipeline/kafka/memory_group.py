@@ -18,7 +18,7 @@ class MemoryMembership:
         self._assignment: Assignment | None = Assignment(self._next)
 
     def reassign(self, partitions: Iterable[int], *, lost: bool = False) -> None:
-        """What a rebalance does: the present assignment ends; the next one begins when it is given up.
+        """Rebalance: the present assignment ends; the next one begins when it is given up.
 
         Args:
             partitions: of the next assignment.

@@ -56,7 +56,7 @@ class Interruption(Exception):  # noqa: N818 - a stroke of fate that a sentinel 
     """A reader has met a sentinel that ends its task."""
 
     def __init__(self, sentinel: Sentinel) -> None:
-        """Which one."""
+        """The partition."""
         super().__init__(sentinel)
         self.sentinel = sentinel
 
@@ -107,7 +107,7 @@ class MemoryTopic:
             self._changed.notify_all()
 
     def delete_before(self, partition: int, offset: int) -> None:
-        """What retention does."""
+        """Delete records as retention does."""
         with self._changed:
             self._partitions[partition].begin = offset
             self._changed.notify_all()
@@ -120,7 +120,7 @@ class MemoryTopic:
             self._changed.notify_all()
 
     def take_drop(self, partition: int, start: int, stop: int) -> bool:
-        """Whether a `DROP` lies in `[start, stop)`; true once for each."""
+        """True when a `DROP` lies in `[start, stop)`; once for each."""
         with self._changed:
             dropped = self._partitions[partition].sentinels
             for offset in range(start, stop):

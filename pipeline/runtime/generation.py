@@ -31,7 +31,7 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class GenerationParts:
-    """What a generation is made of; plan, reading and committer are its own, all else outlives it.
+    """Parts of a generation; plan, reading and committer are its own, all else outlives it.
 
     Attributes:
         plan: what to read.

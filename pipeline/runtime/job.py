@@ -1,4 +1,4 @@
-"""What a stream is made of."""
+"""The job of a stream: its settings and its networks."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pipeline.table.settings import SinkSettings
 
 @dataclass(frozen=True, slots=True, eq=False)
 class StreamJob:
-    """What to stream: the settings it needs and the three networks.
+    """Settings and the three networks of a stream.
 
     Attributes:
         selected_offsets: the only offsets to read, per partition, ascending, each once; empty for the whole topic. With them the stream

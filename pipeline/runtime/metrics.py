@@ -1,4 +1,4 @@
-"""What a stream tells Prometheus; names and meanings are in `observability.metrics`."""
+"""Metrics of a stream for Prometheus; names and meanings are in `observability.metrics`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a running stream tells about itself: the live view, the summary and `--json` all read these."""
+"""Progress of a running stream: the live view, the summary and `--json` all read these."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class StreamProgress:
 
 @dataclass(frozen=True, slots=True)
 class StreamSummary:
-    """What a finished stream did.
+    """Summary of a finished stream.
 
     Attributes:
         progress: the last snapshot (`state` is `done`).

@@ -1,4 +1,4 @@
-"""What a stream is given from outside, and what it needs of it; Kafka and Ray are behind these few methods."""
+"""Resources that a stream is given from outside; Kafka and Ray are behind these few methods."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class Members(Protocol):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class StreamResources:
-    """What lives longer than a generation.
+    """Resources that live longer than a generation.
 
     Attributes:
         loop: the asyncio loop (in a thread of its own) the routers run on.

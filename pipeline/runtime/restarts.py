@@ -1,4 +1,4 @@
-"""How often a stream tries again: the pause after a failed generation, and when trying makes no sense any more."""
+"""Restarts: the pause after a failed generation, and when trying makes no sense any more."""
 
 from __future__ import annotations
 

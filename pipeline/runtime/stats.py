@@ -25,7 +25,7 @@ _BINS_S = np.geomspace(1e-3, 1e5, 320)
 
 @dataclass(slots=True)
 class _Moment:
-    """What became visible in one commit."""
+    """Rows that became visible in one commit."""
 
     at: float
     latencies_s: list[float]

@@ -114,7 +114,7 @@ class Supervisor:
         return None
 
     def _after_refused_commit(self, refused: CommitRefused, assignment: Assignment) -> BaseException:
-        """Somebody else has moved the table: we were frozen and are no longer the owner, or a frozen one has woken up.
+        """Another driver has moved the table: we were frozen and are no longer the owner, or a frozen one has woken up.
 
         Raises:
             TakenOver: the former.
@@ -126,7 +126,7 @@ class Supervisor:
         return refused
 
     def _caught_up(self) -> bool:
-        """Whether the table has reached every end, whoever wrote it; not within a second if others still work on it."""
+        """True when the table has reached every end, whoever wrote it; not within a second if others still work on it."""
         next_offsets = self._table.next_offsets(self._topic_name, self._ends)
         reached = all(next_offsets.get(partition, self._begins.get(partition, 0)) >= end for partition, end in self._ends.items())
         if not reached:
@@ -204,7 +204,7 @@ class Supervisor:
         )
 
     def _starts(self, known: Mapping[int, int]) -> dict[int, int]:
-        """Where the table stands; a partition it does not know begins at the start of the log."""
+        """Next offsets of the table; a partition it does not know begins at the start of the log."""
         if self._job.selected_offsets:
             self._begins = {partition: offsets[0] for partition, offsets in self._job.selected_offsets.items()}
         elif set(self._topic.partitions) - set(known):

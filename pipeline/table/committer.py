@@ -30,7 +30,7 @@ _ReadyRows: TypeAlias = Ready[tuple[Outcome, ...]]
 
 
 class DeadLetters(Protocol):
-    """Where rejected messages are reported, at least once each; `DeadLetterPublisher` is the real one."""
+    """Reports rejected messages, at least once each; `DeadLetterPublisher` is the real one."""
 
     def send(self, letters: Sequence[DeadLetter]) -> None:
         """Hand over; may raise RetryLater."""
