@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from functools import cache
@@ -48,7 +49,8 @@ def _image(mark: int) -> bytes:
 
 def frames(num: int, mark: int = 1) -> list[Message]:
     """Messages with one target each, as `RuleNetworks` answers them."""
-    return [Message(b"cam", _image(mark), (), 1_780_000_000_000 + index) for index in range(num)]
+    now_ms = round(time.time() * 1000)  # a real broker's retention deletes what is old
+    return [Message(b"cam", _image(mark), (), now_ms + index) for index in range(num)]
 
 
 class CountedSource:
