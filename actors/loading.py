@@ -12,7 +12,8 @@ from torch import Tensor
 from actors.settings import ModelActorSettings
 from contracts.errors import SettingsError
 from contracts.result import ModelRef
-from models.inference import InferenceModel, choose_device, prepare, suitable_dtype
+from models.devices import choose_device, suitable_dtype
+from models.inference import InferenceModel, prepare
 from models.interface import Task
 from models.zoo import list_models, load_model
 

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from actors.settings import TILE_GRID_PX, TileSettings
 from contracts.outputs import Detections, Float32
+from models.boxes import cut_boxes, iou_matrix
 
 AGREEMENT_IOU = 0.5
 # Boxes of two or three pixels hardly overlap once they differ by rounding: edges this close count as agreement too.
@@ -199,7 +200,7 @@ def _agreements(tile: Tile, other: Tile, pieces: _Pieces, first: int, second: in
         return []
     mine, mine_N4 = _clipped(pieces, first, shared)
     theirs, theirs_M4 = _clipped(pieces, second, shared)
-    iou_NM = _iou(mine_N4, theirs_M4)
+    iou_NM = iou_matrix(mine_N4, theirs_M4)
     shift_NM = np.abs((mine_N4[:, None] - theirs_M4[None]).reshape(len(mine), len(theirs), 4)).max(axis=2, initial=0)
     agree_NM = (iou_NM >= AGREEMENT_IOU) | (shift_NM <= JITTER_PX)
     return [
@@ -212,18 +213,9 @@ def _clipped(pieces: _Pieces, tile: int, shared_4: Float32) -> tuple[NDArray[np.
     """The pieces of a tile that reach into a rectangle, and their boxes cut to it."""
     indices = np.flatnonzero(pieces.tile_N == tile)
     boxes_N4 = pieces.boxes_N4[indices]
-    cut_N4 = np.concatenate([np.maximum(boxes_N4[:, :2], shared_4[:2]), np.minimum(boxes_N4[:, 2:], shared_4[2:])], axis=1)
+    cut_N4 = cut_boxes(boxes_N4, shared_4)
     reaches = (cut_N4[:, :2] < cut_N4[:, 2:]).all(axis=1)
     return indices[reaches], cut_N4[reaches]
-
-
-def _iou(first_N4: Float32, second_M4: Float32) -> Float32:
-    low_NM2 = np.maximum(first_N4[:, None, :2], second_M4[None, :, :2])
-    high_NM2 = np.minimum(first_N4[:, None, 2:], second_M4[None, :, 2:])
-    common_NM = np.prod(np.clip(high_NM2 - low_NM2, 0, None), axis=2)
-    area_N = np.prod(first_N4[:, 2:] - first_N4[:, :2], axis=1)
-    area_M = np.prod(second_M4[:, 2:] - second_M4[:, :2], axis=1)
-    return np.asarray(common_NM / (area_N[:, None] + area_M[None] - common_NM), np.float32)
 
 
 def _resolve(pieces: _Pieces, members: list[int]) -> tuple[Float32, float] | None:

@@ -16,7 +16,9 @@ import torch
 
 from evaluation.segmentation import SegmentationMetrics
 from models.cost import FRAME_PX, latencies_ms
-from models.inference import InferenceModel, choose_device, fastest_dtype, fold_batch_norms, prepare
+from models.devices import choose_device, fastest_dtype
+from models.folding import fold_batch_norms
+from models.inference import InferenceModel, prepare
 from models.interface import Task
 from models.segmentation.base import SegmentationModel
 from models.zoo import create_model, list_trained, load_model

@@ -17,7 +17,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from models.inference import InferenceModel, fastest_dtype, prepare
+from models.devices import fastest_dtype
+from models.inference import InferenceModel, prepare
 from models.interface import MetadataBatch, Task
 from models.transforms import measure, normalise
 from models.zoo import list_trained, load_model

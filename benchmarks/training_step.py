@@ -15,7 +15,7 @@ from itertools import pairwise
 
 import torch
 
-from models.inference import choose_device
+from models.devices import choose_device
 from models.interface import Task
 from models.zoo import create_model, list_trained
 from training.commands import tells_mistakes

@@ -13,8 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contracts.outputs import Detections
-
-Boxes = NDArray[np.float32]
+from models.boxes import Boxes, iou_matrix, shares_inside
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,17 +117,6 @@ def match_boxes(boxes_N4: Boxes, targets_M4: Boxes, min_iou: float) -> NDArray[n
     return hits
 
 
-def iou_matrix(boxes_N4: Boxes, others_M4: Boxes) -> NDArray[np.float64]:
-    """Intersection over union of all pairs, `(N, M)`."""
-    shared = _intersections(boxes_N4, others_M4)
-    return np.asarray(shared / np.maximum(_areas(boxes_N4)[:, None] + _areas(others_M4)[None, :] - shared, 1e-9))
-
-
-def shares_inside(boxes_N4: Boxes, regions_K4: Boxes) -> NDArray[np.float64]:
-    """Share of each box that lies in each region, `(N, K)` in [0, 1]."""
-    return np.asarray(_intersections(boxes_N4, regions_K4) / np.maximum(_areas(boxes_N4)[:, None], 1e-9))
-
-
 def average_precision(hits_N: NDArray[np.bool_], num_targets: int) -> float:
     """Area under the precision-recall curve after making precision fall monotonically; NaN without targets."""
     if num_targets == 0:
@@ -137,16 +125,6 @@ def average_precision(hits_N: NDArray[np.bool_], num_targets: int) -> float:
     precision = true / np.arange(1, len(hits_N) + 1)
     envelope = np.maximum.accumulate(precision[::-1])[::-1]
     return float(envelope[hits_N].sum() / num_targets)
-
-
-def _intersections(boxes_N4: Boxes, others_M4: Boxes) -> NDArray[np.float64]:
-    low = np.maximum(boxes_N4[:, None, :2], others_M4[None, :, :2])
-    high = np.minimum(boxes_N4[:, None, 2:], others_M4[None, :, 2:])
-    return np.asarray(np.clip(high - low, 0, None).prod(2), np.float64)
-
-
-def _areas(boxes_N4: Boxes) -> NDArray[np.float64]:
-    return np.asarray((boxes_N4[:, 2:] - boxes_N4[:, :2]).prod(1), np.float64)
 
 
 def _ratio(numerator: float, denominator: int) -> float:

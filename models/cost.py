@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from models.inference import InferenceModel, fold_batch_norms
+from models.folding import fold_batch_norms
+from models.inference import InferenceModel
 from models.interface import MetadataBatch
 from models.zoo import AnyModel, create_model
 

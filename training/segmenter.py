@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from contracts.errors import SettingsError
 from evaluation.segmentation import SegmentationMetrics
-from models.inference import fastest_dtype, prepare
+from models.devices import fastest_dtype
+from models.inference import prepare
 from models.segmentation.base import SegmentationModel
 from models.weights import digest_of, load_weights
 from models.zoo import create_model

@@ -56,7 +56,7 @@ def evaluate(
     from contracts.choices import chosen
     from evaluation.report import render_report
     from evaluation.segmentation_protocols import PROTOCOLS
-    from models.inference import choose_device
+    from models.devices import choose_device
     from training.data.evaluation_set import evaluation_samples, splits_of
     from training.report.evaluate import EvaluationPlan, costs_of
 

@@ -80,7 +80,7 @@ def train(
 
     from contracts.choices import chosen
     from deploy.terminal.training_view import export_shown, learn
-    from models.inference import choose_device
+    from models.devices import choose_device
     from training.loop.prefetch import default_workers
     from training.recipes import plan_named
 

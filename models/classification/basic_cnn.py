@@ -7,13 +7,10 @@ here 48 px grey crops, because the targets are that small and a frame may hold m
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-
-from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 
-from contracts.outputs import Classification
-from models.interface import InputSpec, MetadataBatch, Model, Task
+from models.classification.base import ClassificationModel
+from models.interface import InputSpec, MetadataBatch
 from models.layers.blocks import ConvNormAct
 from models.zoo import register_model
 
@@ -22,25 +19,17 @@ CROP_SIDE_PX = 48
 CLASS_NAMES = ("person", "car", "bicycle", "other_vehicle", "airplane", "bird", "drone", "helicopter")
 
 
-class ClassificationPostprocess(BaseModel):
-    """Nothing to choose: scores are a softmax."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
 @register_model("basic_cnn")
-class BasicCnn(Model[Classification]):
+class BasicCnn(ClassificationModel):
     """Crops (`models.transforms.crop_square` of the normalised frame) to logits, one row a crop."""
 
     paper = "Basic CNN baseline of the adaptive-attention infrared classifier paper (48-96-192-384 channels), 48 px grey crops"
-    task = Task.CLASSIFICATION
     input_spec = InputSpec(size_multiple_px=CROP_SIDE_PX, fixed_size_px=CROP_SIDE_PX)
     class_names = CLASS_NAMES
 
     def __init__(self) -> None:
         """Build with random weights."""
         super().__init__()
-        self.settings = ClassificationPostprocess()
         layers: list[nn.Module] = []
         for inputs, outputs in zip((1, *WIDTHS[:-1]), WIDTHS, strict=True):
             layers += [ConvNormAct(inputs, outputs), nn.MaxPool2d(2)]
@@ -48,16 +37,6 @@ class BasicCnn(Model[Classification]):
         self.dropout = nn.Dropout(0.3)
         self.head = nn.Linear(WIDTHS[-1], len(CLASS_NAMES))
 
-    def configure(self, postprocess: Mapping[str, float]) -> None:
-        """Take the (empty) settings of a card."""
-        self.settings = ClassificationPostprocess.model_validate(dict(postprocess))
-
     def forward(self, pixels_BCHW: Tensor, metadata: MetadataBatch) -> Tensor:
         """`(B, 1, 48, 48)` normalised crops to `(B, K)` logits; metadata is not used."""
         return self.head(self.dropout(self.features(pixels_BCHW).mean((2, 3))))  # type: ignore[no-any-return]  # nn.Module.__call__ is Any
-
-    def postprocess(self, raw: Tensor | tuple[Tensor, ...], sizes_px: Sequence[tuple[int, int]]) -> list[Classification]:
-        """Logits to one `Classification` of one row for each crop; sizes are not needed."""
-        logits_BK = raw if isinstance(raw, Tensor) else raw[0]
-        scores_BK = logits_BK.float().softmax(1).cpu().numpy()
-        return [Classification(self.class_names, scores_BK[item : item + 1]) for item in range(len(sizes_px))]

@@ -1,4 +1,4 @@
-"""Convolution blocks shared by the networks; all of them can be folded for inference (`models/inference.py`)."""
+"""Convolution blocks shared by the networks; all of them can be folded for inference (`models/folding.py`)."""
 
 from __future__ import annotations
 

@@ -16,6 +16,7 @@ from pycocotools import mask as coco_mask
 
 from contracts.outputs import Classification, Detections, Float32, Segmentation
 from contracts.result import Detection
+from models.boxes import iou_matrix
 
 UNNAMED = "target"
 
@@ -155,7 +156,7 @@ def _owners(boxes_xyxy_px: Float32, segmentation: Segmentation, match_iou: float
     num_regions = len(segmentation)
     if num_regions == 0 or len(boxes_xyxy_px) == 0:
         return np.full(num_regions, -1)
-    iou = _iou(segmentation.boxes_xyxy_px, boxes_xyxy_px)
+    iou = iou_matrix(segmentation.boxes_xyxy_px, boxes_xyxy_px)
     x, y = segmentation.centroids_xy_px.T[:, :, None]
     inside = (x >= boxes_xyxy_px[:, 0]) & (x < boxes_xyxy_px[:, 2]) & (y >= boxes_xyxy_px[:, 1]) & (y < boxes_xyxy_px[:, 3])
     centres = (boxes_xyxy_px[:, :2] + boxes_xyxy_px[:, 2:]) / 2
@@ -165,15 +166,6 @@ def _owners(boxes_xyxy_px: Float32, segmentation: Segmentation, match_iou: float
     preference = np.where(fits, iou - 1e-4 * distance_px, -np.inf)
     best = preference.argmax(axis=1)
     return np.where(fits.any(axis=1), best, -1)
-
-
-def _iou(first_xyxy: Float32, second_xyxy: Float32) -> Float32:
-    low = np.maximum(first_xyxy[:, None, :2], second_xyxy[None, :, :2])
-    high = np.minimum(first_xyxy[:, None, 2:], second_xyxy[None, :, 2:])
-    overlap = np.clip(high - low, 0, None).prod(axis=2)
-    first, second = (np.prod(boxes[:, 2:] - boxes[:, :2], axis=1) for boxes in (first_xyxy, second_xyxy))
-    iou: Float32 = (overlap / np.maximum(first[:, None] + second[None, :] - overlap, 1e-9)).astype(np.float32)
-    return iou
 
 
 def _centre(box: Float32) -> Float32:

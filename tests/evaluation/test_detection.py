@@ -12,7 +12,8 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from contracts.outputs import Detections
-from evaluation.detection import DetectionMetrics, average_precision, iou_matrix, match_boxes
+from evaluation.detection import DetectionMetrics, average_precision, match_boxes
+from models.boxes import iou_matrix
 
 
 def boxes(*rows: tuple[float, float, float, float]) -> np.ndarray:

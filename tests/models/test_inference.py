@@ -12,7 +12,8 @@ from torch import nn
 
 from evaluation.segmentation import SegmentationMetrics
 from models.card import Measurement
-from models.inference import MAX_IOU_CHANGE, InferenceModel, prepare, suitable_dtype
+from models.devices import MAX_IOU_CHANGE, suitable_dtype
+from models.inference import InferenceModel, prepare
 from models.interface import MetadataBatch
 from models.segmentation.base import SegmentationModel
 from models.transforms import measure, normalise
@@ -95,9 +96,9 @@ def test_what_is_prepared_finds_the_same_pixels(name: str, dtype: torch.dtype) -
 def test_bfloat16_is_chosen_on_a_gpu_where_it_is_fast_and_known_to_be_right(
     device: str, iou_change: float | None, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("models.inference.fastest_dtype", lambda device: torch.bfloat16)
+    monkeypatch.setattr("models.devices.fastest_dtype", lambda device: torch.bfloat16)
     assert suitable_dtype(torch.device(device), iou_change) is dtype
-    monkeypatch.setattr("models.inference.fastest_dtype", lambda device: torch.float32)
+    monkeypatch.setattr("models.devices.fastest_dtype", lambda device: torch.float32)
     assert suitable_dtype(torch.device(device), iou_change) is torch.float32
 
 

@@ -14,7 +14,8 @@ from contracts.errors import SettingsError
 from contracts.outputs import Classification, Detections, Segmentation
 from models.card import read_card, write_card
 from models.classification.basic_cnn import CLASS_NAMES
-from models.inference import fold_batch_norms, prepare
+from models.folding import fold_batch_norms
+from models.inference import prepare
 from models.interface import MetadataBatch, Task
 from models.transforms import PREPROCESS_VERSION, measure, normalise, padded_size
 from models.weights import WEIGHTS_FOLDER, digest_of, load_weights, save_weights

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from evaluation.detection import iou_matrix
 from evaluation.segmentation import SegmentationMetrics
+from models.boxes import iou_matrix
 from models.classification.basic_cnn import BasicCnn
 from models.detection.fcos import LightFcos
 from models.inference import prepare

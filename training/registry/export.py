@@ -20,9 +20,9 @@ from pydantic import BaseModel, JsonValue
 
 from contracts.errors import SettingsError
 from models.card import Measurement, ModelCard, write_card
-from models.classification.basic_cnn import BasicCnn
+from models.classification.base import ClassificationModel
 from models.cost import FRAME_PX, gmacs, num_parameters
-from models.detection.fcos import LightFcos
+from models.detection.base import DetectionModel
 from models.segmentation.base import SegmentationModel
 from models.transforms import PREPROCESS_VERSION
 from models.weights import WEIGHTS_FOLDER, load_weights, save_weights
@@ -193,9 +193,9 @@ def measurements(
     command = f"python -m training.registry.export {model.name} --measure" if weights is None else f"irstream evaluate {weights} {DATASET}"
     if isinstance(model, SegmentationModel):
         return measure_segmentation(model, role, command, sets, device=device, tell=tell)
-    if isinstance(model, LightFcos):
+    if isinstance(model, DetectionModel):
         return measure_detection(model, role, command)
-    assert isinstance(model, BasicCnn)
+    assert isinstance(model, ClassificationModel)
     return measure_classification(model, role, command)
 
 
@@ -211,14 +211,14 @@ def _choose(model: AnyModel, told: Provenance, device: str, tell: Counts) -> dic
         if told.threshold is not None:
             return model.settings.model_dump() | {"threshold": told.threshold}
         return choose_segmentation_threshold(model, told.sets, device=device, tell=tell)
-    return choose_score_threshold(model) if isinstance(model, LightFcos) else {}
+    return choose_score_threshold(model) if isinstance(model, DetectionModel) else {}
 
 
 def _sets(model: AnyModel) -> tuple[str, ...]:
     """Whose training splits its recipe draws from."""
     if isinstance(model, SegmentationModel):
         return tuple(SegmentationRecipe().shares)
-    if isinstance(model, LightFcos):
+    if isinstance(model, DetectionModel):
         return tuple(DetectionRecipe().shares)
     recipe = ClassificationRecipe()
     return recipe.named_sets + recipe.unnamed_sets

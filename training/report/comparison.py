@@ -18,7 +18,8 @@ import torch
 
 from models.card import read_card
 from models.cost import FRAME_PX, latencies_ms, sketch
-from models.inference import fastest_dtype, prepare
+from models.devices import fastest_dtype
+from models.inference import prepare
 from models.zoo import create_model, load_model
 from training.commands import tells_mistakes
 from training.report.published import PUBLISHED

@@ -23,8 +23,9 @@ from evaluation.drawing import (
     in_rows,
     write_small_png,
 )
-from models.classification.basic_cnn import CLASS_NAMES, BasicCnn
-from models.detection.fcos import LightFcos
+from models.classification.base import ClassificationModel
+from models.classification.basic_cnn import CLASS_NAMES
+from models.detection.base import DetectionModel
 from models.inference import prepare
 from models.segmentation.base import SegmentationModel
 from models.zoo import load_model
@@ -63,7 +64,7 @@ def segmentation_picture(name: str = "kestrel_wide") -> Picture:
 def detection_picture(name: str = "fcos_light") -> Picture:
     """IRSTD-1k, HIT-UAV and drone-ir test images: truth green, answer orange."""
     network = load_model(name)[0]
-    assert isinstance(network, LightFcos)
+    assert isinstance(network, DetectionModel)
     windows = {"irstd-1k": 160, "hit-uav": 320, "drone-ir": 160}
     samples = [
         sample
@@ -82,7 +83,7 @@ def detection_picture(name: str = "fcos_light") -> Picture:
 def classification_picture(name: str = "basic_cnn") -> Picture:
     """One or two targets of each class: what it is, and what the network says."""
     network = load_model(name)[0]
-    assert isinstance(network, BasicCnn)
+    assert isinstance(network, ClassificationModel)
     chosen = []
     for label in CLASS_NAMES:
         having = [sample for sample in read_samples(("hit-uav", "drone-ir"), Role.TEST) if label in sample.labels]

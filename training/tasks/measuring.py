@@ -21,9 +21,11 @@ from evaluation.classification import classification_scores, confusion_matrix
 from evaluation.detection import DetectionMetrics
 from evaluation.segmentation import SegmentationMetrics
 from models.card import FIGURE_DIGITS, Measurement
-from models.classification.basic_cnn import CLASS_NAMES, BasicCnn
-from models.detection.fcos import LightFcos
-from models.inference import InferenceModel, fastest_dtype, prepare
+from models.classification.base import ClassificationModel
+from models.classification.basic_cnn import CLASS_NAMES
+from models.detection.base import DetectionModel
+from models.devices import fastest_dtype
+from models.inference import InferenceModel, prepare
 from models.interface import MetadataBatch
 from models.regions import answer_of
 from models.segmentation.base import SegmentationModel
@@ -155,10 +157,10 @@ def _segmentation_metrics(
     return metrics
 
 
-def detect(network: LightFcos, samples: Sequence[Sample], lowest_score: float = _LOWEST_SCORE) -> Iterator[tuple[Sample, Detections]]:
+def detect(network: DetectionModel, samples: Sequence[Sample], lowest_score: float = _LOWEST_SCORE) -> Iterator[tuple[Sample, Detections]]:
     """Each image with its boxes, also weak ones."""
     model = prepare(network)
-    assert isinstance(model.model, LightFcos)
+    assert isinstance(model.model, DetectionModel)
     model.model.configure(network.settings.model_dump() | {"score_threshold": lowest_score})
     for sample in samples:
         yield sample, model.model.postprocess(run_frame(model, sample.normalised()), [sample.pixels_HW.shape])[0]
@@ -169,14 +171,14 @@ def boxes_of(sample: Sample) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     return sample.boxes_xyxy_px[~sample.ignored_N], sample.boxes_xyxy_px[sample.ignored_N]
 
 
-def choose_score_threshold(network: LightFcos) -> dict[str, float]:
+def choose_score_threshold(network: DetectionModel) -> dict[str, float]:
     """The mean over the data sets of the threshold with the best F1 on `select` images."""
     metrics = _detection_metrics(network, Role.SELECT)
     thresholds = [metric.best_threshold() for metric in metrics.values()]
     return network.settings.model_dump() | {"score_threshold": round(float(np.mean(thresholds)), 2)}
 
 
-def measure_detection(network: LightFcos, role: Role, command: str) -> list[Measurement]:
+def measure_detection(network: DetectionModel, role: Role, command: str) -> list[Measurement]:
     """AP50, recall, and precision and recall at the network's threshold, of each data set."""
     measured = []
     for name, metric in _detection_metrics(network, role).items():
@@ -187,7 +189,7 @@ def measure_detection(network: LightFcos, role: Role, command: str) -> list[Meas
     return measured
 
 
-def _detection_metrics(network: LightFcos, role: Role) -> dict[str, DetectionMetrics]:
+def _detection_metrics(network: DetectionModel, role: Role) -> dict[str, DetectionMetrics]:
     samples = read_samples((*BOX_SETS, SYNTHETIC), role)
     metrics = {sample.dataset: DetectionMetrics() for sample in samples}
     for sample, found in detect(network, samples):
@@ -195,14 +197,14 @@ def _detection_metrics(network: LightFcos, role: Role) -> dict[str, DetectionMet
     return metrics
 
 
-def classify(network: BasicCnn, samples: Sequence[Sample]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def classify(network: ClassificationModel, samples: Sequence[Sample]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """True and answered class of every target that has one, cropped around its true box."""
     targets = targets_of(samples)
     scores_NK = class_scores(network, [(sample, box) for sample, box, _ in targets])
     return np.array([label for _, _, label in targets], np.int64), scores_NK.argmax(1).astype(np.int64)
 
 
-def class_scores(network: BasicCnn, targets: Sequence[tuple[Sample, NDArray[np.float32]]]) -> NDArray[np.float32]:
+def class_scores(network: ClassificationModel, targets: Sequence[tuple[Sample, NDArray[np.float32]]]) -> NDArray[np.float32]:
     """Scores `(N, K)` of N boxes in their images."""
     model, side_px = prepare(network), network.input_spec.fixed_size_px
     assert side_px is not None
@@ -216,7 +218,7 @@ def class_scores(network: BasicCnn, targets: Sequence[tuple[Sample, NDArray[np.f
     return np.concatenate(scores) if scores else np.zeros((0, len(CLASS_NAMES)), np.float32)
 
 
-def measure_classification(network: BasicCnn, role: Role, command: str) -> list[Measurement]:
+def measure_classification(network: ClassificationModel, role: Role, command: str) -> list[Measurement]:
     """Accuracy, macro-F1 and confusion matrix, of each data set and of both real ones together; then what gets no name."""
     measured = []
     for names in (*((name,) for name in _CLASS_TEST_SETS), _CLASS_TEST_SETS, (SYNTHETIC,)):

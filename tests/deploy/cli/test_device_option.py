@@ -7,7 +7,7 @@ import torch
 
 from contracts.errors import SettingsError
 from deploy.cli.main import main
-from models.inference import choose_device
+from models.devices import choose_device
 
 COMMANDS = (("train", "acm"), ("evaluate", "acm", "nudt-sirst"))
 

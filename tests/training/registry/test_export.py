@@ -15,7 +15,8 @@ import torch
 from numpy.typing import NDArray
 
 from models.card import Measurement, read_card, write_card
-from models.inference import InferenceModel, fastest_dtype, prepare
+from models.devices import fastest_dtype
+from models.inference import InferenceModel, prepare
 from models.segmentation.base import SegmentationModel
 from models.weights import WEIGHTS_FOLDER, digest_of
 from models.zoo import create_model, list_models, list_trained, load_model

@@ -14,7 +14,7 @@ import torch
 from contracts.errors import SettingsError
 from models.card import read_card
 from models.cost import gmacs
-from models.inference import fastest_dtype
+from models.devices import fastest_dtype
 from models.weights import WEIGHTS_FOLDER
 from models.zoo import load_model
 from training.report.comparison import LONG, Row, equal_rows, measure, other_rows, picture, printed_rows, read_rows

@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from models.detection.fcos import BASE_SIZE_PX, STRIDES, LightFcos, decode_boxes, locations_of
-from training.tasks.detection import assign, centreness_of, detection_loss
+from models.detection.base import BoxTruth
+from models.detection.fcos import LightFcos
+from models.detection.fcos_boxes import BASE_SIZE_PX, STRIDES, decode_boxes, locations_of
+from models.detection.fcos_loss import assign, centreness_of, fcos_loss
 
 SIDE_PX = 128
 SIZES = [(SIDE_PX // stride, SIDE_PX // stride) for stride in STRIDES]
@@ -61,8 +63,8 @@ def test_decoding_gives_the_box_back() -> None:
 
 
 def test_a_perfect_answer_costs_less_than_any_other() -> None:
-    box = np.array([[40, 44, 46, 50]], np.float32)
-    targets = assign(torch.from_numpy(box), NONE, SIZES)
+    box = torch.tensor([[40.0, 44, 46, 50]])
+    targets = assign(box, NONE, SIZES)
     raw, start = [], 0
     for level, ((height, width), stride) in enumerate(zip(SIZES, STRIDES, strict=True)):
         part = slice(start, start + height * width)
@@ -72,15 +74,15 @@ def test_a_perfect_answer_costs_less_than_any_other() -> None:
         certain = torch.where(targets.is_target_N[part] > 0, 12.0, -12.0)
         centred = torch.logit(targets.centreness_N[part].clamp(1e-4, 1 - 1e-4))
         raw.append(torch.cat([certain[:, None], centred[:, None], offset, size], 1).T.reshape(1, 6, height, width))
-    perfect = detection_loss(raw, [(box, NONE.numpy())]).item()
+    perfect = fcos_loss(raw, [BoxTruth(box, NONE)]).item()
     moved = [level.clone() for level in raw]
     moved[0][:, 2] += 0.5
     blind = [level.clone() for level in raw]
     blind[0][:, 0] = -12
     floor = -(targets.centreness_N * targets.centreness_N.clamp(1e-4, 1).log())[targets.is_target_N > 0].mean().item()
     assert perfect < floor + 0.7
-    assert detection_loss(moved, [(box, NONE.numpy())]).item() > perfect + 0.1
-    assert detection_loss(blind, [(box, NONE.numpy())]).item() > perfect + 1
+    assert fcos_loss(moved, [BoxTruth(box, NONE)]).item() > perfect + 0.1
+    assert fcos_loss(blind, [BoxTruth(box, NONE)]).item() > perfect + 1
     model = LightFcos().eval()
     (found,) = model.postprocess(tuple(raw), [(SIDE_PX, SIDE_PX)])
     np.testing.assert_allclose(found.boxes_xyxy_px[0], box[0], atol=1e-3)
@@ -89,7 +91,7 @@ def test_a_perfect_answer_costs_less_than_any_other() -> None:
 
 def test_a_crop_without_targets_still_teaches() -> None:
     raw = [torch.zeros(1, 6, height, width, requires_grad=True) for height, width in SIZES]
-    loss = detection_loss(raw, [(np.zeros((0, 4), np.float32), np.zeros((0, 4), np.float32))])
+    loss = fcos_loss(raw, [BoxTruth(NONE, NONE)])
     loss.backward()  # type: ignore[no-untyped-call]
     assert raw[0].grad is not None
     assert (raw[0].grad[:, 0] > 0).all()

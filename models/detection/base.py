@@ -1,0 +1,90 @@
+"""What every detector shares: settings, boxes out of raw maps, and the loss it learns from.
+
+How boxes become targets of raw outputs differs from family to family, so the loss belongs to the network (`training_loss`).
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor
+
+from contracts.outputs import Detections
+from models.boxes import strongest_boxes
+from models.interface import InputSpec, Model, Task
+
+
+class DetectionPostprocess(BaseModel):
+    """Thresholds that turn raw maps into boxes; the score threshold is chosen on validation images and kept in the card."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    score_threshold: float = Field(default=0.3, gt=0, lt=1)
+    nms_iou: float = Field(default=0.3, gt=0, lt=1)
+    max_per_frame: int = Field(default=100, ge=1)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class BoxTruth:
+    """What is known of one training crop, on the device of the network.
+
+    Attributes:
+        boxes_M4: `(M, 4)` float32, the targets, pixel edges of the crop.
+        ignored_K4: `(K, 4)` float32, regions of which nobody knows what is there.
+    """
+
+    boxes_M4: Tensor
+    ignored_K4: Tensor
+
+
+class DetectionModel(Model[Detections]):
+    """A network whose raw output can be read as scored boxes."""
+
+    task = Task.DETECTION
+    input_spec = InputSpec(size_multiple_px=16)
+
+    def __init__(self) -> None:
+        """Start with the default postprocessing."""
+        super().__init__()
+        self.settings = DetectionPostprocess()
+
+    def configure(self, postprocess: Mapping[str, float]) -> None:
+        """Take thresholds from a card."""
+        self.settings = DetectionPostprocess.model_validate(dict(postprocess))
+
+    @abstractmethod
+    def scored_boxes(self, raw: Tensor | tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
+        """Raw output to scores `(B, N)` in [0, 1] and boxes `(B, N, 4)` in pixel edges, float32, of every place that may hold a target."""
+
+    @abstractmethod
+    def training_loss(self, raw: Tensor | tuple[Tensor, ...], truths: Sequence[BoxTruth]) -> Tensor:
+        """Loss of a batch.
+
+        Args:
+            raw: what `forward` returned in training mode, float32.
+            truths: one for each of the B crops, on the same device.
+
+        Returns:
+            Scalar with gradient, also where no crop has a target.
+        """
+
+    def postprocess(self, raw: Tensor | tuple[Tensor, ...], sizes_px: Sequence[tuple[int, int]]) -> list[Detections]:
+        """Decode, drop weak and doubled boxes, cut at the border of each item."""
+        scores_BN, boxes_BN4 = self.scored_boxes(raw)
+        chosen = self.settings
+        return [
+            Detections(
+                *strongest_boxes(
+                    boxes_BN4[item],
+                    scores_BN[item],
+                    size_px,
+                    min_score=chosen.score_threshold,
+                    max_iou=chosen.nms_iou,
+                    max_num=chosen.max_per_frame,
+                )
+            )
+            for item, size_px in enumerate(sizes_px)
+        ]
