@@ -14,6 +14,7 @@ from copy import deepcopy
 
 import torch
 
+from benchmarks.commands import tells_mistakes
 from evaluation.segmentation import SegmentationMetrics
 from models.cost import FRAME_PX, latencies_ms
 from models.devices import choose_device, fastest_dtype
@@ -22,7 +23,6 @@ from models.inference import InferenceModel, prepare
 from models.interface import Task
 from models.segmentation.base import SegmentationModel
 from models.zoo import create_model, list_trained, load_model
-from training.commands import tells_mistakes
 from training.data.samples import Role, Sample, read_samples
 from training.tasks.measuring import probability_maps
 

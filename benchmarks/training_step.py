@@ -10,19 +10,21 @@ from __future__ import annotations
 import argparse
 import statistics
 import time
-from functools import partial
+from collections.abc import Iterator
 from itertools import pairwise
 
 import torch
+from torch import Tensor, nn
 
+from benchmarks.commands import tells_mistakes
 from models.devices import choose_device
-from models.interface import Task
+from models.interface import MetadataBatch, Task
 from models.zoo import create_model, list_trained
-from training.commands import tells_mistakes
+from training.data.batches import Batch
 from training.loop.cuda_graph import HeldBatches
 from training.loop.loop import train
 from training.loop.settings import LoopSettings
-from training.tasks.segmentation import Batch, SegmentationRecipe, segmentation_step
+from training.tasks.segmentation import SegmentationRecipe, segmentation_loss_of
 
 
 class TimedBatch:
@@ -33,14 +35,15 @@ class TimedBatch:
         generator = torch.Generator().manual_seed(1)
         masks = (torch.rand(num, 1, crop_px, crop_px, generator=generator) > 0.999).float()
         pixels = torch.randn(masks.shape, generator=generator) + 6 * masks
-        pixels, masks, weights = (each.pin_memory() if pinned else each for each in (pixels, masks, torch.ones_like(masks)))
-        self._batch = (pixels, masks, weights)
+        batch = Batch(pixels, (masks, torch.ones_like(masks)), MetadataBatch.unknown((crop_px, crop_px), num))
+        self._batch = batch.pin_memory() if pinned else batch
         self.drawn_s: list[float] = []
 
-    def draw(self) -> Batch:
-        """The batch."""
-        self.drawn_s.append(time.perf_counter())
-        return self._batch
+    def __iter__(self) -> Iterator[Batch]:
+        """The batch, for ever."""
+        while True:
+            self.drawn_s.append(time.perf_counter())
+            yield self._batch
 
 
 def step_ms(
@@ -49,8 +52,13 @@ def step_ms(
     """Milliseconds of a step."""
     model = create_model(name).to(device).to(memory_format=torch.channels_last)
     batches = TimedBatch(num, crop_px, pinned=device.type == "cuda")
-    held = HeldBatches(batches, device) if recorded else None
-    step = partial(segmentation_step, held or batches, SegmentationRecipe())
+    drawn, loss = iter(batches), SegmentationRecipe().loss
+    held = HeldBatches(drawn, device) if recorded else None
+
+    def step(network: nn.Module) -> Tensor:
+        batch = held.batch() if held else next(drawn).to(device, non_blocking=True)
+        return segmentation_loss_of(network, batch, loss)
+
     settings = LoopSettings(max_steps=steps, max_lr=1e-4, precision="bfloat16", frozen_norms=frozen_norms)
     train(model, step, settings, refill=held.refill if held else None)
     later = batches.drawn_s[steps // 2 :]

@@ -80,9 +80,9 @@ def write_card(card: ModelCard, path: Path) -> None:
     path.write_text(json.dumps(card.model_dump(mode="json"), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def train_command(name: str, task: str) -> str:
+def train_command(name: str) -> str:
     """The command that trains a registered network."""
-    return f"irstream train {name}" if task == "segmentation" else f"python -m training.train {name}"
+    return f"irstream train {name}"
 
 
 def read_card(path: Path) -> ModelCard:
@@ -104,5 +104,5 @@ def _unusable(path: Path, got: str) -> SettingsError:
         expected="a model card (JSON) beside the weights",
         got=got,
         where=f"model card {path}",
-        action="Train the network (irstream train, python -m training.train) or name weights that have a card.",
+        action="Train the network (irstream train) or name weights that have a card.",
     )

@@ -60,10 +60,15 @@ class MetadataBatch:
     @classmethod
     def of(cls, frames: Sequence[Frame]) -> MetadataBatch:
         """Collect the metadata of some frames."""
+        return cls.of_each([(frame.meta.platform, frame.meta.band, (frame.height_px, frame.width_px)) for frame in frames])
+
+    @classmethod
+    def of_each(cls, each: Sequence[tuple[Platform, Band, tuple[int, int]]]) -> MetadataBatch:
+        """Platform, band and size (height, width; pixels) of each item."""
         return cls(
-            torch.tensor([PLATFORMS.index(frame.meta.platform) for frame in frames]),
-            torch.tensor([BANDS.index(frame.meta.band) for frame in frames]),
-            torch.tensor([[frame.height_px, frame.width_px] for frame in frames], dtype=torch.float32).reshape(-1, 2),
+            torch.tensor([PLATFORMS.index(platform) for platform, _, _ in each], dtype=torch.int64),
+            torch.tensor([BANDS.index(band) for _, band, _ in each], dtype=torch.int64),
+            torch.tensor([size_px for _, _, size_px in each], dtype=torch.float32).reshape(-1, 2),
         )
 
     @classmethod
@@ -75,9 +80,14 @@ class MetadataBatch:
             torch.tensor([size_px] * num, dtype=torch.float32),
         )
 
-    def to(self, device: torch.device | str) -> MetadataBatch:
+    @property
+    def tensors(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Platforms, bands and sizes."""
+        return self.platform_B, self.band_B, self.size_px_B2
+
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> MetadataBatch:
         """The same on another device."""
-        return MetadataBatch(self.platform_B.to(device), self.band_B.to(device), self.size_px_B2.to(device))
+        return MetadataBatch(*(each.to(device, non_blocking=non_blocking) for each in self.tensors))
 
 
 class Model(nn.Module, ABC, Generic[Output]):

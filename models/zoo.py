@@ -1,11 +1,13 @@
 """The registry: a new network is one file with `@register_model(name)` and one line in `_MODULES`.
 
-Modules are imported when first asked for, so that naming a model costs nothing.
+Modules are imported when first asked for, so that naming a model costs nothing. Beside an installed irstream, modules of one's own
+are named by the environment variable `IRSTREAM_NETWORKS` (several with commas), in every process that shall know them.
 """
 
 from __future__ import annotations
 
 import importlib
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -31,6 +33,8 @@ _MODULES = (
     "models.classification.basic_cnn",
 )
 AnyModel = Model[Any]
+OWN_NETWORKS = "IRSTREAM_NETWORKS"
+"""Environment variable: modules with networks of one's own."""
 _M = TypeVar("_M", bound=type[AnyModel])
 _registry: dict[str, type[AnyModel]] = {}
 
@@ -69,7 +73,16 @@ def create_model(name: str) -> AnyModel:
     Raises:
         SettingsError: unknown name; the text lists those that exist.
     """
-    return chosen(dict(sorted(_all().items())), name, "model name", "Use a registered name (irstream models list).")()
+    return _kind(name)()
+
+
+def task_named(name: str) -> Task:
+    """The task of a registered network.
+
+    Raises:
+        SettingsError: unknown name; the text lists those that exist.
+    """
+    return _kind(name).task
 
 
 def load_model(name: str, weights: str | Path | None = None) -> tuple[AnyModel, ModelCard]:
@@ -90,7 +103,7 @@ def load_model(name: str, weights: str | Path | None = None) -> tuple[AnyModel, 
             expected="a safetensors file with trained weights",
             got="no such file",
             where=f"model {name}, weights {path}",
-            action=f"Train it first ({train_command(name, model.task)}) or name another file.",
+            action=f"Train it first ({train_command(name)}) or name another file.",
         )
     card = read_card(path.with_suffix(".json"))
     _check(card, model, digest_of(path), path)
@@ -102,7 +115,7 @@ def load_model(name: str, weights: str | Path | None = None) -> tuple[AnyModel, 
 def _check(card: ModelCard, model: AnyModel, digest: str, path: Path) -> None:
     """Refuse what would load and then answer wrongly without an error."""
     own_card = "Use weights together with their own card."
-    train_again = f"Train the network again ({train_command(model.name, model.task)}), or use the irstream it was trained with."
+    train_again = f"Train the network again ({train_command(model.name)}), or use the irstream it was trained with."
     for what, expected, got, action in (
         ("name", model.name, card.name, own_card),
         ("task", str(model.task), card.task, own_card),
@@ -114,7 +127,28 @@ def _check(card: ModelCard, model: AnyModel, digest: str, path: Path) -> None:
             raise SettingsError(expected=f"{what} {expected}", got=got, where=f"weights {path} and their card", action=action)
 
 
+def _kind(name: str) -> type[AnyModel]:
+    return chosen(dict(sorted(_all().items())), name, "model name", "Use a registered name (irstream models list).")
+
+
 def _all() -> dict[str, type[AnyModel]]:
-    for module in _MODULES:
+    for module in (*_MODULES, *_own_modules()):
         importlib.import_module(module)
     return _registry
+
+
+def _own_modules() -> list[str]:
+    named = [name.strip() for name in os.environ.get(OWN_NETWORKS, "").split(",") if name.strip()]
+    for name in named:
+        try:
+            importlib.import_module(name)
+        except ModuleNotFoundError as error:
+            if error.name is None or not name.startswith(error.name):
+                raise
+            raise SettingsError(
+                expected="modules with networks that Python finds",
+                got=f"no module {error.name!r}",
+                where=OWN_NETWORKS,
+                action="Correct the name, or add its folder to PYTHONPATH.",
+            ) from error
+    return named

@@ -1,4 +1,7 @@
-"""Recipes of segmenters by name: what a paper did, what the benchmark does, what we do."""
+"""Recipes by task and name: what a paper did, what the benchmark does, what we do.
+
+Every registered network trains with the default of its task (`ours`); named ones are those of networks that ship, and of papers.
+"""
 
 from __future__ import annotations
 
@@ -9,13 +12,19 @@ from types import MappingProxyType
 
 from contracts.choices import chosen
 from contracts.errors import SettingsError
+from models.interface import Task
 from models.layers.texture import BLOCK_PX
 from training.augmentation.paste import PasteSettings
 from training.augmentation.plan import Augmentation
+from training.data.samples import Role
 from training.loop.identity import Identity, loop_identity, recipe_identity
 from training.loop.settings import LoopSettings, require_number
+from training.tasks.base import Recipe
+from training.tasks.classification import ClassificationRecipe
+from training.tasks.detection import DetectionRecipe
 from training.tasks.segmentation import SegmentationRecipe
 
+DEFAULT = "ours"
 _NOTHING_PASTED = PasteSettings(probability=0.0)
 _PUBLISHED_THRESHOLD = 0.5
 # What the sources do not name they do not do: no decay, no shortened gradients, no averaged weights.
@@ -31,64 +40,75 @@ class TrainingPlan:
         loop: how long and how fast; its `max_steps` is counted from `epochs` when the images are known.
         epochs: passes over the training images.
         source: where it is from.
-        judge_epochs: passes between two judgements on held-out images; 0 never.
-        threshold: fixed, and nothing is held out: all training and validation images teach. None: held-out images choose it.
+        validate_every_epochs: passes between two validations on held-out images; 0 never.
+        minutes: of training in place of epochs, by the clock of the processor (on a CPU, per thread) or of the wall (beside a GPU);
+            0: epochs count.
     """
 
-    recipe: SegmentationRecipe
+    recipe: Recipe
     loop: LoopSettings
     epochs: float
     source: str
-    judge_epochs: float = 0.0
-    threshold: float | None = None
+    validate_every_epochs: float = 0.0
+    minutes: float = 0.0
 
     def __post_init__(self) -> None:
         """Refuse a length that is none.
 
         Raises:
-            SettingsError: epochs, or those between judgements, are infinite, negative, or no number; there are no epochs; or a
-                judge is asked for where nothing is held out.
+            SettingsError: epochs, or those between validations, are infinite, negative, or no number; there are no epochs; or
+                validation is asked for where nothing is held out.
         """
-        require_number("passes over the images (--epochs)", self.epochs, "above 0", self.epochs > 0)
-        require_number("epochs between judgements (--judge-every)", self.judge_epochs, "not negative", self.judge_epochs >= 0)
-        if self.judge_epochs and self.threshold is not None:
+        require_number("passes over the images", self.epochs, "above 0", self.epochs > 0)
+        require_number("minutes of training", self.minutes, "not negative", self.minutes >= 0)
+        require_number("epochs between validations", self.validate_every_epochs, "not negative", self.validate_every_epochs >= 0)
+        if self.validate_every_epochs and Role.SELECT in self.recipe.roles:
             raise SettingsError(
                 expected="a recipe that holds images out",
                 got="one that learns from all training images",
-                where="judge (--early-stop, --judge-every)",
-                action="Train without these options, or with --recipe ours.",
+                where="validation",
+                action=f"Train without validation and early stop, or with the recipe {DEFAULT}.",
             )
 
     def with_epochs(self, epochs: float) -> TrainingPlan:
         """The same, shorter or longer; the schedule is stretched."""
         return replace(self, epochs=epochs)
 
-    def with_sets(self, shares: Mapping[str, float]) -> TrainingPlan:
-        """The same on other data."""
-        return replace(self, recipe=replace(self.recipe, shares=MappingProxyType(dict(shares))))
+    def with_sets(self, sets: Sequence[str]) -> TrainingPlan:
+        """The same on other data, in equal shares."""
+        return replace(self, recipe=self.recipe.with_sets(sets))
 
-    def loop_for(self, num_images: int) -> LoopSettings:
-        """The loop with its number of steps.
+    def loop_for(self, epoch_size: int) -> LoopSettings:
+        """The loop with its number of steps, or seconds.
+
+        Args:
+            epoch_size: crops that are one pass over the images.
 
         Raises:
-            SettingsError: the judge would not be asked before the end.
+            SettingsError: there would be no validation before the end.
         """
-        epoch_steps = num_images / self.recipe.batch_size
+        epoch_steps = epoch_size / self.recipe.batch_size
+        every_steps = max(1, round(self.validate_every_epochs * epoch_steps)) if self.validate_every_epochs else 0
+        if self.minutes:
+            return replace(self.loop, max_steps=None, budget_s=self.minutes * 60, validate_every_steps=every_steps)
         steps = max(1, math.ceil(self.epochs * epoch_steps))
-        judge_steps = max(1, round(self.judge_epochs * epoch_steps)) if self.judge_epochs else 0
-        if self.judge_epochs >= self.epochs or judge_steps >= steps:
+        if self.validate_every_epochs >= self.epochs or every_steps >= steps:
             raise SettingsError(
                 expected=f"fewer than the {self.epochs:g} epochs of the training",
-                got=f"{self.judge_epochs:g}",
-                where="epochs between judgements (--judge-every)",
-                action="Ask the judge more often, or not at all.",
+                got=f"{self.validate_every_epochs:g}",
+                where="epochs between validations",
+                action="Validate more often, or not at all.",
             )
-        return replace(self.loop, max_steps=steps, judge_steps=judge_steps)
+        return replace(self.loop, max_steps=steps, validate_every_steps=every_steps)
 
-    def identity(self, network: str, num_images: int) -> Identity:
+    def identity(self, network: str, epoch_size: int) -> Identity:
         """What makes it this training and no other; how long it is does not."""
-        named = {"command": "irstream train", "network": network, "num_images": num_images}
+        named = {"network": network, "num_images": epoch_size}
         return named | dict(recipe_identity(self.recipe)) | dict(loop_identity(self.loop))
+
+    def length(self) -> str:
+        """How long it is, in words."""
+        return f"{self.minutes:g} minutes" if self.minutes else f"{self.epochs:g} epochs"
 
 
 def ours() -> TrainingPlan:
@@ -104,17 +124,19 @@ def ours() -> TrainingPlan:
 def robust() -> TrainingPlan:
     """`ours` with every augmentation there is, for cameras that the training images do not know."""
     plan = ours()
+    recipe = plan.recipe
+    assert isinstance(recipe, SegmentationRecipe)
     augmentation = replace(
-        plan.recipe.augmentation,
+        recipe.augmentation,
         rotation_deg=30.0,
         scale=(0.8, 1.25),
         warp_probability=0.3,
         blur_probability=0.2,
         noise_probability=0.2,
-        paste=replace(plan.recipe.augmentation.paste, grey_correction=True, scene_constraint=True),
+        paste=replace(recipe.augmentation.paste, grey_correction=True, scene_constraint=True),
     )
     source = "ours, also turned, scaled, blurred and noisy; pasted by contrast and scene (docs/networks.md)"
-    return replace(plan, recipe=replace(plan.recipe, augmentation=augmentation), source=source)
+    return replace(plan, recipe=replace(recipe, augmentation=augmentation), source=source)
 
 
 def basicirstd() -> TrainingPlan:
@@ -128,10 +150,10 @@ def basicirstd() -> TrainingPlan:
             loss="soft_iou_batch",
             augmentation=Augmentation(crop_px=256, target_probability=0.5, jitter=False, paste=_NOTHING_PASTED),
             seed=42,
+            threshold=_PUBLISHED_THRESHOLD,
         ),
         loop=replace(_AS_PUBLISHED, max_lr=5e-4, schedule="multi_step"),
         epochs=400,
-        threshold=_PUBLISHED_THRESHOLD,
         source="BasicIRSTD (Ying et al.): Adam 5e-4, a tenth at epochs 200 and 300 of 400, batch 16, crops of 256 px",
     )
 
@@ -143,26 +165,73 @@ def sgem_paper() -> TrainingPlan:
             batch_size=8,
             loss="soft_iou_batch",
             augmentation=Augmentation(crop_px=256, target_probability=0.0, symmetries=False, jitter=False, paste=_NOTHING_PASTED),
+            threshold=_PUBLISHED_THRESHOLD,
         ),
         loop=replace(_AS_PUBLISHED, max_lr=1e-4, schedule="constant"),
         epochs=1500,
-        threshold=_PUBLISHED_THRESHOLD,
         source="SGEM U-Net, section 4.2 (Adam assumed)",
     )
 
 
-TRAINING_PLANS: Mapping[str, Callable[[], TrainingPlan]] = MappingProxyType(
-    {"ours": ours, "robust": robust, "basicirstd": basicirstd, "sgem_paper": sgem_paper}
+def _segmenter(source: str, max_lr: float, augmentation: Augmentation, batch_size: int = 8) -> TrainingPlan:
+    recipe = SegmentationRecipe(batch_size=batch_size, augmentation=augmentation)
+    return TrainingPlan(recipe=recipe, loop=LoopSettings(max_steps=1, max_lr=max_lr), epochs=100, source=source)
+
+
+def acm() -> TrainingPlan:
+    """ACM is cheap enough for wide crops, which its global gates want."""
+    return _segmenter("that of ACM (docs/networks.md)", 3e-3, Augmentation())
+
+
+def unet_light() -> TrainingPlan:
+    """Ten times dearer a pixel than ACM, so smaller crops; half of them hold background only, where it raises false alarms."""
+    return _segmenter("that of the light U-Net (docs/networks.md)", 2e-3, Augmentation(crop_px=96, target_probability=0.5), 12)
+
+
+def compared() -> TrainingPlan:
+    """One recipe for all networks of the papers, so that a table of theirs compares networks and not recipes."""
+    return _segmenter("one for all networks that are compared (docs/networks.md)", 1e-3, Augmentation(crop_px=128))
+
+
+def detection() -> TrainingPlan:
+    """Boxes of all sets; small targets are never shrunk."""
+    loop = LoopSettings(max_steps=1, max_lr=2e-3)
+    return TrainingPlan(recipe=DetectionRecipe(seed=21), loop=loop, epochs=12, source="ours (docs/networks.md)")
+
+
+def classification() -> TrainingPlan:
+    """Target crops, rare classes more often than they occur."""
+    loop = LoopSettings(max_steps=1, max_lr=2e-3)
+    return TrainingPlan(recipe=ClassificationRecipe(seed=22), loop=loop, epochs=12, source="ours (docs/networks.md)")
+
+
+TRAINING_PLANS: Mapping[Task, Mapping[str, Callable[[], TrainingPlan]]] = MappingProxyType(
+    {
+        Task.SEGMENTATION: MappingProxyType(
+            {
+                DEFAULT: ours,
+                "robust": robust,
+                "basicirstd": basicirstd,
+                "sgem_paper": sgem_paper,
+                "acm": acm,
+                "unet_light": unet_light,
+                "compared": compared,
+            }
+        ),
+        Task.DETECTION: MappingProxyType({DEFAULT: detection, "fcos_light": detection}),
+        Task.CLASSIFICATION: MappingProxyType({DEFAULT: classification, "basic_cnn": classification}),
+    }
 )
+"""By task and name; a network that is registered trains with the one called `ours` of its task."""
 
 
-def plan_named(name: str, sets: Sequence[str] = (), epochs: float | None = None) -> TrainingPlan:
+def plan_named(name: str, sets: Sequence[str] = (), epochs: float | None = None, task: Task = Task.SEGMENTATION) -> TrainingPlan:
     """The plan of a name, on some data sets in equal shares, for some epochs.
 
     Raises:
         SettingsError: there is none of this name; the text lists those that exist.
     """
-    plan = chosen(TRAINING_PLANS, name, "recipe")()
+    plan = chosen(TRAINING_PLANS[task], name, f"recipe for {task}")()
     if sets:
-        plan = plan.with_sets(dict.fromkeys(sets, 1.0))
+        plan = plan.with_sets(sets)
     return plan if epochs is None else plan.with_epochs(epochs)

@@ -1,4 +1,4 @@
-"""`irstream models list|show`: the registered networks, and the cards of the weights that ship with them."""
+"""`irstream models`: the registered networks, the cards of the weights that ship with them, and what is done with both."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from deploy.cli import models_care, models_reports
 from deploy.cli.options import JsonOption, print_json
 
 if TYPE_CHECKING:
@@ -16,6 +17,10 @@ if TYPE_CHECKING:
     from models.cost import Sketch
 
 app = typer.Typer(help="The registered networks and their model cards.", no_args_is_help=True, pretty_exceptions_enable=False)
+for _command in (models_care.export, models_care.measure, models_care.average, models_care.ship):
+    app.command()(_command)
+for _report in (models_reports.tables, models_reports.compare, models_reports.pictures, models_reports.augmentation):
+    app.command()(_report)
 # Where nobody looks at a terminal, lines are as long as they are: `grep` and `less -S` want them whole.
 _PIPE_COLUMNS = 240
 
@@ -47,7 +52,7 @@ def show(name: Annotated[str, typer.Argument(help="Registered name, see `irstrea
         told, text = card.model_dump(mode="json"), whole_card(card)
     else:
         bare = sketch(name)
-        told, text = _plan(bare), bare_card(bare, train_command(name, bare.task))
+        told, text = _plan(bare), bare_card(bare, train_command(name))
     if as_json:
         print_json(told)
     else:
@@ -73,4 +78,4 @@ def _plan(bare: Sketch) -> dict[str, Any]:
     """Fields of a card for a network without weights, and how to get some."""
     from models.card import train_command
 
-    return asdict(bare) | {"digest": None, "recipe": {"command": train_command(bare.name, bare.task)}}
+    return asdict(bare) | {"digest": None, "recipe": {"command": train_command(bare.name)}}

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from contracts.errors import SettingsError
+from deploy.cli.option_names import named_as_options
 from deploy.cli.options import JsonOption, print_json
 from deploy.cli.train_options import (
+    SETTINGS,
     AverageOption,
     BatchSizeOption,
     CheckpointOption,
@@ -22,8 +24,8 @@ from deploy.cli.train_options import (
     EarlyStopOption,
     EpochsOption,
     FrozenNormsOption,
-    JudgeEveryOption,
     LossOption,
+    MinutesOption,
     NetworkArgument,
     OutOption,
     PrecisionOption,
@@ -33,15 +35,20 @@ from deploy.cli.train_options import (
     SeedOption,
     StartOption,
     TaskOption,
+    UnknownOption,
+    ValidateEveryOption,
     WorkersOption,
 )
 
-_JUDGE_EVERY_EPOCHS = 5.0
+_VALIDATE_EVERY_EPOCHS = 5.0
 
 if TYPE_CHECKING:
     from models.card import ModelCard
+    from models.interface import Task
+    from training.loop.loop import LoopReport
     from training.recipes import TrainingPlan
     from training.registry.export import Provenance
+    from training.tasks.base import Recipe
 
 app = typer.Typer(pretty_exceptions_enable=False)
 
@@ -49,10 +56,11 @@ app = typer.Typer(pretty_exceptions_enable=False)
 @app.command()
 def train(
     model: NetworkArgument,
-    task: TaskOption = "segmentation",
+    task: TaskOption = None,
     data: DataOption = None,
     recipe: RecipeOption = "ours",
     epochs: EpochsOption = None,
+    minutes: MinutesOption = None,
     start: StartOption = None,
     loss: LossOption = None,
     schedule: ScheduleOption = None,
@@ -61,51 +69,80 @@ def train(
     crop_px: CropOption = None,
     average: AverageOption = None,
     frozen_norms: FrozenNormsOption = False,
+    unknown_share: UnknownOption = None,
     seed: SeedOption = None,
     precision: PrecisionOption = "auto",
     early_stop: EarlyStopOption = 0,
-    judge_every: JudgeEveryOption = None,
+    validate_every: ValidateEveryOption = None,
     checkpoint_s: CheckpointOption = 120.0,
     out: OutOption = None,
     device: DeviceOption = "cpu",
     workers: WorkersOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Train a segmenter and write `weights.safetensors` with its card into the folder of the run.
+    """Train a registered network and write `weights.safetensors` with its card into the folder of the run.
 
-    Started again with the same folder it goes on where it was killed. With recipes `ours` and `robust` held-out training images choose
-    the threshold; the others learn from all of them and keep 0.5, as published.
+    Started again with the same folder it goes on where it was killed. Held-out training images choose the threshold; with the recipes
+    of papers all of them teach, and it stays 0.5, as published.
     """
     from rich.console import Console
 
-    from contracts.choices import chosen
     from deploy.terminal.training_view import export_shown, learn
     from models.devices import choose_device
+    from training.fit import Machine
     from training.loop.prefetch import default_workers
     from training.recipes import plan_named
 
-    device = str(choose_device(device))
-    chosen({"segmentation": None}, task, "--task", "The other networks that ship are trained with python -m training.train NAME.")
-    named = plan_named(recipe, data or (), epochs)
-    plan = _changed(named, loss, schedule, lr, batch_size, crop_px, average, seed)
-    plan = _frozen(plan, start) if frozen_norms else plan
-    how = named.source + "; changed as the command says" * (plan != named)
-    plan = replace(plan, loop=replace(plan.loop, precision=_precision(precision, device), checkpoint_s=checkpoint_s))
-    plan = _judged(plan, early_stop, judge_every)
-    folder = out or Path("runs/train") / model
-    console = Console(stderr=True)
-    console.print(
-        f"{model}, recipe {recipe}, {plan.epochs:g} epochs, {plan.loop.precision}, {device}; {folder}", soft_wrap=True, markup=False
-    )
-    report = learn(console, model, plan, folder, device, default_workers(device) if workers is None else workers, _weights(model, start))
-    card = export_shown(console, model, folder, _provenance(plan, how, device, _weights(model, start)), device)
+    with named_as_options(SETTINGS):
+        device = str(choose_device(device))
+        named = plan_named(recipe, data or (), epochs, _task_of(model, task))
+        named = replace(named, minutes=minutes or 0.0)
+        plan = _changed(named, schedule, lr, average)
+        plan = replace(plan, recipe=_recipe_changed(plan, loss, batch_size, crop_px, seed, unknown_share))
+        plan = _frozen(plan, start) if frozen_norms else plan
+        how = named.source + "; changed as the command says" * (plan != named)
+        plan = replace(plan, loop=replace(plan.loop, precision=_precision(precision, device), checkpoint_s=checkpoint_s))
+        plan = _validated(plan, early_stop, validate_every)
+        folder, weights = out or Path("runs/train") / model, _weights(model, start)
+        machine = Machine(device=device, workers=default_workers(device) if workers is None else workers)
+        console = Console(stderr=True)
+        headline = f"{model}, recipe {recipe}, {plan.length()}, {plan.loop.precision}, {device}; {folder}"
+        console.print(headline, soft_wrap=True, markup=False)
+        report = learn(console, model, plan, folder, machine, weights)
+        card = export_shown(console, model, folder, _provenance(plan, how, device, weights), device)
+    _print_result(report, card, folder, device, as_json)
+
+
+def _print_result(report: LoopReport, card: ModelCard, folder: Path, device: str, as_json: bool) -> None:
     if as_json:
         print_json({"weights": str(folder / "weights.safetensors"), "steps": report.steps, "card": card.model_dump(mode="json")})
         return
     typer.echo(f"{report.steps} steps in {report.elapsed_s:.0f} s{' of processor time' * (device == 'cpu')}, loss {report.last_loss:.4f}")
     if report.best_score is not None:
-        typer.echo(f"{'stopped early: ' * report.impatient}best on held-out images {report.best_score:.4f} at step {report.best_step}")
-    _tell_figures(card, folder / "weights.safetensors")
+        typer.echo(f"{'stopped early: ' * report.stopped_early}best on held-out images {report.best_score:.4f} at step {report.best_step}")
+    for measured in card.measured:
+        typer.echo(f"{measured.data}: " + ", ".join(f"{name} {value:g}" for name, value in measured.values.items()))
+    typer.echo(f"weights {folder / 'weights.safetensors'}")
+
+
+def _task_of(model: str, asked: str | None) -> Task:
+    """The task of a network.
+
+    Raises:
+        SettingsError: no such network, or another task was asked for.
+    """
+    from models.interface import Task
+    from models.zoo import task_named
+
+    task = task_named(model)
+    if asked is not None and asked != task:
+        raise SettingsError(
+            expected=f"one of {', '.join(Task)}" if asked not in list(Task) else f"{task}, the task of {model}",
+            got=repr(asked),
+            where="--task",
+            action="Leave it out, or name a network of that task (irstream models list).",
+        )
+    return task
 
 
 def _weights(model: str, start: str | None) -> Path | None:
@@ -128,24 +165,17 @@ def _weights(model: str, start: str | None) -> Path | None:
     return Path(start) / "weights.safetensors" if Path(start).is_dir() else Path(start)
 
 
-def _tell_figures(card: ModelCard, weights: Path) -> None:
-    for measured in card.measured:
-        typer.echo(f"{measured.data}: " + ", ".join(f"{name} {value:g}" for name, value in measured.values.items()))
-    typer.echo(f"weights {weights}")
-
-
 def _provenance(plan: TrainingPlan, how: str, device: str, start: Path | None) -> Provenance:
     """What the card says of how the weights came to be; `how`: by which recipe."""
+    from training.data.samples import Role
     from training.registry.export import Provenance
 
-    learnt = "" if plan.threshold is None else "learnt from all training and validation images, threshold not chosen; "
-    learnt += _begun_with(start)
+    learnt = "learnt from all training and validation images, threshold not chosen; " if Role.SELECT in plan.recipe.roles else ""
     return Provenance(
         shlex.join(["irstream", *sys.argv[1:]]),
-        f"{how}; {learnt}{plan.epochs:g} epochs, {plan.loop.precision}",
-        tuple(plan.recipe.shares),
+        f"{how}; {learnt}{_begun_with(start)}{plan.length()}, {plan.loop.precision}",
+        plan.recipe,
         clock="processor_minutes" if device == "cpu" else "minutes",
-        threshold=plan.threshold,
     )
 
 
@@ -158,15 +188,15 @@ def _begun_with(start: Path | None) -> str:
         return ""
     digest, card, how = digest_of(start), start.with_suffix(".json"), ""
     if card.is_file():
-        told = read_card(card)
-        if told.digest == digest:
-            how = f" ({told.recipe['command']}, {told.recipe['steps']:,} steps: {told.recipe['details']})"
+        before = read_card(card)
+        if before.digest == digest:
+            how = f" ({before.recipe['command']}, {before.recipe['steps']:,} steps: {before.recipe['details']})"
     return f"begun with weights {digest[:12]}{how}; "
 
 
 def _precision(asked: str, device: str) -> Any:
     """The number format of the forward pass; `auto`: the best that the device has."""
-    from training.segmenter import best_precision
+    from training.fit import best_precision
 
     if asked not in ("auto", "float32", "bfloat16"):
         raise SettingsError(expected="auto, float32 or bfloat16", got=repr(asked), where="--precision", action="Use one of these.")
@@ -189,43 +219,40 @@ def _frozen(plan: TrainingPlan, start: str | None) -> TrainingPlan:
     return replace(plan, loop=replace(plan.loop, frozen_norms=True))
 
 
-def _judged(plan: TrainingPlan, patience: int, judge_every: float | None) -> TrainingPlan:
-    """The plan with a judgement every `judge_every` epochs, ended after `patience` of them without a better one; 0: not ended."""
-    if not patience and judge_every is None:
+def _validated(plan: TrainingPlan, patience: int, every: float | None) -> TrainingPlan:
+    """The plan with a validation every so many epochs, ended after `patience` of them without a better one; 0: not ended."""
+    if not patience and every is None:
         return plan
-    return replace(plan, judge_epochs=judge_every or _JUDGE_EVERY_EPOCHS, loop=replace(plan.loop, patience=patience))
+    return replace(plan, validate_every_epochs=every or _VALIDATE_EVERY_EPOCHS, loop=replace(plan.loop, patience=patience))
 
 
-def _changed(
-    plan: TrainingPlan,
-    loss: str | None,
-    schedule: str | None,
-    lr: float | None,
-    batch_size: int | None,
-    crop_px: int | None,
-    average: float | None,
-    seed: int | None,
-) -> TrainingPlan:
-    """The plan with what was asked for on the command line.
+def _changed(plan: TrainingPlan, schedule: str | None, lr: float | None, average: float | None) -> TrainingPlan:
+    """The plan with what was asked for of its loop.
 
     Raises:
-        SettingsError: no such loss or schedule.
+        SettingsError: no such schedule, or a number that is none.
     """
-    from models.losses import loss_named
     from training.loop.schedules import schedule_named
 
-    recipe, loop = plan.recipe, plan.loop
-    if loss is not None:
-        loss_named(loss)
-        recipe = replace(recipe, loss=loss)
+    loop = plan.loop
     if schedule is not None:
         schedule_named(schedule)
         loop = replace(loop, schedule=schedule)
-    if batch_size is not None:
-        recipe = replace(recipe, batch_size=batch_size)
-    if crop_px is not None:
-        recipe = replace(recipe, augmentation=replace(recipe.augmentation, crop_px=crop_px))
-    if seed is not None:
-        recipe = replace(recipe, seed=seed)
     loop = replace(loop, max_lr=loop.max_lr if lr is None else lr, average_decay=loop.average_decay if average is None else average)
-    return replace(plan, recipe=recipe, loop=loop)
+    return replace(plan, loop=loop)
+
+
+def _recipe_changed(
+    plan: TrainingPlan, loss: str | None, batch_size: int | None, crop_px: int | None, seed: int | None, unknown_share: float | None
+) -> Recipe:
+    """The recipe of a plan with what was asked for.
+
+    Raises:
+        SettingsError: no such loss, or the task has no choice of it.
+    """
+    recipe = plan.recipe
+    if loss is not None:
+        recipe = recipe.with_loss(loss)
+    if crop_px is not None:
+        recipe = recipe.with_crop(crop_px)
+    return recipe.with_numbers(batch_size, seed, unknown_share)

@@ -2,25 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated
 
 import typer
 
 NetworkArgument = Annotated[str, typer.Argument(help="Registered network, see `irstream models list`.")]
-TaskOption = Annotated[str, typer.Option("--task", help="segmentation.")]
+TaskOption = Annotated[
+    str | None,
+    typer.Option("--task", help="detection, segmentation or classification; default: the network's own.", show_default=False),
+]
 DataOption = Annotated[
     list[str] | None, typer.Option("--data", help="Data set or folder to learn from (several times; default: the recipe's).")
 ]
-RecipeOption = Annotated[str, typer.Option("--recipe", help="ours, robust, basicirstd or sgem_paper.")]
+RecipeOption = Annotated[
+    str, typer.Option("--recipe", help="ours; of segmenters also robust, basicirstd, sgem_paper, compared and those of networks.")
+]
 EpochsOption = Annotated[float | None, typer.Option("--epochs", help="Passes over the images; default: as many as the recipe.")]
+MinutesOption = Annotated[
+    float | None,
+    typer.Option("--minutes", min=0, help="Minutes of training in place of epochs: on a CPU those of its clock.", show_default=False),
+]
 StartOption = Annotated[
     str | None,
     typer.Option(
         "--start", help="Weights to begin with: `shipped`, a run's folder or a safetensors file; default: random.", show_default=False
     ),
 ]
-LossOption = Annotated[str | None, typer.Option("--loss", help="Instead of the recipe's (docs/losses.md).", show_default=False)]
+LossOption = Annotated[
+    str | None, typer.Option("--loss", help="Of a segmenter, instead of the recipe's (docs/losses.md).", show_default=False)
+]
 ScheduleOption = Annotated[
     str | None, typer.Option("--schedule", help="one_cycle, cosine, poly, multi_step or constant.", show_default=False)
 ]
@@ -33,17 +46,23 @@ AverageOption = Annotated[
 FrozenNormsOption = Annotated[
     bool, typer.Option("--frozen-norms", help="Batch norms keep the statistics of the weights to begin with: faster, for going on.")
 ]
+UnknownOption = Annotated[
+    float | None,
+    typer.Option(
+        "--unknown-share", min=0, max=1, help="Share of the crops whose platform, and whose band, is given as unknown.", show_default=False
+    ),
+]
 SeedOption = Annotated[int | None, typer.Option("--seed", min=0, help="Of the first weights and of all crops.", show_default=False)]
 PrecisionOption = Annotated[str, typer.Option("--precision", help="auto, float32 or bfloat16.")]
 EarlyStopOption = Annotated[
-    int, typer.Option("--early-stop", min=0, help="End after so many judgements on held-out images without a better one; 0: never.")
+    int, typer.Option("--early-stop", min=0, help="End after so many validations on held-out images without a better one; 0: never.")
 ]
-JudgeEveryOption = Annotated[
+ValidateEveryOption = Annotated[
     float | None,
     typer.Option(
-        "--judge-every",
+        "--validate-every",
         min=0.1,
-        help="Epochs between judgements on held-out images, the best weights are kept; default: none, with --early-stop 5.",
+        help="Epochs between validations on held-out images, the best weights are kept; default: none, with --early-stop 5.",
         show_default=False,
     ),
 ]
@@ -52,5 +71,29 @@ OutOption = Annotated[Path | None, typer.Option("--out", help="Folder of the run
 DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")]
 WorkersOption = Annotated[
     int | None,
-    typer.Option("--workers", min=0, help="Processes that draw crops ahead; default 0 on a CPU, else up to 8.", show_default=False),
+    typer.Option("--workers", min=0, help="Processes that make crops ahead; default 0 on a CPU, else up to 8.", show_default=False),
 ]
+
+SETTINGS: Mapping[str, str] = MappingProxyType(
+    {
+        "another folder": "--out",
+        "passes over the images": "--epochs",
+        "as many epochs": "--epochs",
+        "minutes of training": "--minutes",
+        "peak learning rate": "--lr",
+        "decay of the averaged weights": "--ema",
+        "frozen batch norms": "--frozen-norms",
+        "batch size": "--batch-size",
+        "side of the crops": "--crop-px",
+        "share of unknown metadata": "--unknown-share",
+        "seconds between checkpoints": "--checkpoint-s",
+        "epochs between validations": "--validate-every",
+        "validation": "--early-stop, --validate-every",
+        "data sets to learn from": "--data",
+        "weights to begin with": "--start",
+        "loss": "--loss",
+        "schedule": "--schedule",
+        "seed": "--seed",
+    }
+)
+"""What the settings of a training are called in messages, and the options they are here."""

@@ -30,7 +30,9 @@ from pipeline.table.settings import SinkSettings
 ENV_PREFIX = "IRSTREAM_"
 ENV_DELIMITER = "__"
 # Variables with our prefix that are no settings of the application.
-OTHER_VARIABLES = frozenset({irstream_names.VARIABLE, "IRSTREAM_DATA", "IRSTREAM_DEBUG", "IRSTREAM_BROKER_HOME", "IRSTREAM_BROKER_PORT"})
+OTHER_VARIABLES = frozenset(
+    {irstream_names.VARIABLE, "IRSTREAM_DATA", "IRSTREAM_DEBUG", "IRSTREAM_NETWORKS", "IRSTREAM_BROKER_HOME", "IRSTREAM_BROKER_PORT"}
+)
 # What Kubernetes (and Docker's links) put into every container beside a Service called irstream or irstream-...: name, value.
 _OF_A_SERVICE = (
     (re.compile(r"(_SERVICE_HOST|_PORT_\d+_(TCP|UDP|SCTP)_(PROTO|ADDR))$"), re.compile(r".*")),

@@ -68,7 +68,7 @@ def _no_weights(settings: ModelActorSettings, task: str) -> Iterator[tuple[str, 
     from deploy.cluster.session import cluster_address
 
     expected = "a safetensors file with trained weights"
-    action = f"Train it ({train_command(settings.model, task)}) or name a file in weights."
+    action = f"Train it ({train_command(settings.model)}) or name a file in weights."
     if settings.weights is None:
         yield "model", expected, f"{settings.model}, which has none", action
     elif cluster_address() is None:  # on a cluster it is the nodes of the models that must have the file

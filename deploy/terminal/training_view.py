@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 from deploy.cluster.interrupts import interruptible
 from deploy.terminal.progress import show_on
+from training.fit import Machine, fit_network
 from training.loop.checkpoint import steps_done
 from training.loop.loop import LoopReport
 from training.loop.settings import LoopSettings, Progress
 from training.registry.export import Provenance, export
-from training.segmenter import train_segmenter
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -22,32 +22,31 @@ if TYPE_CHECKING:
 
 
 def learn(
-    console: Console, model: str, plan: TrainingPlan, folder: Path, device: str, workers: int, start: Path | None = None
+    console: Console, model: str, plan: TrainingPlan, folder: Path, machine: Machine | None = None, start: Path | None = None
 ) -> LoopReport:
-    """Train, and show it; see `train_segmenter`."""
+    """Train, and show it; see `fit_network`."""
     with interruptible(), show_on(console, "steps") as show:
         try:
-            _, report = train_segmenter(
+            _, report = fit_network(
                 model,
                 plan,
                 folder,
+                machine,
                 start=start,
-                device=device,
-                workers=workers,
-                begin=partial(_tell_begin, console),
-                tell=lambda progress, steps: show("", progress.steps, steps, _text_of(progress)),
+                begin=partial(_show_begin, console),
+                report=lambda progress, steps: show("", progress.steps, steps, _text_of(progress)),
             )
         except KeyboardInterrupt:
-            _tell_how_to_go_on(console, folder)
+            _show_how_to_go_on(console, folder)
             raise
     return report
 
 
 def export_shown(console: Console, model: str, folder: Path, provenance: Provenance, device: str) -> ModelCard:
     """Choose the threshold, measure and write weights with their card into the folder of a run, and show it; see `export`."""
-    console.print("measuring on test images" if provenance.threshold else "choosing the threshold, measuring on test images")
+    console.print("choosing the threshold, measuring on test images")
     with show_on(console, "images") as show:
-        return export(model, folder / "checkpoint.pt", folder / "weights.safetensors", provenance, device=device, tell=show)
+        return export(model, folder / "checkpoint.pt", folder / "weights.safetensors", provenance, device=device, report=show)
 
 
 def _text_of(progress: Progress) -> str:
@@ -55,13 +54,17 @@ def _text_of(progress: Progress) -> str:
     return f"loss {progress.loss:.4f}{best}"
 
 
-def _tell_begin(console: Console, done: Progress, loop: LoopSettings) -> None:
+def _show_begin(console: Console, done: Progress, loop: LoopSettings) -> None:
     if loop.is_over(done):
         console.print(f"already done: {done.steps} steps")
     elif done.steps:
-        console.print(f"going on at step {done.steps} of {loop.max_steps}")
+        console.print(f"going on at step {done.steps}{_of(loop)}")
 
 
-def _tell_how_to_go_on(console: Console, folder: Path) -> None:
+def _show_how_to_go_on(console: Console, folder: Path) -> None:
     if steps := steps_done(folder):
         console.print(f"stopped at step {steps}; the same command goes on there", soft_wrap=True)
+
+
+def _of(loop: LoopSettings) -> str:
+    return "" if loop.max_steps is None else f" of {loop.max_steps}"

@@ -24,7 +24,7 @@ _TRAIN_IMAGES = 24
 
 
 def write_made_sets(root: Path) -> None:
-    """Write all sets but the clips, of which there are none."""
+    """Write all sets; of the clips, three."""
     rng = np.random.default_rng(0)
     for dataset, splits in _SPLITS.items():
         for folder in ("images", "masks"):
@@ -36,7 +36,20 @@ def write_made_sets(root: Path) -> None:
             ]
         (root / dataset / "index.jsonl").write_text("".join(json.dumps(entry) + "\n" for entry in entries))
     (root / "drone-ir-clips").mkdir()
-    (root / "drone-ir-clips" / "tracks.jsonl").write_text("")
+    tracks = [_write_clip(root / "drone-ir-clips", f"clip-train{number}", rng) for number in range(3)]
+    (root / "drone-ir-clips" / "tracks.jsonl").write_text("".join(json.dumps(track) + "\n" for track in tracks))
+
+
+def _write_clip(folder: Path, name: str, rng: np.random.Generator) -> dict[str, object]:
+    """Two frames; the videos are called as the clips of `drone-ir` that its images are of."""
+    frames = rng.normal(90, 3, (2, SIDE_PX, SIDE_PX, 1)).astype(np.uint8).repeat(3, 3)
+    frames[:, 20:26, 30:38] += 90
+    video = cv2.VideoWriter(str(folder / f"{name}.avi"), cv2.VideoWriter.fourcc(*"MJPG"), 25, (SIDE_PX, SIDE_PX))
+    for frame in frames:
+        video.write(frame)
+    video.release()
+    (folder / f"{name}.avi").rename(folder / name)
+    return {"video": name, "class": "DRONE", "boxes_xywh_px": [[30, 20, 8, 6]] * len(frames)}
 
 
 def _write_image(folder: Path, name: str, split: str, rng: np.random.Generator) -> dict[str, object]:

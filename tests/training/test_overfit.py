@@ -9,21 +9,26 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from evaluation.segmentation import SegmentationMetrics
 from models.boxes import iou_matrix
-from models.classification.basic_cnn import BasicCnn
+from models.classification.basic_cnn import CLASS_NAMES, CROP_SIDE_PX, BasicCnn
 from models.detection.fcos import LightFcos
 from models.inference import prepare
 from models.segmentation.acm import Acm
+from models.zoo import AnyModel
 from training.augmentation.plan import Augmentation
+from training.data.batches import BatchSource
 from training.data.samples import Role, Sample
 from training.loop.loop import train
 from training.loop.settings import LoopSettings
-from training.tasks.classification import ClassificationBatches, ClassificationRecipe, classification_step
-from training.tasks.detection import DetectionBatches, DetectionRecipe, detection_step
+from training.tasks.base import Recipe
+from training.tasks.classification import ClassificationBatches, ClassificationRecipe
+from training.tasks.detection import DetectionBatches, DetectionRecipe
+from training.tasks.known import task_of
 from training.tasks.measuring import classify, detect, probability_maps
-from training.tasks.segmentation import SegmentationBatches, SegmentationRecipe, segmentation_step
+from training.tasks.segmentation import SegmentationBatches, SegmentationRecipe
 
 FEW_STEPS = LoopSettings(budget_s=1e9, max_lr=4e-3, max_steps=90, average_decay=0.9)
 
@@ -61,10 +66,15 @@ def _fixed_chance() -> None:
     torch.set_num_threads(1)
 
 
+def learnt(model: AnyModel, source: BatchSource, recipe: Recipe, settings: LoopSettings) -> nn.Module:
+    task, drawn = task_of(model, recipe), source.batches()
+    return train(model, lambda network: task.loss(network, next(drawn)), settings)[0]
+
+
 def test_segmenter() -> None:
     samples = made_images(4)
     recipe = SegmentationRecipe(batch_size=4, augmentation=Augmentation(crop_px=64))
-    average, _ = train(Acm(), partial(segmentation_step, SegmentationBatches(samples, recipe), recipe), FEW_STEPS)
+    average = learnt(Acm(), SegmentationBatches(samples, recipe), recipe, FEW_STEPS)
     metrics = SegmentationMetrics()
     assert isinstance(average, Acm)
     for sample, map_HW in probability_maps(prepare(average, dtype=torch.float32), samples):
@@ -77,7 +87,7 @@ def test_segmenter() -> None:
 def test_detector() -> None:
     samples = made_images(4)
     recipe = DetectionRecipe(crop_px=64, batch_size=4, shares={"nudt-sirst": 1.0})
-    average, _ = train(LightFcos(), partial(detection_step, DetectionBatches(samples, recipe), recipe), replace(FEW_STEPS, max_steps=140))
+    average = learnt(LightFcos(), DetectionBatches(samples, recipe), recipe, replace(FEW_STEPS, max_steps=140))
     assert isinstance(average, LightFcos)
     for sample, found in detect(average, samples):
         best = int(np.argmax(found.scores))
@@ -89,7 +99,7 @@ def test_classifier() -> None:
     samples = made_images(8, "hit-uav")
     recipe = ClassificationRecipe(batch_size=8, unnamed_share=0.0)
     settings = LoopSettings(budget_s=1e9, max_lr=2e-3, max_steps=30, average_decay=0.8)
-    average, _ = train(BasicCnn(), partial(classification_step, ClassificationBatches(samples, [], recipe), recipe), settings)
+    average = learnt(BasicCnn(), ClassificationBatches(samples, recipe, CLASS_NAMES, CROP_SIDE_PX), recipe, settings)
     assert isinstance(average, BasicCnn)
     true, answered = classify(average, samples)
     assert (true == answered).all()

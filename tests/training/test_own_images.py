@@ -22,8 +22,8 @@ from training.augmentation.paste import cut_targets
 from training.data.catalogue import KNOWN_SETS
 from training.data.evaluation_set import evaluation_samples
 from training.data.samples import Role, read_samples
+from training.fit import fit_network
 from training.recipes import plan_named
-from training.segmenter import train_segmenter
 from training.tasks.measuring import choose_segmentation_threshold, measure_segmentation, overlap
 
 BOX = [10, 12, 4, 4]
@@ -166,7 +166,7 @@ def test_a_damaged_held_out_mask_is_told_before_training(split: str, tmp_path: P
     (tmp_path / "mine" / "masks" / "late.png").write_bytes(b"no picture")
     plan = plan_named("ours", [str(tmp_path / "mine")], 1)
     with pytest.raises(SettingsError, match=r"masks/late\.png"):
-        train_segmenter("acm", plan, tmp_path / "run")
+        fit_network("acm", plan, tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
@@ -175,7 +175,7 @@ def test_a_held_out_mask_of_background_is_looked_at_before_training_too(split: s
     write_own(tmp_path / "mine", [*({"id": str(number)} for number in range(4)), {"id": "late", "split": split, "boxes": []}])
     cv2.imwrite(str(tmp_path / "mine" / "masks" / "late.png"), np.zeros((10, 10), np.uint8))
     with pytest.raises(SettingsError, match=r"a mask of the size of its image, 40 x 48 px.*got 10 x 10 px"):
-        train_segmenter("acm", plan_named("ours", [str(tmp_path / "mine")], 1), tmp_path / "run")
+        fit_network("acm", plan_named("ours", [str(tmp_path / "mine")], 1), tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 

@@ -9,11 +9,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from models.interface import Task
 from models.layers.texture import BLOCK_PX
 from models.losses import loss_named
 from training.loop.optimisers import make_optimiser
 from training.loop.schedules import schedule_named
-from training.recipes import TrainingPlan, plan_named
+from training.recipes import TRAINING_PLANS, TrainingPlan, plan_named
+from training.tasks.segmentation import SegmentationRecipe
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,11 @@ def plan(name: str) -> TrainingPlan:
     return plan_named(name, ("nudt-sirst",))
 
 
+def recipe_of(plan: TrainingPlan) -> SegmentationRecipe:
+    assert isinstance(plan.recipe, SegmentationRecipe)
+    return plan.recipe
+
+
 def test_epochs_and_batches(plan: TrainingPlan, name: str) -> None:
     assert plan.epochs == TOLD[name].epochs
     assert plan.recipe.batch_size == TOLD[name].batch_size
@@ -84,7 +91,7 @@ def test_adam_without_weight_decay_on_anything(plan: TrainingPlan) -> None:
 
 def test_the_last_weights_count_unaveraged_and_unchosen(plan: TrainingPlan) -> None:
     assert plan.loop.average_decay == 0
-    assert plan.loop.judge_steps == 0
+    assert plan.loop.validate_every_steps == 0
     assert plan.loop.patience == 0
     assert math.isinf(plan.loop.budget_s)
     assert plan.loop.precision == "float32"
@@ -92,7 +99,7 @@ def test_the_last_weights_count_unaveraged_and_unchosen(plan: TrainingPlan) -> N
 
 
 def test_crops(plan: TrainingPlan, name: str) -> None:
-    augmentation = plan.recipe.augmentation
+    augmentation = recipe_of(plan).augmentation
     assert augmentation.crop_px == 256
     assert augmentation.target_probability == TOLD[name].target_probability
     assert augmentation.symmetries is TOLD[name].symmetries
@@ -112,21 +119,30 @@ def test_loss_is_soft_iou_of_the_whole_batch(plan: TrainingPlan) -> None:
 
 
 def loss(plan: TrainingPlan, logits: Tensor, targets: Tensor) -> Tensor:
-    return loss_named(plan.recipe.loss)(logits, targets)
+    return loss_named(recipe_of(plan).loss)(logits, targets)
 
 
 def test_robust_is_ours_with_every_augmentation() -> None:
     plan, plain = plan_named("robust"), plan_named("ours")
-    augmentation = plan.recipe.augmentation
+    augmentation = recipe_of(plan).augmentation
     for share in (augmentation.warp_probability, augmentation.blur_probability, augmentation.noise_probability):
         assert 0 < share < 1
     assert augmentation.rotation_deg > 0
     assert augmentation.scale[0] < 1 < augmentation.scale[1]
     assert augmentation.paste.grey_correction
     assert augmentation.paste.scene_constraint
-    assert (plan.loop, plan.epochs, plan.recipe.loss) == (plain.loop, plain.epochs, plain.recipe.loss)
+    assert (plan.loop, plan.epochs, recipe_of(plan).loss) == (plain.loop, plain.epochs, recipe_of(plain).loss)
 
 
 @pytest.mark.parametrize("name", ["ours", "robust"])
 def test_our_crops_start_on_the_blocks_whose_texture_is_told(name: str) -> None:
-    assert plan_named(name).recipe.augmentation.grid_px == BLOCK_PX == 8
+    assert recipe_of(plan_named(name)).augmentation.grid_px == BLOCK_PX == 8
+
+
+@pytest.mark.parametrize("task", list(Task))
+def test_every_task_has_a_default_recipe(task: Task) -> None:
+    plan = plan_named("ours", task=task)
+    assert plan.recipe.sets
+    assert plan.loop_for(1000).max_steps == math.ceil(plan.epochs * 1000 / plan.recipe.batch_size)
+    assert plan.recipe.with_sets(["mine"]).sets == ("mine",)
+    assert set(TRAINING_PLANS[task]) >= {"ours"}

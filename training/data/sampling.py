@@ -36,7 +36,14 @@ class SamplePool:
 
     def draw(self) -> Sample:
         """The next image."""
-        name = str(self._rng.choice(self._names, p=self._shares))
+        return self.draw_many(1)[0]
+
+    def draw_many(self, num: int) -> list[Sample]:
+        """The next images."""
+        names = self._rng.choice(len(self._names), num, p=self._shares).tolist()
+        return [self._next_of(self._names[name]) for name in names]
+
+    def _next_of(self, name: str) -> Sample:
         order = self._orders[name]
         if not order:
             order += self._rng.permutation(len(self._groups[name])).tolist()

@@ -19,6 +19,8 @@ from training.loop.identity import Identity, require_same
 from training.loop.settings import Progress
 
 FILE = "checkpoint.pt"
+VERSION = 2
+"""Of what is in the file; 1 did not hold the state of chance."""
 
 
 @dataclass(slots=True)
@@ -29,7 +31,8 @@ class Checkpoint:
         model: trained in place.
         average: exponential moving average of its weights.
         optimiser: its state.
-        best: weights of the average the judge liked best; None without a judgement.
+        best: averaged weights that held-out images liked best; None without a validation.
+        result: weights that a training that is over hands on; None before.
         identity: which training this is (`training.loop.identity`); empty where nobody says.
     """
 
@@ -37,32 +40,38 @@ class Checkpoint:
     average: nn.Module
     optimiser: torch.optim.Optimizer
     best: dict[str, Tensor] | None = None
+    result: dict[str, Tensor] | None = None
     identity: Identity = field(default_factory=dict)
 
     def save(self, folder: Path, progress: Progress) -> None:
         """Replace the file."""
         folder.mkdir(parents=True, exist_ok=True)
         state: dict[str, Any] = asdict(progress) | {
+            "version": VERSION,
+            "chance": _state_of_chance(),
             "identity": dict(self.identity),
             "model": self.model.state_dict(),
             "average": self.average.state_dict(),
             "optimiser": self.optimiser.state_dict(),
             "best": self.best,
+            "result": self.result,
         }
         partial = folder / "checkpoint.partial"
         torch.save(state, partial)
         partial.replace(folder / FILE)
 
     def resume(self, folder: Path) -> Progress:
-        """Go on from the file; at the beginning where there is none.
+        """Go on from the file, with the state of chance it was saved with; at the beginning where there is none.
 
         Raises:
-            SettingsError: the file cannot be read, or it is of another training or another network; nothing is loaded then.
+            SettingsError: the file cannot be read, or it is of another training, another network or an older version; nothing is
+                loaded then.
         """
         path = folder / FILE
         if not path.is_file():
             return Progress()
         state = read_checkpoint(path, ("model", "average", "optimiser", "steps", "spent_s"))
+        _require_version(state, path)
         require_same(state.get("identity") or {}, self.identity, path)
         best = state.get("best")
         for tensors in (state["model"], state["average"], *([] if best is None else [best])):
@@ -71,6 +80,7 @@ class Checkpoint:
         self.average.load_state_dict(state["average"])
         self._resume_optimiser(state["optimiser"], path)
         self.best = best
+        _restore_chance(state["chance"])
         return _progress_in(state)
 
     def _resume_optimiser(self, state: dict[str, Any], path: Path) -> None:
@@ -85,8 +95,30 @@ class Checkpoint:
                 expected="the state of this training's optimiser",
                 got=str(error) or type(error).__name__,
                 where=str(path),
-                action="Name another folder (--out), or train with the optimiser of before.",
+                action="Name another folder, or train with the optimiser of before.",
             ) from error
+
+
+def _state_of_chance() -> dict[str, Any]:
+    """Of torch: batches need none, each has a seed of its own (`training.data.batches`)."""
+    gpus = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
+    return {"cpu": torch.get_rng_state(), "cuda": gpus}
+
+
+def _restore_chance(state: Mapping[str, Any]) -> None:
+    torch.set_rng_state(state["cpu"])
+    if state["cuda"] and len(state["cuda"]) == torch.cuda.device_count():
+        torch.cuda.set_rng_state_all(state["cuda"])
+
+
+def _require_version(state: Mapping[str, Any], path: Path) -> None:
+    if state.get("version") != VERSION:
+        raise SettingsError(
+            expected=f"a checkpoint of form {VERSION}",
+            got=f"one of form {state.get('version', 1)}, of another version of irstream",
+            where=str(path),
+            action="Finish that training with the version it was begun with, or name another folder to begin again.",
+        )
 
 
 def require_writable(folder: Path) -> None:
@@ -101,7 +133,7 @@ def require_writable(folder: Path) -> None:
             pass
     except OSError as error:
         raise SettingsError(
-            expected="a folder that can be written", got=str(error), where=str(folder), action="Name another folder (--out)."
+            expected="a folder that can be written", got=str(error), where=str(folder), action="Name another folder."
         ) from error
 
 
@@ -121,7 +153,7 @@ def alone_in(folder: Path) -> Iterator[None]:
                 expected="a folder in which nothing else is being trained",
                 got="a training that is running",
                 where=str(folder),
-                action="Wait for it or stop it (Ctrl-C keeps what it has), or name another folder (--out).",
+                action="Wait for it or stop it (Ctrl-C keeps what it has), or name another folder.",
             ) from error
         yield
 
@@ -142,7 +174,7 @@ def read_checkpoint(path: Path, needed: Sequence[str]) -> dict[str, Any]:
         why = f"without {', '.join(missing)}" if missing else ""
     except PermissionError as error:
         raise SettingsError(
-            expected="a checkpoint", got=str(error), where=str(path), action="Make it readable, or name another folder (--out)."
+            expected="a checkpoint", got=str(error), where=str(path), action="Make it readable, or name another folder."
         ) from error
     except (EOFError, KeyError, OSError, RuntimeError, TypeError, ValueError, pickle.UnpicklingError) as error:
         why = (str(error) or type(error).__name__).splitlines()[0].rstrip(".")
@@ -173,7 +205,7 @@ def require_fit(model: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> 
             expected=f"weights of the network {getattr(model, 'name', type(model).__name__)}",
             got=f"those of another one: {wrong[0]}{more}",
             where=str(path),
-            action="Name the network that was trained there, or another folder (--out).",
+            action="Name the network that was trained there, or another folder.",
         )
 
 
@@ -181,12 +213,14 @@ def progress_of(folder: Path, identity: Identity | None = None) -> Progress:
     """How far the training in a folder is; at the beginning where there is no checkpoint.
 
     Raises:
-        SettingsError: the checkpoint cannot be read, or is of another training than `identity`.
+        SettingsError: the checkpoint cannot be read, or is of another training than `identity`, or of an older version.
     """
     path = folder / FILE
     if not path.is_file():
         return Progress()
     state = read_checkpoint(path, ("steps",))
+    if identity is not None:
+        _require_version(state, path)
     require_same(state.get("identity") or {}, identity or {}, path)
     return _progress_in(state)
 

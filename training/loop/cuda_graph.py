@@ -6,12 +6,12 @@ other without a gap (`python -m benchmarks.training_step`, docs/networks.md).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor, nn
 
-from training.tasks.segmentation import Batch, DrawsBatches
+from training.data.batches import Batch
 
 _WARM_UPS = 3
 
@@ -19,7 +19,7 @@ _WARM_UPS = 3
 class HeldBatches:
     """Batches at one place of a GPU's memory, where recorded passes find each."""
 
-    def __init__(self, batches: DrawsBatches, device: torch.device | str) -> None:
+    def __init__(self, batches: Iterator[Batch], device: torch.device | str) -> None:
         """Nothing is drawn yet.
 
         Args:
@@ -31,16 +31,15 @@ class HeldBatches:
 
     def refill(self) -> None:
         """Put the next batch there."""
-        drawn = self._batches.draw()
+        drawn = next(self._batches)
         if self._held is None:
-            pixels, masks, weights = (each.to(self._device) for each in drawn)
-            self._held = (pixels, masks, weights)
+            self._held = drawn.to(self._device)
             return
-        for held, new in zip(self._held, drawn, strict=True):
+        for held, new in zip(self._held.tensors, drawn.tensors, strict=True):
             held.copy_(new, non_blocking=True)
 
-    def draw(self) -> Batch:
-        """The batch that is there, see `SegmentationBatches.draw`; drawn again and again until it is refilled."""
+    def batch(self) -> Batch:
+        """The batch that is there; the same until it is refilled."""
         if self._held is None:
             self.refill()
         assert self._held is not None
@@ -60,7 +59,7 @@ class CudaGraphStep:
         """
         self._model, self._loss, self._refill = model, loss, refill
         self._graph: torch.cuda.CUDAGraph | None = None
-        self._told: Tensor | None = None
+        self._last_loss: Tensor | None = None
 
     def __call__(self) -> Tensor:
         """Loss of the next batch; its gradients are in the weights, and only its."""
@@ -68,9 +67,9 @@ class CudaGraphStep:
         if self._graph is None:
             self._record()
         assert self._graph is not None
-        assert self._told is not None
+        assert self._last_loss is not None
         self._graph.replay()
-        return self._told
+        return self._last_loss
 
     def _record(self) -> None:
         buffers = [(buffer, buffer.clone()) for buffer in self._model.buffers()]
@@ -88,7 +87,7 @@ class CudaGraphStep:
         with torch.cuda.graph(graph, capture_error_mode="thread_local"):
             loss = self._loss()
             loss.backward()  # type: ignore[no-untyped-call]
-        self._graph, self._told = graph, loss.detach()
+        self._graph, self._last_loss = graph, loss.detach()
         with torch.no_grad():
             for buffer, before in buffers:
                 buffer.copy_(before)

@@ -1,6 +1,6 @@
 """Which training a checkpoint belongs to, so that nothing else goes on from it.
 
-Left out is what may change between two starts: how long, how often a judge is asked, checkpoints, number format, processes.
+Left out is what may change between two starts: how long, how often held-out images are asked, checkpoints, number format, processes.
 """
 
 from __future__ import annotations
@@ -8,31 +8,28 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 from contracts.errors import SettingsError
-
-if TYPE_CHECKING:
-    from training.loop.settings import LoopSettings
-    from training.tasks.segmentation import SegmentationRecipe
+from training.loop.settings import LoopSettings
 
 Identity: TypeAlias = Mapping[str, Any]
 """Plain values by name: text, numbers, and lists or dictionaries of them."""
 
 _LOOP = ("max_lr", "schedule", "optimiser", "weight_decay", "max_gradient_norm", "average_decay", "frozen_norms")
-_OPTIONS = {
-    "max_lr": "--lr",
-    "schedule": "--schedule",
-    "average_decay": "--ema",
-    "frozen_norms": "--frozen-norms",
-    "batch_size": "--batch-size",
-    "loss": "--loss",
-    "seed": "--seed",
-    "augmentation.crop_px": "--crop-px",
+_NAMES = {
+    "max_lr": "peak learning rate",
+    "average_decay": "decay of the averaged weights",
+    "frozen_norms": "frozen batch norms",
+    "batch_size": "batch size",
+    "augmentation.crop_px": "side of the crops",
+    "crop_px": "side of the crops",
+    "unknown_share": "share of unknown metadata",
     "shares": "data sets",
-    "start": "weights to begin with (--start)",
+    "start": "weights to begin with",
     "num_images": "number of training images",
 }
+"""What settings are called in a message; others by their names."""
 
 
 def loop_identity(settings: LoopSettings) -> Identity:
@@ -40,9 +37,12 @@ def loop_identity(settings: LoopSettings) -> Identity:
     return {name: getattr(settings, name) for name in _LOOP}
 
 
-def recipe_identity(recipe: SegmentationRecipe) -> Identity:
-    """What of a recipe may not change: all of it."""
-    return _flat(asdict(replace(recipe, shares={}))) | {"shares": dict(recipe.shares)}
+def recipe_identity(recipe: Any) -> Identity:
+    """What of a recipe (a dataclass) may not change: all of it."""
+    shares = getattr(recipe, "shares", None)
+    if shares is None:
+        return _flat(asdict(recipe))
+    return _flat(asdict(replace(recipe, shares={}))) | {"shares": dict(shares)}
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -55,10 +55,10 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 def require_same(before: Identity, now: Identity, path: Path) -> None:
     """Refuse to go on with another training.
 
-    A name that only one side knows says nothing: an older version did not write it.
+    A name that only one side knows says nothing.
 
     Args:
-        before: of the checkpoint; empty where an older version wrote it.
+        before: of the checkpoint.
         now: of what is asked for; empty where nobody says.
         path: of the checkpoint.
 
@@ -68,14 +68,14 @@ def require_same(before: Identity, now: Identity, path: Path) -> None:
     differing = [name for name in now if name in before and before[name] != now[name]]
     if differing:
         raise SettingsError(
-            expected=", ".join(f"{_OPTIONS.get(name, name)} {_told(before[name])}" for name in differing) + " as in the checkpoint",
-            got=", ".join(f"{_OPTIONS.get(name, name)} {_told(now[name])}" for name in differing),
+            expected=", ".join(f"{_NAMES.get(name, name)} {_text_of(before[name])}" for name in differing) + " as in the checkpoint",
+            got=", ".join(f"{_NAMES.get(name, name)} {_text_of(now[name])}" for name in differing),
             where=str(path),
-            action="Name another folder (--out) for this training, or give the same options as before to go on with that one.",
+            action="Name another folder for this training, or give the same settings as before to go on with that one.",
         )
 
 
-def _told(value: Any) -> str:
+def _text_of(value: Any) -> str:
     if isinstance(value, Mapping):
         return " + ".join(f"{name} ({share:g})" for name, share in value.items())
     return str(value)

@@ -21,12 +21,14 @@ from models.layers.norms import freeze_norms
 from training.loop.checkpoint import FILE, Checkpoint
 from training.loop.cuda_graph import CudaGraphStep
 from training.loop.identity import Identity
+from training.loop.moving_average import MovingAverage
 from training.loop.optimisers import make_optimiser
 from training.loop.schedules import schedule_named
 from training.loop.settings import LoopSettings, Progress
+from training.loop.signals import held_signals
 
-_TELL_S = 1.0
-Judge = Callable[[nn.Module], float]
+_REPORT_S = 1.0
+Validator = Callable[[nn.Module], float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +39,9 @@ class LoopReport:
         steps: optimiser steps.
         elapsed_s: seconds of training.
         last_loss: mean over the last part.
-        best_score: of the judge; None without one.
+        best_score: of the validations; None without any.
         best_step: when that was.
-        impatient: whether it ended because the judge saw nothing better for too long.
+        stopped_early: whether it ended because validation saw nothing better for too long.
     """
 
     steps: int
@@ -47,7 +49,7 @@ class LoopReport:
     last_loss: float
     best_score: float | None = None
     best_step: int = 0
-    impatient: bool = False
+    stopped_early: bool = False
 
 
 def processor_clock() -> float:
@@ -63,8 +65,9 @@ def train(
     clock: Callable[[], float] = time.monotonic,
     *,
     refill: Callable[[], None] | None = None,
-    judge: Judge | None = None,
-    tell: Callable[[Progress], None] = lambda progress: None,
+    validator: Validator | None = None,
+    calibrate: Callable[[nn.Module], None] | None = None,
+    report: Callable[[Progress], None] = lambda progress: None,
     identity: Identity | None = None,
 ) -> tuple[nn.Module, LoopReport]:
     """Train until the budget is used up; continue from `folder/checkpoint.pt` if there is one.
@@ -79,35 +82,37 @@ def train(
         clock: seconds, of the budget; checkpoints are written by the wall clock.
         refill: puts the next batch where `loss_of` finds it, always the same place of a GPU's memory: passes are recorded there and
             replayed. None: `loss_of` draws.
-        judge: how good an averaged model is on images that choose; higher is better. The best one is returned.
-        tell: gets the progress about once a second.
+        validator: how good an averaged model is on held-out images; higher is better. The best one is returned.
+        calibrate: gives the batch norms of averaged weights statistics of their own, in place; asked before each validation and at the
+            end where the settings say so (`LoopSettings.calibrates`).
+        report: gets the progress about once a second.
         identity: which training this is; a checkpoint of another one is refused.
 
     Returns:
         The averaged model in evaluation mode, and what was done.
 
     Raises:
-        StopPipeline: the loss or its gradient is not finite, raised before the step, so the checkpoint stays good; or the judge's score is
-            no number.
+        StopPipeline: the loss or its gradient is not finite, raised before the step, so the checkpoint stays good; or a validation
+            gives no number.
         SettingsError: no such schedule or optimiser, or a checkpoint that cannot be gone on from.
     """
     optimiser = make_optimiser(settings.optimiser, model, settings.max_lr, settings.weight_decay)
     kept = Checkpoint(model, deepcopy(model).requires_grad_(False), optimiser, identity=identity or {})
     done = Progress() if folder is None else kept.resume(folder)
     settings.require_ahead(done, folder)
-    run = _Run(kept, done, settings, folder, judge, tell)
+    run = _Run(kept, done, settings, folder, validator, calibrate, report)
     try:
         run.learn(run.passes(loss_of, refill), clock)
     except KeyboardInterrupt:
         if done.steps:
             run.save()
         raise
+    result = run.result()
     run.save()
-    tell(done)
-    if kept.best is not None:
-        kept.average.load_state_dict(kept.best)
+    report(done)
     score = None if kept.best is None else done.best_score
-    return kept.average.eval(), LoopReport(done.steps, done.spent_s, done.loss, score, done.best_step, settings.is_out_of_patience(done))
+    stopped_early = settings.is_out_of_patience(done)
+    return result.eval(), LoopReport(done.steps, done.spent_s, done.loss, score, done.best_step, stopped_early)
 
 
 class _Run:
@@ -119,18 +124,20 @@ class _Run:
         done: Progress,
         settings: LoopSettings,
         folder: Path | None,
-        judge: Judge | None,
-        tell: Callable[[Progress], None],
+        validator: Validator | None,
+        calibrate: Callable[[nn.Module], None] | None,
+        report: Callable[[Progress], None],
     ) -> None:
-        self._kept, self._done, self._settings, self._folder, self._tell = kept, done, settings, folder, tell
-        self._judge = judge if settings.judge_steps else None
-        if self._judge is None:
-            # What an earlier start with a judge liked is not what this one ends with.
+        self._kept, self._done, self._settings, self._folder, self._report = kept, done, settings, folder, report
+        self._validator = validator if settings.validate_every_steps else None
+        self._calibrate = calibrate if settings.calibrates else None
+        if self._validator is None:
+            # What an earlier start with a validator liked is not what this one ends with.
             kept.best = None
-            done.best_score, done.best_step, done.worse, done.judged_step = -math.inf, 0, 0, 0
+            done.best_score, done.best_step, done.worse, done.validated_step = -math.inf, 0, 0, 0
         self._schedule = schedule_named(settings.schedule)
         self._device = next(kept.model.parameters()).device.type
-        self._average = _MovingAverage(kept.average, kept.model)
+        self._average = MovingAverage(kept.average, kept.model)
 
     def passes(self, loss_of: Callable[[nn.Module], Tensor], refill: Callable[[], None] | None) -> Callable[[], Tensor]:
         """What leaves the gradients of the next batch in the model and returns its loss."""
@@ -151,24 +158,25 @@ class _Run:
     def learn(self, passes: Callable[[], Tensor], clock: Callable[[], float]) -> None:
         """Steps, until time, steps or patience are used up."""
         done, settings = self._done, self._settings
-        start, saved_s, told_s = clock() - done.spent_s, time.monotonic(), -math.inf
+        start, saved_s, reported_s = clock() - done.spent_s, time.monotonic(), -math.inf
         while True:
             done.spent_s = clock() - start
             if settings.is_over(done):
                 break
-            self._step(passes)
-            if time.monotonic() - told_s > _TELL_S:
-                told_s = time.monotonic()
-                self._tell(done)
-            if settings.judge_steps and done.steps % settings.judge_steps == 0:
+            with held_signals():
+                self._step(passes)
+            if time.monotonic() - reported_s > _REPORT_S:
+                reported_s = time.monotonic()
+                self._report(done)
+            if settings.validate_every_steps and done.steps % settings.validate_every_steps == 0:
                 before = clock()
-                self._ask()
+                self._validate()
                 start += clock() - before
             if time.monotonic() - saved_s > settings.checkpoint_s:
                 self.save()
                 saved_s = time.monotonic()
         # The lowest rates of a schedule are its last steps: what they made may be the best.
-        self._ask()
+        self._validate()
 
     def _step(self, passes: Callable[[], Tensor]) -> None:
         kept, done, settings = self._kept, self._done, self._settings
@@ -190,30 +198,48 @@ class _Run:
         done.loss = value if math.isnan(done.loss) else 0.98 * done.loss + 0.02 * value
 
     def _diverged(self, expected: str, got: float) -> StopPipeline:
-        action = "Train with a lower --lr."
+        action = "Train with a lower peak learning rate."
         if self._folder is not None and (self._folder / FILE).is_file():
-            action = f"Train with a lower --lr in another folder (--out); the checkpoint in {self._folder} is from before."
+            action = f"Train with a lower peak learning rate in another folder; the checkpoint in {self._folder} is from before."
         return StopPipeline(expected=expected, got=str(got), where=f"training, step {self._done.steps}", action=action)
 
-    def _ask(self) -> None:
-        """Ask the judge, unless there is none or it has seen this step."""
+    def _validate(self) -> None:
+        """Ask the held-out images, unless there is no validator or it has seen this step."""
         kept, done = self._kept, self._done
-        if self._judge is None or done.judged_step == done.steps:
+        if self._validator is None or done.validated_step == done.steps:
             return
-        score = self._judge(kept.average.eval())
+        candidate = self._candidate()
+        score = self._validator(candidate.eval())
         if math.isnan(score):
             raise StopPipeline(
                 expected="a score",
                 got="nan",
-                where=f"judge, step {done.steps}",
-                action="Give the judge images with targets, or train without it.",
+                where=f"validation, step {done.steps}",
+                action="Hold out images with targets, or train without validation.",
             )
         if score > done.best_score:
-            kept.best = {name: tensor.clone() for name, tensor in kept.average.state_dict().items()}
+            kept.best = {name: tensor.clone() for name, tensor in candidate.state_dict().items()}
             done.best_score, done.best_step, done.worse = score, done.steps, 0
         else:
             done.worse += 1
-        done.judged_step = done.steps
+        done.validated_step = done.steps
+
+    def _candidate(self) -> nn.Module:
+        """The averaged weights as they would be used, apart from those that go on moving."""
+        candidate = deepcopy(self._kept.average)
+        if self._calibrate is not None:
+            self._calibrate(candidate)
+        return candidate
+
+    def result(self) -> nn.Module:
+        """The best weights where held-out images were asked, else the last ones; kept for the checkpoint."""
+        if self._kept.best is None:
+            network = self._candidate()
+        else:
+            network = deepcopy(self._kept.average)
+            network.load_state_dict(self._kept.best)
+        self._kept.result = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+        return network
 
     def save(self) -> None:
         """Checkpoint, and a line of the log."""
@@ -227,19 +253,3 @@ class _Run:
             line |= {"best_score": round(done.best_score, 5), "best_step": done.best_step}
         with (self._folder / "log.jsonl").open("a", encoding="utf-8") as log:
             log.write(json.dumps(line) + "\n")
-
-
-class _MovingAverage:
-    """Exponential average of the weights and buffers of a model, which stay where they are in memory."""
-
-    def __init__(self, average: nn.Module, model: nn.Module) -> None:
-        pairs = list(zip(average.state_dict().values(), model.state_dict().values(), strict=True))
-        self._pairs = [pair for pair in pairs if pair[0].is_floating_point()]
-        self._counts = [pair for pair in pairs if not pair[0].is_floating_point()]
-
-    @torch.no_grad()
-    def update(self, decay: float) -> None:
-        means, currents = zip(*self._pairs, strict=True)
-        torch._foreach_lerp_(means, currents, 1 - decay)
-        for mean, current in self._counts:
-            mean.copy_(current)

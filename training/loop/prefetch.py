@@ -1,4 +1,4 @@
-"""Batches drawn ahead by other processes, where a network learns faster than one process cuts crops."""
+"""Batches made ahead by other processes, where a network learns faster than one process cuts crops."""
 
 from __future__ import annotations
 
@@ -7,43 +7,38 @@ from collections.abc import Iterator
 from typing import cast
 
 import cv2
-import numpy as np
+import torch
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
-from training.tasks.segmentation import Batch, SegmentationBatches
+from training.data.batches import Batch, BatchSource
 
 _AHEAD = 4
 _MOST_WORKERS = 8
 
 
-class PrefetchedBatches:
-    """Draws of several processes in turn; the same batches for the same seed and number of processes.
+def prefetched(source: BatchSource, workers: int, start: int = 0, *, pinned: bool = False) -> Iterator[Batch]:
+    """The same batches in the same order as the source gives, made by several processes in turn.
 
-    Each process goes through the images in an order of its own. What they have decoded is shared, not copied.
+    What the images hold once decoded is shared between the processes, not copied.
+
+    Args:
+        source: what is drawn from.
+        workers: how many processes, at least 1; they start at the first batch and end with the iterator.
+        start: number of the first batch.
+        pinned: keep batches where a GPU copies them from without waiting.
     """
-
-    def __init__(self, batches: SegmentationBatches, workers: int, *, pinned: bool = False) -> None:
-        """Start the processes at the first draw.
-
-        Args:
-            batches: what is drawn from; its seed gives each process one of its own.
-            workers: how many processes, at least 1.
-            pinned: keep batches where a GPU copies them from without waiting.
-        """
-        loader = DataLoader(
-            _Endless(batches),
-            batch_size=None,
-            num_workers=workers,
-            prefetch_factor=_AHEAD,
-            pin_memory=pinned,
-            multiprocessing_context="fork",
-            worker_init_fn=_alone,
-        )
-        self._draws: Iterator[Batch] = cast("Iterator[Batch]", _lazily(loader))
-
-    def draw(self) -> Batch:
-        """The next batch, see `SegmentationBatches.draw`."""
-        return next(self._draws)
+    loader = DataLoader(
+        _Turns(source, start),
+        batch_size=None,
+        num_workers=workers,
+        prefetch_factor=_AHEAD,
+        pin_memory=pinned,
+        multiprocessing_context="fork",
+        worker_init_fn=_alone,
+        # One of its own: it would draw from torch's, and dropout would differ after a new start.
+        generator=torch.Generator(),
+    )
+    yield from cast("Iterator[Batch]", iter(loader))
 
 
 def default_workers(device: str) -> int:
@@ -51,22 +46,16 @@ def default_workers(device: str) -> int:
     return 0 if device == "cpu" else min(_MOST_WORKERS, max(1, len(os.sched_getaffinity(0)) - 1))
 
 
-class _Endless(IterableDataset[Batch]):
-    """What one process draws."""
+class _Turns(IterableDataset[Batch]):
+    """What one process makes: every batch whose turn it is."""
 
-    def __init__(self, batches: SegmentationBatches) -> None:
-        self._batches = batches
+    def __init__(self, source: BatchSource, start: int) -> None:
+        self._source, self._start = source, start
 
     def __iter__(self) -> Iterator[Batch]:
         worker = get_worker_info()
         assert worker is not None
-        mine = self._batches.reseeded(np.random.SeedSequence([self._batches.seed, worker.id]))
-        while True:
-            yield mine.draw()
-
-
-def _lazily(loader: DataLoader[Batch]) -> Iterator[object]:
-    yield from loader
+        return self._source.batches(self._start + worker.id, worker.num_workers)
 
 
 def _alone(_: int) -> None:

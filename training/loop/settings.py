@@ -20,10 +20,10 @@ class Progress:
         steps: optimiser steps.
         spent_s: seconds of training.
         loss: running mean; NaN before the first step.
-        best_score: of the judge, on images that choose; -inf before its first word.
+        best_score: of the validations, on held-out images; -inf before the first.
         best_step: when that was.
-        worse: judgements since.
-        judged_step: when the judge was asked last; 0 never.
+        worse: validations since.
+        validated_step: when the last validation was; 0 never.
     """
 
     steps: int = 0
@@ -32,7 +32,7 @@ class Progress:
     best_score: float = float("-inf")
     best_step: int = 0
     worse: int = 0
-    judged_step: int = 0
+    validated_step: int = 0
 
 
 def require_number(name: str, value: float, wanted: str, in_range: bool) -> None:
@@ -61,8 +61,10 @@ class LoopSettings:
         average_decay: of the exponential moving average of weights; what ships is the average. 0: no averaging.
         frozen_norms: batch norms keep the statistics of the weights that the training begins with.
         checkpoint_s: seconds of the wall clock between checkpoints.
-        judge_steps: the judge is asked after so many steps; 0 never.
-        patience: the training ends when so many judgements in a row brought nothing better; 0 never.
+        validate_every_steps: held-out images are asked after so many steps; 0 never.
+        patience: the training ends when so many validations in a row brought nothing better; 0 never.
+        calibration_batches: statistics of batch norms of averaged weights are taken from so many training batches, before each
+            validation and at the end; 0 keeps their moving averages. Not where norms are frozen, or weights not averaged.
     """
 
     budget_s: float = math.inf
@@ -76,8 +78,9 @@ class LoopSettings:
     average_decay: float = 0.995
     frozen_norms: bool = False
     checkpoint_s: float = 120.0
-    judge_steps: int = 0
+    validate_every_steps: int = 0
     patience: int = 0
+    calibration_batches: int = 32
 
     def __post_init__(self) -> None:
         """Refuse a training without an end, and numbers that are none.
@@ -85,9 +88,9 @@ class LoopSettings:
         Raises:
             SettingsError: neither time nor steps are limited, or a number is out of its range.
         """
-        require_number("peak learning rate (--lr)", self.max_lr, "not negative", self.max_lr >= 0)
-        require_number("decay of the average (--ema)", self.average_decay, "at least 0 and below 1", 0 <= self.average_decay < 1)
-        require_number("seconds between checkpoints (--checkpoint-s)", self.checkpoint_s, "not negative", self.checkpoint_s >= 0)
+        require_number("peak learning rate", self.max_lr, "not negative", self.max_lr >= 0)
+        require_number("decay of the averaged weights", self.average_decay, "at least 0 and below 1", 0 <= self.average_decay < 1)
+        require_number("seconds between checkpoints", self.checkpoint_s, "not negative", self.checkpoint_s >= 0)
         if math.isinf(self.budget_s) and self.max_steps is None:
             raise SettingsError(expected="an end", got="neither budget_s nor max_steps", where="training", action="Set one of them.")
 
@@ -106,8 +109,13 @@ class LoopSettings:
                 expected=f"at least the {done.steps} steps that are done",
                 got=f"{self.max_steps} steps",
                 where=str(folder),
-                action="Ask for as many epochs as before or more (--epochs), or name another folder (--out).",
+                action="Ask for as many epochs as before or more, or name another folder.",
             )
+
+    @property
+    def calibrates(self) -> bool:
+        """Whether batch norms of what comes out need statistics of their own."""
+        return self.calibration_batches > 0 and self.average_decay > 0 and not self.frozen_norms
 
     def is_over(self, done: Progress) -> bool:
         """Whether time, steps or patience are used up."""
@@ -115,5 +123,5 @@ class LoopSettings:
         return done.spent_s >= self.budget_s or out_of_steps or self.is_out_of_patience(done)
 
     def is_out_of_patience(self, done: Progress) -> bool:
-        """Whether the judge has seen nothing better for too long."""
+        """Whether validation has seen nothing better for too long."""
         return self.patience > 0 and done.worse >= self.patience

@@ -1,12 +1,12 @@
-"""The mean of the weights of several trainings of one network: `python -m training.registry.weight_average RUN RUN --out FOLDER`.
+"""The mean of the weights of several trainings of one network.
 
 For trainings where one began with the weights of another: their mean is between both in what it answers, and often better than
-that (Wortsman et al. 2022, Model soups, arXiv:2203.05482). Thresholds are chosen and figures measured anew.
+that (Wortsman et al. 2022, Model soups, arXiv:2203.05482). Statistics of batch norms are
+taken, thresholds chosen and figures measured anew.
 """
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,19 +16,25 @@ from torch import Tensor
 
 from contracts.errors import SettingsError
 from models.card import ModelCard, read_card, write_card
+from models.interface import Task
 from models.weights import digest_of
-from training.commands import tells_mistakes
+from models.zoo import create_model
 from training.loop.checkpoint import read_checkpoint
+from training.loop.norms import calibrate_norms
+from training.loop.settings import LoopSettings
+from training.recipes import DEFAULT, plan_named
 from training.registry.export import Provenance, export
+from training.tasks.base import Recipe
+from training.tasks.known import task_of
 
 _SPLITS = " (training splits)"
 _CLOCKS = ("minutes", "processor_minutes")
 
 
-def average(runs: Sequence[Path], folder: Path) -> ModelCard:
+def weight_average(runs: Sequence[Path], folder: Path) -> ModelCard:
     """Write weights and card of the mean.
 
-    The last averaged weights of each count, also where a judge chose others (`--early-stop`).
+    The last averaged weights of each count, also where held-out images chose others.
 
     Args:
         runs: folders of trainings of the same network on the same data sets, with checkpoint, weights and card.
@@ -44,22 +50,38 @@ def average(runs: Sequence[Path], folder: Path) -> ModelCard:
             expected="two or more trainings of one network on the training splits of the same data sets",
             got="; ".join(f"{card.name} on {card.data}" for card in cards),
             where="runs to average",
-            action="Name runs of `irstream train NAME` with recipe ours or robust, one begun with the other (--start).",
+            action="Name runs of `irstream train NAME` with recipe ours or robust, one begun with the weights of the other.",
         )
     states = [read_checkpoint(run / "checkpoint.pt", ("average", "steps", "spent_s")) for run in runs]
     steps, spent_s = (sum(state[name] for state in states) for name in ("steps", "spent_s"))
     mean = {key: _mean([state["average"][key] for state in states]) for key in states[0]["average"]}
+    recipe = _recipe_of(cards[0])
+    result = _calibrated(cards[0].name, mean, recipe)
     folder.mkdir(parents=True, exist_ok=True)
-    torch.save({"average": mean, "steps": steps, "spent_s": spent_s, "identity": {"network": cards[0].name}}, folder / "checkpoint.pt")
-    told = Provenance(
-        f"python -m training.registry.weight_average {' '.join(map(str, runs))} --out {folder}",
-        "mean of the weights of trainings: " + "; and ".join(_told(run, card) for run, card in zip(runs, cards, strict=True)),
-        tuple(cards[0].data.removesuffix(_SPLITS).split(", ")),
+    state = {"average": mean, "result": result, "steps": steps, "spent_s": spent_s, "identity": {"network": cards[0].name}}
+    torch.save(state, folder / "checkpoint.pt")
+    provenance = Provenance(
+        f"irstream models average {' '.join(map(str, runs))} --out {folder}",
+        "mean of the weights of trainings: " + "; and ".join(_text_of(run, card) for run, card in zip(runs, cards, strict=True)),
+        recipe,
     )
-    card = export(cards[0].name, folder / "checkpoint.pt", folder / "weights.safetensors", told)
+    card = export(cards[0].name, folder / "checkpoint.pt", folder / "weights.safetensors", provenance)
     card = card.model_copy(update={"recipe": {key: value for key, value in card.recipe.items() if key not in _CLOCKS} | _times(cards)})
     write_card(card, folder / "weights.json")
     return card
+
+
+def _recipe_of(card: ModelCard) -> Recipe:
+    """The default recipe of the task on the data of the runs: its crops give the batch norms their statistics."""
+    return plan_named(DEFAULT, card.data.removesuffix(_SPLITS).split(", "), task=Task(card.task)).recipe
+
+
+def _calibrated(name: str, tensors: dict[str, Tensor], recipe: Recipe) -> dict[str, Tensor]:
+    network = create_model(name)
+    network.load_state_dict(tensors)
+    source = task_of(network, recipe).source()
+    calibrate_norms(network.eval(), source.calibration(LoopSettings(max_steps=1).calibration_batches))
+    return dict(network.state_dict())
 
 
 def _times(cards: Sequence[ModelCard]) -> dict[str, JsonValue]:
@@ -72,23 +94,6 @@ def _mean(tensors: Sequence[Tensor]) -> Tensor:
     return torch.stack(list(tensors)).mean(0) if tensors[0].is_floating_point() else tensors[-1]
 
 
-def _told(run: Path, card: ModelCard) -> str:
+def _text_of(run: Path, card: ModelCard) -> str:
     recipe = card.recipe
     return f"{digest_of(run / 'weights.safetensors')[:12]} ({recipe['command']}, {recipe['steps']:,} steps: {recipe['details']})"
-
-
-@tells_mistakes
-def main() -> None:
-    """Command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m training.registry.weight_average", description=__doc__.splitlines()[0] if __doc__ else None
-    )
-    parser.add_argument("runs", type=Path, nargs="+")
-    parser.add_argument("--out", type=Path, required=True, help="folder for weights and card")
-    arguments = parser.parse_args()
-    for measured in average(arguments.runs, arguments.out).measured:
-        print(measured.data, measured.values)
-
-
-if __name__ == "__main__":
-    main()

@@ -1,11 +1,10 @@
-"""A picture of what augmentation does: `python -m training.report.augmentation_gallery docs/img/augmentation.png`.
+"""A picture of what augmentation does: `irstream models augmentation docs/img/augmentation.png`.
 
 Frames of our own synthetic source, whose licence allows showing them; one row for each kind, truth outlined green.
 """
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +15,6 @@ import numpy as np
 from evaluation.drawing import TRUTH, WORDS_PX, Picture, coloured, draw_outlines, draw_words, enlarged, in_rows, write_small_png
 from training.augmentation.paste import Paster, PasteSettings, cut_targets
 from training.augmentation.plan import Augmentation, make_crop
-from training.commands import tells_mistakes
 from training.data.catalogue import SYNTHETIC
 from training.data.samples import Role, Sample, read_samples
 
@@ -69,17 +67,11 @@ def _tile(sample: Sample, plan: Augmentation, paster: Paster, column: int) -> Pi
     return tile
 
 
-@tells_mistakes
-def main() -> None:
-    """Command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m training.report.augmentation_gallery", description=__doc__.splitlines()[0] if __doc__ else None
-    )
-    parser.add_argument("file", type=Path)
-    file: Path = parser.parse_args().file
+def write_gallery(file: Path) -> None:
+    """Draw it on frames of the synthetic source and write it.
+
+    Raises:
+        SettingsError: the synthetic data set is not there.
+    """
     file.parent.mkdir(parents=True, exist_ok=True)
     write_small_png(gallery(read_samples((SYNTHETIC,), Role.TEST)), file)
-
-
-if __name__ == "__main__":
-    main()

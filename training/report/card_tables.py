@@ -1,20 +1,17 @@
 """The tables of cards in docs/ and benchmarks/, from the cards of the weights that ship and from docs/segmenters.json.
 
-`python -m training.report.card_tables docs/networks.md docs/datasets.md benchmarks/2026-11-*.md` writes them anew.
+`irstream models tables docs/networks.md docs/datasets.md benchmarks/2026-11-*.md` writes them anew.
 A table stands between `<!-- cards: NAME -->` and `<!-- end -->`; whatever is between them is replaced.
 """
 
 from __future__ import annotations
 
-import argparse
 import re
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 
 from contracts.choices import chosen
 from models.card import ModelCard, read_card
 from models.weights import WEIGHTS_FOLDER
-from training.commands import tells_mistakes
 from training.report.comparison import LONG, equal_rows, other_rows, printed_rows, read_rows, scores_text
 
 SEGMENTERS, DETECTOR, CLASSIFIER = (
@@ -165,17 +162,3 @@ TABLES: dict[str, Callable[[], Iterator[Sequence[str]]]] = {
     "longer": long_comparison_rows,
     "otherwise": other_training_rows,
 }
-
-
-@tells_mistakes
-def main() -> None:
-    """Command line."""
-    parser = argparse.ArgumentParser(prog="python -m training.report.card_tables", description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("pages", type=Path, nargs="+")
-    pages: list[Path] = parser.parse_args().pages
-    for page in pages:
-        page.write_text(fill_tables(page.read_text(encoding="utf-8")), encoding="utf-8")
-
-
-if __name__ == "__main__":
-    main()

@@ -1,12 +1,11 @@
 """Segmenters side by side, as one experiment of ours beside what was published.
 
-`python -m training.report.comparison RUNS...` reads the cards of trained runs (`irstream train`), adds them to docs/segmenters.json,
-times all networks that are there in turns on this machine, and draws them. Tables of it: `python -m training.report.card_tables`.
+`irstream models compare RUNS...` reads the cards of trained runs (`irstream train`), adds them to docs/segmenters.json, times all
+networks that are there in turns on this machine, and draws them. Tables of it: `irstream models tables`.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import platform
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,7 +20,6 @@ from models.cost import FRAME_PX, latencies_ms, sketch
 from models.devices import fastest_dtype
 from models.inference import prepare
 from models.zoo import create_model, load_model
-from training.commands import tells_mistakes
 from training.report.published import PUBLISHED
 
 if TYPE_CHECKING:
@@ -213,28 +211,30 @@ def _point(axis: Axes, row: Row, percent: float) -> None:
 
 
 def read_rows(file: Path = ROWS_FILE) -> list[Row]:
-    """What `python -m training.report.comparison` wrote."""
+    """What `irstream models compare` wrote."""
     return [Row(**each) for each in json.loads(file.read_text(encoding="utf-8"))]
 
 
-@tells_mistakes
-def main() -> None:
-    """Command line."""
-    parser = argparse.ArgumentParser(prog="python -m training.report.comparison", description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("runs", type=Path, nargs="*", help=f"folders of runs; those trained alike are in a folder named {SHORT} or {LONG}")
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--rows", type=Path, default=ROWS_FILE)
-    parser.add_argument("--picture", type=Path, default=PICTURE_FILE)
-    arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
-    rows = measure(arguments.runs, read_rows(arguments.rows) if arguments.rows.is_file() else ())
-    arguments.rows.write_text(json.dumps([asdict(row) for row in rows], indent=1) + "\n", encoding="utf-8")
-    pictures = {SHORT: arguments.picture, LONG: arguments.picture.with_stem(f"{arguments.picture.stem}-long")}
+def compare(runs: Sequence[Path], threads: int, rows_file: Path | None = None, picture_file: Path | None = None) -> list[Sequence[str]]:
+    """Add runs to the rows, time all networks, write rows and pictures.
+
+    Args:
+        runs: folders of runs; those trained alike are in a folder named `short` or `long`.
+        threads: of the networks that are timed.
+        rows_file: None: `ROWS_FILE`.
+        picture_file: None: `PICTURE_FILE`.
+
+    Returns:
+        Cells of the tables, row by row.
+
+    Raises:
+        SettingsError: a folder has no weights.
+    """
+    file, drawn = rows_file or ROWS_FILE, picture_file or PICTURE_FILE
+    torch.set_num_threads(threads)
+    rows = measure(runs, read_rows(file) if file.is_file() else ())
+    file.write_text(json.dumps([asdict(row) for row in rows], indent=1) + "\n", encoding="utf-8")
+    pictures = {SHORT: drawn, LONG: drawn.with_stem(f"{drawn.stem}-long")}
     for run in {row.run for row in rows} & set(pictures):
         picture(rows, pictures[run], run)
-    for cells in (*equal_rows(rows), *printed_rows(rows), *equal_rows(rows, LONG), *other_rows(rows)):
-        print(*cells, sep="  ")
-
-
-if __name__ == "__main__":
-    main()
+    return [*equal_rows(rows), *printed_rows(rows), *equal_rows(rows, LONG), *other_rows(rows)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 import platform
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import count
 
@@ -23,10 +23,9 @@ from models.regions import answer_of
 from models.segmentation.base import SegmentationModel
 from training.data.samples import Sample
 from training.report.overlay import overlay
-from training.tasks.measuring import probability_maps
+from training.tasks.measuring import Report, no_report, probability_maps
 
 SWEEP = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98)
-Tell = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +56,7 @@ def evaluate(
     samples: Sequence[Sample],
     plan: EvaluationPlan,
     cost: Cost,
-    tell: Tell = lambda done, of: None,
+    report: Report = no_report,
 ) -> ModelResult:
     """Run a segmenter over labelled images.
 
@@ -70,7 +69,7 @@ def evaluate(
         samples: labelled images.
         plan: how.
         cost: of the network (`costs_of`).
-        tell: gets the number of images done and of all.
+        report: gets the number of images done and of all.
     """
     protocol = PROTOCOLS[plan.protocol]
     threshold = network.settings.threshold if plan.threshold is None else plan.threshold
@@ -94,7 +93,7 @@ def evaluate(
             heapq.heappush(worst, (-row.iou, next(ties), sample, answer_HW))
             if len(worst) > plan.num_worst:
                 heapq.heappop(worst)
-        tell(number, len(samples))
+        report(number, len(samples))
     return ModelResult(
         name=label,
         digest=digest,
@@ -113,7 +112,7 @@ def costs_of(networks: Sequence[SegmentationModel], plan: EvaluationPlan) -> lis
     models = [_prepared(network, plan) for network in networks]
     device = models[0].device
     threads = torch.get_num_threads()
-    told = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{platform.machine()}, {threads} thread{'s' * (threads > 1)}"
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{platform.machine()}, {threads} thread{'s' * (threads > 1)}"
     return [
         Cost(
             parameters=num_parameters(network),
@@ -121,7 +120,7 @@ def costs_of(networks: Sequence[SegmentationModel], plan: EvaluationPlan) -> lis
             input_px=FRAME_PX,
             latency_ms=float(np.median(times)),
             best_ms=times[0],
-            device=told,
+            device=name,
         )
         for network, model, times in zip(networks, models, latencies_ms(models, FRAME_PX, rounds=plan.rounds), strict=True)
     ]
@@ -134,9 +133,9 @@ def _prepared(network: SegmentationModel, plan: EvaluationPlan) -> InferenceMode
 def _worst_frame(sample: Sample, answer_HW: NDArray[np.bool_], protocol: Protocol) -> WorstFrame:
     truth_HW = sample.mask_HW > 0
     counts = count_image(answer_HW, truth_HW, protocol)
-    told = [f"IoU {counts.intersection_px / counts.union_px:.2f}"]
+    words = [f"IoU {counts.intersection_px / counts.union_px:.2f}"]
     if counts.targets > counts.matched:
-        told.append(f"{counts.targets - counts.matched} of {counts.targets} missed")
+        words.append(f"{counts.targets - counts.matched} of {counts.targets} missed")
     if counts.predictions > counts.matched:
-        told.append(f"{counts.predictions - counts.matched} false")
-    return WorstFrame(sample.image_id, ", ".join(told), overlay(sample, answer_HW, truth_HW))
+        words.append(f"{counts.predictions - counts.matched} false")
+    return WorstFrame(sample.image_id, ", ".join(words), overlay(sample, answer_HW, truth_HW))

@@ -1,16 +1,16 @@
-"""Pictures of what the networks say on test images: `python -m training.report.pictures docs/img`.
+"""Pictures of what the networks say on test images: `irstream models pictures docs/img`.
 
 Only images whose licence allows showing them: IRSTD-1k (MIT), HIT-UAV (CC BY 4.0), drone-ir (CC0).
 """
 
 from __future__ import annotations
 
-import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 
+from contracts.choices import chosen
 from evaluation.drawing import (
     FOUND,
     TRUTH,
@@ -24,12 +24,10 @@ from evaluation.drawing import (
     write_small_png,
 )
 from models.classification.base import ClassificationModel
-from models.classification.basic_cnn import CLASS_NAMES
 from models.detection.base import DetectionModel
 from models.inference import prepare
 from models.segmentation.base import SegmentationModel
 from models.zoo import load_model
-from training.commands import tells_mistakes
 from training.data.samples import Role, Sample, read_samples
 from training.tasks.measuring import classify, detect, probability_maps
 
@@ -84,17 +82,18 @@ def classification_picture(name: str = "basic_cnn") -> Picture:
     """One or two targets of each class: what it is, and what the network says."""
     network = load_model(name)[0]
     assert isinstance(network, ClassificationModel)
-    chosen = []
-    for label in CLASS_NAMES:
+    targets = []
+    for label in network.class_names:
         having = [sample for sample in read_samples(("hit-uav", "drone-ir"), Role.TEST) if label in sample.labels]
-        chosen += [one_target(sample, sample.labels.index(label)) for sample in having[:: max(1, len(having) // 2)][:2]]
-    true, answered = classify(network, chosen)
+        targets += [one_target(sample, sample.labels.index(label)) for sample in having[:: max(1, len(having) // 2)][:2]]
+    names = network.class_names
+    true, answered = classify(network, targets)
     tiles = []
-    for sample, truth, answer in zip(chosen, true, answered, strict=True):
+    for sample, truth, answer in zip(targets, true, answered, strict=True):
         x_min, y_min, x_max, y_max = sample.boxes_xyxy_px[0]
         window = window_around(sample, max(40, round(1.5 * float(max(x_max - x_min, y_max - y_min)))))
         tile = enlarged(grey_picture(sample.pixels_HW)[window], _TILE_PX)
-        tiles.append(draw_words(tile, f"{CLASS_NAMES[truth]}: {'right' if truth == answer else 'said ' + CLASS_NAMES[answer]}"))
+        tiles.append(draw_words(tile, f"{names[truth]}: {'right' if truth == answer else 'said ' + names[answer]}"))
     return in_rows(tiles, _COLUMNS)
 
 
@@ -120,17 +119,13 @@ PICTURES: dict[str, Callable[[], Picture]] = {
 }
 
 
-@tells_mistakes
-def main() -> None:
-    """Command line."""
-    parser = argparse.ArgumentParser(prog="python -m training.report.pictures", description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--task", choices=sorted(PICTURES), action="append", help="only this one (may be repeated)")
-    arguments = parser.parse_args()
-    arguments.folder.mkdir(parents=True, exist_ok=True)
-    for task in arguments.task or PICTURES:
-        write_small_png(PICTURES[task](), arguments.folder / f"networks-{task}.png")
+def write_pictures(folder: Path, tasks: Sequence[str] = ()) -> None:
+    """Draw and write `networks-TASK.png` of some tasks; none given: all.
 
-
-if __name__ == "__main__":
-    main()
+    Raises:
+        SettingsError: no such task, or data that are not there.
+    """
+    drawn = {name: chosen(PICTURES, name, "task to draw") for name in tasks or PICTURES}
+    folder.mkdir(parents=True, exist_ok=True)
+    for task, draw in drawn.items():
+        write_small_png(draw(), folder / f"networks-{task}.png")

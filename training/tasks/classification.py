@@ -1,9 +1,12 @@
-"""Batches and loss for the classifier of target crops."""
+"""Training of classifiers of target crops: batches, loss, validation and figures."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Self
 
 import numpy as np
 import torch
@@ -11,13 +14,19 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
+from contracts.errors import SettingsError
 from contracts.frame import Platform
-from models.classification.basic_cnn import CLASS_NAMES, CROP_SIDE_PX
+from models.card import Measurement
+from models.classification.base import ClassificationModel
 from models.interface import MetadataBatch
+from models.zoo import AnyModel
 from training.augmentation.geometry import apply_symmetry, symmetry
 from training.augmentation.radiometry import jitter_counts
+from training.data.batches import Batch, SeededBatches, known_of
 from training.data.catalogue import CLASS_SETS, SEGMENTATION_SETS, SYNTHETIC
-from training.data.samples import Sample
+from training.data.samples import Role, Sample, read_samples
+from training.tasks.base import Recipe, TrainingTask, Validator, measure_command
+from training.tasks.measuring import Report, classification_quality, measure_classification, no_report, targets_of
 
 Floats = NDArray[np.float32]
 UNNAMED = -1
@@ -26,17 +35,18 @@ _APART_PX = 6
 # Boxes of drone-ir are two to three times wider than what is seen; detectors draw tight ones.
 _LOOSE_SETS = frozenset({"drone-ir", "drone-ir-clips"})
 _TIGHTER = (0.35, 1.1)
+_FROM_ABOVE = (Platform.AIR, Platform.SPACE)
+_TRIES = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ClassificationRecipe:
+class ClassificationRecipe(Recipe):
     """How crops are drawn.
 
     A few bright pixels have no class that anybody could tell. Such crops are taught the uniform distribution (outlier exposure,
     Hendrycks et al. 2019, arXiv:1812.04606), so that the best score of an unclear target stays below what the stream asks of a name.
 
     Attributes:
-        batch_size: crops a step.
         named_sets: data sets whose targets have classes.
         unnamed_sets: data sets whose targets have none.
         unnamed_share: share of crops without a class.
@@ -49,7 +59,6 @@ class ClassificationRecipe:
         shift: largest error of the box's centre, as a share of its side (or of 8 px, whichever is more).
         scale: largest relative error of the box's side; both imitate what a detector hands over.
         label_smoothing: of the cross-entropy.
-        seed: of all chance in the data.
     """
 
     batch_size: int = 48
@@ -64,7 +73,16 @@ class ClassificationRecipe:
     shift: float = 0.12
     scale: float = 0.25
     label_smoothing: float = 0.05
-    seed: int = 22
+
+    @property
+    def sets(self) -> tuple[str, ...]:
+        """Data sets that are learnt from."""
+        return self.named_sets + self.unnamed_sets
+
+    def with_sets(self, sets: Sequence[str]) -> Self:
+        """The same on other data sets; targets of the known sets for segmenters have no class."""
+        unnamed = tuple(name for name in sets if name in SEGMENTATION_SETS)
+        return replace(self, named_sets=tuple(name for name in sets if name not in unnamed), unnamed_sets=unnamed)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -78,66 +96,79 @@ class _Target:
         return float((self.box_xyxy_px[2:] - self.box_xyxy_px[:2]).max())
 
 
-def targets_of(samples: Sequence[Sample]) -> list[tuple[Sample, Floats, int]]:
-    """All labelled targets: image, box, class index; ignored regions are left out."""
-    return [
-        (sample, box, CLASS_NAMES.index(label))
-        for sample in samples
-        for box, label in zip(sample.boxes_xyxy_px, sample.labels, strict=True)
-        if label != "ignore"
-    ]
+class ClassificationBatches(SeededBatches):
+    """Crops with their class indexes `(B,)` int64, `UNNAMED` where there is no class; rare classes come more often than they occur."""
 
-
-class ClassificationBatches:
-    """Draws batches for ever, rare classes more often than they occur."""
-
-    def __init__(self, named: Sequence[Sample], unnamed: Sequence[Sample], recipe: ClassificationRecipe) -> None:
+    def __init__(self, samples: Sequence[Sample], recipe: ClassificationRecipe, class_names: Sequence[str], crop_side_px: int) -> None:
         """Group the targets by class, real and synthetic ones apart.
 
         Args:
-            named: images whose targets have classes.
-            unnamed: images whose targets have none.
+            samples: images of the named and the unnamed sets.
             recipe: how to draw.
+            class_names: what the network can say; targets of other classes are left out.
+            crop_side_px: side of the crops.
+
+        Raises:
+            SettingsError: no target is of a class that the network can say.
         """
-        self._recipe = recipe
-        self._rng = np.random.default_rng(recipe.seed)
-        targets = [_Target(*target) for target in targets_of(named)]
+        self._recipe, self._side_px, self.seed = recipe, crop_side_px, recipe.seed
+        targets = [_Target(*target) for target in targets_of(samples, class_names) if target[0].dataset in recipe.named_sets]
         small = [target for target in targets if target.sample.dataset == SYNTHETIC and target.side_px < recipe.nameless_side_px]
-        unclear = [_Target(sample, box, UNNAMED) for sample in unnamed for box in sample.boxes_xyxy_px]
+        unclear = [
+            _Target(sample, box, UNNAMED) for sample in samples if sample.dataset in recipe.unnamed_sets for box in sample.boxes_xyxy_px
+        ]
         self._unnamed = small + [target for target in unclear if target.side_px < recipe.unclear_side_px]
-        self._backgrounds = [*named, *unnamed]
+        self._backgrounds = list(samples)
         large = set(targets) - set(small)
         self._groups: list[tuple[list[_Target], list[_Target]]] = []
-        for label in range(len(CLASS_NAMES)):
+        for label in range(len(class_names)):
             group = [target for target in targets if target in large and target.label == label]
             real = [target for target in group if target.sample.dataset != SYNTHETIC]
             made = [target for target in group if target.sample.dataset == SYNTHETIC]
             if group:
                 self._groups.append((real, made))
+        if not self._groups:
+            raise SettingsError(
+                expected=f"targets of at least one class of the network ({', '.join(class_names)})",
+                got=f"none in {', '.join(recipe.named_sets) or 'data sets without classes'}",
+                where="data to train a classifier on",
+                action="Give the boxes of the index labels of these names, or add a data set that has them.",
+            )
         shares = np.array([len(real) or len(made) for real, made in self._groups]) ** recipe.balance
         self._shares = shares / shares.sum()
 
-    def draw(self) -> tuple[Tensor, Tensor]:
-        """`(B, 1, side, side)` normalised crops and `(B,)` class indexes, `UNNAMED` where there is no class."""
-        targets = [self._target() for _ in range(self._recipe.batch_size)]
-        crops = np.stack([self._crop(target) for target in targets])[:, None]
-        return torch.from_numpy(crops), torch.tensor([target.label for target in targets])
+    @property
+    def num_targets(self) -> int:
+        """Targets that have a class."""
+        return sum(len(real) + len(made) for real, made in self._groups)
 
-    def _target(self) -> _Target:
-        rng, recipe = self._rng, self._recipe
+    def picks(self) -> Iterator[None]:
+        """Nothing is chosen before: every target comes out of the chance of its batch."""
+        while True:
+            yield None
+
+    def make(self, pick: None, rng: np.random.Generator) -> Batch:
+        """Crops of targets and of background."""
+        targets = [self._target(rng) for _ in range(self._recipe.batch_size)]
+        crops = np.stack([self._crop(target, rng) for target in targets])[:, None]
+        known = [known_of(target.sample, self._recipe.unknown_share, rng) for target in targets]
+        labels_B = torch.tensor([target.label for target in targets])
+        return Batch(torch.from_numpy(crops), (labels_B,), MetadataBatch.of_each(known))
+
+    def _target(self, rng: np.random.Generator) -> _Target:
+        recipe = self._recipe
         if rng.random() < recipe.unnamed_share:
             if not self._unnamed or rng.random() < recipe.background_share:
-                return self._background()
+                return self._background(rng)
             chosen = self._unnamed[rng.integers(len(self._unnamed))]
             return _Target(chosen.sample, chosen.box_xyxy_px, UNNAMED)
         real, made = self._groups[rng.choice(len(self._groups), p=self._shares)]
         group = made if made and (not real or rng.random() < recipe.synthetic_share) else real
         return group[rng.integers(len(group))]
 
-    def _background(self) -> _Target:
+    def _background(self, rng: np.random.Generator) -> _Target:
         """A place that touches no target."""
-        rng = self._rng
-        while True:
+        for _ in range(_TRIES):
             sample = self._backgrounds[rng.integers(len(self._backgrounds))]
             height_px, width_px = sample.pixels_HW.shape
             centre, side = rng.uniform((0, 0), (width_px, height_px)), float(np.exp(rng.uniform(np.log(2), np.log(30))))
@@ -145,15 +176,20 @@ class ClassificationBatches:
             apart = (box[:2] > sample.boxes_xyxy_px[:, 2:] + _APART_PX) | (box[2:] < sample.boxes_xyxy_px[:, :2] - _APART_PX)
             if apart.any(1).all():
                 return _Target(sample, box, UNNAMED)
+        raise SettingsError(
+            expected="images with some place that no target touches",
+            got=f"none in {_TRIES} tries",
+            where="data to train a classifier on",
+            action="Add images of background, or train with a background share of 0.",
+        )
 
-    def _crop(self, target: _Target) -> Floats:
-        rng = self._rng
+    def _crop(self, target: _Target, rng: np.random.Generator) -> Floats:
         tight = float(rng.uniform(*_TIGHTER)) if target.sample.dataset in _LOOSE_SETS else 1.0
         box = jitter_box(target.box_xyxy_px, self._recipe.shift, self._recipe.scale, rng, tight)
-        crop = target.sample.crop_of(box, CROP_SIDE_PX)
+        crop = target.sample.crop_of(box, self._side_px)
         rows, columns, transpose = symmetry(rng)
         # Seen from a drone there is no "up"; an airplane over the horizon has one.
-        from_above = target.sample.dataset == "hit-uav" or target.sample.platform in (Platform.AIR, Platform.SPACE)
+        from_above = target.sample.dataset == "hit-uav" or target.sample.platform in _FROM_ABOVE
         return jitter_counts(
             np.ascontiguousarray(apply_symmetry(crop, (rows and from_above, columns, transpose and from_above)), np.float32), rng
         )
@@ -168,16 +204,77 @@ def jitter_box(box_xyxy_px: Floats, shift: float, scale: float, rng: np.random.G
 
 
 def classification_loss(logits_BK: Tensor, labels_B: Tensor, label_smoothing: float) -> Tensor:
-    """Cross-entropy with the class, or with the uniform distribution where the label is `UNNAMED`; mean over all crops."""
-    named_B = labels_B != UNNAMED
-    named = functional.cross_entropy(logits_BK[named_B], labels_B[named_B], label_smoothing=label_smoothing, reduction="sum")
-    unnamed = -logits_BK[~named_B].log_softmax(1).mean(1).sum()
-    return (named + unnamed) / len(labels_B)
+    """Cross-entropy with the class, or with the uniform distribution where the label is `UNNAMED`; mean over all crops.
+
+    In float32, and without choosing rows: a GPU is asked nothing.
+    """
+    with torch.autocast(logits_BK.device.type, enabled=False):
+        exact_BK = logits_BK.float()
+        named_B = functional.cross_entropy(exact_BK, labels_B, label_smoothing=label_smoothing, ignore_index=UNNAMED, reduction="none")
+        uniform_B = -exact_BK.log_softmax(1).mean(1)
+        return torch.where(labels_B == UNNAMED, uniform_B, named_B).mean()
 
 
-def classification_step(batches: ClassificationBatches, recipe: ClassificationRecipe, model: nn.Module) -> Tensor:
-    """Loss of one fresh batch."""
-    crops_B1SS, labels_B = batches.draw()
-    metadata = MetadataBatch.unknown((CROP_SIDE_PX, CROP_SIDE_PX), len(crops_B1SS))
-    logits_BK = model(crops_B1SS.contiguous(memory_format=torch.channels_last), metadata)
-    return classification_loss(logits_BK, labels_B, recipe.label_smoothing)
+class ClassificationTask(TrainingTask):
+    """See `TrainingTask`."""
+
+    recipe: ClassificationRecipe
+
+    def __init__(self, model: AnyModel, recipe: ClassificationRecipe) -> None:
+        """Nothing is read yet.
+
+        Raises:
+            TypeError: the network is no classifier.
+        """
+        if not isinstance(model, ClassificationModel):
+            raise TypeError(f"expected a ClassificationModel (models/classification/base.py), got {type(model).__name__}")
+        self.recipe, self._class_names, self._side_px = recipe, model.class_names, model.crop_side_px
+
+    @cached_property
+    def _batches(self) -> ClassificationBatches:
+        return ClassificationBatches(self.samples, self.recipe, self._class_names, self._side_px)
+
+    @property
+    def epoch_size(self) -> int:
+        """As many crops as there are targets that have a class."""
+        return self._batches.num_targets
+
+    def source(self) -> ClassificationBatches:
+        """Crops of targets and background."""
+        return self._batches
+
+    def loss(self, model: nn.Module, batch: Batch) -> Tensor:
+        """Cross-entropy, see `classification_loss`."""
+        (labels_B,) = batch.targets
+        raw = model(batch.pixels_B1HW.contiguous(memory_format=torch.channels_last), batch.metadata)
+        return classification_loss(raw if isinstance(raw, Tensor) else raw[0], labels_B, self.recipe.label_smoothing)
+
+    def validator(self) -> Validator:
+        """Macro-F1 over the targets of all named sets."""
+        samples = read_samples(self.recipe.named_sets, Role.SELECT)
+        if not targets_of(samples, self._class_names):
+            raise SettingsError(
+                expected="held-out images (split val) with targets of the classes of the network",
+                got=f"{len(samples)} images without any" if samples else "no image",
+                where="validation of a classifier",
+                action="Give some labelled images the split `val`, or train without validation.",
+            )
+
+        def validate(model: nn.Module) -> float:
+            assert isinstance(model, ClassificationModel)
+            return classification_quality(model, samples, next(model.parameters()).device)
+
+        return validate
+
+    def choose(self, model: AnyModel, *, device: str = "cpu", report: Report = no_report) -> dict[str, float]:
+        """Nothing: scores are a softmax."""
+        assert isinstance(model, ClassificationModel)
+        return model.settings.model_dump()
+
+    def measure(
+        self, model: AnyModel, role: Role = Role.TEST, weights: Path | None = None, *, device: str = "cpu", report: Report = no_report
+    ) -> list[Measurement]:
+        """Accuracy, macro-F1 and confusion of each named data set, and what gets no name in the others."""
+        assert isinstance(model, ClassificationModel)
+        sets, unnamed, command = self.recipe.named_sets, self.recipe.unnamed_sets, measure_command(model.name, weights)
+        return measure_classification(model, role, command, sets, unnamed, device=device, report=report)

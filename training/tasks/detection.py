@@ -1,46 +1,55 @@
-"""Batches and loss for detectors."""
+"""Training of detectors: batches, loss, validation, thresholds and figures."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from types import MappingProxyType
+from typing import ClassVar, Self
 
 import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn import functional
 
+from contracts.errors import SettingsError
 from models.boxes import areas, cut_boxes
+from models.card import Measurement
 from models.detection.base import BoxTruth, DetectionModel
 from models.interface import MetadataBatch
+from models.transforms import padded_size
+from models.zoo import AnyModel
 from training.augmentation.crops import crop_origin, cut_pixels
 from training.augmentation.geometry import apply_symmetry, apply_symmetry_to_boxes, symmetry
 from training.augmentation.radiometry import jitter_counts
-from training.data.samples import Sample
+from training.data.batches import Batch, SeededBatches, known_of
+from training.data.samples import Role, Sample, read_samples
 from training.data.sampling import SamplePool
+from training.tasks.base import Recipe, TrainingTask, Validator, measure_command
+from training.tasks.measuring import Report, boxes_of, choose_score_threshold, detection_quality, measure_detection, no_report
 
 Floats = NDArray[np.float32]
+TARGET, IGNORED, NO_BOX = 1, 2, 0
+"""Kinds of boxes in a batch; `NO_BOX` fills up the rows of crops with fewer boxes than others."""
 _MIN_VISIBLE = 0.4
 # Small targets are the point: shrinking them would erase them, so only sets of larger objects are rescaled.
 _RESCALED_SETS = frozenset({"hit-uav", "drone-ir", "drone-ir-clips"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DetectionRecipe:
+class DetectionRecipe(Recipe):
     """How crops are drawn.
 
     Attributes:
-        crop_px: side of the training crops, a multiple of 16.
-        batch_size: crops a step.
+        crop_px: side of the training crops.
         target_probability: share of crops that are made to hold the centre of a target.
         shares: how often each data set is drawn (relative).
-        seed: of all chance in the data.
     """
 
-    crop_px: int = 256
-    batch_size: int = 8
+    crop_px: int = 224
     target_probability: float = 0.7
     shares: Mapping[str, float] = field(
         default_factory=lambda: MappingProxyType(
@@ -55,26 +64,61 @@ class DetectionRecipe:
             }
         )
     )
-    seed: int = 21
+
+    @property
+    def sets(self) -> tuple[str, ...]:
+        """Data sets that are learnt from."""
+        return tuple(self.shares)
+
+    def with_sets(self, sets: Sequence[str]) -> Self:
+        """The same on other data sets, in equal shares."""
+        return replace(self, shares=MappingProxyType(dict.fromkeys(sets, 1.0)))
+
+    def with_crop(self, crop_px: int) -> Self:
+        """The same with crops of another side."""
+        return replace(self, crop_px=crop_px)
 
 
-class DetectionBatches:
-    """Draws batches for ever."""
+class DetectionBatches(SeededBatches):
+    """Crops with their boxes `(B, M, 4)` float32 and the kind of each, `(B, M)` int64: `TARGET`, `IGNORED` or `NO_BOX`."""
 
     def __init__(self, samples: Sequence[Sample], recipe: DetectionRecipe) -> None:
-        """Group the images by data set."""
-        self._recipe = recipe
-        self._rng = np.random.default_rng(recipe.seed)
-        self._pool = SamplePool(samples, recipe.shares, self._rng)
+        """Take the images.
 
-    def draw(self) -> tuple[Tensor, list[tuple[Floats, Floats]]]:
-        """`(B, 1, crop, crop)` normalised pixels, and B pairs of target boxes and ignored boxes."""
-        crops = [self._crop() for _ in range(self._recipe.batch_size)]
-        return torch.from_numpy(np.stack([pixels for pixels, _, _ in crops])[:, None]), [(boxes, ignored) for _, boxes, ignored in crops]
+        Raises:
+            SettingsError: no image has a box.
+        """
+        if not any(len(sample.boxes_xyxy_px) for sample in samples):
+            raise SettingsError(
+                expected="at least one image with boxes",
+                got=f"none in {', '.join(recipe.sets)}",
+                where="data to train a detector on",
+                action="Name boxes in the index, or add a data set that has them.",
+            )
+        self._samples, self._recipe, self.seed = samples, recipe, recipe.seed
 
-    def _crop(self) -> tuple[Floats, Floats, Floats]:
-        rng, crop_px = self._rng, self._recipe.crop_px
-        sample = self._pool.draw()
+    def picks(self) -> Iterator[list[Sample]]:
+        """The images of each batch."""
+        pool = SamplePool(self._samples, self._recipe.shares, np.random.default_rng(self.seed))
+        while True:
+            yield pool.draw_many(self._recipe.batch_size)
+
+    def make(self, pick: list[Sample], rng: np.random.Generator) -> Batch:
+        """One crop of each image."""
+        crops = [self._crop(sample, rng) for sample in pick]
+        most = max(len(boxes) + len(ignored) for _, boxes, ignored in crops)
+        boxes_BM4, kinds_BM = torch.zeros(len(crops), most, 4), torch.full((len(crops), most), NO_BOX)
+        for row, (_, boxes, ignored) in enumerate(crops):
+            both = np.concatenate([boxes, ignored])
+            boxes_BM4[row, : len(both)] = torch.from_numpy(both)
+            kinds_BM[row, : len(boxes)] = TARGET
+            kinds_BM[row, len(boxes) : len(both)] = IGNORED
+        pixels_B1HW = torch.from_numpy(np.stack([pixels for pixels, _, _ in crops])[:, None])
+        known = [known_of(sample, self._recipe.unknown_share, rng) for sample in pick]
+        return Batch(pixels_B1HW, (boxes_BM4, kinds_BM), MetadataBatch.of_each(known))
+
+    def _crop(self, sample: Sample, rng: np.random.Generator) -> tuple[Floats, Floats, Floats]:
+        crop_px = self._recipe.crop_px
         scale = float(rng.uniform(0.7, 1.3)) if sample.dataset in _RESCALED_SETS else 1.0
         source_px = round(crop_px / scale)
         focus = None
@@ -109,11 +153,74 @@ def clip_boxes(boxes_N4: Floats, ignore_N: NDArray[np.bool_], crop_px: int) -> t
     return clipped[(visible > 0) & ~unknown], clipped[(visible > 0) & unknown]
 
 
-def detection_step(batches: DetectionBatches, recipe: DetectionRecipe, model: nn.Module) -> Tensor:
-    """Loss of one fresh batch, on the model's device."""
-    assert isinstance(model, DetectionModel)
-    device = next(model.parameters()).device
-    pixels_B1HW, boxes = batches.draw()
-    metadata = MetadataBatch.unknown((recipe.crop_px, recipe.crop_px), len(pixels_B1HW)).to(device)
-    raw = model(pixels_B1HW.to(device).contiguous(memory_format=torch.channels_last), metadata)
-    return model.training_loss(raw, [BoxTruth(*(torch.from_numpy(each).to(device) for each in pair)) for pair in boxes])
+def truths_of(batch: Batch) -> list[BoxTruth]:
+    """Targets and ignored regions of each crop of a batch."""
+    boxes_BM4, kinds_BM = batch.targets
+    return [BoxTruth(boxes[kinds == TARGET], boxes[kinds == IGNORED]) for boxes, kinds in zip(boxes_BM4, kinds_BM, strict=True)]
+
+
+def detection_loss_of(model: DetectionModel, batch: Batch) -> Tensor:
+    """Loss of a batch that is on the device of a detector, in float32; crops are padded to the multiple it wants, as in the stream."""
+    height_px, width_px = batch.pixels_B1HW.shape[2:]
+    high, wide = padded_size(height_px, width_px, model.input_spec.size_multiple_px)
+    pixels_B1HW = functional.pad(batch.pixels_B1HW, (0, wide - width_px, 0, high - height_px))
+    raw = model(pixels_B1HW.contiguous(memory_format=torch.channels_last), batch.metadata)
+    with torch.autocast(pixels_B1HW.device.type, enabled=False):
+        exact = raw.float() if isinstance(raw, Tensor) else tuple(each.float() for each in raw)
+        return model.training_loss(exact, truths_of(batch))
+
+
+class DetectionTask(TrainingTask):
+    """See `TrainingTask`."""
+
+    # Every crop has its own number of boxes, which the loss asks the GPU for.
+    records_passes: ClassVar[bool] = False
+    recipe: DetectionRecipe
+
+    def __init__(self, model: AnyModel, recipe: DetectionRecipe) -> None:
+        """Nothing is read yet.
+
+        Raises:
+            TypeError: the network is no detector.
+        """
+        if not isinstance(model, DetectionModel):
+            raise TypeError(f"expected a DetectionModel (models/detection/base.py), got {type(model).__name__}")
+        self.recipe = recipe
+
+    def source(self) -> DetectionBatches:
+        """Augmented crops."""
+        return DetectionBatches(self.samples, self.recipe)
+
+    def loss(self, model: nn.Module, batch: Batch) -> Tensor:
+        """The network's own."""
+        assert isinstance(model, DetectionModel)
+        return detection_loss_of(model, batch)
+
+    def validator(self) -> Validator:
+        """Mean over the data sets of AP50."""
+        samples = read_samples(self.recipe.sets, Role.SELECT)
+        if not any(len(boxes_of(sample)[0]) for sample in samples):
+            raise SettingsError(
+                expected="held-out images (split val) with boxes",
+                got=f"{len(samples)} images without any" if samples else "no image",
+                where="validation of a detector",
+                action="Give some labelled images the split `val`, or train without validation.",
+            )
+
+        def validate(model: nn.Module) -> float:
+            assert isinstance(model, DetectionModel)
+            return detection_quality(model, samples, next(model.parameters()).device)
+
+        return validate
+
+    def choose(self, model: AnyModel, *, device: str = "cpu", report: Report = no_report) -> dict[str, float]:
+        """The score threshold with the best F1 on held-out images."""
+        assert isinstance(model, DetectionModel)
+        return choose_score_threshold(model, self.recipe.sets, device=device, report=report)
+
+    def measure(
+        self, model: AnyModel, role: Role = Role.TEST, weights: Path | None = None, *, device: str = "cpu", report: Report = no_report
+    ) -> list[Measurement]:
+        """AP50, recall, and precision and recall at the threshold, of each data set of the recipe."""
+        assert isinstance(model, DetectionModel)
+        return measure_detection(model, role, measure_command(model.name, weights), self.recipe.sets, device=device, report=report)

@@ -1,6 +1,6 @@
 """Measure a network on labelled images exactly as the stream would run it, and choose its thresholds.
 
-Thresholds come from images of role `select`; images of role `test` only measure.
+Thresholds come from images of role `select`; images of role `test` only measure. Every image comes with its platform, band and size.
 """
 
 from __future__ import annotations
@@ -10,19 +10,18 @@ import math
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from contracts.outputs import Detections
-from evaluation.classification import classification_scores, confusion_matrix
+from evaluation.classification import ClassificationScores, classification_scores, confusion_matrix
 from evaluation.detection import DetectionMetrics
 from evaluation.segmentation import SegmentationMetrics
 from models.card import FIGURE_DIGITS, Measurement
 from models.classification.base import ClassificationModel
-from models.classification.basic_cnn import CLASS_NAMES
 from models.detection.base import DetectionModel
 from models.devices import fastest_dtype
 from models.inference import InferenceModel, prepare
@@ -30,38 +29,48 @@ from models.interface import MetadataBatch
 from models.regions import answer_of
 from models.segmentation.base import SegmentationModel
 from models.transforms import padded_size
+from training.data.batches import metadata_of
 from training.data.catalogue import BOX_SETS, KNOWN_SETS, SEGMENTATION_SETS, SYNTHETIC
 from training.data.samples import Role, Sample, read_samples
-from training.tasks.classification import targets_of
 
 _CANDIDATE_THRESHOLDS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.93, 0.96)
+_VALIDATION_THRESHOLD = 0.5
 # Average precision wants weak detections too.
 _LOWEST_SCORE = 0.05
 _FIGURES = ("iou", "niou", "pd", "fa_ppm", "precision", "recall", "f1")
 _CROPS_A_BATCH = 64
 DATASET = "DATASET"
 _MASK_SETS = (*SEGMENTATION_SETS, SYNTHETIC)
-_CLASS_TEST_SETS = ("hit-uav", "drone-ir")
+_ONLY_TRAINED_ON = frozenset({"drone-ir-clips"})
+"""Video is slow to read, and no frame of these clips measures."""
 _SPLIT_NAMES = {
     "drone-ir": {Role.TEST: "val clips", Role.SELECT: "held-out train clips"},
     SYNTHETIC: {Role.TEST: "unseen scenes", Role.SELECT: "held-out scenes"},
 }
-Counts = Callable[[int, int], None]
+Report = Callable[[int, int], None]
 """Gets the number of images done, and of all."""
+Device = torch.device | str
 NAMED_FROM_SCORE = 0.5
 """A class that scores less is no name: the stream's default (`stream.label_min_score`)."""
 
 
-def count_silently(done: int, of: int) -> None:
-    """Tell nobody."""
+def no_report(done: int, of: int) -> None:
+    """Shows nothing."""
 
 
-def run_frame(model: InferenceModel, pixels_HW: NDArray[np.float32]) -> Any:
-    """Raw output for one whole normalised image, padded at the right and bottom with its mean as in the stream."""
+def run_frame(model: InferenceModel, pixels_HW: NDArray[np.float32], metadata: MetadataBatch | None = None) -> Tensor | tuple[Tensor, ...]:
+    """Raw output for one whole normalised image, padded at the right and bottom with its mean as in the stream.
+
+    Args:
+        model: prepared.
+        pixels_HW: normalised.
+        metadata: of the image; None: platform and band unknown.
+    """
     height_px, width_px = pixels_HW.shape
     padded = np.zeros((1, 1, *padded_size(height_px, width_px, model.model.input_spec.size_multiple_px)), np.float32)
     padded[0, 0, :height_px, :width_px] = pixels_HW
-    return model.forward(torch.from_numpy(padded), MetadataBatch.unknown((height_px, width_px)))
+    known = MetadataBatch.unknown((height_px, width_px)) if metadata is None else metadata
+    return model.forward(torch.from_numpy(padded), known)
 
 
 def probability_maps(model: InferenceModel, samples: Sequence[Sample]) -> Iterator[tuple[Sample, NDArray[np.float32]]]:
@@ -70,7 +79,8 @@ def probability_maps(model: InferenceModel, samples: Sequence[Sample]) -> Iterat
     assert isinstance(network, SegmentationModel)
     for sample in samples:
         height_px, width_px = sample.pixels_HW.shape
-        yield sample, network.probabilities(run_frame(model, sample.normalised()))[0, :height_px, :width_px].cpu().numpy()
+        raw = run_frame(model, sample.normalised(), metadata_of(sample))
+        yield sample, network.probabilities(raw)[0, :height_px, :width_px].cpu().numpy()
 
 
 def mask_sets(sets: Sequence[str] | None = None) -> tuple[str, ...]:
@@ -80,10 +90,10 @@ def mask_sets(sets: Sequence[str] | None = None) -> tuple[str, ...]:
 
 
 def choose_segmentation_threshold(
-    network: SegmentationModel, sets: Sequence[str] | None = None, *, device: str = "cpu", tell: Counts = count_silently
+    network: SegmentationModel, sets: Sequence[str] | None = None, *, device: Device = "cpu", report: Report = no_report
 ) -> dict[str, float]:
     """The threshold with the best mean over the data sets of IoU plus nIoU on `select` images; without any, the one it has."""
-    metrics = _segmentation_metrics(network, Role.SELECT, _CANDIDATE_THRESHOLDS, mask_sets(sets), device, tell)
+    metrics = _segmentation_metrics(network, Role.SELECT, _CANDIDATE_THRESHOLDS, mask_sets(sets), device, report)
     quality = {
         threshold: overlap([metric for (_, at), metric in metrics.items() if at == threshold]) for threshold in _CANDIDATE_THRESHOLDS
     }
@@ -100,23 +110,31 @@ def overlap(metrics: Iterable[SegmentationMetrics]) -> float:
     return sum((each.iou + each.niou) / 2 for each in scores) / len(scores) if scores else math.nan
 
 
+def segmentation_quality(network: SegmentationModel, samples: Sequence[Sample], device: Device) -> float:
+    """`overlap` at the threshold 0.5; what is found where nobody knows counts neither way."""
+    metrics = {dataset: SegmentationMetrics() for dataset in sorted({sample.dataset for sample in samples})}
+    for sample, map_HW in probability_maps(prepare(network, device), samples):
+        metrics[sample.dataset].update((map_HW > _VALIDATION_THRESHOLD) & (sample.unknown_HW == 0), sample.mask_HW > 0)
+    return overlap(metrics.values())
+
+
 def measure_segmentation(
     network: SegmentationModel,
     role: Role,
     command: str,
     sets: Sequence[str] | None = None,
     *,
-    device: str = "cpu",
-    tell: Counts = count_silently,
+    device: Device = "cpu",
+    report: Report = no_report,
 ) -> list[Measurement]:
     """Overlap, detection and error rates of each data set, at the network's threshold; `DATASET` in the command becomes its name.
 
     In float32; the IoU also in bfloat16, where this device is faster with it.
     """
-    formats = [torch.float32] + [torch.bfloat16] * (fastest_dtype(device) is torch.bfloat16)
+    formats = [torch.float32] + [torch.bfloat16] * (fastest_dtype(str(device)) is torch.bfloat16)
     threshold, names = network.settings.threshold, mask_sets(sets)
     plain, *half = (
-        _segmentation_metrics(network, role, (threshold,), names, device, partial(_part, tell, number, len(formats)), dtype)
+        _segmentation_metrics(network, role, (threshold,), names, device, partial(_part, report, number, len(formats)), dtype)
         for number, dtype in enumerate(formats)
     )
     measured = []
@@ -129,9 +147,9 @@ def measure_segmentation(
     return measured
 
 
-def _part(tell: Counts, number: int, parts: int, done: int, of: int) -> None:
-    """Tell of one of several equal parts."""
-    tell(done + number * of, parts * of)
+def _part(report: Report, number: int, parts: int, done: int, of: int) -> None:
+    """Report one of several equal parts."""
+    report(done + number * of, parts * of)
 
 
 def _segmentation_metrics(
@@ -139,8 +157,8 @@ def _segmentation_metrics(
     role: Role,
     thresholds: Sequence[float],
     sets: Sequence[str],
-    device: str,
-    tell: Counts,
+    device: Device,
+    report: Report,
     dtype: torch.dtype = torch.float32,
 ) -> dict[tuple[str, float], SegmentationMetrics]:
     """By data set that has masks, and threshold; what is found where nobody knows counts neither way."""
@@ -153,17 +171,20 @@ def _segmentation_metrics(
         for threshold in thresholds:
             answer_HW = answer_of(map_HW, threshold, network.settings.min_area_px)
             metrics[sample.dataset, threshold].update(answer_HW & known_HW, sample.mask_HW > 0)
-        tell(number, len(samples))
+        report(number, len(samples))
     return metrics
 
 
-def detect(network: DetectionModel, samples: Sequence[Sample], lowest_score: float = _LOWEST_SCORE) -> Iterator[tuple[Sample, Detections]]:
+def detect(
+    network: DetectionModel, samples: Sequence[Sample], lowest_score: float = _LOWEST_SCORE, *, device: Device = "cpu"
+) -> Iterator[tuple[Sample, Detections]]:
     """Each image with its boxes, also weak ones."""
-    model = prepare(network)
+    model = prepare(network, device)
     assert isinstance(model.model, DetectionModel)
     model.model.configure(network.settings.model_dump() | {"score_threshold": lowest_score})
     for sample in samples:
-        yield sample, model.model.postprocess(run_frame(model, sample.normalised()), [sample.pixels_HW.shape])[0]
+        raw = run_frame(model, sample.normalised(), metadata_of(sample))
+        yield sample, model.model.postprocess(raw, [sample.pixels_HW.shape])[0]
 
 
 def boxes_of(sample: Sample) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -171,17 +192,37 @@ def boxes_of(sample: Sample) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     return sample.boxes_xyxy_px[~sample.ignored_N], sample.boxes_xyxy_px[sample.ignored_N]
 
 
-def choose_score_threshold(network: DetectionModel) -> dict[str, float]:
-    """The mean over the data sets of the threshold with the best F1 on `select` images."""
-    metrics = _detection_metrics(network, Role.SELECT)
-    thresholds = [metric.best_threshold() for metric in metrics.values()]
-    return network.settings.model_dump() | {"score_threshold": round(float(np.mean(thresholds)), 2)}
+def choose_score_threshold(
+    network: DetectionModel, sets: Sequence[str] | None = None, *, device: Device = "cpu", report: Report = no_report
+) -> dict[str, float]:
+    """The mean over the data sets of the threshold with the best F1 on `select` images; without any target, the one it has."""
+    metrics = _detection_metrics(network, Role.SELECT, sets, device, report).values()
+    thresholds = [metric.best_threshold() for metric in metrics if metric.compute().num_targets]
+    if not thresholds:
+        print(f"threshold stays {network.settings.score_threshold:g}: no held-out images with targets (split val)", file=sys.stderr)
+        return network.settings.model_dump()
+    return network.settings.model_dump() | {"score_threshold": min(max(round(float(np.mean(thresholds)), 2), 0.01), 0.99)}
 
 
-def measure_detection(network: DetectionModel, role: Role, command: str) -> list[Measurement]:
+def detection_quality(network: DetectionModel, samples: Sequence[Sample], device: Device) -> float:
+    """Mean over the data sets that have targets of AP50; NaN where none has any."""
+    metrics = _metrics_on(network, samples, device, no_report).values()
+    scores = [scores.ap for metric in metrics if (scores := metric.compute()).num_targets]
+    return float(np.mean(scores)) if scores else math.nan
+
+
+def measure_detection(
+    network: DetectionModel,
+    role: Role,
+    command: str,
+    sets: Sequence[str] | None = None,
+    *,
+    device: Device = "cpu",
+    report: Report = no_report,
+) -> list[Measurement]:
     """AP50, recall, and precision and recall at the network's threshold, of each data set."""
     measured = []
-    for name, metric in _detection_metrics(network, role).items():
+    for name, metric in _detection_metrics(network, role, sets, device, report).items():
         scores = metric.compute(network.settings.score_threshold)
         values = {key: float(value) for key, value in dataclasses.asdict(scores).items() if not key.startswith("num_")}
         values = {"ap50": values.pop("ap"), **values, "targets": scores.num_targets}
@@ -189,55 +230,100 @@ def measure_detection(network: DetectionModel, role: Role, command: str) -> list
     return measured
 
 
-def _detection_metrics(network: DetectionModel, role: Role) -> dict[str, DetectionMetrics]:
-    samples = read_samples((*BOX_SETS, SYNTHETIC), role)
+def _detection_metrics(
+    network: DetectionModel, role: Role, sets: Sequence[str] | None, device: Device, report: Report
+) -> dict[str, DetectionMetrics]:
+    names = (*BOX_SETS, SYNTHETIC) if sets is None else sets
+    return _metrics_on(network, read_samples([name for name in names if name not in _ONLY_TRAINED_ON], role), device, report)
+
+
+def _metrics_on(network: DetectionModel, samples: Sequence[Sample], device: Device, report: Report) -> dict[str, DetectionMetrics]:
     metrics = {sample.dataset: DetectionMetrics() for sample in samples}
-    for sample, found in detect(network, samples):
+    for number, (sample, found) in enumerate(detect(network, samples, device=device), start=1):
         metrics[sample.dataset].update(found, *boxes_of(sample))
+        report(number, len(samples))
     return metrics
 
 
-def classify(network: ClassificationModel, samples: Sequence[Sample]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def targets_of(samples: Sequence[Sample], class_names: Sequence[str]) -> list[tuple[Sample, NDArray[np.float32], int]]:
+    """All targets of some classes: image, box, class index; ignored regions and other classes are left out."""
+    return [
+        (sample, box, class_names.index(label))
+        for sample in samples
+        for box, label in zip(sample.boxes_xyxy_px, sample.labels, strict=True)
+        if label in class_names and label != "ignore"
+    ]
+
+
+def classify(
+    network: ClassificationModel, samples: Sequence[Sample], *, device: Device = "cpu", report: Report = no_report
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """True and answered class of every target that has one, cropped around its true box."""
-    targets = targets_of(samples)
-    scores_NK = class_scores(network, [(sample, box) for sample, box, _ in targets])
+    targets = targets_of(samples, network.class_names)
+    scores_NK = class_scores(network, [(sample, box) for sample, box, _ in targets], device=device, report=report)
     return np.array([label for _, _, label in targets], np.int64), scores_NK.argmax(1).astype(np.int64)
 
 
-def class_scores(network: ClassificationModel, targets: Sequence[tuple[Sample, NDArray[np.float32]]]) -> NDArray[np.float32]:
+def class_scores(
+    network: ClassificationModel,
+    targets: Sequence[tuple[Sample, NDArray[np.float32]]],
+    *,
+    device: Device = "cpu",
+    report: Report = no_report,
+) -> NDArray[np.float32]:
     """Scores `(N, K)` of N boxes in their images."""
-    model, side_px = prepare(network), network.input_spec.fixed_size_px
-    assert side_px is not None
+    model = prepare(network, device)
     scores = []
     for start in range(0, len(targets), _CROPS_A_BATCH):
         part = targets[start : start + _CROPS_A_BATCH]
-        crops = [sample.crop_of(box, side_px) for sample, box in part]
-        logits = model.forward(torch.from_numpy(np.stack(crops)[:, None]), MetadataBatch.unknown((side_px, side_px), len(part)))
-        assert isinstance(logits, torch.Tensor)
-        scores.append(logits.float().softmax(1).numpy())
-    return np.concatenate(scores) if scores else np.zeros((0, len(CLASS_NAMES)), np.float32)
+        crops = np.stack([sample.crop_of(box, network.crop_side_px) for sample, box in part])[:, None]
+        known = [(sample.platform, sample.band, (sample.pixels_HW.shape[0], sample.pixels_HW.shape[1])) for sample, _ in part]
+        raw = model.forward(torch.from_numpy(crops), MetadataBatch.of_each(known))
+        scores.append(network.scores(raw).cpu().numpy())
+        report(start + len(part), len(targets))
+    return np.concatenate(scores) if scores else np.zeros((0, len(network.class_names)), np.float32)
 
 
-def measure_classification(network: ClassificationModel, role: Role, command: str) -> list[Measurement]:
-    """Accuracy, macro-F1 and confusion matrix, of each data set and of both real ones together; then what gets no name."""
+def classification_quality(network: ClassificationModel, samples: Sequence[Sample], device: Device) -> float:
+    """Macro-F1 over all targets that have a class; NaN without any."""
+    return _class_figures(network, samples, device, no_report).macro_f1
+
+
+def _class_figures(network: ClassificationModel, samples: Sequence[Sample], device: Device, report: Report) -> ClassificationScores:
+    answers = classify(network, samples, device=device, report=report)
+    return classification_scores(confusion_matrix(*answers, len(network.class_names)))
+
+
+def measure_classification(
+    network: ClassificationModel,
+    role: Role,
+    command: str,
+    named_sets: Sequence[str],
+    unnamed_sets: Sequence[str],
+    *,
+    device: Device = "cpu",
+    report: Report = no_report,
+) -> list[Measurement]:
+    """Accuracy, macro-F1 and confusion matrix of each named data set, and of the real ones together; then what gets no name."""
+    found = {name: read_samples((name,), role) for name in named_sets if name not in _ONLY_TRAINED_ON}
+    real = tuple(name for name, samples in found.items() if samples and name != SYNTHETIC)
+    groups = [(name,) for name in real] + [real] * (len(real) > 1) + [(SYNTHETIC,)] * bool(found.get(SYNTHETIC))
     measured = []
-    for names in (*((name,) for name in _CLASS_TEST_SETS), _CLASS_TEST_SETS, (SYNTHETIC,)):
-        samples = read_samples(names, role)
-        scores = classification_scores(confusion_matrix(*classify(network, samples), len(CLASS_NAMES)))
-        values = {
-            "accuracy": scores.accuracy,
-            "macro_precision": scores.macro_precision,
-            "macro_recall": scores.macro_recall,
-            "macro_f1": scores.macro_f1,
-        }
-        values |= {f"f1_{name}": float(f1) for name, f1 in zip(CLASS_NAMES, scores.f1_K, strict=True)}
+    for names in groups:
+        samples = [sample for name in names for sample in found[name]]
+        scores = _class_figures(network, samples, device, report)
+        figures = ("accuracy", "macro_precision", "macro_recall", "macro_f1")
+        values = {name: float(getattr(scores, name)) for name in figures}
+        values |= {f"f1_{name}": float(f1) for name, f1 in zip(network.class_names, scores.f1_K, strict=True)}
         measurement = _measurement(" + ".join(names), role, len(samples), command, values)
         measured.append(measurement.model_copy(update={"confusion": scores.confusion_KK.tolist()}))
-    for name in SEGMENTATION_SETS:
+    for name in unnamed_sets:
         samples = read_samples((name,), role)
-        best_N = class_scores(network, [(sample, box) for sample in samples for box in sample.boxes_xyxy_px]).max(1)
-        values = {"left_unnamed": float((best_N < NAMED_FROM_SCORE).mean()), "targets": len(best_N)}
-        measured.append(_measurement(name, role, len(samples), command, values))
+        targets = [(sample, box) for sample in samples for box in sample.boxes_xyxy_px]
+        if targets:
+            best_N = class_scores(network, targets, device=device, report=report).max(1)
+            values = {"left_unnamed": float((best_N < NAMED_FROM_SCORE).mean()), "targets": len(best_N)}
+            measured.append(_measurement(name, role, len(samples), command, values))
     return measured
 
 

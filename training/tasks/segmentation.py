@@ -1,32 +1,45 @@
-"""Batches and loss for segmenters."""
+"""Training of segmenters: batches, loss, validation, thresholds and figures."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from copy import copy
-from dataclasses import dataclass, field
-from functools import lru_cache
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from types import MappingProxyType
-from typing import Protocol, TypeAlias
+from typing import Self
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.interface import MetadataBatch, Model
+from contracts.errors import SettingsError
+from models.card import Measurement
+from models.interface import MetadataBatch
 from models.losses import loss_named
+from models.segmentation.base import SegmentationModel
 from models.transforms import padded_size
+from models.zoo import AnyModel
 from training.augmentation.paste import Paster, cut_targets
 from training.augmentation.plan import Augmentation, make_crop
+from training.data.batches import Batch, SeededBatches, known_of
 from training.data.mask_checks import refuse_empty_masks, refuse_without_masks
-from training.data.samples import Sample
+from training.data.samples import Role, Sample, read_samples
 from training.data.sampling import SamplePool
+from training.tasks.base import Recipe, TrainingTask, Validator
 from training.tasks.deep_supervision import deep_supervision
+from training.tasks.measuring import (
+    DATASET,
+    Report,
+    choose_segmentation_threshold,
+    measure_segmentation,
+    no_report,
+    segmentation_quality,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SegmentationRecipe:
+class SegmentationRecipe(Recipe):
     """How crops are drawn and weighed.
 
     Sets without masks (HIT-UAV, drone-ir) teach what is no target, their boxes left out of the loss, and with pasted targets that
@@ -34,13 +47,11 @@ class SegmentationRecipe:
 
     Attributes:
         shares: how often each data set is drawn (relative).
-        batch_size: crops a step.
         augmentation: what is done to each crop.
         loss: name of one of `models.losses.SEGMENTATION_LOSSES`.
-        seed: of all chance in the data.
+        threshold: fixed, and nothing is held out: all training and validation images teach. None: held-out images choose it.
     """
 
-    batch_size: int = 8
     augmentation: Augmentation = field(default_factory=Augmentation)
     loss: str = "soft_iou_bce"
     shares: Mapping[str, float] = field(
@@ -48,23 +59,34 @@ class SegmentationRecipe:
             {"nudt-sirst": 0.27, "irstd-1k": 0.27, "sirst-v2": 0.16, "synthetic": 0.13, "hit-uav": 0.12, "drone-ir": 0.05}
         )
     )
-    seed: int = 20
+    threshold: float | None = None
+
+    @property
+    def sets(self) -> tuple[str, ...]:
+        """Data sets that are learnt from."""
+        return tuple(self.shares)
+
+    @property
+    def roles(self) -> tuple[Role, ...]:
+        """With a fixed threshold nothing is held out."""
+        return (Role.TRAIN,) if self.threshold is None else (Role.TRAIN, Role.SELECT)
+
+    def with_sets(self, sets: Sequence[str]) -> Self:
+        """The same on other data sets, in equal shares."""
+        return replace(self, shares=MappingProxyType(dict.fromkeys(sets, 1.0)))
+
+    def with_loss(self, name: str) -> Self:
+        """The same with another loss, see `models.losses.SEGMENTATION_LOSSES`."""
+        loss_named(name)
+        return replace(self, loss=name)
+
+    def with_crop(self, crop_px: int) -> Self:
+        """The same with crops of another side."""
+        return replace(self, augmentation=replace(self.augmentation, crop_px=crop_px))
 
 
-Batch: TypeAlias = tuple[Tensor, Tensor, Tensor]
-"""`(B, 1, crop, crop)` normalised pixels, masks (0 or 1), and weights (0 where nobody knows, else 1), float32."""
-
-
-class DrawsBatches(Protocol):
-    """Where a step gets its batch from."""
-
-    def draw(self) -> Batch:
-        """The next batch."""
-        ...
-
-
-class SegmentationBatches:
-    """Draws batches for ever."""
+class SegmentationBatches(SeededBatches):
+    """Crops with their masks (0 or 1) and weights (0 where nobody knows, else 1), each `(B, 1, crop, crop)` float32."""
 
     def __init__(self, samples: Sequence[Sample], recipe: SegmentationRecipe) -> None:
         """Decode all images and cut the targets for pasting.
@@ -74,52 +96,112 @@ class SegmentationBatches:
         """
         refuse_without_masks(samples, "data to train a segmenter on")
         refuse_empty_masks(samples)
-        self._samples, self._recipe = samples, recipe
+        self._samples, self._recipe, self.seed = samples, recipe, recipe.seed
         self._paster = Paster(cut_targets(samples), recipe.augmentation.paste)
-        self._begin(recipe.seed)
 
-    @property
-    def seed(self) -> int:
-        """Of all chance in the batches."""
-        return self._recipe.seed
+    def picks(self) -> Iterator[list[Sample]]:
+        """The images of each batch."""
+        pool = SamplePool(self._samples, self._recipe.shares, np.random.default_rng(self.seed))
+        while True:
+            yield pool.draw_many(self._recipe.batch_size)
 
-    def reseeded(self, seed: np.random.SeedSequence) -> SegmentationBatches:
-        """The same images and targets in another order; nothing is decoded or cut again."""
-        other = copy(self)
-        other._begin(seed)  # noqa: SLF001 - a copy of ourselves
-        return other
-
-    def _begin(self, seed: int | np.random.SeedSequence) -> None:
-        self._rng = np.random.default_rng(seed)
-        self._pool = SamplePool(self._samples, self._recipe.shares, self._rng)
-
-    def draw(self) -> Batch:
-        """The next batch."""
-        plan, rng = self._recipe.augmentation, self._rng
-        crops = [make_crop(self._pool.draw(), plan, self._paster, rng) for _ in range(self._recipe.batch_size)]
+    def make(self, pick: list[Sample], rng: np.random.Generator) -> Batch:
+        """One crop of each image."""
+        plan = self._recipe.augmentation
+        crops = [make_crop(sample, plan, self._paster, rng) for sample in pick]
         pixels, masks, unknown = (torch.from_numpy(np.stack(part)[:, None]) for part in zip(*crops, strict=True))
-        return pixels, masks.float(), 1 - unknown.float()
+        known = [known_of(sample, self._recipe.unknown_share, rng) for sample in pick]
+        return Batch(pixels, (masks.float(), 1 - unknown.float()), MetadataBatch.of_each(known))
 
 
-def segmentation_step(batches: DrawsBatches, recipe: SegmentationRecipe, model: nn.Module) -> Tensor:
-    """Loss of one fresh batch, on the model's device.
+def segmentation_loss_of(model: AnyModel, batch: Batch, loss: str) -> Tensor:
+    """Loss of a batch, a scalar.
 
     Crops of any size: what a network wants to be larger is padded at the right and bottom with the mean (0), as frames are in the
     stream, and is unknown to the loss.
+
+    Args:
+        model: a segmenter.
+        batch: on its device; targets are masks and weights.
+        loss: name of one of `models.losses.SEGMENTATION_LOSSES`.
     """
-    device = next(model.parameters()).device
-    batch = [each.to(device, non_blocking=True) for each in batches.draw()]
-    num, _, height_px, width_px = batch[0].shape
-    assert isinstance(model, Model)
+    height_px, width_px = batch.pixels_B1HW.shape[2:]
     padded_height_px, padded_width_px = padded_size(height_px, width_px, model.input_spec.size_multiple_px)
     pixels_B1HW, masks_B1HW, weights_B1HW = (
-        functional.pad(each, (0, padded_width_px - width_px, 0, padded_height_px - height_px)) for each in batch
+        functional.pad(each, (0, padded_width_px - width_px, 0, padded_height_px - height_px))
+        for each in (batch.pixels_B1HW, *batch.targets)
     )
-    raw = model(pixels_B1HW.contiguous(memory_format=torch.channels_last), _unknown_metadata((height_px, width_px), num, device))
-    return deep_supervision(raw, masks_B1HW, loss_named(recipe.loss), weights_B1HW)
+    raw = model(pixels_B1HW.contiguous(memory_format=torch.channels_last), batch.metadata)
+    return deep_supervision(raw, masks_B1HW, loss_named(loss), weights_B1HW)
 
 
-@lru_cache(maxsize=8)
-def _unknown_metadata(size_px: tuple[int, int], num: int, device: torch.device) -> MetadataBatch:
-    """Kept: nothing may come from the processor's memory while a GPU's passes are recorded."""
-    return MetadataBatch.unknown(size_px, num).to(device)
+class SegmentationTask(TrainingTask):
+    """See `TrainingTask`."""
+
+    recipe: SegmentationRecipe
+
+    def __init__(self, model: AnyModel, recipe: SegmentationRecipe) -> None:
+        """Nothing is read yet.
+
+        Raises:
+            TypeError: the network is no segmenter.
+        """
+        if not isinstance(model, SegmentationModel):
+            raise TypeError(f"expected a SegmentationModel (models/segmentation/base.py), got {type(model).__name__}")
+        self.recipe = recipe
+
+    def source(self) -> SegmentationBatches:
+        """Augmented crops."""
+        return SegmentationBatches(self.samples, self.recipe)
+
+    def loss(self, model: nn.Module, batch: Batch) -> Tensor:
+        """The loss of the recipe."""
+        assert isinstance(model, SegmentationModel)
+        return segmentation_loss_of(model, batch, self.recipe.loss)
+
+    def look_at(self, sample: Sample) -> None:
+        """Image and mask."""
+        _ = sample.pixels_HW, sample.mask_HW
+        refuse_empty_masks([sample])
+
+    def validator(self) -> Validator:
+        """Mean over the data sets that have masks of IoU and nIoU at the threshold 0.5, as the threshold is chosen."""
+        return segmentation_validator(read_samples(self.recipe.sets, Role.SELECT))
+
+    def choose(self, model: AnyModel, *, device: str = "cpu", report: Report = no_report) -> dict[str, float]:
+        """The threshold of the recipe, or the best one on held-out images."""
+        assert isinstance(model, SegmentationModel)
+        if self.recipe.threshold is not None:
+            return model.settings.model_dump() | {"threshold": self.recipe.threshold}
+        return choose_segmentation_threshold(model, self.recipe.sets, device=device, report=report)
+
+    def measure(
+        self, model: AnyModel, role: Role = Role.TEST, weights: Path | None = None, *, device: str = "cpu", report: Report = no_report
+    ) -> list[Measurement]:
+        """Overlap, detection and error rates of each data set of the recipe that has masks."""
+        assert isinstance(model, SegmentationModel)
+        command = f"irstream evaluate {model.name if weights is None else weights} {DATASET}"
+        return measure_segmentation(model, role, command, self.recipe.sets, device=device, report=report)
+
+
+def segmentation_validator(samples: Sequence[Sample]) -> Validator:
+    """How good a segmenter is on images, those of data sets without any mask left out.
+
+    Raises:
+        SettingsError: there is no target in them.
+    """
+    masked = {sample.dataset for sample in samples if sample.mask_path is not None}
+    kept = [sample for sample in samples if sample.dataset in masked]
+    if not any(sample.mask_HW.any() for sample in kept):
+        raise SettingsError(
+            expected="held-out images (split val) with targets",
+            got=f"{len(kept)} images without any" if kept else "no image with a mask",
+            where="validation of a segmenter",
+            action="Give some labelled images the split `val`, or train without validation.",
+        )
+
+    def validate(model: nn.Module) -> float:
+        assert isinstance(model, SegmentationModel)
+        return segmentation_quality(model, kept, next(model.parameters()).device)
+
+    return validate

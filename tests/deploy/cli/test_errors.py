@@ -16,10 +16,10 @@ from deploy.cli.errors import OPTIONS, with_options
 from deploy.cli.main import COMMANDS
 
 ROOT = Path(__file__).resolve().parents[3]
-BELOW = ("contracts", "observability", "models", "synthetic", "evaluation", "actors", "pipeline")
+BELOW = ("contracts", "observability", "models", "synthetic", "evaluation", "actors", "pipeline", "training")
 FLAG = re.compile(r"(?<![\w-])--[a-z]")
-# Commands of others are quoted as they are typed.
-OTHERS = ("pip install", "kafka-topics.sh")
+# Commands are quoted as they are typed: those of others, and those by which a card says how it came to be.
+OTHERS = ("pip install", "kafka-topics.sh", "irstream models")
 
 
 def texts(tree: ast.Module) -> Iterator[tuple[int, str]]:

@@ -24,9 +24,9 @@ from models.zoo import load_model
 from tests.processes import started
 from training.data.samples import Role, read_samples
 from training.loop.checkpoint import steps_done
-from training.recipes import TRAINING_PLANS, plan_named
-from training.segmenter import judge_on
+from training.recipes import plan_named
 from training.tasks.measuring import measure_segmentation
+from training.tasks.segmentation import segmentation_validator
 
 pytestmark = pytest.mark.usefixtures("made_data")
 ROOT = Path(__file__).resolve().parents[3]
@@ -55,26 +55,6 @@ def test_weights_with_their_card_come_out(workers: str, tmp_path: Path, capsys: 
     assert [each.data for each in card.measured] == ["nudt-sirst test (2 images)"]
 
 
-def test_a_killed_training_goes_on(tmp_path: Path, made_root: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    command = [sys.executable, "-c", "from deploy.cli.main import main; main()", "train", "acm", *QUICK, "--out", str(tmp_path)]
-    command += ["--checkpoint-s", "0"]
-    env = dict(os.environ) | {"IRSTREAM_DATA": str(made_root), "PYTHONPATH": str(ROOT)}
-    with started([*command, "--epochs", "400"], env, ROOT) as process:
-        deadline = time.monotonic() + 120
-        while not steps_done(tmp_path) and process.poll() is None and time.monotonic() < deadline:
-            time.sleep(0.2)
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-    done = steps_done(tmp_path)
-    assert done > 0
-    more = math.ceil(done * 4 / len(read_samples(("nudt-sirst",), Role.TRAIN))) + 1
-    assert run("acm", *QUICK, "--out", str(tmp_path), "--epochs", str(more), "--json") == 0
-    assert json.loads(capsys.readouterr().out)["steps"] > done
-    assert steps_done(tmp_path) > done
-    lines = [json.loads(line)["steps"] for line in (tmp_path / "log.jsonl").read_text().splitlines()]
-    assert lines == sorted(lines)
-
-
 def test_a_training_may_begin_with_weights_that_are_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     options = ("acm", *QUICK, "--epochs", "1", "--lr", "0", "--ema", "0", "--json")
     assert run(*options, "--start", "shipped", "--out", str(tmp_path / "a")) == 0
@@ -87,7 +67,7 @@ def test_a_training_may_begin_with_weights_that_are_there(tmp_path: Path, capsys
         f"begun with weights {told['card']['digest'][:12]} ({before['command']}, {before['steps']:,} steps: {before['details']}); "
         in details
     )
-    assert "python -m training.train acm" in details.split("begun with weights")[2], "from the first weights on"
+    assert "irstream train acm" in details.split("begun with weights")[2], "from the first weights on"
     other = tmp_path / "other"
     other.mkdir()
     shutil.copy(WEIGHTS_FOLDER / "acm.safetensors", other / "weights.safetensors")
@@ -170,20 +150,20 @@ def test_a_training_that_is_stopped_says_how_to_go_on(number: signal.Signals, tm
     assert f"stopped at step {steps_done(tmp_path)}; the same command goes on there" in told
 
 
-def test_early_stop_judges_on_held_out_images(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    options = ("--data", "sirst-v2", *QUICK[2:], "--epochs", "40", "--early-stop", "2", "--judge-every", "0.5", "--lr", "0")
+def test_early_stop_validates_on_held_out_images(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options = ("--data", "sirst-v2", *QUICK[2:], "--epochs", "40", "--early-stop", "2", "--validate-every", "0.5", "--lr", "0")
     assert run("acm", *options, "--out", str(tmp_path), "--json") == 0
-    # With a learning rate of 0 nothing gets better: one judgement that is the best so far, and two that are not.
-    judge_steps = round(0.5 * len(read_samples(("sirst-v2",), Role.TRAIN)) / 4)
+    # With a learning rate of 0 nothing gets better: one validation that is the best so far, and two that are not.
+    validate_steps = round(0.5 * len(read_samples(("sirst-v2",), Role.TRAIN)) / 4)
     told = json.loads(capsys.readouterr().out)
-    assert told["steps"] == 3 * judge_steps
-    assert told["card"]["recipe"]["best_step"] == judge_steps
+    assert told["steps"] == 3 * validate_steps
+    assert told["card"]["recipe"]["best_step"] == validate_steps
     assert run("acm", *options, "--out", str(tmp_path)) == 0
-    assert re.search(rf"\nstopped early: best on held-out images 0\.\d{{4}} at step {judge_steps}\n", capsys.readouterr().out)
+    assert re.search(rf"\nstopped early: best on held-out images 0\.\d{{4}} at step {validate_steps}\n", capsys.readouterr().out)
 
 
-def test_a_judge_without_patience_keeps_the_best_weights(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run("acm", "--data", "sirst-v2", *QUICK[2:], "--epochs", "2", "--judge-every", "1", "--lr", "0", "--out", str(tmp_path)) == 0
+def test_a_validation_without_patience_keeps_the_best_weights(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("acm", "--data", "sirst-v2", *QUICK[2:], "--epochs", "2", "--validate-every", "1", "--lr", "0", "--out", str(tmp_path)) == 0
     steps = math.ceil(2 * len(read_samples(("sirst-v2",), Role.TRAIN)) / 4)
     assert steps_done(tmp_path) == steps
     told = capsys.readouterr().out
@@ -191,7 +171,7 @@ def test_a_judge_without_patience_keeps_the_best_weights(tmp_path: Path, capsys:
     assert read_card(tmp_path / "weights.json").recipe["best_step"] == round(steps / 2)
 
 
-def test_a_judge_without_targets_is_refused(tmp_path: Path, made_root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_validation_without_targets_is_refused(tmp_path: Path, made_root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = tmp_path / "mine"
     shutil.copytree(made_root / "nudt-sirst", folder)
     lines = [json.loads(line) for line in (folder / "index.jsonl").read_text().splitlines()]
@@ -199,13 +179,14 @@ def test_a_judge_without_targets_is_refused(tmp_path: Path, made_root: Path, cap
         line |= {"split": "val", "mask": None, "boxes": []}
     (folder / "index.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     options = ("--data", str(folder), *QUICK[2:], "--epochs", "9", "--out", str(tmp_path / "run"))
-    assert run("acm", *options, "--early-stop", "2", "--judge-every", "1") == 2
-    assert "(--early-stop, --judge-every): expected held-out images (split val) with targets, got no image with a mask" in (
-        " ".join(capsys.readouterr().err.split())
+    assert run("acm", *options, "--early-stop", "2", "--validate-every", "1") == 2
+    assert (
+        "(--early-stop, --validate-every) of a segmenter: expected held-out images (split val) with targets, got no image with a mask"
+        in (" ".join(capsys.readouterr().err.split()))
     )
 
 
-def test_a_judge_counts_sets_alike_and_leaves_out_those_without_masks() -> None:
+def test_a_validation_counts_sets_alike_and_leaves_out_those_without_masks() -> None:
     samples = [sample for name in ("synthetic", "sirst-v2", "hit-uav") for sample in read_samples((name,), Role.SELECT)]
     assert {sample.dataset for sample in samples} == {"synthetic", "sirst-v2", "hit-uav"}
     network, _ = load_model("acm")
@@ -217,7 +198,7 @@ def test_a_judge_counts_sets_alike_and_leaves_out_those_without_masks() -> None:
         scores[name] = (measured.values["iou"] + measured.values["niou"]) / 2
     uneven = samples + [sample for sample in samples if sample.dataset == "synthetic"] * 3
     for chosen in (samples, uneven):
-        assert judge_on(chosen, "acm")(network) == pytest.approx(sum(scores.values()) / 2, abs=2e-4)
+        assert segmentation_validator(chosen)(network) == pytest.approx(sum(scores.values()) / 2, abs=2e-4)
 
 
 def test_two_trainings_do_not_share_a_folder(tmp_path: Path, made_root: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -250,7 +231,7 @@ def test_recipes_of_papers_learn_from_all_training_images_and_choose_nothing(
     assert told["card"]["data"] == "sirst-v2 (training and validation splits)"
     assert "learnt from all training and validation images, threshold not chosen; 1 epochs" in told["card"]["recipe"]["details"]
     assert run("acm", *options, "--epochs", "40", "--early-stop", "2") == 2
-    assert "judge (--early-stop, --judge-every): expected a recipe that holds images out, got one" in capsys.readouterr().err
+    assert "validation (--early-stop, --validate-every): expected a recipe that holds images out, got one" in capsys.readouterr().err
 
 
 def test_recipes_have_the_steps_of_their_epochs() -> None:
@@ -258,29 +239,33 @@ def test_recipes_have_the_steps_of_their_epochs() -> None:
     assert plan.loop_for(663).max_steps == math.ceil(400 * 663 / 16)
     assert plan.loop.schedule == "multi_step"
     assert plan_named("sgem_paper", epochs=2).loop_for(663).max_steps == math.ceil(2 * 663 / 8)
-    assert set(TRAINING_PLANS) == {"ours", "robust", "basicirstd", "sgem_paper"}
-    with pytest.raises(SettingsError, match="one of ours, robust, basicirstd, sgem_paper"):
+    with pytest.raises(SettingsError, match="recipe for segmentation: expected one of ours, robust, basicirstd, sgem_paper, acm"):
         plan_named("theirs")
 
 
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
-        (("fcos_light",), "expected a segmenter, got detection network fcos_light"),
-        (("acm", "--task", "detection"), "python -m training.train"),
+        (("fcos_light", "--loss", "bce"), "loss (--loss): expected nothing: networks of this task have no choice of it, got bce"),
+        (("acm", "--task", "detection"), "--task: expected segmentation, the task of acm, got 'detection'"),
+        (("acm", "--task", "boxes"), "--task: expected one of detection, segmentation, classification, got 'boxes'"),
+        (("basic_cnn", "--crop-px", "64"), "side of the crops (--crop-px): expected nothing"),
         (("acm", "--loss", "iou"), "expected one of soft_iou"),
         (("acm", "--schedule", "linear"), "expected one of one_cycle"),
         (("acm", "--recipe", "mine"), "expected one of ours"),
         (("acm", "--precision", "half"), "expected auto, float32 or bfloat16"),
         (("acm", "--data", "nudt_sirst"), "got 'nudt_sirst'. Did you mean 'nudt-sirst'?"),
-        (("acm", "--epochs", "0"), "--epochs): expected a number, above 0, got 0"),
-        (("acm", "--epochs", "-1"), "--epochs): expected a number, above 0, got -1"),
-        (("acm", "--epochs", "nan"), "--epochs): expected a number, above 0, got nan"),
-        (("acm", "--epochs", "inf"), "--epochs): expected a number, above 0, got inf"),
+        (("acm", "--epochs", "0"), "passes over the images (--epochs): expected a number, above 0, got 0"),
+        (("acm", "--epochs", "-1"), "passes over the images (--epochs): expected a number, above 0, got -1"),
+        (("acm", "--epochs", "nan"), "passes over the images (--epochs): expected a number, above 0, got nan"),
+        (("acm", "--epochs", "inf"), "passes over the images (--epochs): expected a number, above 0, got inf"),
         (("acm", "--lr", "nan"), "'--lr': Input should be greater than or equal to 0"),
         (("acm", "--lr", "-1"), "'--lr': Input should be greater than or equal to 0"),
         (("acm", "--lr", "fast"), "'--lr': Input should be a valid number"),
-        (("acm", "--early-stop", "1", "--judge-every", "5", "--epochs", "5"), "(--judge-every): expected fewer than the 5 epochs"),
+        (
+            ("acm", "--early-stop", "1", "--validate-every", "5", "--epochs", "5"),
+            "epochs between validations (--validate-every): expected fewer than the 5 epochs",
+        ),
         (
             ("acm", "--data", "nudt-sirst", "--data", "drone-ir-clips"),
             "expected training images in every data set, got none in drone-ir-clips",
@@ -303,5 +288,5 @@ def test_a_folder_that_cannot_be_written_is_told_before_training(folder: str, tm
 def test_another_training_in_the_same_folder_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("acm", *QUICK, "--epochs", "0.2", "--out", str(tmp_path)) == 0
     assert run("acm", *QUICK, "--epochs", "0.4", "--out", str(tmp_path), "--lr", "0.5") == 2
-    assert "expected --lr 0.002 as in the checkpoint, got --lr 0.5." in capsys.readouterr().err
+    assert "expected peak learning rate (--lr) 0.002 as in the checkpoint, got peak learning rate (--lr) 0.5." in capsys.readouterr().err
     assert run("acm", *QUICK, "--epochs", "0.4", "--out", str(tmp_path), "--checkpoint-s", "3", "--workers", "1") == 0

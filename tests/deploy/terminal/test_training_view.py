@@ -57,7 +57,7 @@ def test_where_a_training_begins_is_told(tmp_path: Path) -> None:
     out = io.StringIO()
     console = Console(file=out, soft_wrap=True)
     for epochs in (0.5, 0.7, 0.7):
-        learn(console, "acm", small(epochs), tmp_path, "cpu", 0)
+        learn(console, "acm", small(epochs), tmp_path)
     assert out.getvalue().splitlines() == ["going on at step 3 of 5", "already done: 5 steps"]
 
 
@@ -68,8 +68,8 @@ def test_choosing_and_measuring_tell_every_image(formats: tuple[torch.dtype, ...
     network, _ = load_model("acm")
     assert isinstance(network, SegmentationModel)
     told: list[tuple[int, int]] = []
-    choose_segmentation_threshold(network, ("sirst-v2",), tell=lambda done, of: told.append((done, of)))
-    measure_segmentation(network, Role.TEST, "", ("sirst-v2",), tell=lambda done, of: told.append((done, of)))
+    choose_segmentation_threshold(network, ("sirst-v2",), report=lambda done, of: told.append((done, of)))
+    measure_segmentation(network, Role.TEST, "", ("sirst-v2",), report=lambda done, of: told.append((done, of)))
     passes = 2 * len(formats)
     assert told == [(1, 2), (2, 2), *((done, passes) for done in range(1, passes + 1))]
     # Tensors there have no values: nothing else would fail on this device.

@@ -13,24 +13,25 @@ import torch
 from contracts.errors import SettingsError
 from models.zoo import create_model
 from training.augmentation.plan import Augmentation
+from training.fit import fit_network
 from training.loop.checkpoint import progress_of, require_writable, steps_done
 from training.loop.loop import LoopReport
 from training.recipes import TrainingPlan, plan_named
-from training.registry.export import export
-from training.segmenter import train_segmenter
-from training.train import train_network
+from training.registry.export import Provenance, export
+from training.tasks.segmentation import SegmentationRecipe
 
 pytestmark = pytest.mark.usefixtures("made_data")
 
 
 def small(epochs: float = 0.5, **changes: Any) -> TrainingPlan:
     plan = plan_named("ours", ("nudt-sirst",), epochs)
+    assert isinstance(plan.recipe, SegmentationRecipe)
     recipe = replace(plan.recipe, batch_size=4, augmentation=Augmentation(crop_px=32))
     return replace(plan, recipe=replace(recipe, **changes))
 
 
 def trained(name: str, plan: TrainingPlan, folder: Path) -> LoopReport:
-    return train_segmenter(name, plan, folder)[1]
+    return fit_network(name, plan, folder)[1]
 
 
 def rewritten(folder: Path, changes: Mapping[str, Any]) -> None:
@@ -49,16 +50,17 @@ def begun(tmp_path_factory: pytest.TempPathFactory, made_root: Path) -> Path:
     return folder
 
 
+UNTOLD = Provenance("", "", small().recipe)
 CHANGED = {
-    "batch size": (small(batch_size=8, shares={"nudt-sirst": 1.0}), "--batch-size 8"),
-    "loss": (small(loss="bce"), "--loss bce"),
-    "seed": (small(seed=3), "--seed 3"),
-    "crop": (small(augmentation=Augmentation(crop_px=48)), "--crop-px 48"),
+    "batch size": (small(batch_size=8, shares={"nudt-sirst": 1.0}), "batch size 8"),
+    "loss": (small(loss="bce"), "loss bce"),
+    "seed": (small(seed=3), "seed 3"),
+    "crop": (small(augmentation=Augmentation(crop_px=48)), "side of the crops 48"),
     "data": (small(shares={"sirst-v2": 1.0}), r"data sets sirst-v2 \(1\)"),
-    "lr": (replace(small(), loop=replace(small().loop, max_lr=0.5)), "--lr 0.5"),
-    "schedule": (replace(small(), loop=replace(small().loop, schedule="poly")), "--schedule poly"),
-    "average": (replace(small(), loop=replace(small().loop, average_decay=0.5)), "--ema 0.5"),
-    "norms": (replace(small(), loop=replace(small().loop, frozen_norms=True)), "--frozen-norms True"),
+    "lr": (replace(small(), loop=replace(small().loop, max_lr=0.5)), "peak learning rate 0.5"),
+    "schedule": (replace(small(), loop=replace(small().loop, schedule="poly")), "schedule poly"),
+    "average": (replace(small(), loop=replace(small().loop, average_decay=0.5)), "decay of the averaged weights 0.5"),
+    "norms": (replace(small(), loop=replace(small().loop, frozen_norms=True)), "frozen batch norms True"),
 }
 
 
@@ -66,7 +68,7 @@ CHANGED = {
 def test_another_training_is_refused_and_what_differs_is_named(change: str, begun: Path) -> None:
     plan, text = CHANGED[change]
     before = (begun / "checkpoint.pt").read_bytes()
-    with pytest.raises(SettingsError, match=rf"got .*{text}.* \(--out\)"):
+    with pytest.raises(SettingsError, match=rf"got .*{text}.* Name another folder"):
         trained("acm", plan.with_epochs(5), begun)
     assert (begun / "checkpoint.pt").read_bytes() == before
 
@@ -76,21 +78,27 @@ def test_another_network_with_the_same_names_of_weights_is_refused(tmp_path: Pat
     with pytest.raises(SettingsError, match=r"expected network sgem_unet as in the checkpoint, got network sgem_unet_no_softmax\."):
         trained("sgem_unet_no_softmax", small(0.1), tmp_path)
     with pytest.raises(SettingsError, match="network sgem_unet "):
-        export("sgem_unet_no_softmax", tmp_path / "checkpoint.pt", tmp_path / "weights.safetensors")
+        export("sgem_unet_no_softmax", tmp_path / "checkpoint.pt", tmp_path / "weights.safetensors", UNTOLD)
 
 
 def test_fewer_steps_than_are_done_are_refused_and_more_go_on(tmp_path: Path) -> None:
     assert trained("acm", small(0.5), tmp_path).steps == 3
-    with pytest.raises(SettingsError, match=r"at least the 3 steps that are done, got 2 steps.*--epochs"):
+    with pytest.raises(SettingsError, match=r"at least the 3 steps that are done, got 2 steps.*as many epochs"):
         trained("acm", small(0.3), tmp_path)
     assert trained("acm", small(0.7), tmp_path).steps == 5
     assert trained("acm", replace(small(0.7), loop=replace(small().loop, checkpoint_s=7)), tmp_path).steps == 5
 
 
-def test_a_checkpoint_of_an_older_version_goes_on(tmp_path: Path) -> None:
+@pytest.mark.parametrize("form", [..., 1, 3])
+def test_a_checkpoint_of_another_version_is_refused(form: Any, tmp_path: Path) -> None:
     trained("acm", small(), tmp_path)
-    rewritten(tmp_path, {"identity": ..., "judged_step": ...})
-    assert trained("acm", small(1.0), tmp_path).steps == 6
+    rewritten(tmp_path, {"version": form})
+    before = (tmp_path / "checkpoint.pt").read_bytes()
+    with pytest.raises(
+        SettingsError, match=r"a checkpoint of form 2, got one of form [13], of another version.*Finish that training.*another folder"
+    ):
+        trained("acm", small(1.0), tmp_path)
+    assert (tmp_path / "checkpoint.pt").read_bytes() == before
 
 
 @pytest.mark.parametrize("name", ["unet_light", "kestrel"])
@@ -100,7 +108,7 @@ def test_weights_that_do_not_fit_are_refused_where_nobody_wrote_the_name(name: s
     with pytest.raises(SettingsError, match=f"expected weights of the network {name}, got those of another one: no .* and .* more"):
         trained(name, small(1.0), tmp_path)
     with pytest.raises(SettingsError, match=f"expected weights of the network {name}"):
-        export(name, tmp_path / "checkpoint.pt", tmp_path / "weights.safetensors")
+        export(name, tmp_path / "checkpoint.pt", tmp_path / "weights.safetensors", UNTOLD)
 
 
 def test_an_optimiser_that_does_not_fit_is_refused(tmp_path: Path) -> None:
@@ -119,8 +127,6 @@ def test_a_file_that_was_cut_off_is_told(length: int, begun: Path, tmp_path: Pat
         steps_done(tmp_path)
     with pytest.raises(SettingsError, match=told):
         trained("acm", small(), tmp_path)
-    with pytest.raises(SettingsError, match=told):
-        train_network("acm", 1.0, tmp_path, max_steps=1)
 
 
 @pytest.mark.parametrize("state", [{"weights": 1}, [1], torch.zeros(3)], ids=["names", "list", "tensor"])
@@ -130,18 +136,8 @@ def test_something_else_is_no_checkpoint(state: object, tmp_path: Path) -> None:
         progress_of(tmp_path)
 
 
-def test_the_other_command_does_not_go_on_there(begun: Path, tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match=r"got command python -m training\.train"):
-        train_network("acm", 1.0, begun)
-    train_network("acm", 1.0, tmp_path, max_steps=1)
-    _, report = train_network("acm", 1.0, tmp_path, max_steps=2)
-    assert report.steps == 2
-    with pytest.raises(SettingsError, match="network kestrel"):
-        train_network("kestrel", 1.0, tmp_path)
-
-
 @pytest.mark.parametrize("where", ["file", "file/below", "/proc/x"])
 def test_a_folder_that_cannot_be_written_is_told(where: str, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(SettingsError, match=r"expected a folder that can be written.*\(--out\)"):
+    with pytest.raises(SettingsError, match=r"expected a folder that can be written.*another folder"):
         require_writable(tmp_path / where)

@@ -2,49 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 
 import pytest
 import torch
+from torch import Tensor, nn
 
+from models.interface import MetadataBatch
+from models.segmentation.base import SegmentationModel
 from models.zoo import create_model
-from training.augmentation.plan import Augmentation
+from training.data.batches import Batch
 from training.loop.cuda_graph import HeldBatches
 from training.loop.loop import train
 from training.loop.settings import LoopSettings
-from training.tasks.segmentation import Batch, SegmentationRecipe, segmentation_step
-
-RECIPE = SegmentationRecipe(batch_size=4, augmentation=Augmentation(crop_px=64))
+from training.tasks.segmentation import segmentation_loss_of
 
 
-class Numbered:
+def numbered(seed: int = 0) -> Iterator[Batch]:
     """Batches that are told apart, the same ones again for the same seed."""
-
-    def __init__(self, seed: int = 0) -> None:
-        self._generator = torch.Generator().manual_seed(seed)
-        self.num = 0
-
-    def draw(self) -> Batch:
-        self.num += 1
-        masks = (torch.rand(4, 1, 64, 64, generator=self._generator) > 0.99).float()
-        return torch.randn(4, 1, 64, 64, generator=self._generator) + 4 * masks, masks, torch.ones_like(masks)
+    generator = torch.Generator().manual_seed(seed)
+    while True:
+        masks = (torch.rand(4, 1, 64, 64, generator=generator) > 0.99).float()
+        pixels = torch.randn(4, 1, 64, 64, generator=generator) + 4 * masks
+        yield Batch(pixels, (masks, torch.ones_like(masks)), MetadataBatch.unknown((64, 64), 4))
 
 
 def test_a_batch_stays_until_the_next_takes_its_place() -> None:
-    drawn, again = Numbered(), Numbered()
-    held = HeldBatches(drawn, "cpu")
-    assert drawn.num == 0
+    held, again = HeldBatches(numbered(), "cpu"), numbered()
     places = set()
-    for number in range(1, 4):
-        if number > 1:
+    for number in range(3):
+        if number:
             held.refill()
-        expected = again.draw()
+        expected = next(again)
         for _ in range(2):
-            for got, wanted in zip(held.draw(), expected, strict=True):
+            for got, wanted in zip(held.batch().tensors, expected.tensors, strict=True):
                 torch.testing.assert_close(got, wanted, rtol=0, atol=0)
-        places.add(tuple(each.data_ptr() for each in held.draw()))
-        assert drawn.num == number
+        places.add(tuple(each.data_ptr() for each in held.batch().tensors))
     assert len(places) == 1
 
 
@@ -56,13 +50,17 @@ def test_recorded_passes_train_as_others_do(name: str) -> None:
     for recorded in (False, True):
         torch.manual_seed(0)
         model = create_model(name).to("cuda")
-        batches = Numbered()
-        held = HeldBatches(batches, "cuda") if recorded else None
+        drawn = numbered()
+        held = HeldBatches(drawn, "cuda") if recorded else None
         refill: Callable[[], None] | None = held.refill if held else None
-        average, report = train(
-            model, partial(segmentation_step, held or batches, RECIPE), LoopSettings(max_steps=6, max_lr=1e-4), refill=refill
-        )
-        assert batches.num == report.steps == 6
+        step = partial(loss_of, held, drawn)
+        average, report = train(model, step, LoopSettings(max_steps=6, max_lr=1e-4), refill=refill)
+        assert report.steps == 6
         ends.append((report.last_loss, torch.cat([buffer.flatten().float() for buffer in average.state_dict().values()])))
     assert ends[0][0] == pytest.approx(ends[1][0], rel=1e-3)
     torch.testing.assert_close(ends[0][1], ends[1][1], rtol=1e-2, atol=2e-3)
+
+
+def loss_of(held: HeldBatches | None, drawn: Iterator[Batch], model: nn.Module) -> Tensor:
+    assert isinstance(model, SegmentationModel)
+    return segmentation_loss_of(model, held.batch() if held else next(drawn).to("cuda"), "soft_iou_bce")

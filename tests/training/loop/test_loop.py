@@ -97,11 +97,13 @@ def test_a_loss_that_is_not_finite_stops_before_the_step(tmp_path: Path) -> None
     model, loss_of = regression()
     train(model, loss_of, LoopSettings(budget_s=1e9, max_steps=5), tmp_path)
     before = (tmp_path / "checkpoint.pt").read_bytes()
-    with pytest.raises(StopPipeline, match=r"step 5: expected a finite loss, got nan. Train with a lower --lr.*; the checkpoint in"):
+    with pytest.raises(
+        StopPipeline, match=r"step 5: expected a finite loss, got nan. Train with a lower peak learning rate.*; the checkpoint in"
+    ):
         train(model, lambda network: loss_of(network) * torch.nan, LoopSettings(budget_s=1e9, max_steps=9), tmp_path)
     assert (tmp_path / "checkpoint.pt").read_bytes() == before
     assert all(torch.isfinite(parameter).all() for parameter in model.parameters())
-    with pytest.raises(StopPipeline, match=r"step 0: .* lower --lr\.$"):
+    with pytest.raises(StopPipeline, match=r"step 0: .* lower peak learning rate\.$"):
         train(model, lambda network: loss_of(network) * torch.nan, LoopSettings(budget_s=1e9, max_steps=9), tmp_path / "new")
 
 
@@ -123,10 +125,10 @@ def test_a_gradient_that_is_not_finite_stops_before_the_step(clipped: bool, tmp_
     assert all(torch.isfinite(parameter).all() for parameter in model.parameters())
 
 
-def test_a_judge_without_an_answer_stops_the_training() -> None:
+def test_a_validation_without_an_answer_stops_the_training() -> None:
     model, loss_of = regression()
-    with pytest.raises(StopPipeline, match="judge, step 10: expected a score, got nan"):
-        train(model, loss_of, LoopSettings(max_steps=100, judge_steps=10, patience=2), judge=lambda average: math.nan)
+    with pytest.raises(StopPipeline, match="validation, step 10: expected a score, got nan"):
+        train(model, loss_of, LoopSettings(max_steps=100, validate_every_steps=10, patience=2), validator=lambda average: math.nan)
 
 
 @pytest.mark.parametrize("name", sorted(SCHEDULES))
@@ -180,38 +182,38 @@ def test_the_best_model_is_returned_and_patience_ends_the_training(tmp_path: Pat
     seen: list[float] = []
     scores = iter([0.5, 0.9, 0.7, 0.8, 0.6, 1.0])
 
-    def judge(average: nn.Module) -> float:
+    def validate(average: nn.Module) -> float:
         seen.append(first_weight(average))
         return next(scores)
 
-    settings = LoopSettings(max_steps=100, judge_steps=5, patience=3)
-    average, report = train(model, loss_of, settings, tmp_path, judge=judge)
+    settings = LoopSettings(max_steps=100, validate_every_steps=5, patience=3)
+    average, report = train(model, loss_of, settings, tmp_path, validator=validate)
     assert (report.steps, report.best_score, report.best_step) == (25, 0.9, 10)
     assert first_weight(average) == seen[1]
     # Started again, it is still over, and still has its best.
-    again, same = train(regression(seed=3)[0], loss_of, settings, tmp_path, judge=judge)
+    again, same = train(regression(seed=3)[0], loss_of, settings, tmp_path, validator=validate)
     assert (same.steps, same.best_step, first_weight(again)) == (25, 10, seen[1])
 
 
-def test_the_last_steps_are_judged_once_too(tmp_path: Path) -> None:
+def test_the_last_steps_are_validated_once_too(tmp_path: Path) -> None:
     model, loss_of = regression()
     asked: list[float] = []
 
-    def judge(average: nn.Module) -> float:
+    def validate(average: nn.Module) -> float:
         asked.append(first_weight(average))
         return float(len(asked))
 
-    settings = LoopSettings(max_steps=12, judge_steps=5)
-    average, report = train(model, loss_of, settings, tmp_path, judge=judge)
+    settings = LoopSettings(max_steps=12, validate_every_steps=5)
+    average, report = train(model, loss_of, settings, tmp_path, validator=validate)
     assert (report.best_step, len(asked), first_weight(average)) == (12, 3, asked[-1])
-    train(model, loss_of, settings, tmp_path, judge=judge)
-    assert len(asked) == 3, "nothing new to judge"
+    train(model, loss_of, settings, tmp_path, validator=validate)
+    assert len(asked) == 3, "nothing new to validate"
 
 
-def test_what_an_earlier_judge_liked_is_not_what_a_run_without_one_ends_with(tmp_path: Path) -> None:
+def test_what_an_earlier_validation_liked_is_not_what_a_run_without_one_ends_with(tmp_path: Path) -> None:
     model, loss_of = regression()
     scores = iter([0.9, 0.1, 0.1])
-    train(model, loss_of, LoopSettings(max_steps=12, judge_steps=5), tmp_path, judge=lambda average: next(scores))
+    train(model, loss_of, LoopSettings(max_steps=12, validate_every_steps=5), tmp_path, validator=lambda average: next(scores))
     average, report = train(model, loss_of, LoopSettings(max_steps=20), tmp_path)
     state = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
     assert (report.best_score, report.best_step, state["best"], state["best_step"]) == (None, 0, None, 0)
@@ -248,11 +250,11 @@ def test_checkpoints_are_written_by_the_wall_clock(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("setting", "text"),
     [
-        ({"max_lr": float("nan")}, "--lr.*: expected a number, not negative, got nan"),
-        ({"max_lr": -1.0}, "--lr.*: expected a number, not negative, got -1"),
-        ({"max_lr": float("inf")}, "--lr.*: expected a number, not negative, got inf"),
-        ({"average_decay": float("nan")}, "--ema.*: expected a number, at least 0 and below 1, got nan"),
-        ({"checkpoint_s": float("nan")}, "--checkpoint-s.*: expected a number, not negative, got nan"),
+        ({"max_lr": float("nan")}, "peak learning rate: expected a number, not negative, got nan"),
+        ({"max_lr": -1.0}, "peak learning rate: expected a number, not negative, got -1"),
+        ({"max_lr": float("inf")}, "peak learning rate: expected a number, not negative, got inf"),
+        ({"average_decay": float("nan")}, "decay of the averaged weights: expected a number, at least 0 and below 1, got nan"),
+        ({"checkpoint_s": float("nan")}, "seconds between checkpoints: expected a number, not negative, got nan"),
     ],
 )
 def test_numbers_that_are_none_are_refused(setting: dict[str, float], text: str) -> None:
@@ -260,23 +262,23 @@ def test_numbers_that_are_none_are_refused(setting: dict[str, float], text: str)
         LoopSettings(max_steps=1, **setting)  # type: ignore[arg-type]
 
 
-def test_the_judges_time_is_not_the_trainings() -> None:
+def test_the_time_of_validation_is_not_that_of_training() -> None:
     model, loss_of = regression()
     clock = ticking()
 
-    def judge(average: nn.Module) -> float:
+    def validate(average: nn.Module) -> float:
         for _ in range(50):
             clock()
         return 0.0
 
-    _, report = train(model, loss_of, LoopSettings(budget_s=20, judge_steps=5), clock=clock, judge=judge)
+    _, report = train(model, loss_of, LoopSettings(budget_s=20, validate_every_steps=5), clock=clock, validator=validate)
     assert report.steps >= 15
 
 
-def test_progress_is_told_and_kept(tmp_path: Path) -> None:
+def test_progress_is_reported_and_kept(tmp_path: Path) -> None:
     model, loss_of = regression()
     told: list[Progress] = []
-    train(model, loss_of, LoopSettings(max_steps=12), tmp_path, tell=told.append)
+    train(model, loss_of, LoopSettings(max_steps=12), tmp_path, report=told.append)
     assert told[-1].steps == 12
     assert steps_done(tmp_path) == 12
     assert steps_done(tmp_path / "nowhere") == 0

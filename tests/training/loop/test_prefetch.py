@@ -1,18 +1,17 @@
-"""Batches of other processes: the same as those drawn here, and never the same twice."""
+"""Batches of other processes: the same in the same order as those made here, however many processes there are."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from itertools import pairwise
+from itertools import islice, pairwise
 
-import numpy as np
 import psutil
 import pytest
 import torch
 
 from tests.training.test_overfit import made_images
 from training.augmentation.plan import Augmentation
-from training.loop.prefetch import PrefetchedBatches, default_workers
+from training.loop.prefetch import default_workers, prefetched
 from training.tasks.segmentation import SegmentationBatches, SegmentationRecipe
 
 RECIPE = SegmentationRecipe(batch_size=4, augmentation=Augmentation(crop_px=64), shares={"nudt-sirst": 1.0}, seed=5)
@@ -23,22 +22,22 @@ def batches() -> SegmentationBatches:
     return SegmentationBatches(made_images(6), RECIPE)
 
 
-def test_two_processes_take_turns_with_seeds_of_their_own(batches: SegmentationBatches) -> None:
-    ahead = PrefetchedBatches(batches, workers=2)
-    alone = [batches.reseeded(np.random.SeedSequence([RECIPE.seed, worker])) for worker in range(2)]
-
-    drawn = [ahead.draw() for _ in range(6)]
-
-    for number, batch in enumerate(drawn):
-        for got, expected in zip(batch, alone[number % 2].draw(), strict=True):
-            torch.testing.assert_close(got, expected, rtol=0, atol=0)
-    assert all(not torch.equal(one[0], two[0]) for one, two in pairwise(drawn))
+@pytest.mark.parametrize(("workers", "start"), [(1, 0), (2, 0), (3, 5)])
+def test_processes_make_the_batches_that_would_be_made_here(batches: SegmentationBatches, workers: int, start: int) -> None:
+    chance = torch.get_rng_state()
+    ahead = prefetched(batches, workers, start)
+    drawn = [next(ahead) for _ in range(6)]
+    for got, expected in zip(drawn, islice(batches.batches(), start, start + 6), strict=True):
+        for one, same in zip(got.tensors, expected.tensors, strict=True):
+            torch.testing.assert_close(one, same, rtol=0, atol=0)
+    assert all(not torch.equal(one.pixels_B1HW, two.pixels_B1HW) for one, two in pairwise(drawn))
+    assert torch.equal(torch.get_rng_state(), chance), "dropout would differ after a new start"
 
 
 def test_the_processes_end_with_the_batches(batches: SegmentationBatches) -> None:
     before = set(psutil.Process().children(recursive=True))
-    ahead = PrefetchedBatches(batches, workers=2)
-    ahead.draw()
+    ahead = prefetched(batches, workers=2)
+    next(ahead)
     born = set(psutil.Process().children(recursive=True)) - before
     assert len(born) == 2
     del ahead
@@ -49,7 +48,7 @@ def test_the_processes_end_with_the_batches(batches: SegmentationBatches) -> Non
 def test_an_error_of_a_process_comes_through() -> None:
     broken = SegmentationBatches(made_images(2), replace(RECIPE, augmentation=Augmentation(crop_px=-4)))
     with pytest.raises(Exception, match="DataLoader worker process 0"):
-        PrefetchedBatches(broken, workers=1).draw()
+        next(prefetched(broken, workers=1))
 
 
 def test_a_cpu_that_learns_has_no_processes_beside_it() -> None:

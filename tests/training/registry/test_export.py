@@ -4,44 +4,38 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
 
+from deploy.cli.main import main
 from models.card import Measurement, read_card, write_card
 from models.devices import fastest_dtype
 from models.inference import InferenceModel, prepare
 from models.segmentation.base import SegmentationModel
 from models.weights import WEIGHTS_FOLDER, digest_of
-from models.zoo import create_model, list_models, list_trained, load_model
-from training import train as train_module
+from models.zoo import create_model, list_trained, load_model, task_named
 from training.data.catalogue import BOX_SETS, SYNTHETIC
 from training.data.samples import Role, Sample, read_samples
-from training.registry import export as export_module
-from training.registry.export import export
-from training.report import pictures as pictures_module
+from training.fit import fit_network
+from training.recipes import plan_named
+from training.registry.export import Provenance, export
+from training.tasks.known import task_of
 from training.tasks.measuring import measure_segmentation, probability_maps
-from training.train import RECIPES, train_network
 
 pytestmark = pytest.mark.usefixtures("made_data")
 
 
-def test_every_network_has_a_recipe() -> None:
-    assert set(RECIPES) == set(list_models())
-
-
 @pytest.mark.parametrize("name", list_trained())
 def test_a_trained_network_becomes_weights_that_load(name: str, tmp_path: Path) -> None:
-    _, report = train_network(name, 1.0, tmp_path / "run", max_steps=1)
-    assert report.steps == 1
+    provenance = trained(name, tmp_path / "run")
     weights = tmp_path / "out" / f"{name}.safetensors"
-    card = export(name, tmp_path / "run" / "checkpoint.pt", weights)
+    card = export(name, tmp_path / "run" / "checkpoint.pt", weights, provenance)
     model, read = load_model(name, weights)
     assert read == card
     assert card.digest == digest_of(weights)
@@ -49,45 +43,55 @@ def test_a_trained_network_becomes_weights_that_load(name: str, tmp_path: Path) 
     assert all(value >= 0 for measurement in card.measured for value in measurement.values.values())
     assert {measurement.data.split()[0] for measurement in card.measured} <= {*BOX_SETS, SYNTHETIC}
     # Half precision keeps three digits.
-    average = torch.load(tmp_path / "run" / "checkpoint.pt", weights_only=True)["average"]
+    result = torch.load(tmp_path / "run" / "checkpoint.pt", weights_only=True)["result"]
     for key, parameter in model.named_parameters():
-        torch.testing.assert_close(parameter, average[key], atol=1e-3, rtol=1e-3)
+        torch.testing.assert_close(parameter, result[key], atol=1e-3, rtol=1e-3)
+
+
+def trained(name: str, folder: Path, steps: int = 1) -> Provenance:
+    """A run of so many steps of four crops by the default recipe."""
+    plan = plan_named("ours", task=task_named(name))
+    recipe = plan.recipe.with_numbers(batch_size=4)
+    task = task_of(create_model(name), recipe)
+    plan = replace(plan, recipe=recipe, epochs=steps * 4 / task.epoch_size)
+    assert fit_network(name, plan, folder)[1].steps == steps
+    return Provenance("made here", plan.source, recipe)
 
 
 def test_weights_and_card_are_replaced_together_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     weights = tmp_path / "weights.safetensors"
-    for steps in (1, 2):
-        train_network("acm", 1.0, tmp_path / "run", max_steps=steps)
-        if steps == 1:
-            before = export("acm", tmp_path / "run" / "checkpoint.pt", weights)
+    provenance = trained("acm", tmp_path / "run")
+    before = export("acm", tmp_path / "run" / "checkpoint.pt", weights, provenance)
+    trained("acm", tmp_path / "run", 2)
     loaded = []
 
     def fails(*arguments: object, **named: object) -> None:
         loaded.append(load_model("acm", weights)[1])
         raise OSError("no space left")
 
-    monkeypatch.setattr("training.registry.export.measurements", fails)
+    monkeypatch.setattr("training.tasks.segmentation.measure_segmentation", fails)
     with pytest.raises(OSError, match="no space left"):
-        export("acm", tmp_path / "run" / "checkpoint.pt", weights)
+        export("acm", tmp_path / "run" / "checkpoint.pt", weights, provenance)
     assert loaded == [before], "whoever loads them while others are measured"
     assert load_model("acm", weights)[1] == before
     assert {path.name for path in tmp_path.iterdir()} == {"run", "weights.safetensors", "weights.json"}
 
 
-def test_commands_train_export_and_measure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    folder, weights = tmp_path / "run", tmp_path / "acm.safetensors"
-    monkeypatch.setattr(sys, "argv", ["train", "acm", "--minutes", "0.0001", "--folder", str(folder), "--threads", "1"])
-    train_module.main()
-    assert "acm: " in capsys.readouterr().out
-    monkeypatch.setattr(sys, "argv", ["export", "acm", "--checkpoint", str(folder / "checkpoint.pt"), "--weights", str(weights)])
-    export_module.main()
-    exported = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    monkeypatch.setattr(sys, "argv", ["export", "acm", "--weights", str(weights), "--measure"])
-    export_module.main()
-    measured = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+def irstream(*arguments: str) -> int:
+    with pytest.raises(SystemExit) as ended:
+        main(list(arguments))
+    return int(ended.value.code or 0)
+
+
+def test_commands_export_and_measure(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    trained("acm", tmp_path)
+    weights = str(tmp_path / "weights.safetensors")
+    assert irstream("models", "export", "acm", "--checkpoint", str(tmp_path / "checkpoint.pt"), "--json") == 0
+    exported = json.loads(capsys.readouterr().out)
+    assert irstream("models", "measure", "acm", "--weights", weights, "--json") == 0
+    measured = json.loads(capsys.readouterr().out)
     assert measured == exported
-    half = "iou_bfloat16" in measured[0]
-    assert half is (fastest_dtype("cpu") is torch.bfloat16)
+    assert ("iou_bfloat16" in measured[0]) is (fastest_dtype("cpu") is torch.bfloat16)
     splits = ("nudt-sirst test", "irstd-1k test", "sirst-v2 test", "synthetic unseen scenes")
     assert [line["data"] for line in measured] == [f"{split} (2 images)" for split in splits]
 
@@ -102,9 +106,8 @@ def test_measured_figures_replace_those_of_the_card(
         shutil.copyfile(WEIGHTS_FOLDER / f"acm{suffix}", weights.with_suffix(suffix))
     other = Measurement(data="nudt-sirst test (2 images)", command="kept", values={"iou": 2.0})
     write_card(read_card(weights.with_suffix(".json")).model_copy(update={"measured": (other,)}), weights.with_suffix(".json"))
-    monkeypatch.setattr(sys, "argv", ["export", "acm", "--weights", str(weights), "--measure", "--write"])
-    export_module.main()
-    printed = json.loads(capsys.readouterr().out.splitlines()[0])
+    assert irstream("models", "measure", "acm", "--weights", str(weights), "--write", "--json") == 0
+    printed = json.loads(capsys.readouterr().out)[0]
     (after,) = read_card(weights.with_suffix(".json")).measured
     assert (after.data, after.command) == (other.data, "kept")
     assert {"data": after.data} | after.values == printed
@@ -137,46 +140,38 @@ def probabilities(model: InferenceModel, samples: Sequence[Sample]) -> Iterator[
         yield sample.image_id, map_HW
 
 
-def test_figures_of_other_images_are_not_written_into_a_card(monkeypatch: pytest.MonkeyPatch) -> None:
-    for options in (["--write"], ["--write", "--measure", "--role", "select"]):
-        monkeypatch.setattr(sys, "argv", ["export", "acm", *options])
-        with pytest.raises(SystemExit):
-            export_module.main()
+def test_figures_of_other_images_are_not_written_into_a_card(capsys: pytest.CaptureFixture[str]) -> None:
+    assert irstream("models", "measure", "acm", "--write", "--role", "select") == 2
+    assert "images to measure on (--role): expected test images, where figures are written" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
-    ("module", "arguments", "text"),
+    ("arguments", "text"),
     [
-        pytest.param(train_module, ["acm", "--minutes", "0", "--folder", "run"], "expected a data set, got no index", id="train"),
-        pytest.param(export_module, ["acm", "--measure"], "expected a data set, got no index", id="measure"),
-        pytest.param(export_module, ["acm", "--checkpoint", "none.pt"], "none.pt: expected a checkpoint, got no such file", id="export"),
-        pytest.param(pictures_module, ["images"], "expected a data set, got no index", id="pictures"),
+        pytest.param(["measure", "acm"], "expected a data set, got no index", id="measure"),
+        pytest.param(["export", "acm", "--checkpoint", "none.pt"], "none.pt: expected a checkpoint, got no such file", id="export"),
+        pytest.param(["pictures", "images"], "expected a data set, got no index", id="pictures"),
+        pytest.param(["pictures", "images", "--task", "boxes"], "expected one of segmentation, detection, classification", id="task"),
+        pytest.param(["augmentation", "file.png"], "expected a data set, got no index", id="augmentation"),
+        pytest.param(["average", "nowhere", "--out", "mean"], "got no such file", id="average"),
+        pytest.param(["ship", "nowhere"], "got no such file", id="ship"),
+        pytest.param(["compare", "nowhere"], "got no such file", id="compare"),
     ],
 )
 def test_a_mistake_is_a_message_and_no_traceback(
-    module: ModuleType,
-    arguments: list[str],
-    text: str,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    arguments: list[str], text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("IRSTREAM_DATA", "nowhere")
-    monkeypatch.setattr(sys, "argv", ["command", *arguments])
-    with pytest.raises(SystemExit) as stopped:
-        module.main()
-    assert stopped.value.code == 2
-    told = capsys.readouterr().err
-    assert told.startswith("error: ")
-    assert told.count("\n") == 1
-    assert text in told
+    assert irstream("models", *arguments) == 2
+    assert text in " ".join(capsys.readouterr().err.split())
 
 
 def test_the_same_checkpoint_gives_the_same_file(tmp_path: Path) -> None:
-    state = {"average": create_model("basic_cnn").state_dict(), "steps": 1, "spent_s": 1353.0}
-    torch.save(state, tmp_path / "checkpoint.pt")
-    first = export("basic_cnn", tmp_path / "checkpoint.pt", tmp_path / "one.safetensors")
-    second = export("basic_cnn", tmp_path / "checkpoint.pt", tmp_path / "two.safetensors")
+    provenance = trained("basic_cnn", tmp_path)
+    first, second = (
+        export("basic_cnn", tmp_path / "checkpoint.pt", tmp_path / f"{name}.safetensors", provenance) for name in ("one", "two")
+    )
     assert first.digest == second.digest
-    assert first.recipe["command"] == "python -m training.train basic_cnn --minutes 22.6"
+    assert first.recipe["command"] == "made here"
+    assert first.measured[0].command == f"irstream models measure basic_cnn --weights {tmp_path / 'one.safetensors'}"

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from models.classification.basic_cnn import CLASS_NAMES
 from models.interface import MetadataBatch
 from models.losses import loss_named, segmentation_loss, soft_iou_loss
 from models.segmentation.acm import Acm
@@ -15,8 +16,9 @@ from models.zoo import create_model
 from tests.training.test_overfit import made_images
 from training.augmentation.paste import PasteSettings
 from training.augmentation.plan import Augmentation
+from training.data.batches import Batch
 from training.tasks.classification import UNNAMED, ClassificationBatches, ClassificationRecipe, classification_loss
-from training.tasks.segmentation import Batch, SegmentationBatches, SegmentationRecipe, segmentation_step
+from training.tasks.segmentation import SegmentationBatches, SegmentationRecipe, segmentation_loss_of
 
 
 def test_boxes_without_a_mask_weigh_nothing() -> None:
@@ -24,7 +26,8 @@ def test_boxes_without_a_mask_weigh_nothing() -> None:
     crops = Augmentation(crop_px=64, paste=PasteSettings(probability=0.0))
     recipe = SegmentationRecipe(batch_size=8, augmentation=crops, shares={"hit-uav": 1.0})
     # One image with a mask, which is never drawn: masks there must be, somewhere.
-    pixels, masks, weights = SegmentationBatches([*samples, *made_images(1)], recipe).draw()
+    drawn = next(SegmentationBatches([*samples, *made_images(1)], recipe).batches())
+    pixels, (masks, weights) = drawn.pixels_B1HW, drawn.targets
     assert not masks.any()
     for number in range(8):
         # The blobs are 90 counts brighter than all else.
@@ -60,10 +63,11 @@ def test_weights_of_zero_leave_the_loss_as_if_nothing_were_there() -> None:
 def test_a_crop_of_any_size_is_padded_with_what_weighs_nothing(name: str, crop_px: int) -> None:
     torch.manual_seed(0)
     recipe = SegmentationRecipe(batch_size=2, augmentation=Augmentation(crop_px=crop_px))
+    batch = next(SegmentationBatches(made_images(4), recipe).batches())
     model = create_model(name)
     seen: list[torch.Size] = []
     model.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].shape))
-    loss = segmentation_step(SegmentationBatches(made_images(4), recipe), recipe, model)
+    loss = segmentation_loss_of(model, batch, recipe.loss)
     assert torch.isfinite(loss)
     assert seen[0][-1] == seen[0][-2] == -(-crop_px // model.input_spec.size_multiple_px) * model.input_spec.size_multiple_px
     loss.backward()  # type: ignore[no-untyped-call]
@@ -76,26 +80,17 @@ class Everywhere(Acm):
         return super().forward(pixels_BCHW, metadata) * 0 + 3.0
 
 
-class Drawn:
-    """One batch, again and again."""
-
-    def __init__(self, batch: Batch) -> None:
-        self._batch = batch
-
-    def draw(self) -> Batch:
-        return self._batch
-
-
 def test_padding_does_not_change_an_overlap() -> None:
     masks = (torch.rand(2, 1, 40, 40, generator=torch.Generator().manual_seed(0)) > 0.9).float()
-    recipe = SegmentationRecipe(batch_size=2, loss="soft_iou")
-    loss = segmentation_step(Drawn((torch.zeros(2, 1, 40, 40), masks, torch.ones_like(masks))), recipe, Everywhere())
-    torch.testing.assert_close(loss, loss_named(recipe.loss)(torch.full_like(masks, 3.0), masks))
+    batch = Batch(torch.zeros(2, 1, 40, 40), (masks, torch.ones_like(masks)), MetadataBatch.unknown((40, 40), 2))
+    loss = segmentation_loss_of(Everywhere(), batch, "soft_iou")
+    torch.testing.assert_close(loss, loss_named("soft_iou")(torch.full_like(masks, 3.0), masks))
 
 
 def test_crops_without_a_class_come_in_their_share_and_touch_no_target() -> None:
     recipe = ClassificationRecipe(batch_size=400, unnamed_share=0.5, background_share=1.0)
-    crops, labels = ClassificationBatches(made_images(6, "hit-uav"), [], recipe).draw()
+    drawn = next(ClassificationBatches(made_images(6, "hit-uav"), recipe, CLASS_NAMES, 48).batches())
+    crops, (labels,) = drawn.pixels_B1HW, drawn.targets
     assert 0.4 < (labels == UNNAMED).float().mean() < 0.6
     # Every crop of a target holds its blob, seven deviations above the middle; the middle of a background crop never does.
     middles = crops[:, 0, 20:28, 20:28].mean((1, 2)) - crops.median()
@@ -105,7 +100,8 @@ def test_crops_without_a_class_come_in_their_share_and_touch_no_target() -> None
 
 def test_small_targets_of_sets_without_classes_have_none() -> None:
     recipe = ClassificationRecipe(batch_size=60, unnamed_share=1.0, background_share=0.0, unclear_side_px=10.0)
-    _, labels = ClassificationBatches(made_images(4, "hit-uav"), made_images(4), recipe).draw()
+    batches = ClassificationBatches([*made_images(4, "hit-uav"), *made_images(4)], recipe, CLASS_NAMES, 48)
+    (labels,) = next(batches.batches()).targets
     assert (labels == UNNAMED).all()
 
 

@@ -1,4 +1,4 @@
-"""What the training commands share."""
+"""What the benchmark commands share."""
 
 from __future__ import annotations
 

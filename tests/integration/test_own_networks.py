@@ -1,0 +1,68 @@
+"""A network of each task that nobody but its module knows: named, trained, measured, and served in a stream."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from deltalake import DeltaTable
+
+from models.zoo import OWN_NETWORKS
+from tests.conftest import ADDRESS_VARIABLE, RealKafka
+from tests.training.made_sets import write_made_sets
+
+pytestmark = [pytest.mark.broker, pytest.mark.ray, pytest.mark.timeout(1500)]
+ROOT = Path(__file__).resolve().parents[2]
+IRSTREAM = [sys.executable, "-c", "from deploy.cli.main import main; main()"]
+TOYS = {"detector": "toy_detector", "segmenter": "toy_segmenter", "classifier": "toy_classifier"}
+TASKS = {"detector": "detection", "segmenter": "segmentation", "classifier": "classification"}
+DATA = {"detector": "sirst-v2", "segmenter": "sirst-v2", "classifier": "hit-uav"}
+
+
+def run(*arguments: str, cwd: Path, env: dict[str, str]) -> Any:
+    """The JSON a command prints; it must succeed."""
+    done = subprocess.run([*IRSTREAM, *arguments, "--json"], cwd=cwd, env=env, capture_output=True, text=True, timeout=800, check=False)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_three_networks_of_ones_own_go_from_their_module_into_the_stream(kafka: RealKafka, tmp_path: Path) -> None:
+    (tmp_path / "sets").mkdir()
+    write_made_sets(tmp_path / "sets")
+    env = {name: value for name, value in os.environ.items() if not name.startswith("IRSTREAM_")} | {
+        "PYTHONPATH": str(ROOT),
+        OWN_NETWORKS: "tests.training.toy_networks",
+        "IRSTREAM_DATA": str(tmp_path / "sets"),
+        ADDRESS_VARIABLE: kafka.bootstrap_servers,
+        "IRSTREAM_KAFKA__TOPIC": kafka.new_topic(1),
+        "IRSTREAM_KAFKA__ALERTS_TOPIC": kafka.new_topic(1),
+        "IRSTREAM_KAFKA__DEAD_LETTER_TOPIC": kafka.new_topic(1),
+    }
+    cards = {}
+    for part, name in TOYS.items():
+        options = ("--task", TASKS[part], "--data", DATA[part], "--batch-size", "4", "--epochs", "1", "--out", name)
+        told = run("train", name, *options, cwd=tmp_path, env=env)
+        cards[part] = told["card"]
+        assert told["card"]["measured"][0]["data"].startswith(DATA[part])
+        weights = str(tmp_path / told["weights"])
+        measured = run("models", "measure", name, "--weights", weights, "--data", DATA[part], cwd=tmp_path, env=env)
+        assert measured[0] == {"data": told["card"]["measured"][0]["data"]} | told["card"]["measured"][0]["values"]
+        env |= {f"IRSTREAM_MODELS__{part.upper()}__MODEL": name, f"IRSTREAM_MODELS__{part.upper()}__WEIGHTS": weights}
+    # A toy that has learnt a few steps is sure of little: any score is a target here.
+    env["IRSTREAM_MODELS__DETECTOR__POSTPROCESS"] = json.dumps({"score_threshold": 0.01})
+    assert run("publish", "synthetic", "--sensors", "1", "--limit", "6", "--fps", "0", cwd=tmp_path, env=env)["acked"] == 6
+    summary = run("stream", "--until-caught-up", cwd=tmp_path, env=env)
+    assert summary["progress"]["frames_out"] == 6
+    rows = DeltaTable(str(tmp_path / "runs" / "results")).to_pyarrow_table().to_pylist()
+    assert [row["status"] for row in rows] == ["ok"] * 6
+    digests = {TASKS[part]: (TOYS[part], card["digest"]) for part, card in cards.items()}
+    for row in rows:
+        assert {model["task"]: (model["name"], model["digest"]) for model in row["models"]} == digests
+        for detection in row["detections"]:
+            assert {name for name, _ in detection["class_scores"]} == {"car", "person", "drone"}
+    assert any(row["detections"] for row in rows)

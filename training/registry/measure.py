@@ -1,0 +1,61 @@
+"""Figures of weights that are there: measured again, and written into their card."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from contracts.errors import SettingsError
+from models.card import Measurement, ModelCard, write_card
+from models.weights import WEIGHTS_FOLDER
+from models.zoo import load_model
+from training.data.samples import Role
+from training.recipes import DEFAULT, plan_named
+from training.tasks.known import task_of
+from training.tasks.measuring import Report, no_report
+
+
+def measure_weights(
+    name: str,
+    weights: Path | None = None,
+    role: Role = Role.TEST,
+    sets: Sequence[str] = (),
+    *,
+    write: bool = False,
+    device: str = "cpu",
+    report: Report = no_report,
+) -> list[Measurement]:
+    """The figures of a network on the images of a role.
+
+    Args:
+        name: registered name.
+        weights: safetensors file with its card beside it; None for those that ship.
+        role: of the images.
+        sets: data sets; none given: those that the default recipe of the task learns from.
+        write: replace the figures of the card by those of the same images; how to measure them again stays.
+        device: where to compute.
+        report: gets the number of images done, and of all.
+
+    Raises:
+        SettingsError: no such network, weights or data; or figures of other images than those of role test are to be written.
+    """
+    if write and role is not Role.TEST:
+        raise SettingsError(
+            expected="test images, where figures are written into a card",
+            got=f"images of role {role}",
+            where="images to measure on",
+            action="Measure without writing, or on the test images.",
+        )
+    model, card = load_model(name, weights)
+    task = task_of(model, plan_named(DEFAULT, sets, task=model.task).recipe)
+    measured = task.measure(model, role, weights, device=device, report=report)
+    if write:
+        write_card(remeasured(card, measured), (weights or WEIGHTS_FOLDER / f"{name}.safetensors").with_suffix(".json"))
+    return measured
+
+
+def remeasured(card: ModelCard, measured: Sequence[Measurement]) -> ModelCard:
+    """A card with newer figures of the images it has figures of; how to measure them again stays."""
+    newer = {each.data: each for each in measured}
+    kept = (each.model_copy(update={"command": before.command}) for before in card.measured if (each := newer.get(before.data)))
+    return card.model_copy(update={"measured": tuple(kept)})

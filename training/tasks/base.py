@@ -1,0 +1,194 @@
+"""What a task must say to be trained and measured; nothing else in `training/` knows one task from another."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import ClassVar, Self
+
+from torch import Tensor, nn
+
+from contracts.errors import SettingsError
+from models.card import Measurement
+from models.zoo import AnyModel
+from training.data.batches import Batch, BatchSource
+from training.data.catalogue import KNOWN_SETS
+from training.data.samples import Role, Sample, read_samples
+from training.tasks.measuring import Report, no_report
+
+Validator = Callable[[nn.Module], float]
+"""How good a network is on held-out images; more is better, NaN where they cannot say."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe(ABC):
+    """How the crops of a training are drawn.
+
+    Attributes:
+        batch_size: crops a step.
+        unknown_share: share of the crops whose platform is given as `unknown`, and whose band is: networks that use them must not
+            depend on them, because a stream may not know either.
+        seed: of the first weights and of all chance in the data.
+    """
+
+    batch_size: int = 8
+    unknown_share: float = 0.3
+    seed: int = 20
+
+    def __post_init__(self) -> None:
+        """Refuse a share that is none.
+
+        Raises:
+            SettingsError: it is below 0, above 1, or no number.
+        """
+        if not 0 <= self.unknown_share <= 1:
+            raise SettingsError(
+                expected="a number from 0 to 1", got=f"{self.unknown_share:g}", where="share of unknown metadata", action="Correct it."
+            )
+
+    @property
+    @abstractmethod
+    def sets(self) -> tuple[str, ...]:
+        """Data sets that are learnt from."""
+
+    @abstractmethod
+    def with_sets(self, sets: Sequence[str]) -> Self:
+        """The same on other data sets, in equal shares."""
+
+    @property
+    def roles(self) -> tuple[Role, ...]:
+        """What images are learnt from; those of role `select` are held out unless it is here."""
+        return (Role.TRAIN,)
+
+    def with_loss(self, name: str) -> Self:
+        """The same with another loss.
+
+        Raises:
+            SettingsError: there is none of this name, or the task has no choice of losses.
+        """
+        raise _no_choice("loss", name)
+
+    def with_crop(self, crop_px: int) -> Self:
+        """The same with crops of another side.
+
+        Raises:
+            SettingsError: the network decides it.
+        """
+        raise _no_choice("side of the crops", f"{crop_px} px")
+
+    def with_numbers(self, batch_size: int | None = None, seed: int | None = None, unknown_share: float | None = None) -> Self:
+        """The same with other numbers; None keeps one."""
+        return replace(
+            self,
+            batch_size=self.batch_size if batch_size is None else batch_size,
+            seed=self.seed if seed is None else seed,
+            unknown_share=self.unknown_share if unknown_share is None else unknown_share,
+        )
+
+
+def _no_choice(what: str, got: str) -> SettingsError:
+    return SettingsError(
+        expected="nothing: networks of this task have no choice of it", got=got, where=what, action="Leave it out for this network."
+    )
+
+
+class TrainingTask(ABC):
+    """Batches, loss, validation and measurement of the networks of one task.
+
+    Attributes:
+        recipe: how crops are drawn.
+        records_passes: whether the loss runs without a word from a GPU to Python, so that its passes can be recorded as a CUDA graph;
+            all batches then have one shape.
+    """
+
+    records_passes: ClassVar[bool] = True
+    recipe: Recipe
+
+    @cached_property
+    def samples(self) -> list[Sample]:
+        """The images to learn from.
+
+        Raises:
+            SettingsError: a data set is not there, or has no image to learn from.
+        """
+        samples = [sample for role in self.recipe.roles for sample in read_samples(self.recipe.sets, role)]
+        there = {sample.dataset for sample in samples}
+        missing = [name for name in self.recipe.sets if name not in there]
+        if missing:
+            raise SettingsError(
+                expected="training images in every data set",
+                got=f"none in {', '.join(missing)}",
+                where="data sets to learn from",
+                action="Leave it out, or give images of its index.jsonl the split `train`.",
+            )
+        return samples
+
+    @property
+    def epoch_size(self) -> int:
+        """How many crops are one pass over the data: as many as there are images."""
+        return len(self.samples)
+
+    @abstractmethod
+    def source(self) -> BatchSource:
+        """The batches to learn from.
+
+        Raises:
+            SettingsError: the images hold nothing to learn from.
+        """
+
+    @abstractmethod
+    def loss(self, model: nn.Module, batch: Batch) -> Tensor:
+        """Loss of a batch that is on the device of the network, a scalar with gradient."""
+
+    def look_at_held_out(self) -> None:
+        """Read what chooses and measures at the end of hours, of data sets of one's own, before they begin.
+
+        Raises:
+            SettingsError: an image or mask cannot be read, or they do not fit each other.
+        """
+        own = [name for name in self.recipe.sets if name not in KNOWN_SETS]
+        for role in (Role.SELECT, Role.TEST):
+            for sample in read_samples(own, role):
+                self.look_at(sample)
+
+    def look_at(self, sample: Sample) -> None:
+        """Read all of an image that measuring needs.
+
+        Raises:
+            SettingsError: it cannot be read.
+        """
+        _ = sample.pixels_HW
+
+    @abstractmethod
+    def validator(self) -> Validator:
+        """How good a network is on the held-out images.
+
+        Raises:
+            SettingsError: they hold no target.
+        """
+
+    @abstractmethod
+    def choose(self, model: AnyModel, *, device: str = "cpu", report: Report = no_report) -> dict[str, float]:
+        """Postprocessing values of a network, thresholds chosen on held-out images; where there are none, those it has."""
+
+    @abstractmethod
+    def measure(
+        self, model: AnyModel, role: Role = Role.TEST, weights: Path | None = None, *, device: str = "cpu", report: Report = no_report
+    ) -> list[Measurement]:
+        """Figures of a network at its thresholds on the images of a role.
+
+        Args:
+            model: configured.
+            role: of the images.
+            weights: named in the command that measures again; None: those that ship.
+            device: where to compute.
+            report: gets the number of images done, and of all.
+        """
+
+
+def measure_command(name: str, weights: Path | None) -> str:
+    """What measures weights again; None: those that ship."""
+    return f"irstream models measure {name} --weights {weights}" if weights else f"irstream models measure {name}"
