@@ -13,7 +13,7 @@ SidePx = Annotated[int, Field(ge=8, le=16384)]
 
 
 class BatchPolicy(BaseModel):
-    """When a batch is closed and how much may queue before callers wait.
+    """Rules for closing a batch, and bounds of its queue.
 
     Attributes:
         max_batch_size: items in one batch.

@@ -1,4 +1,4 @@
-"""Whether Ray's workers find our root packages (`contracts`, `models`, ...), and one error with both files where they do not.
+"""Check that Ray's workers find our root packages (`contracts`, `models`, ...); one error with both files where they do not.
 
 `irstream_names` says how they are found.
 """
