@@ -1,4 +1,4 @@
-"""Where a network computes, and in which number format."""
+"""Device and number format of a network."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ _RANDOM = "random weights"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Machine:
-    """What a training runs on.
+    """Device and processes of a training.
 
     Attributes:
         device: where to compute.
@@ -136,7 +136,7 @@ def _drawn(source: BatchSource, start: int, machine: Machine) -> Iterator[Batch]
 
 
 def _step_of(task: TrainingTask, drawn: Iterator[Batch], device: str) -> tuple[Callable[[nn.Module], Tensor], Callable[[], None] | None]:
-    """What gives the loss of the next batch, and where passes are recorded what puts that batch where the loss finds it."""
+    """Function that gives the loss of the next batch, and, where passes are recorded, one that puts that batch in its place."""
     if device != "cpu" and task.records_passes:
         held = HeldBatches(drawn, device)
         return lambda model: task.loss(model, held.batch()), held.refill

@@ -102,12 +102,12 @@ class TrainingPlan:
         return replace(self.loop, max_steps=steps, validate_every_steps=every_steps)
 
     def identity(self, network: str, epoch_size: int) -> Identity:
-        """What makes it this training and no other; how long it is does not."""
+        """Settings that make it this training and no other; its length does not."""
         named = {"network": network, "num_images": epoch_size}
         return named | dict(recipe_identity(self.recipe)) | dict(loop_identity(self.loop))
 
     def length(self) -> str:
-        """How long it is, in words."""
+        """Text: the length of the training."""
         return f"{self.minutes:g} minutes" if self.minutes else f"{self.epochs:g} epochs"
 
 

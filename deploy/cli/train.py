@@ -166,7 +166,7 @@ def _weights(model: str, start: str | None) -> Path | None:
 
 
 def _provenance(plan: TrainingPlan, how: str, device: str, start: Path | None) -> Provenance:
-    """What the card says of how the weights came to be; `how`: by which recipe."""
+    """The card's text about the origin of the weights; `how`: by which recipe."""
     from training.data.samples import Role
     from training.registry.export import Provenance
 
@@ -180,7 +180,7 @@ def _provenance(plan: TrainingPlan, how: str, device: str, start: Path | None) -
 
 
 def _begun_with(start: Path | None) -> str:
-    """Which weights, and how those came to be, where a card of theirs says it."""
+    """Text: the weights to begin with, and their origin where a card of theirs says it."""
     from models.card import read_card
     from models.weights import digest_of
 

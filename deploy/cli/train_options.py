@@ -96,4 +96,4 @@ SETTINGS: Mapping[str, str] = MappingProxyType(
         "seed": "--seed",
     }
 )
-"""What the settings of a training are called in messages, and the options they are here."""
+"""Options of the settings of a training, by their names in messages."""

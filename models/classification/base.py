@@ -1,4 +1,4 @@
-"""What every classifier of target crops shares: square crops of one size in, a score for each class out."""
+"""Base class of all classifiers of target crops: square crops of one size in, a score for each class out."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every detector shares: settings, boxes out of raw maps, and the loss it learns from.
+"""Base class of all detectors: settings, boxes out of raw maps, and the loss it learns from.
 
 How boxes become targets of raw outputs differs from family to family, so the loss belongs to the network (`training_loss`).
 """
@@ -29,7 +29,7 @@ class DetectionPostprocess(BaseModel):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class BoxTruth:
-    """What is known of one training crop, on the device of the network.
+    """Truth of one training crop, on the device of the network.
 
     Attributes:
         boxes_M4: `(M, 4)` float32, the targets, pixel edges of the crop.

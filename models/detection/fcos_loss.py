@@ -1,4 +1,4 @@
-"""What a light FCOS learns from: which locations are responsible for which box, and the loss of all locations.
+"""Loss of a light FCOS: the locations that are responsible for each box, and the loss of all locations.
 
 Source: Tian, Shen, Chen, He, "FCOS: Fully Convolutional One-Stage Object Detection", ICCV 2019, arXiv:1904.01355; what differs
 is said in `models.detection.fcos`.
@@ -24,7 +24,7 @@ CENTRE_RADIUS_STRIDES = 1.5
 
 @dataclass(frozen=True, slots=True, eq=False)
 class BoxTargets:
-    """What the head should say at all N locations of all levels of one image.
+    """Targets of the head at all N locations of all levels of one image.
 
     Attributes:
         is_target_N: 1 where a location is responsible for a box.
@@ -70,7 +70,7 @@ def assign(boxes_M4: Tensor, ignored_K4: Tensor, sizes: Sequence[tuple[int, int]
 
 
 def inside(locations_N2: Tensor, boxes_K4: Tensor) -> Tensor:
-    """Which locations lie in which boxes, `(N, K)` bool."""
+    """True where a location lies in a box, `(N, K)` bool."""
     return ((locations_N2[:, None] >= boxes_K4[:, :2]) & (locations_N2[:, None] < boxes_K4[:, 2:])).all(2)
 
 

@@ -1,1 +1,1 @@
-"""What is done to images before a network learns from them; all of it seeded."""
+"""Augmentation: changes to images before a network learns from them; all of it seeded."""

@@ -50,6 +50,6 @@ def cut_pixels(sample: Sample, top: int, left: int, crop_px: int) -> Floats:
 
 
 def _shared(shape: tuple[int, ...], top: int, left: int, crop_px: int) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
-    """What a square and an image have in common, as seen from the image and from the square."""
+    """Part that a square and an image have in common, as seen from the image and from the square."""
     y0, y1, x0, x1 = max(top, 0), min(top + crop_px, shape[0]), max(left, 0), min(left + crop_px, shape[1])
     return (slice(y0, y1), slice(x0, x1)), (slice(y0 - top, y1 - top), slice(x0 - left, x1 - left))

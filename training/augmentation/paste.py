@@ -52,7 +52,7 @@ class TargetPatch:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PasteSettings:
-    """How targets are pasted.
+    """Settings of pasting.
 
     Attributes:
         probability: share of crops that get any.
@@ -81,7 +81,7 @@ class PasteSettings:
 
 
 def places_of(sample: Sample, top_px: int = 0) -> dict[str, Rows]:
-    """Where an image has targets of each label, in rows of a crop that begins at row `top_px`."""
+    """Rows where an image has targets of each label, in a crop that begins at row `top_px`."""
     rows: dict[str, list[float]] = {}
     for label, (_, y_min, _, y_max) in zip(sample.labels, sample.boxes_xyxy_px.tolist(), strict=True):
         rows.setdefault(label, []).append((y_min + y_max) / 2 - top_px)
@@ -211,7 +211,7 @@ _TRACE = 0.02
 
 
 def blend(mask_HW: Mask, sigma_px: float) -> Floats:
-    """How much of a pasted target is seen, `(H, W)` in [0, 1]: 1 on it, a Gaussian's fall around it, 0 at the border."""
+    """Visible share of a pasted target, `(H, W)` in [0, 1]: 1 on it, a Gaussian's fall around it, 0 at the border."""
     wider = cv2.dilate(mask_HW, np.ones((3, 3), np.uint8)).astype(np.float32)
     alpha = np.asarray(cv2.GaussianBlur(wider, (0, 0), sigma_px), np.float32)
     alpha[[0, -1], :] = alpha[:, [0, -1]] = 0

@@ -19,7 +19,7 @@ Mask = NDArray[np.uint8]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Augmentation:
-    """What is done to the images a segmenter learns from.
+    """Augmentation of the images a segmenter learns from.
 
     Attributes:
         crop_px: side of the crops.

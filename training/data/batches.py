@@ -34,7 +34,7 @@ class Batch:
     metadata: MetadataBatch
 
     def __len__(self) -> int:
-        """How many crops."""
+        """Number of crops."""
         return len(self.pixels_B1HW)
 
     @property
@@ -54,7 +54,7 @@ class Batch:
 
 
 class BatchSource(Protocol):
-    """Where a training gets its batches from."""
+    """Source of the batches of a training."""
 
     def batches(self, start: int = 0, stride: int = 1) -> Iterator[Batch]:
         """Batches `start`, `start + stride`, ..., without an end; a batch depends on its number and the seed alone."""
@@ -72,7 +72,7 @@ class SeededBatches(ABC):
 
     @abstractmethod
     def picks(self) -> Iterator[Any]:
-        """What each batch is made of, in order, without an end; cheap: a training that goes on asks for all from the first on."""
+        """Plans of the batches, in order, without an end; cheap: a training that goes on asks for all from the first on."""
 
     @abstractmethod
     def make(self, pick: Any, rng: np.random.Generator) -> Batch:

@@ -14,7 +14,7 @@ HELP = f"Set IRSTREAM_DATA to the folder of the data sets, and write ours: pytho
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KnownSet:
-    """What is known of a data set.
+    """A known data set.
 
     Attributes:
         licence: its title and licence, as a card of weights says it.

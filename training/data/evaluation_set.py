@@ -37,7 +37,7 @@ def evaluation_samples(name: str, role: Role = Role.TEST) -> list[Sample]:
 
 
 def splits_of(samples: Sequence[Sample]) -> str:
-    """What the images are for, such as `test`; of a folder without test images all are measured: `train and val`."""
+    """Roles of the images, such as `test`; of a folder without test images all are measured: `train and val`."""
     there = {sample.role for sample in samples}
     names = {Role.TRAIN: "train", Role.SELECT: "val", Role.TEST: "test"}
     return " and ".join(name for role, name in names.items() if role in there)

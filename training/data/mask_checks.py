@@ -1,4 +1,4 @@
-"""What masks must be for learning and for measuring."""
+"""Checks of masks, for learning and for measuring."""
 
 from __future__ import annotations
 

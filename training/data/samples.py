@@ -33,7 +33,7 @@ _WHOLE = (slice(None), slice(None))
 
 
 class Role(StrEnum):
-    """What an image may be used for."""
+    """Role of an image in training and measuring."""
 
     TRAIN = "train"
     SELECT = "select"
@@ -92,7 +92,7 @@ class Sample:
 
     @cached_property
     def ignored_N(self) -> NDArray[np.bool_]:
-        """Which boxes are regions nobody labelled."""
+        """True for boxes that are regions nobody labelled, `(N,)`."""
         return np.array([label == "ignore" for label in self.labels], bool)
 
     @cached_property
@@ -120,7 +120,7 @@ class Sample:
 
 
 def data_root() -> Path:
-    """Where the labelled images are: `IRSTREAM_DATA`, or `../shared/data`."""
+    """Folder of the labelled images: `IRSTREAM_DATA`, or `../shared/data`."""
     return Path(os.environ.get("IRSTREAM_DATA", "../shared/data"))
 
 

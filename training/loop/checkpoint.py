@@ -25,7 +25,7 @@ VERSION = 2
 
 @dataclass(slots=True)
 class Checkpoint:
-    """What is saved.
+    """Contents of a checkpoint.
 
     Attributes:
         model: trained in place.
@@ -159,7 +159,7 @@ def alone_in(folder: Path) -> Iterator[None]:
 
 
 def read_checkpoint(path: Path, needed: Sequence[str]) -> dict[str, Any]:
-    """What a checkpoint holds, on the CPU.
+    """Contents of a checkpoint file, on the CPU.
 
     Args:
         path: the file, which is there.
@@ -210,7 +210,7 @@ def require_fit(model: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> 
 
 
 def progress_of(folder: Path, identity: Identity | None = None) -> Progress:
-    """How far the training in a folder is; at the beginning where there is no checkpoint.
+    """Progress of the training in a folder; at the beginning where there is no checkpoint.
 
     Raises:
         SettingsError: the checkpoint cannot be read, or is of another training than `identity`, or of an older version.

@@ -1,4 +1,4 @@
-"""Which training a checkpoint belongs to, so that nothing else goes on from it.
+"""Identity of the training that a checkpoint belongs to, so that nothing else goes on from it.
 
 Left out is what may change between two starts: how long, how often held-out images are asked, checkpoints, number format, processes.
 """
@@ -29,16 +29,16 @@ _NAMES = {
     "start": "weights to begin with",
     "num_images": "number of training images",
 }
-"""What settings are called in a message; others by their names."""
+"""Names of settings in a message; others by their own names."""
 
 
 def loop_identity(settings: LoopSettings) -> Identity:
-    """What of a loop may not change."""
+    """Settings of a loop that may not change."""
     return {name: getattr(settings, name) for name in _LOOP}
 
 
 def recipe_identity(recipe: Any) -> Identity:
-    """What of a recipe (a dataclass) may not change: all of it."""
+    """Settings of a recipe (a dataclass) that may not change: all of them."""
     shares = getattr(recipe, "shares", None)
     if shares is None:
         return _flat(asdict(recipe))

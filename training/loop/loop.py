@@ -33,7 +33,7 @@ Validator = Callable[[nn.Module], float]
 
 @dataclass(frozen=True, slots=True)
 class LoopReport:
-    """What a run did.
+    """Report of a run.
 
     Attributes:
         steps: optimiser steps.
@@ -140,7 +140,7 @@ class _Run:
         self._average = MovingAverage(kept.average, kept.model)
 
     def passes(self, loss_of: Callable[[nn.Module], Tensor], refill: Callable[[], None] | None) -> Callable[[], Tensor]:
-        """What leaves the gradients of the next batch in the model and returns its loss."""
+        """Function that leaves the gradients of the next batch in the model and returns its loss."""
         model = self._kept.model
 
         def loss() -> Tensor:

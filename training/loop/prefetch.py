@@ -47,7 +47,7 @@ def default_workers(device: str) -> int:
 
 
 class _Turns(IterableDataset[Batch]):
-    """What one process makes: every batch whose turn it is."""
+    """Work of one process: every batch whose turn it is."""
 
     def __init__(self, source: BatchSource, start: int) -> None:
         self._source, self._start = source, start

@@ -1,4 +1,4 @@
-"""How long a training is and how fast, and how far it has come."""
+"""Length, pace and progress of a training."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Precision = Literal["float32", "bfloat16"]
 
 @dataclass(slots=True)
 class Progress:
-    """How far a training is.
+    """Progress of a training.
 
     Attributes:
         steps: optimiser steps.
@@ -47,7 +47,7 @@ def require_number(name: str, value: float, wanted: str, in_range: bool) -> None
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoopSettings:
-    """How long and how fast.
+    """Length and pace of a training.
 
     Attributes:
         budget_s: seconds of training, evaluation and start not counted; infinite where steps are counted.
@@ -95,7 +95,7 @@ class LoopSettings:
             raise SettingsError(expected="an end", got="neither budget_s nor max_steps", where="training", action="Set one of them.")
 
     def progress(self, done: Progress) -> float:
-        """How much of the whole is done, in [0, 1]."""
+        """Share of the whole that is done, in [0, 1]."""
         return done.spent_s / self.budget_s if self.max_steps is None else done.steps / self.max_steps
 
     def require_ahead(self, done: Progress, folder: Path | None) -> None:
@@ -114,14 +114,14 @@ class LoopSettings:
 
     @property
     def calibrates(self) -> bool:
-        """Whether batch norms of what comes out need statistics of their own."""
+        """True when batch norms of the resulting weights need statistics of their own."""
         return self.calibration_batches > 0 and self.average_decay > 0 and not self.frozen_norms
 
     def is_over(self, done: Progress) -> bool:
-        """Whether time, steps or patience are used up."""
+        """True when time, steps or patience are used up."""
         out_of_steps = self.max_steps is not None and done.steps >= self.max_steps
         return done.spent_s >= self.budget_s or out_of_steps or self.is_out_of_patience(done)
 
     def is_out_of_patience(self, done: Progress) -> bool:
-        """Whether validation has seen nothing better for too long."""
+        """True when validation has seen nothing better for too long."""
         return self.patience > 0 and done.worse >= self.patience

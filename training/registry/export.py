@@ -33,7 +33,7 @@ ReportPart = Callable[[str, int, int], None]
 
 @dataclass(frozen=True, slots=True)
 class Provenance:
-    """How weights came to be, for their card.
+    """Origin of weights, for their card.
 
     Attributes:
         command: that makes them again.
@@ -49,7 +49,7 @@ class Provenance:
 
     @property
     def splits(self) -> str:
-        """Which images of the data sets taught."""
+        """Images of the data sets that were learnt from."""
         return "training and validation splits" if Role.SELECT in self.recipe.roles else "training splits"
 
 
@@ -146,7 +146,7 @@ def _trained(name: str, checkpoint: Path) -> tuple[AnyModel, dict[str, Any]]:
 
 
 def _recipe(provenance: Provenance, state: Mapping[str, Any]) -> dict[str, JsonValue]:
-    """What the card says of the training; which step it is of, where held-out images chose it."""
+    """The card's text about the training; with its step, where held-out images chose it."""
     minutes = round(float(state["spent_s"]) / 60, 1)
     recipe: dict[str, JsonValue] = {"command": provenance.command, "steps": int(state["steps"]), provenance.clock: minutes}
     recipe["details"] = provenance.details

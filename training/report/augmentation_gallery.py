@@ -52,7 +52,7 @@ def gallery(samples: Sequence[Sample]) -> Picture:
 
 
 def _all_inside(sample: Sample) -> bool:
-    """Whether no target is at the edge, where half of it would be shown."""
+    """True when no target is at the edge, where half of it would be shown."""
     height_px, width_px = sample.pixels_HW.shape
     far_px = np.array([width_px, height_px]) - _EDGE_PX
     return bool((sample.boxes_xyxy_px[:, :2] >= _EDGE_PX).all() and (sample.boxes_xyxy_px[:, 2:] <= far_px).all())

@@ -211,7 +211,7 @@ def _point(axis: Axes, row: Row, percent: float) -> None:
 
 
 def read_rows(file: Path = ROWS_FILE) -> list[Row]:
-    """What `irstream models compare` wrote."""
+    """Rows that `irstream models compare` wrote."""
     return [Row(**each) for each in json.loads(file.read_text(encoding="utf-8"))]
 
 

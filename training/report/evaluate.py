@@ -30,7 +30,7 @@ SWEEP = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EvaluationPlan:
-    """How to evaluate.
+    """Plan of an evaluation.
 
     Attributes:
         protocol: how targets are matched, by name (`evaluation.segmentation_protocols`).

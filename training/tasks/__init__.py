@@ -1,1 +1,1 @@
-"""What each task must say to be trained and measured."""
+"""Tasks: how each is trained and measured."""

@@ -1,4 +1,4 @@
-"""What a task must say to be trained and measured; nothing else in `training/` knows one task from another."""
+"""The `Task` protocol, by which a task is trained and measured; nothing else in `training/` knows one task from another."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from training.data.samples import Role, Sample, read_samples
 from training.tasks.measuring import Report, no_report
 
 Validator = Callable[[nn.Module], float]
-"""How good a network is on held-out images; more is better, NaN where they cannot say."""
+"""Score of a network on held-out images; more is better, NaN where they cannot say."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe(ABC):
-    """How the crops of a training are drawn.
+    """Recipe of the crops of a training.
 
     Attributes:
         batch_size: crops a step.
@@ -60,7 +60,7 @@ class Recipe(ABC):
 
     @property
     def roles(self) -> tuple[Role, ...]:
-        """What images are learnt from; those of role `select` are held out unless it is here."""
+        """Roles of the images that are learnt from; those of role `select` are held out unless it is here."""
         return (Role.TRAIN,)
 
     def with_loss(self, name: str) -> Self:
@@ -128,7 +128,7 @@ class TrainingTask(ABC):
 
     @property
     def epoch_size(self) -> int:
-        """How many crops are one pass over the data: as many as there are images."""
+        """Number of crops in one pass over the data: as many as there are images."""
         return len(self.samples)
 
     @abstractmethod
@@ -164,7 +164,7 @@ class TrainingTask(ABC):
 
     @abstractmethod
     def validator(self) -> Validator:
-        """How good a network is on the held-out images.
+        """Score of a network on the held-out images.
 
         Raises:
             SettingsError: they hold no target.
@@ -190,5 +190,5 @@ class TrainingTask(ABC):
 
 
 def measure_command(name: str, weights: Path | None) -> str:
-    """What measures weights again; None: those that ship."""
+    """Command that measures weights again; None: those that ship."""
     return f"irstream models measure {name} --weights {weights}" if weights else f"irstream models measure {name}"

@@ -41,7 +41,7 @@ _TRIES = 1000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClassificationRecipe(Recipe):
-    """How crops are drawn.
+    """Recipe of crops for a classifier.
 
     A few bright pixels have no class that anybody could tell. Such crops are taught the uniform distribution (outlier exposure,
     Hendrycks et al. 2019, arXiv:1812.04606), so that the best score of an unclear target stays below what the stream asks of a name.

@@ -41,7 +41,7 @@ _RESCALED_SETS = frozenset({"hit-uav", "drone-ir", "drone-ir-clips"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DetectionRecipe(Recipe):
-    """How crops are drawn.
+    """Recipe of crops for a detector.
 
     Attributes:
         crop_px: side of the training crops.

@@ -105,7 +105,7 @@ def choose_segmentation_threshold(
 
 
 def overlap(metrics: Iterable[SegmentationMetrics]) -> float:
-    """What chooses: the mean over data sets that have targets of the mean of IoU and nIoU; NaN where none has any."""
+    """Score that chooses: the mean over data sets that have targets of the mean of IoU and nIoU; NaN where none has any."""
     scores = [scores for metric in metrics if (scores := metric.compute()).num_targets]
     return sum((each.iou + each.niou) / 2 for each in scores) / len(scores) if scores else math.nan
 

@@ -40,7 +40,7 @@ from training.tasks.measuring import (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SegmentationRecipe(Recipe):
-    """How crops are drawn and weighed.
+    """Recipe of crops for a segmenter, and their weights.
 
     Sets without masks (HIT-UAV, drone-ir) teach what is no target, their boxes left out of the loss, and with pasted targets that
     there are some.
@@ -185,7 +185,7 @@ class SegmentationTask(TrainingTask):
 
 
 def segmentation_validator(samples: Sequence[Sample]) -> Validator:
-    """How good a segmenter is on images, those of data sets without any mask left out.
+    """Score of a segmenter on images, those of data sets without any mask left out.
 
     Raises:
         SettingsError: there is no target in them.
