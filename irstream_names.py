@@ -21,8 +21,7 @@ PACKAGES = ("contracts", "observability", "models", "synthetic", "evaluation", "
 VARIABLE = "IRSTREAM_PACKAGES"
 INSTALLED = "installed"
 _DISTRIBUTION = "irstream"
-_HERE = os.path.dirname(os.path.abspath(__file__))  # noqa: PTH100, PTH120 - pathlib is not loaded when a process starts
-_EXIT_WRONG_USE = 2
+HERE = os.path.dirname(os.path.abspath(__file__))  # noqa: PTH100, PTH120 - pathlib is not loaded when a process starts
 _started = False
 
 
@@ -57,7 +56,7 @@ def start() -> None:
     global _started
     _started = True
     named = os.environ.get(VARIABLE, INSTALLED)
-    pin(_HERE if named == INSTALLED else named)
+    pin(HERE if named == INSTALLED else named)
 
 
 def pin(folder: str) -> None:
@@ -163,17 +162,3 @@ def advice(error: BaseException | None = None) -> str | None:
         f"{file}: expected the file of irstream, got the one of {owner}, which was installed into the same folder under the same name. "
         f"Install the two into environments of their own: pip uninstall {owner.split()[0]}, then irstream again."
     )
-
-
-def main() -> None:
-    """The command `irstream`: pinned before its own code is imported."""
-    try:
-        pin(_HERE)
-        from deploy.cli.main import main as command
-    except Exception as error:
-        told = advice(error)
-        if told is None:
-            raise
-        print(f"error: {told}", file=sys.stderr)
-        sys.exit(_EXIT_WRONG_USE)
-    command()

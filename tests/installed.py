@@ -14,6 +14,8 @@ from pathlib import Path
 from irstream_names import PACKAGES, VARIABLE
 
 ROOT = Path(__file__).resolve().parents[1]
+ROOT_FILES = ("irstream.pth", "irstream.py", "irstream_names.py")
+"""Of the wheel, beside the packages."""
 _PIP = (sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet")
 _OFFLINE = ("--no-deps", "--no-index", "--no-build-isolation")
 
@@ -64,7 +66,7 @@ def copy_of_the_sources(folder: Path) -> Path:
     folder.mkdir()
     for name in PACKAGES:
         shutil.copytree(ROOT / name, folder / name, symlinks=True, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("pyproject.toml", "setup.py", "irstream.pth", "irstream_names.py", "ray_config.yaml", "README.md", "LICENSE"):
+    for name in ("pyproject.toml", "setup.py", *ROOT_FILES, "ray_config.yaml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, folder / name)
     return folder
 

@@ -12,7 +12,7 @@ import pytest
 
 import irstream_names
 from irstream_names import INSTALLED, PACKAGES, VARIABLE
-from tests.installed import ROOT, Environment, clean, copy_of_the_sources, fill_with_strangers, new_environment, with_wheel
+from tests.installed import ROOT, ROOT_FILES, Environment, clean, copy_of_the_sources, fill_with_strangers, new_environment, with_wheel
 
 KINDS = ("module", "package", "folder")
 # Every root package by its own name, and where each came from.
@@ -173,10 +173,10 @@ def test_the_wheel_holds_every_file_that_is_read_beside_code(wheel: Path) -> Non
     tracked = subprocess.run(["git", "ls-files", *PACKAGES], cwd=ROOT, capture_output=True, text=True, check=False)
     if tracked.returncode != 0:
         pytest.skip("no git checkout: what belongs into the wheel is not known")
-    wanted = set(tracked.stdout.splitlines()) | {"irstream.pth", "irstream_names.py"}
+    wanted = set(tracked.stdout.splitlines()) | set(ROOT_FILES)
     assert len(wanted) > 200
     assert {file for file in wanted if not file.endswith(".md")} - packed == set()
-    assert {name.split("/")[0] for name in packed} == {*PACKAGES, "irstream.pth", "irstream_names.py", "irstream-0.1.0.dist-info"}
+    assert {name.split("/")[0] for name in packed} == {*PACKAGES, *ROOT_FILES, "irstream-0.1.0.dist-info"}
 
 
 def test_every_root_package_is_pinned() -> None:
