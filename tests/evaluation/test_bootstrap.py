@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from evaluation.bootstrap import intervals, paired_differences
+from evaluation.bootstrap import FIGURES, _as_intervals, intervals, paired_differences
 from evaluation.segmentation import PROTOCOLS, Counts, SegmentationMetrics
 
 
@@ -89,3 +89,11 @@ def test_other_images_are_refused() -> None:
         paired_differences([image(1)], [image(1, targets=2)])
     with pytest.raises(ValueError, match="at least one image"):
         intervals([])
+
+
+@pytest.mark.parametrize(("confidence", "low", "high"), [(0.95, 25.0, 975.0), (0.9, 50.0, 950.0), (0.5, 250.0, 750.0)])
+def test_an_interval_leaves_out_as_much_below_as_above(confidence: float, low: float, high: float) -> None:
+    values = {name: np.array([500.0]) for name in FIGURES}
+    drawn = {name: np.append(np.arange(1001.0), math.nan) for name in FIGURES}
+    found = _as_intervals(values, drawn, confidence)["iou"]
+    assert [found.value, found.low, found.high] == pytest.approx([500.0, low, high])

@@ -48,3 +48,10 @@ def test_nothing_counted_is_not_a_number() -> None:
 def test_refuses_what_does_not_fit(true: list[int], answered: list[int]) -> None:
     with pytest.raises(ValueError, match="expected"):
         confusion_matrix(np.array(true), np.array(answered), 3)
+
+
+def test_a_class_never_answered_or_never_true_counts_as_zero_and_not_as_unknown() -> None:
+    scores = classification_scores(np.array([[3, 0, 1], [0, 0, 0], [0, 0, 0]]))
+    assert (scores.macro_precision, scores.macro_recall) == (0.5, 0.375)
+    scores = classification_scores(np.array([[3, 0], [1, 0]]))
+    assert (scores.macro_precision, scores.macro_recall) == (0.375, 0.5)

@@ -108,3 +108,9 @@ def test_agrees_with_pycocotools() -> None:
     theirs = float(np.mean(evaluation.eval["precision"][0, :, 0, 0, 2]))
     # They sample the curve at 101 points, we integrate it.
     assert metrics.compute().ap == pytest.approx(theirs, abs=0.01)
+
+
+def test_without_a_single_image_there_is_no_figure() -> None:
+    scores = DetectionMetrics().compute()
+    assert (scores.num_images, scores.num_targets, scores.num_detections) == (0, 0, 0)
+    assert all(math.isnan(value) for value in (scores.ap, scores.recall, scores.precision_at, scores.false_per_image))

@@ -8,6 +8,7 @@ import numpy as np
 
 from evaluation.segmentation import PROTOCOLS
 from evaluation.targets import TargetRecord, by_contrast, by_size, targets_of
+from models.photometry import signal_to_clutter
 
 DEFAULT = PROTOCOLS["default"]
 
@@ -33,3 +34,16 @@ def test_tables_by_size_and_contrast_hold_every_target_once() -> None:
     assert (sizes[0].pd, sizes[0].iou) == (0.5, 0.25)
     assert math.isnan(sizes[2].pd)
     assert [stratum.targets for stratum in contrasts] == [2, 0, 0, 0, 1]
+
+
+def test_the_contrast_of_a_target_is_its_own() -> None:
+    truth = np.zeros((60, 80), bool)
+    truth[10:13, 10:13] = truth[40:43, 60:63] = True
+    image_HW = np.random.default_rng(1).normal(size=(60, 80))
+    image_HW[10:13, 10:13] += 100
+    image_HW[40:43, 60:63] += 5
+    bright, faint = targets_of(image_HW, truth, truth, DEFAULT)
+    alone = truth.copy()
+    alone[40:43, 60:63] = False
+    assert bright.scr == signal_to_clutter(image_HW, alone, truth)
+    assert bright.scr > 10 * faint.scr > 0

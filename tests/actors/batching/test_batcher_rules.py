@@ -87,3 +87,29 @@ def test_a_caller_that_is_cancelled_while_its_failure_arrives_harms_nobody(turns
             await stayer
 
     run_virtual(scenario())
+
+
+def test_a_batch_may_be_filled_to_the_last_pixel() -> None:
+    network = FakeNetwork(item_s=0)
+
+    async def scenario() -> None:
+        batcher = network.batcher(max_batch_size=8, max_batch_pixels=4, max_wait_s=1)
+        await asyncio.gather(batcher.submit(items_of(0, 1, pixels=2)), batcher.submit(items_of(2, 3, pixels=2)))
+
+    run_virtual(scenario())
+    assert [run.numbers for run in network.runs] == [(0, 1), (2, 3)]
+    assert [run.at_s for run in network.runs] == [0, 0], "a full batch waits for nothing"
+
+
+def test_a_new_policy_counts_at_once_for_what_waits() -> None:
+    network = FakeNetwork(item_s=0)
+
+    async def scenario() -> float:
+        batcher = network.batcher(max_batch_size=8, max_wait_s=60)
+        waiting = asyncio.create_task(batcher.submit(items_of(0)))
+        await asyncio.sleep(1)
+        batcher.reconfigure(BatchPolicy(max_batch_size=1))
+        await waiting
+        return network.runs[0].at_s
+
+    assert run_virtual(scenario()) == pytest.approx(1)
