@@ -1,6 +1,7 @@
 # make setup   .venv with the command irstream in it
 # make demo    the whole system on this machine in a few minutes; FRAMES=<folder of images or clips> for your own frames
-# make test    lint, types, layers, unit and integration tests (real Kafka, real Ray)
+# make check   lint, types, layers and the fast tests: under two minutes on two cores
+# make test    the same and all the rest: slow tests, and those with real Kafka and real Ray
 # make test-faults  every fault of the crash matrix, done to a real stream (about 25 minutes); a third of them is in make test
 # make audit-deps  known vulnerabilities in requirements.lock; needs the vulnerability service of PyPI (exit code 2 without)
 # make lock    requirements.lock again, after a change of dependencies in pyproject.toml
@@ -9,13 +10,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: setup demo test test-faults lint lock audit-deps clean
+.PHONY: setup demo check test test-faults lint lock audit-deps clean
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 
 .PHONY: help
 help:
-	@sed -n 's/^# //p' Makefile | head -6
+	@sed -n 's/^# //p' Makefile | head -7
 
 setup: $(READY)
 
@@ -32,8 +33,11 @@ $(READY): requirements.lock pyproject.toml setup.py irstream.pth
 demo: $(READY)
 	@$(BIN)/irstream demo $(if $(FRAMES),--frames "$(FRAMES)")
 
-test: lint
-	@$(BIN)/python -m tests.side_by_side
+check: $(READY)
+	@$(BIN)/python -m tests.side_by_side check
+
+test: $(READY)
+	@$(BIN)/python -m tests.side_by_side test
 
 # Rows, the table and the picture of the matrix end up in runs/faults.
 test-faults: $(READY)

@@ -17,6 +17,9 @@ from deploy.broker.broker import Broker
 from deploy.cluster.session import ray_session
 from pipeline.kafka.settings import KafkaSettings
 from pipeline.kafka.topics import ensure_topic
+
+# pytest finds the hooks of that module here.
+from tests.fast_tests import pytest_addoption, pytest_runtest_protocol, pytest_sessionfinish, pytest_terminal_summary  # noqa: F401
 from tests.installed import Environment, build_wheel, with_wheel
 
 if TYPE_CHECKING:

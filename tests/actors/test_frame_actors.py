@@ -46,6 +46,7 @@ def test_every_frame_gets_the_answer_of_the_bare_network(kind: AnyFrameActor, na
     assert all(ms >= 0 for ms in reply.wait_ms)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in list_models(Task.SEGMENTATION) if not name.startswith("sgem_unet_")])
 def test_every_segmenter_serves_frames_of_any_size(name: str, settings_of: MakeSettings) -> None:
     settings = settings_of(name)

@@ -70,6 +70,7 @@ def test_rows_of_a_version_without_signal_to_clutter_ratios_can_be_read() -> Non
     assert [detection.scr for detection in before.detections] == [None] * len(make.result(7).detections)
 
 
+@pytest.mark.slow
 @settings(deadline=None)  # the first call imports half of pyarrow
 @given(st.lists(make.outcomes, max_size=8))
 def test_every_outcome_survives_the_way_to_arrow_and_back(outcomes: list[Outcome]) -> None:

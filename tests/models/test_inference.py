@@ -67,6 +67,7 @@ def as_trained(network: AnyModel) -> InferenceModel:
     return InferenceModel(network.eval(), torch.device("cpu"), torch.float32, network)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "dtype"),
     [
@@ -143,6 +144,7 @@ class TwoLayers(SegmentationModel):
         return self.layers(pixels_B1HW)  # type: ignore[no-any-return]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler: apt install g++")
 def test_compiled_once_for_batches_and_frames_of_any_size() -> None:
     network = TwoLayers().eval()

@@ -80,6 +80,7 @@ def test_sgem_and_its_ablations_have_the_parameters_of_the_reconstruction(name: 
     assert sketch(name).parameters == pytest.approx(SGEM_PARAMETERS[name], rel=0.005)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "gigas"), [("sgem_unet", 15.932), ("sgem_unet_a", 15.930), ("sgem_unet_plain", 16.532), ("sgem_unet_gap", 15.928)]
 )
@@ -109,6 +110,7 @@ def images(height_px: int, width_px: int, num: int = 2) -> Tensor:
     return torch.randn(num, 1, height_px, width_px)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_any_frame_size_goes_through_by_padding(name: str) -> None:
     model = create_model(name).eval()
@@ -134,6 +136,7 @@ def test_in_training_all_heads_answer_and_all_parameters_learn(name: str) -> Non
     assert not still
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["kestrel", "kestrel_adaptive", "kestrel_fine", "dnanet", "rdian", "sgem_unet"])
 def test_folding_keeps_the_answer_and_leaves_no_norm_or_branch(name: str) -> None:
     torch.manual_seed(2)
@@ -148,6 +151,7 @@ def test_folding_keeps_the_answer_and_leaves_no_norm_or_branch(name: str) -> Non
     assert not [module for module in folded.model.modules() if isinstance(module, torch.nn.BatchNorm2d | RepConv)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in NAMES if not name.startswith("sgem_unet_")])
 def test_training_begins_with_hardly_any_target(name: str) -> None:
     """A network that first has to unlearn a full mask has a worse start than the others in an equal schedule."""

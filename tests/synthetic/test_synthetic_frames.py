@@ -155,6 +155,7 @@ def test_every_scene_exists_in_every_band(scene: Scene, band: Band) -> None:
     assert frame.pixels_HW.std() > 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size_px", [(64, 64), (512, 640), (2048, 2048)], ids=str)
 def test_sizes_up_to_2048(size_px: tuple[int, int]) -> None:
     camera = SyntheticCamera(SyntheticSettings(scene=Scene.SKY, height_px=size_px[0], width_px=size_px[1]))
@@ -175,6 +176,7 @@ def test_tracks_keep_their_number_and_move_smoothly() -> None:
     assert followed > 100
 
 
+@pytest.mark.slow
 def test_passes_follow_each_other_under_new_track_numbers() -> None:
     camera = SyntheticCamera(SyntheticSettings(scene=Scene.SKY, seed=11, fps=1))
     seen = {target.track_id for index in range(0, 900, 3) for target in camera.light(index)[1].targets}
@@ -190,6 +192,7 @@ def test_bad_pixels_stay_and_some_blink() -> None:
     assert ((off > 0) & (off < 10)).sum() > 10
 
 
+@pytest.mark.slow
 def test_every_label_can_appear_and_every_platform_has_scenes() -> None:
     assert {label for label, _ in SHAPES} == set(LABELS)
     seen: set[str] = set()

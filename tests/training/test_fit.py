@@ -98,6 +98,7 @@ def assert_same_state(one: dict[str, Any], other: dict[str, Any]) -> None:
     assert tensors > 20
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TOYS)
 def test_a_killed_training_ends_as_one_that_was_not_bit_for_bit(
     name: str, tmp_path: Path, made_root: Path, capsys: pytest.CaptureFixture[str]
@@ -121,6 +122,7 @@ def test_a_killed_training_ends_as_one_that_was_not_bit_for_bit(
     assert again["card"]["postprocess"] == whole["card"]["postprocess"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TOYS)
 def test_a_registered_network_is_trained_exported_loaded_and_measured(
     name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -243,6 +245,7 @@ def made_batch(seed: int) -> Batch:
     return Batch(pixels, (), MetadataBatch.unknown((16, 16), 4))
 
 
+@pytest.mark.slow
 def test_averaged_weights_come_out_with_statistics_of_their_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run([*options("toy_segmenter", tmp_path, epochs_of("toy_segmenter", 5)), "--unknown-share", "1"], capsys)
     state = checkpoint(tmp_path)

@@ -30,6 +30,8 @@ from training.tasks.known import task_of
 from training.tasks.measuring import classify, detect, probability_maps
 from training.tasks.segmentation import SegmentationBatches, SegmentationRecipe
 
+pytestmark = pytest.mark.slow
+
 FEW_STEPS = LoopSettings(budget_s=1e9, max_lr=4e-3, max_steps=90, average_decay=0.9)
 
 

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 HEAVY = ("torch", "ray", "pyarrow", "cv2", "matplotlib", "pandas", "scipy", "deltalake")
 HEADER = "applications:\n  - import_path: deploy.app:build\n    args:\n"
 # Measured: --help 6 to 7, config check 10 to 12 times a bare interpreter; one heavy import alone is above 60.

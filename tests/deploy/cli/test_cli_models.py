@@ -19,6 +19,7 @@ def told(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
     return capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_the_list_has_a_line_for_each_network(capsys: pytest.CaptureFixture[str]) -> None:
     lines = {line.split()[0]: line.split() for line in told(capsys, "list").splitlines() if line}
     assert set(list_models()) < set(lines)

@@ -105,6 +105,7 @@ def test_mistakes_are_one_message_and_exit_code_2(kafka: RealKafka, arguments: l
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 def test_no_broker_is_one_message_and_exit_code_2(tmp_path: Path) -> None:
     done = run("127.0.0.1:1", "synthetic", IRSTREAM_KAFKA__CONNECT_TIMEOUT_S="1")
     assert done.returncode == 2

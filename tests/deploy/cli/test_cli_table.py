@@ -15,6 +15,8 @@ from tests.deploy.cli.test_cli import CHECK_AT_MOST, HEAVY, cpu_s, irstream
 from tests.pipeline.results import read_rows
 from tests.pipeline.table.test_results_table import append_one, opened
 
+pytestmark = pytest.mark.slow
+
 
 def test_maintenance_tells_programs_and_people_what_it_did(tmp_path: Path) -> None:
     table = opened(tmp_path / "results")

@@ -28,7 +28,7 @@ from training.recipes import plan_named
 from training.tasks.measuring import measure_segmentation
 from training.tasks.segmentation import segmentation_validator
 
-pytestmark = pytest.mark.usefixtures("made_data")
+pytestmark = [pytest.mark.usefixtures("made_data"), pytest.mark.slow]
 ROOT = Path(__file__).resolve().parents[3]
 QUICK = ("--data", "nudt-sirst", "--crop-px", "32", "--batch-size", "4")
 

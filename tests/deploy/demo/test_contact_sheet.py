@@ -63,6 +63,7 @@ def noise_HW() -> NDArray[np.uint16]:
     return np.random.default_rng(0).normal(3000, 30, (64, 96)).astype(np.uint16)
 
 
+@pytest.mark.slow
 def test_who_found_a_target_is_told_by_colour_and_truth_by_another(tmp_path: Path, noise_HW: NDArray[np.uint16]) -> None:
     shape = (64, 96)
     found = tuple(detection(20 * n, 20, 8, shape, by) for n, by in enumerate([("detector", "segmenter"), ("detector",), ("segmenter",)], 1))

@@ -63,6 +63,7 @@ def table_of(folder: Path, num: int, run_id: str = "demo") -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_the_synthetic_sensors_differ_in_every_way() -> None:
     source = synthetic_source(2.0)
     first: dict[str, FrameToSend] = {}
@@ -285,6 +286,7 @@ def test_the_conductor_starts_feeds_late_and_stops_when_every_frame_has_its_row(
     assert stop.is_set()
 
 
+@pytest.mark.slow
 def test_all_sensors_together_send_what_two_cores_keep_up_with(tmp_path: Path) -> None:
     plan = DemoPlan(None, tmp_path, 200, None, 75.0)
     assert len(synthetic_source(1.0).sensors) == NUM_SYNTHETIC == 4

@@ -98,6 +98,7 @@ finally:
     return subprocess.run([sys.executable, "-c", code, *arguments], cwd=cwd, env=variables, capture_output=True, text=True, timeout=120)
 
 
+@pytest.mark.slow
 def test_config_check_names_the_place_and_needs_no_torch_for_what_is_right(tmp_path: Path) -> None:
     right = check(tmp_path, after="assert 'torch' not in sys.modules")
     assert right.returncode == 0, right.stderr

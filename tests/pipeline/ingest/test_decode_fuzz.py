@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
 from hypothesis import given, settings
 
 from contracts.frame import Frame
@@ -50,6 +51,7 @@ print(slowest)
 """
 
 
+@pytest.mark.slow
 def test_two_thousand_hostile_records_need_little_memory_and_time_each() -> None:
     """Beyond the memory limit an allocation fails, and a MemoryError is let through; beyond the CPU limit the process is killed."""
     done = subprocess.run([sys.executable, "-c", _UNDER_LIMITS], capture_output=True, text=True, timeout=280, check=False)

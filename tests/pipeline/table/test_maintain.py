@@ -69,6 +69,7 @@ def test_the_merge_is_told_apart_from_new_rows(path: Path) -> None:
     assert '"dataChange":true' not in newest
 
 
+@pytest.mark.slow
 def test_files_grow_to_their_size_and_are_then_left_alone(path: Path) -> None:
     filled(path, 25)
     policy = MergePolicy(max_rows=10)
@@ -121,6 +122,7 @@ def test_a_commit_that_a_merge_overtakes_goes_through(path: Path) -> None:
     assert_each_once(path, 6)
 
 
+@pytest.mark.slow
 def test_many_merges_at_once_leave_each_row_once(path: Path) -> None:
     table = filled(path, 0)
     for start in range(0, 40, 8):
@@ -189,6 +191,7 @@ def assert_version_is_whole(table: DeltaTable) -> None:
     assert offsets == list(range(next_offset))
 
 
+@pytest.mark.slow
 def test_beside_a_writer_files_stay_few_and_readers_see_each_row_once(path: Path) -> None:
     with writing(path) as writer:
         while writer.num < 20 and writer.failure is None:
@@ -239,6 +242,7 @@ def _die(path: Path, when: str) -> None:
     care_for(path, say=die)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("when", ["before the commit", "after the commit", "merged", "deleted", "writing a checkpoint"])
 def test_kill_in_the_middle_leaves_a_good_table(path: Path, when: str) -> None:
     table = filled(path, 12)

@@ -123,6 +123,7 @@ def _race_in_process(path: Path, barrier: threading.Barrier) -> None:
             continue
 
 
+@pytest.mark.slow
 def test_processes_that_create_and_write_the_same_table_leave_one_row_each(path: Path) -> None:
     context = multiprocessing.get_context("spawn")
     barrier = context.Barrier(2)
@@ -141,6 +142,7 @@ def _die_before_commit(path: Path) -> None:
     append_one(table, 1)
 
 
+@pytest.mark.slow
 def test_sigkill_between_data_file_and_commit_leaves_only_an_unreferenced_file(path: Path) -> None:
     append_one(opened(path), 0)
     process = multiprocessing.get_context("spawn").Process(target=_die_before_commit, args=(path,))
@@ -188,6 +190,7 @@ def test_offsets_and_topic_outlive_checkpoint_log_cleanup_and_compaction(path: P
     assert read_rows(path) == [result(offset) for offset in range(6)]
 
 
+@pytest.mark.slow
 def test_small_files_are_merged_beside_the_stream(path: Path) -> None:
     other_run = opened(path, "again-1")
     other_run.append([result(0)], [OffsetRange("frames", 0, 0, 1)], TOPIC_IDS)

@@ -71,6 +71,7 @@ def test_a_commit_whose_data_file_has_become_old_is_refused(path: Path) -> None:
     assert_each_once(path, 2)
 
 
+@pytest.mark.slow
 def test_offsets_and_topic_outlive_merge_vacuum_and_log_clean_up(path: Path) -> None:
     zombie = opened(path)
     filled(path, 120)

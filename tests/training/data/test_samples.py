@@ -75,6 +75,7 @@ def test_missing_set_and_missing_image_are_named(tmp_path: Path) -> None:
         read_samples(["hit-uav"], Role.TEST, tmp_path)
 
 
+@pytest.mark.slow
 def test_the_real_sets_have_disjoint_roles(shared_data: Path) -> None:
     by_role = {role: read_samples(BOX_SETS, role, shared_data) for role in Role}
     names = [{(sample.dataset, sample.image_id) for sample in samples} for samples in by_role.values()]
@@ -98,12 +99,14 @@ def test_real_masks_and_boxes_agree(shared_data: Path) -> None:
             assert region.any(0).all() or region.any(1).all()
 
 
+@pytest.mark.slow
 def test_every_real_mask_is_what_lies_above_the_middle_of_its_range(shared_data: Path) -> None:
     for sample in [sample for role in Role for sample in read_samples(SEGMENTATION_SETS, role, shared_data)][::20]:
         if sample.mask_path is not None:
             np.testing.assert_array_equal(sample.mask_HW, read_counts(sample.mask_path) > 127)
 
 
+@pytest.mark.slow
 def test_our_synthetic_set_reads_back_as_the_camera_made_it(tmp_path: Path) -> None:
     chosen = [plan for plan in plans() if plan.settings.bit_depth == 12 and plan.settings.height_px == 256][:2]
     assert write_dataset(tmp_path / "synthetic", chosen, frames_of_camera=2) == 4
@@ -130,6 +133,7 @@ def test_splits_of_the_synthetic_set_share_no_camera() -> None:
         }
 
 
+@pytest.mark.slow
 def test_no_real_image_has_boxes_and_an_empty_mask(shared_data: Path) -> None:
     for dataset in SEGMENTATION_SETS:
         refuse_empty_masks([sample for role in Role for sample in read_samples([dataset], role, shared_data)][::10])

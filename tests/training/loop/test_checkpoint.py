@@ -73,6 +73,7 @@ def test_another_training_is_refused_and_what_differs_is_named(change: str, begu
     assert (begun / "checkpoint.pt").read_bytes() == before
 
 
+@pytest.mark.slow
 def test_another_network_with_the_same_names_of_weights_is_refused(tmp_path: Path) -> None:
     trained("sgem_unet", small(0.1), tmp_path)
     with pytest.raises(SettingsError, match=r"expected network sgem_unet as in the checkpoint, got network sgem_unet_no_softmax\."):
@@ -81,6 +82,7 @@ def test_another_network_with_the_same_names_of_weights_is_refused(tmp_path: Pat
         export("sgem_unet_no_softmax", tmp_path / "checkpoint.pt", tmp_path / "weights.safetensors", UNTOLD)
 
 
+@pytest.mark.slow
 def test_fewer_steps_than_are_done_are_refused_and_more_go_on(tmp_path: Path) -> None:
     assert trained("acm", small(0.5), tmp_path).steps == 3
     with pytest.raises(SettingsError, match=r"at least the 3 steps that are done, got 2 steps.*as many epochs"):
@@ -89,6 +91,7 @@ def test_fewer_steps_than_are_done_are_refused_and_more_go_on(tmp_path: Path) ->
     assert trained("acm", replace(small(0.7), loop=replace(small().loop, checkpoint_s=7)), tmp_path).steps == 5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", [..., 1, 3])
 def test_a_checkpoint_of_another_version_is_refused(form: Any, tmp_path: Path) -> None:
     trained("acm", small(), tmp_path)
@@ -101,6 +104,7 @@ def test_a_checkpoint_of_another_version_is_refused(form: Any, tmp_path: Path) -
     assert (tmp_path / "checkpoint.pt").read_bytes() == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["unet_light", "kestrel"])
 def test_weights_that_do_not_fit_are_refused_where_nobody_wrote_the_name(name: str, tmp_path: Path) -> None:
     trained("acm", small(), tmp_path)
@@ -111,6 +115,7 @@ def test_weights_that_do_not_fit_are_refused_where_nobody_wrote_the_name(name: s
         export(name, tmp_path / "checkpoint.pt", tmp_path / "weights.safetensors", UNTOLD)
 
 
+@pytest.mark.slow
 def test_an_optimiser_that_does_not_fit_is_refused(tmp_path: Path) -> None:
     trained("acm", small(), tmp_path)
     other = torch.optim.AdamW(create_model("unet_light").parameters())

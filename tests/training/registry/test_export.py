@@ -28,7 +28,7 @@ from training.registry.export import Provenance, export
 from training.tasks.known import task_of
 from training.tasks.measuring import measure_segmentation, probability_maps
 
-pytestmark = pytest.mark.usefixtures("made_data")
+pytestmark = [pytest.mark.usefixtures("made_data"), pytest.mark.slow]
 
 
 @pytest.mark.parametrize("name", list_trained())

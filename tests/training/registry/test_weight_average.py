@@ -14,7 +14,7 @@ from models.card import read_card, write_card
 from models.zoo import load_model
 from training.registry.weight_average import weight_average
 
-pytestmark = pytest.mark.usefixtures("made_data")
+pytestmark = [pytest.mark.usefixtures("made_data"), pytest.mark.slow]
 
 
 def trained(name: str, folder: Path, *options: str) -> Path:

@@ -20,6 +20,8 @@ from models.zoo import load_model
 from training.report.comparison import LONG, Row, equal_rows, measure, other_rows, picture, printed_rows, read_rows
 from training.report.published import PUBLISHED
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -26,7 +26,7 @@ from training.report.evaluate import EvaluationPlan, costs_of, evaluate
 from training.report.overlay import overlay
 from training.tasks.measuring import measure_segmentation
 
-pytestmark = pytest.mark.usefixtures("made_data")
+pytestmark = [pytest.mark.usefixtures("made_data"), pytest.mark.slow]
 KNOWN = {(60, 220, 60), (255, 120, 40), (255, 225, 60)}
 PLAN = EvaluationPlan(num_worst=2, rounds=2)
 

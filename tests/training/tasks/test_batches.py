@@ -58,6 +58,7 @@ def test_weights_of_zero_leave_the_loss_as_if_nothing_were_there() -> None:
     assert soft_iou_loss(logits, targets, weights_B1HW=weights) != soft_iou_loss(logits, targets)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["acm", "dnanet", "kestrel", "uiunet"])
 @pytest.mark.parametrize("crop_px", [33, 50, 100])
 def test_a_crop_of_any_size_is_padded_with_what_weighs_nothing(name: str, crop_px: int) -> None:
