@@ -216,3 +216,15 @@ def test_a_block_without_frames_is_answered_with_nothing(
     reply: Reply[Any] = play(actor, lambda: actor.run(block_of([])))
     assert (reply.outputs, reply.batches, reply.compute_ms, reply.wait_ms) == ([], [], [], [])
     assert trouble.batches == []
+
+
+def test_closing_finishes_what_waits(settings_of: MakeSettings) -> None:
+    actor = DetectorActor(settings_of("fake_detector"), BatchPolicy(max_batch_size=100, max_wait_s=60, deadline_s=None))
+
+    async def scenario() -> Reply[Any]:
+        waiting = asyncio.create_task(actor.run(block_of_scenes(MIXED)))
+        await asyncio.sleep(0.05)
+        await actor.close()
+        return await asyncio.wait_for(waiting, 20)
+
+    assert counts(asyncio.run(scenario())) == [1, 2, 0, 1, 1]

@@ -256,3 +256,9 @@ def test_stitched_maps_are_the_map_of_the_whole_frame(size: tuple[int, int], how
 def test_settings_that_cannot_work_are_refused(values: dict[str, int], text: str) -> None:
     with pytest.raises(ValidationError, match=text):
         TileSettings.model_validate(values)
+
+
+@pytest.mark.parametrize(("size_px", "is_whole"), [((96, 96), True), ((96, 40), True), ((97, 40), False), ((40, 97), False)])
+def test_up_to_its_largest_size_a_frame_is_whole(size_px: tuple[int, int], is_whole: bool) -> None:
+    tiles = plan_tiles(*size_px, TileSettings(whole_frame_max_px=96, side_px=64, overlap_px=16))
+    assert (len(tiles) == 1) is is_whole
