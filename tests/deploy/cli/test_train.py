@@ -89,7 +89,9 @@ def test_a_training_may_begin_with_weights_that_are_there(tmp_path: Path, capsys
 def test_frozen_norms_keep_the_statistics_of_the_weights_to_begin_with(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     options = ("acm", *QUICK, "--epochs", "1", "--ema", "0", "--frozen-norms", "--json", "--out", str(tmp_path))
     assert run(*options) == 2
-    assert re.search(r"\(--frozen-norms\): expected weights to begin with, got none.*Name the weights \(--start\)", capsys.readouterr().err)
+    assert re.search(
+        r"\(--frozen-norms\): expected weights to begin with \(--start\), got none.*Name the weights \(--start\)", capsys.readouterr().err
+    )
     assert run(*options, "--start", "shipped") == 0
     shipped, learnt = (load_model("acm", weights)[0] for weights in (None, json.loads(capsys.readouterr().out)["weights"]))
     statistics = dict(learnt.named_buffers())
