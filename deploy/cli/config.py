@@ -47,7 +47,8 @@ def check(config: ConfigOption = None, as_json: JsonOption = False) -> None:
 def show(config: ConfigOption = None, as_json: JsonOption = False) -> None:
     """Every setting, its value and where it comes from; secrets stay hidden."""
     from deploy.settings.app_settings import flatten
-    from deploy.settings.mistakes import dotted, shown, without_secrets
+    from deploy.settings.mistakes import without_secrets
+    from deploy.terminal.settings_view import print_settings
 
     loaded = load(config)
     values = {key: without_secrets(key, value) for key, value in flatten(loaded.settings.model_dump(mode="json")).items()}
@@ -59,14 +60,5 @@ def show(config: ConfigOption = None, as_json: JsonOption = False) -> None:
                 section = section.setdefault(str(part), {})
             section[str(key[-1])] = value
         print_json({"file": loaded.file, "settings": nested, "origins": loaded.origins})
-        return
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table("setting", "value", "from", box=None, pad_edge=False)
-    for key, value in values.items():
-        origin = loaded.origins[dotted(key)]
-        style = "dim" if origin == "default" else ""
-        table.add_row(Text(dotted(key)), Text(shown(key, value)), Text(origin), style=style)
-    Console(soft_wrap=True).print(table)
+    else:
+        print_settings(values, loaded.origins)

@@ -32,16 +32,15 @@ def demo(
 
     Set IRSTREAM_KAFKA__BOOTSTRAP_SERVERS to use a Kafka of yours. Everything the demo starts is stopped again.
     """
-    from rich.console import Console
-
     from deploy.cluster.logs import logs_to
     from deploy.demo.demo import DemoPlan, run_demo
     from deploy.demo.next_steps import next_steps
+    from deploy.terminal.consoles import answer_console
     from deploy.terminal.stream_view import open_view
     from deploy.terminal.summary import summary_json, summary_table
 
     settings = load(config).settings
-    console = Console(stderr=as_json, soft_wrap=True)
+    console = answer_console(stdout_is_json=as_json)
     plan = DemoPlan(frames, out, num_frames, fps, feed_at_most_s)
     with stdout_for_json(as_json), open_view(console, "irstream demo") as view, logs_to(view.say, debug=debugging()):
         report = run_demo(plan, settings, view)

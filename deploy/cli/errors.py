@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import sys
 
 # 0 done, 1 the answer is no
 EXIT_WRONG_USE = 2  # wrong use or settings
@@ -25,14 +24,3 @@ def debugging() -> bool:
 def with_options(text: str) -> str:
     """The text of an error with options where it names settings: at its beginning as the place, or in backticks."""
     return _NAMED.sub(lambda found: OPTIONS[found[1]], _PLACE.sub(lambda found: OPTIONS[found[1]], text))
-
-
-def show_error(text: str) -> None:
-    """One message on stderr, coloured on a terminal."""
-    if sys.stderr.isatty():
-        from rich.console import Console
-        from rich.text import Text
-
-        Console(stderr=True).print(Text("error: ", style="bold red") + Text(text))
-    else:
-        sys.stderr.write(f"error: {text}\n")

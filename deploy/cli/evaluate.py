@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import shlex
 from collections import Counter
 from collections.abc import Callable
@@ -13,12 +12,9 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 import typer
 
 from deploy.cli.options import JsonOption, print_json, require_writable
-from deploy.terminal.progress import show_on
+from deploy.terminal.progress import Show, show_on
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
-    from evaluation.bootstrap import Interval
     from evaluation.results import Cost, ModelResult
     from models.segmentation.base import SegmentationModel
     from training.report.evaluate import EvaluationPlan
@@ -51,9 +47,9 @@ def evaluate(
     Thresholds are those of the cards, chosen on validation images; what is measured are test images, or all of a folder that names no
     test images. Several networks are compared on the same images.
     """
-    from rich.console import Console
-
     from contracts.choices import chosen
+    from deploy.terminal.consoles import note_console, status
+    from deploy.terminal.evaluation_view import evaluation_json, print_evaluation, remarks
     from evaluation.report import render_report
     from evaluation.segmentation_protocols import PROTOCOLS
     from models.devices import choose_device
@@ -66,19 +62,20 @@ def evaluate(
     device = str(choose_device(device))
     samples = evaluation_samples(dataset)
     plan = EvaluationPlan(protocol=protocol, threshold=threshold, flips=flips, device=device)
-    console = Console(stderr=True)
+    console = note_console()
     networks = _told_apart([_load(name) for name in (model, *(others or ()))])
-    with console.status("timing"):
+    with status("timing", console):
         costs = costs_of([network for network, _, _ in networks], plan)
     results = [
-        _run(network, label, digest, samples, plan, cost, console) for (network, label, digest), cost in zip(networks, costs, strict=True)
+        _run(network, label, digest, samples, plan, cost, show_on(console, "images"))
+        for (network, label, digest), cost in zip(networks, costs, strict=True)
     ]
     splits = splits_of(samples)
-    lead = f"{len(samples)} {splits} images of {dataset}, {results[0].scores.num_targets} targets{_how(plan)}"
+    lead = f"{len(samples)} {splits} images of {dataset}, {results[0].scores.num_targets} targets{remarks(plan)}"
     if as_json:
-        print_json({"dataset": dataset, "images": len(samples), "splits": splits} | _as_json(results, plan))
+        print_json({"dataset": dataset, "images": len(samples), "splits": splits} | evaluation_json(results, plan))
     else:
-        Console(soft_wrap=True, markup=False).print(lead, _table(results), sep="\n")
+        print_evaluation(lead, results)
     if html is not None:
         title = f"{', '.join(result.name for result in results)} on {Path(dataset).name}"
         command = shlex.join(["irstream", "evaluate", model, dataset, *_options(others or [], plan)])
@@ -88,12 +85,6 @@ def evaluate(
     if parquet is not None:
         _write(parquet, "--parquet", partial(_write_rows, results, parquet))
         console.print(f"rows {parquet}", soft_wrap=True, markup=False)
-
-
-def _as_json(results: list[ModelResult], plan: EvaluationPlan) -> dict[str, Any]:
-    """Conditions of the measurement, and all figures of each network with their differences to the first."""
-    how = {"protocol": plan.protocol, "flips": plan.flips, "threshold_from": "card" if plan.threshold is None else "--threshold"}
-    return how | {"models": [result.as_json() | {"difference": _difference(results[0], result)} for result in results]}
 
 
 def _write(file: Path, option: str, write: Callable[[], object]) -> None:
@@ -106,29 +97,12 @@ def _write(file: Path, option: str, write: Callable[[], object]) -> None:
         raise SettingsError(expected="a file that can be written", got=str(error), where=option, action=f"Make room for {file}.") from error
 
 
-def _difference(first: ModelResult, result: ModelResult) -> dict[str, Any] | None:
-    """Figures less those of the first network, with paired intervals; None of the first itself."""
-    from evaluation.bootstrap import paired_differences
-    from evaluation.results import plain
-
-    if result is first:
-        return None
-    return {name: plain(each) for name, each in paired_differences(first.counts, result.counts).items()}
-
-
 def _write_rows(results: list[ModelResult], file: Path) -> None:
     import pyarrow.parquet as pq
 
     from evaluation.results import rows_table
 
     pq.write_table(rows_table(results), file)
-
-
-def _how(plan: EvaluationPlan) -> str:
-    """Remarks about what is unusual in an evaluation."""
-    told = [f"protocol {plan.protocol}"] * (plan.protocol != "default") + ["mean over four flips"] * plan.flips
-    told += [] if plan.threshold is None else [f"threshold {plan.threshold:g} instead of the card's"]
-    return "".join(f"; {each}" for each in told)
 
 
 def _options(others: list[str], plan: EvaluationPlan) -> list[str]:
@@ -200,45 +174,8 @@ def _file_of(name: str) -> Path | None:
     return None
 
 
-def _run(network: SegmentationModel, label: str, digest: str, samples: Any, plan: Any, cost: Cost, console: Console) -> ModelResult:
+def _run(network: SegmentationModel, label: str, digest: str, samples: Any, plan: Any, cost: Cost, progress: Show) -> ModelResult:
     from training.report.evaluate import evaluate as evaluate_one
 
-    with show_on(console, "images") as show:
+    with progress as show:
         return evaluate_one(network, label, digest, samples, plan, cost, partial(show, label))
-
-
-def _table(results: list[ModelResult]) -> Any:
-    """One column a network: a row of figures with intervals would not fit a terminal."""
-    from rich.table import Table
-
-    table = Table("", *(result.name for result in results), box=None, pad_edge=False)
-    columns = [_column(result) for result in results]
-    for name in columns[0]:
-        table.add_row(name, *(column[name] for column in columns))
-    return table
-
-
-def _column(result: ModelResult) -> dict[str, str]:
-    scores, found, cost = result.scores, result.intervals(), result.cost
-    column = {f"{title} %": _figure(found[name], 100, 2) for title, name in (("IoU", "iou"), ("nIoU", "niou"), ("Pd", "pd"))}
-    return column | {
-        "Fa 1e-6": _figure(found["fa"], 1e6, 1),
-        "F1 %": _number(scores.f1, 100, 2),
-        "precision %": _number(scores.precision, 100, 2),
-        "recall %": _number(scores.recall, 100, 2),
-        "ROC area %": _number(result.curves.auc, 100, 3),
-        "average precision %": _number(result.curves.average_precision, 100, 2),
-        "threshold": f"{result.threshold:g}",
-        "parameters": f"{cost.parameters:,}",
-        f"GMACs at {cost.input_px} px": f"{cost.gmacs:.3f}",
-        "ms, median": f"{cost.latency_ms:.1f}",
-    }
-
-
-def _figure(interval: Interval, factor: float, digits: int) -> str:
-    low, high = (_number(each, factor, digits - 1) for each in (interval.low, interval.high))
-    return _number(interval.value, factor, digits) + ("" if math.isnan(interval.low) else f" [{low}, {high}]")
-
-
-def _number(value: float, factor: float, digits: int) -> str:
-    return "-" if math.isnan(value) else f"{value * factor:.{digits}f}"

@@ -11,7 +11,8 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from deploy.cli.errors import EXIT_FAULT, EXIT_INTERRUPTED, EXIT_WRONG_USE, debugging, show_error, with_options
+from deploy.cli.errors import EXIT_FAULT, EXIT_INTERRUPTED, EXIT_WRONG_USE, debugging, with_options
+from deploy.terminal.error_line import show_error
 
 # Name, module (each has a Typer called `app`), line in `irstream --help`.
 COMMANDS = (

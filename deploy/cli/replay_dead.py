@@ -41,11 +41,10 @@ def replay_dead(
     The old rows stay. Each frame gets one new row: a result, a rejection, or a gap where retention has deleted it since.
     Prove it with `irstream audit --run-id NEW --replay-of OLD`.
     """
-    from rich.console import Console
-
     from contracts.errors import SettingsError
     from deploy.cluster.logs import logs_to
     from deploy.run import run_here
+    from deploy.terminal.consoles import answer_console
     from deploy.terminal.stream_view import open_view
     from deploy.terminal.summary import summary_json, summary_table
     from pipeline.ops.replay import rejected_offsets
@@ -63,7 +62,7 @@ def replay_dead(
         )
     results = open_results(settings.sink.table, settings.sink.plain_storage_options())
     selected_offsets = rejected_offsets(results, old, settings.kafka.topic, reasons)
-    console = Console(stderr=as_json, soft_wrap=True)
+    console = answer_console(stdout_is_json=as_json)
     num = sum(map(len, selected_offsets.values()))
     if not num:
         console.print(f"nothing to replay: no rejected frame of run {old}, topic {settings.kafka.topic}")

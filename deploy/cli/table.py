@@ -4,22 +4,16 @@ from __future__ import annotations
 
 import re
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from contracts.errors import SettingsError
 from deploy.cli.options import ConfigOption, JsonOption, TableOption, load, print_json
 
-if TYPE_CHECKING:
-    from rich.console import Console
-
-    from pipeline.table.maintain import Care
-
 app = typer.Typer(help="Care of the results table.", no_args_is_help=True, pretty_exceptions_enable=False)
 _UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 _LEAST_S = 60
-_MB = 1e6
 
 
 @app.callback()
@@ -47,18 +41,18 @@ def maintain(
 
     Exit code 1 when no file could be judged for deletion. Nothing is lost when it is interrupted or killed.
     """
-    from rich.console import Console
-
     older_than_s = None if older_than is None else seconds_of(older_than)
     settings = load(config, table=table).settings
+    from deploy.terminal.consoles import status
+    from deploy.terminal.table_view import print_care
     from pipeline.table.maintain import maintain as maintain_table
 
-    with Console(stderr=True).status(f"reading {settings.sink.table}") as status:
-        care = maintain_table(settings.sink, older_than_s=older_than_s, dry_run=dry_run, say=status.update)
+    with status(f"reading {settings.sink.table}") as say:
+        care = maintain_table(settings.sink, older_than_s=older_than_s, dry_run=dry_run, say=say)
     if as_json:
         print_json({"table": settings.sink.table} | asdict(care))
     else:
-        _show(Console(soft_wrap=True), care)
+        print_care(care)
     if care.not_vacuumed is not None:
         raise typer.Exit(1)
 
@@ -79,31 +73,3 @@ def seconds_of(text: str) -> float:
             action="A reader may be in the middle of a file that was replaced a moment ago.",
         )
     return seconds
-
-
-def _show(console: Console, care: Care) -> None:
-    from rich.table import Table
-
-    shown = Table("", "before", "after", box=None, pad_edge=False, header_style="bold")
-    for name, before, after in (
-        ("data files a reader opens", care.before.files, care.after.files),
-        ("  of these small", care.before.small_files, care.after.small_files),
-        ("data files stored", care.before.stored_files, care.after.stored_files),
-        ("log files", care.before.log_files, care.after.log_files),
-    ):
-        shown.add_row(name, f"{before:,}", "" if care.dry_run else f"{after:,}")
-    for name, before, after in (
-        ("data stored, MB", care.before.stored_bytes, care.after.stored_bytes),
-        ("log, MB", care.before.log_bytes, care.after.log_bytes),
-    ):
-        shown.add_row(name, f"{before / _MB:,.1f}", "" if care.dry_run else f"{after / _MB:,.1f}")
-    console.print(shown)
-    would = "would be " if care.dry_run else ""
-    merged = care.merged
-    console.print(f"{merged.files_before:,} small files {would}merged into {merged.files_after:,}", highlight=False)
-    if merged.num_given_up:
-        console.print(f"{merged.num_given_up:,} merges given up: other commits came first; the next run takes their files")
-    console.print(f"{care.deleted_files:,} files ({care.deleted_bytes / _MB:,.1f} MB) {would}deleted", highlight=False)
-    if care.not_vacuumed is not None:
-        console.print(f"[yellow]no file could be judged for deletion[/yellow]: {care.not_vacuumed}")
-    console.print(f"version {care.before.version:,} -> {care.after.version:,}, {care.seconds:.1f} s", highlight=False)
