@@ -65,7 +65,7 @@ def replay_dead(
     console = answer_console(stdout_is_json=as_json)
     num = sum(map(len, selected_offsets.values()))
     if not num:
-        console.print(f"nothing to replay: no rejected frame of run {old}, topic {settings.kafka.topic}")
+        console.print(f"nothing to replay: no rejected frame of run {old}, topic {settings.kafka.topic}", markup=False)
         if as_json:
             print_json({"replayed": 0, "of": old, "run_id": settings.run_id})
         return

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
+from rich.text import Text
 
 
 def answer_console(*, stdout_is_json: bool = False) -> Console:
@@ -29,5 +30,5 @@ def status(text: str, console: Console | None = None) -> Iterator[Callable[[str]
     Yields:
         A function that takes what is being done next.
     """
-    with (console or note_console()).status(text) as shown:
-        yield shown.update
+    with (console or note_console()).status(Text(text)) as shown:  # names of files may hold brackets, which are no markup
+        yield lambda now: shown.update(Text(now))

@@ -36,7 +36,7 @@ class Bars:
         """Know where to draw, and what is counted."""
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-        text = TextColumn(unit + "  {task.description}")
+        text = TextColumn(unit + "  {task.description}", markup=False)  # a folder may be called run[v2]
         self._bar = Progress(BarColumn(), MofNCompleteColumn(), text, TimeElapsedColumn(), TimeRemainingColumn(), console=console)
         self._parts: dict[str, TaskID] = {}
 
@@ -84,7 +84,7 @@ class Lines:
         elapsed_s = now_s - start_s
         left = f"{minutes(elapsed_s * (of - done) / (done - start))} left" if done > start else "time left not known"
         parts = (part, f"{done}/{of} {self._unit}", told, f"{minutes(elapsed_s)} gone", left)
-        self._console.print(", ".join(each for each in parts if each), soft_wrap=True, highlight=False)
+        self._console.print(", ".join(each for each in parts if each), soft_wrap=True, markup=False, highlight=False)
 
 
 def minutes(seconds: float) -> str:

@@ -151,7 +151,7 @@ def panel(progress: StreamProgress, title: str) -> Panel:
         parts.append(_task_table(progress.tasks))
     if progress.note:
         parts.append(Text(progress.note, style="yellow"))
-    return Panel(Group(*parts), title=title, title_align="left")
+    return Panel(Group(*parts), title=Text(title), title_align="left")  # a table's path may hold brackets
 
 
 def _task_table(tasks: tuple[TaskProgress, ...]) -> Table:

@@ -36,9 +36,9 @@ def test_a_status_is_for_terminals_only(capsys: pytest.CaptureFixture[str]) -> N
         say("reading more")
     assert capsys.readouterr() == ("", "")
     terminal = Terminal()
-    with status("reading", Console(file=terminal, force_terminal=True, color_system=None, width=80)) as say:
-        say("reading more")
-    assert "reading more" in terminal.getvalue()
+    with status("reading [/x]", Console(file=terminal, force_terminal=True, color_system=None, width=80)) as say:
+        say("reading out[v2], then [/x]")
+    assert "reading out[v2], then [/x]" in terminal.getvalue()
 
 
 @pytest.mark.parametrize("text", ["expected [1, 2], got [red]3[/red]", "one\ntwo"])

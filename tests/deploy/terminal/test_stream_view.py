@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from dataclasses import replace
 
 from rich.console import Console
@@ -37,12 +38,9 @@ SHOWN = (
     "12 300",
     "61.5/s",
     "60.2/s",
-    "45",
     "412 ms",
     "1.9 s",
     "456",
-    "7.2",
-    "detection",
     "read task lost; restarted",
     "streaming",
 )
@@ -68,16 +66,19 @@ def test_a_terminal_gets_a_panel_and_a_pipe_gets_lines() -> None:
 
 def test_the_panel_shows_everything_in_eighty_columns() -> None:
     screen, out = console(terminal=True, width=80)
-    with open_view(screen) as view:
+    with open_view(screen, "irstream live: frames -> results[/x]") as view:
         view.show(PROGRESS)
         view.say("a line that [stays]")
     text = out.getvalue()
+    assert "irstream live: frames -> results[/x]" in text
+    assert re.search(r"12 345 +12 300 +45 +412 ms +1\.9 s +456 +7 ", text)
+    assert re.search(r"detection +7\.2 +full 75 %, waited 25 %", text)
     for part in (*SHOWN, "full 75 %", "generation 2", "a line that [stays]"):
         assert part in text, part
 
 
 def test_a_line_shows_everything() -> None:
-    for part in (*SHOWN, "generation 2"):
+    for part in (*SHOWN, "generation 2", "lag 45,", "batch detection 7.2 classification 3.0,"):
         assert part in line(PROGRESS), part
 
 
@@ -108,9 +109,15 @@ def test_the_summary_for_people() -> None:
         "61.5 frames/s",
         "decode 1.2",
         "version 17",
-        "drained",
+        "\ndrained: everything read has its row\n",
     ):
         assert part in out.getvalue(), part
+
+
+def test_a_stream_that_did_not_drain_says_so() -> None:
+    screen, out = console(terminal=False, width=120)
+    screen.print(summary_table(replace(SUMMARY, drained=False)))
+    assert out.getvalue().endswith("\nnot drained: frames in flight were dropped; the next start reads them again\n")
 
 
 def test_the_summary_for_programs_is_json() -> None:

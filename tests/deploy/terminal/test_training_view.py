@@ -25,16 +25,16 @@ def test_lines_come_every_half_minute_and_count_from_where_this_start_went_on() 
         for steps in range(1000, 1071):
             show("", steps, 2000, f"loss {steps / 1000:.1f}")
             now_s[0] += 1
-        show("measuring", 1, 9)
+        show("measuring run[v2]", 1, 9)
         now_s[0] += 3600
-        show("measuring", 9, 9)
+        show("measuring run[v2]", 9, 9)
         show("nothing done yet", 0, 9)
         now_s[0] += 31
         show("nothing done yet", 0, 9)
     assert out.getvalue().splitlines() == [
         "1030/2000 steps, loss 1.0, 0:00:30 gone, 0:16:10 left",
         "1060/2000 steps, loss 1.1, 0:01:00 gone, 0:15:40 left",
-        "measuring, 9/9 steps, 1:00:00 gone, 0:00:00 left",
+        "measuring run[v2], 9/9 steps, 1:00:00 gone, 0:00:00 left",
         "nothing done yet, 0/9 steps, 0:00:31 gone, time left not known",
     ]
 
@@ -46,10 +46,10 @@ def test_a_terminal_gets_bars_and_all_else_lines() -> None:
     assert isinstance(shown, Bars)
     with shown as show:
         show("choosing the threshold", 1, 2)
-        show("measuring", 3, 4, "loss 1")
+        show("measuring run[v2]", 3, 4, "loss 1")
     told = terminal.file.getvalue()  # type: ignore[attr-defined]
     assert "1/2 images  choosing the threshold" in told
-    assert "3/4 images  measuring, loss 1" in told
+    assert "3/4 images  measuring run[v2], loss 1" in told
 
 
 @pytest.mark.usefixtures("made_data")
