@@ -6,12 +6,13 @@ import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from deploy.cluster.ray_internals import TOKEN_LOGGER
 from observability.logging import formatter, send_structlog_to_logging
 
 _OURS = ("actors", "contracts", "deploy", "models", "observability", "pipeline")
 _CHATTY = (
     "kafka.net.selector",  # a busy machine was slow for a tenth of a second: several times a minute
-    "ray._private.authentication.authentication_token_setup",  # that a local Ray made itself a token: at every start
+    TOKEN_LOGGER,  # that a local Ray made itself a token: at every start
 )
 
 

@@ -17,6 +17,7 @@ from contracts.errors import SettingsError, StopPipeline
 from deploy.cluster.access import private_ray
 from deploy.cluster.logs import quiet_ray
 from deploy.cluster.names import check_names_of_a_local_ray, runtime_env
+from deploy.cluster.ray_internals import STORE_LOGGER
 
 # Read by Ray when it is imported or its processes start, hence set here, before the import. What each is worth was
 # measured on a two-core machine: metadata fetched on a thread costs 50 ms of latency per block, workers at nice 15
@@ -122,7 +123,7 @@ def _start_local(in_flight_bytes: int) -> None:
     store_bytes = object_store_bytes(free_bytes, in_flight_bytes)
     if store_bytes > free_bytes:
         _log.warning("%s has room for %.0f MB: frames go through files, which is slow (docker run --shm-size=2g)", shm, free_bytes / 1e6)
-        logging.getLogger("ray._private.services").addFilter(lambda record: "/dev/shm" not in record.getMessage())  # noqa: S108
+        logging.getLogger(STORE_LOGGER).addFilter(lambda record: "/dev/shm" not in record.getMessage())  # noqa: S108
     for attempt in range(1, _START_ATTEMPTS + 1):
         before = set(psutil.Process().children(recursive=True))
         try:

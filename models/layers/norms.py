@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from torch import nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from models.layers.texture import Texture
+
+_BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 
 
 def freeze_norms(model: nn.Module) -> None:
@@ -17,7 +18,7 @@ def freeze_norms(model: nn.Module) -> None:
     branches and as many norms, and small batches are no worse than large ones.
     """
     for module in model.modules():
-        if isinstance(module, _BatchNorm):
+        if isinstance(module, _BATCH_NORMS):
             module.eval()
         elif isinstance(module, Texture):
             module.keeps_usual = True

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from models.interface import MetadataBatch
 from models.layers.norms import freeze_norms
@@ -39,6 +39,13 @@ def test_one_convolution_learns_as_the_branches_do(inputs: int, outputs: int, st
     one, three = gradients(layer, layer(pixels)), gradients(layer, expected)
     assert one.keys() == three.keys() == dict(layer.named_parameters()).keys()
     torch.testing.assert_close(one, three)
+
+
+@pytest.mark.parametrize("kind", [nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm])
+def test_every_batch_norm_of_torch_is_frozen_and_nothing_else(kind: type[nn.Module]) -> None:
+    norm, other = kind(4), nn.GroupNorm(2, 4)
+    freeze_norms(nn.Sequential(norm, other).train())
+    assert (norm.training, other.training) == (False, True)
 
 
 @pytest.mark.parametrize("name", ["kestrel_fine", "kestrel_adaptive", "kestrel_wide", "acm"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import nn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 
 class MovingAverage:
@@ -19,6 +20,7 @@ class MovingAverage:
     def update(self, decay: float) -> None:
         """Keep a share `decay` of the average, take the rest from the model; counts are taken as they are."""
         means, currents = zip(*self._pairs, strict=True)
-        torch._foreach_lerp_(means, currents, 1 - decay)
+        average = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]  # torch's own gap
+        average(means, currents, 0)  # how many models went into it so far is of no account here
         for mean, current in self._counts:
             mean.copy_(current)
