@@ -98,7 +98,7 @@ def test_up_outlives_its_command_and_is_found_refused_twice_and_stopped(tmp_path
         assert describe_topic(settings, "kept").topic_id == topic_id
     finally:
         stopped = run.invoke(app, ["broker", "down", "--home", str(home)])
-    assert "stopped" in stopped.stdout
+    assert stopped.stdout == "Kafka is stopped\n"
     assert kafka_processes(home) == []
     assert "No broker runs" in run.invoke(app, ["broker", "down", "--home", str(home)]).stdout
 

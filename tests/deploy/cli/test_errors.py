@@ -41,6 +41,7 @@ def modules_below() -> list[Path]:
 
 def test_no_text_below_the_commands_names_an_option() -> None:
     found = []
+    assert {path.relative_to(ROOT).parts[0] for path in modules_below()} == set(BELOW)
     for path in modules_below():
         source = path.read_text(encoding="utf-8")
         if "import argparse" in source:
