@@ -22,11 +22,12 @@ from contracts.frame import Band, Platform
 from contracts.outputs import Classification, Detections, Segmentation
 from deploy.cli.main import main
 from models import zoo
-from models.interface import BANDS, PLATFORMS, MetadataBatch
+from models.interface import BANDS, PLATFORMS, MetadataBatch, Task
 from models.zoo import AnyModel, create_model, list_models, load_model, task_named
 from tests.processes import started
 from training.data.batches import Batch
 from training.data.samples import Sample
+from training.fit import fit_network
 from training.loop.checkpoint import steps_done
 from training.loop.norms import calibrate_norms
 from training.recipes import plan_named
@@ -99,14 +100,14 @@ def assert_same_state(one: dict[str, Any], other: dict[str, Any]) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", TOYS)
+@pytest.mark.parametrize(("name", "validated"), [*((name, ()) for name in TOYS), ("toy_segmenter", ("--validate-every", "0.3"))])
 def test_a_killed_training_ends_as_one_that_was_not_bit_for_bit(
-    name: str, tmp_path: Path, made_root: Path, capsys: pytest.CaptureFixture[str]
+    name: str, validated: tuple[str, ...], tmp_path: Path, made_root: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     epochs = epochs_of(name, STEPS)
     env = dict(os.environ) | {"IRSTREAM_DATA": str(made_root), "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     killed = tmp_path / "killed"
-    with started([sys.executable, "-c", CODE, *options(name, killed, epochs)], env, ROOT) as process:
+    with started([sys.executable, "-c", CODE, *options(name, killed, epochs), *validated], env, ROOT) as process:
         deadline = time.monotonic() + 200
         while steps_done(killed) < 3 and process.poll() is None and time.monotonic() < deadline:
             time.sleep(0.02)
@@ -114,8 +115,8 @@ def test_a_killed_training_ends_as_one_that_was_not_bit_for_bit(
         process.wait()
     done = steps_done(killed)
     assert 0 < done < STEPS, "killed in the middle"
-    again = run(options(name, killed, epochs), capsys)
-    whole = run(options(name, tmp_path / "whole", epochs), capsys)
+    again = run([*options(name, killed, epochs), *validated], capsys)
+    whole = run([*options(name, tmp_path / "whole", epochs), *validated], capsys)
     assert again["steps"] == whole["steps"] == STEPS
     assert_same_state(checkpoint(killed), checkpoint(tmp_path / "whole"))
     assert again["card"]["digest"] == whole["card"]["digest"]
@@ -217,7 +218,20 @@ def test_a_batch_depends_on_its_number_and_the_seed_alone(name: str) -> None:
                 assert torch.equal(got, expected), (number, start, stride)
     other = task_of(create_model(name), task.recipe.with_numbers(seed=1)).source()
     assert not torch.equal(next(other.batches()).pixels_B1HW, whole[0].pixels_B1HW)
-    assert not torch.equal(task.source().calibration(1)[0].pixels_B1HW, whole[0].pixels_B1HW)
+    assert not torch.equal(next(task.source().calibration(1)).pixels_B1HW, whole[0].pixels_B1HW)
+
+
+@pytest.mark.parametrize("name", TOYS)
+def test_crops_need_not_be_multiples_of_what_the_network_wants(name: str, tmp_path: Path) -> None:
+    plan = plan_named("ours", DATA[name], task=task_named(name))
+    recipe = plan.recipe.with_numbers(batch_size=4)
+    if task_named(name) is not Task.CLASSIFICATION:
+        recipe = recipe.with_crop(38)
+    epochs = epochs_of(name, 4)
+    plan = replace(plan, recipe=recipe, epochs=epochs, validate_every_epochs=epochs / 2)
+    _, report = fit_network(name, plan, tmp_path)
+    assert report.steps == 4
+    assert report.best_step in (2, 4), "held-out images were asked"
 
 
 def test_norms_get_the_statistics_of_the_batches_they_are_calibrated_on() -> None:

@@ -45,6 +45,12 @@ def _body(channels: int, stride: int = 1) -> nn.Sequential:
     return nn.Sequential(convolution, nn.BatchNorm2d(channels), nn.ReLU(), nn.Dropout(0.1))
 
 
+def _require_padded(pixels_BCHW: Tensor, multiple_px: int) -> None:
+    """As networks with skips between their levels, which other sizes break."""
+    if any(side % multiple_px for side in pixels_BCHW.shape[2:]):
+        raise RuntimeError(f"expected sides that are multiples of {multiple_px}, got {tuple(pixels_BCHW.shape)}")
+
+
 @register_model("toy_segmenter")
 class ToySegmenter(SegmentationModel):
     """Two convolutions."""
@@ -57,6 +63,7 @@ class ToySegmenter(SegmentationModel):
         self.body, self.known, self.head = _body(4), Known(4), nn.Conv2d(4, 1, 1)
 
     def forward(self, pixels_BCHW: Tensor, metadata: MetadataBatch) -> Tensor:
+        _require_padded(pixels_BCHW, self.input_spec.size_multiple_px)
         return self.head(self.known(self.body(pixels_BCHW), metadata))  # type: ignore[no-any-return]
 
 
@@ -72,6 +79,7 @@ class ToyDetector(DetectionModel):
         self.body, self.known, self.head = _body(4, _CELL_PX), Known(4), nn.Conv2d(4, 1, 1)
 
     def forward(self, pixels_BCHW: Tensor, metadata: MetadataBatch) -> Tensor:
+        _require_padded(pixels_BCHW, self.input_spec.size_multiple_px)
         return self.head(self.known(self.body(pixels_BCHW), metadata))  # type: ignore[no-any-return]
 
     def scored_boxes(self, raw: Tensor | tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
@@ -110,5 +118,6 @@ class ToyClassifier(ClassificationModel):
         self.body, self.known, self.head = _body(4, 2), Known(4), nn.Linear(4, len(self.class_names))
 
     def forward(self, pixels_BCHW: Tensor, metadata: MetadataBatch) -> Tensor:
+        _require_padded(pixels_BCHW, self.input_spec.size_multiple_px)
         pooled_BC = functional.adaptive_avg_pool2d(self.known(self.body(pixels_BCHW), metadata), 1).flatten(1)
         return self.head(pooled_BC)  # type: ignore[no-any-return]

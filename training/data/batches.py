@@ -5,14 +5,17 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from contracts.frame import Band, Platform
-from models.interface import MetadataBatch
+from models.interface import MetadataBatch, Model
+from models.transforms import padded_size
 from training.data.samples import Sample
 
 KnownOf = tuple[Platform, Band, tuple[int, int]]
@@ -60,8 +63,8 @@ class BatchSource(Protocol):
         """Batches `start`, `start + stride`, ..., without an end; a batch depends on its number and the seed alone."""
         ...
 
-    def calibration(self, num: int) -> list[Batch]:
-        """Some batches drawn as those of training are, always the same ones, for the statistics of averaged weights."""
+    def calibration(self, num: int) -> Iterator[Batch]:
+        """Some batches drawn as those of training are, always the same ones, for the norms of averaged weights; each made when asked for."""
         ...
 
 
@@ -84,10 +87,22 @@ class SeededBatches(ABC):
             if number >= start and (number - start) % stride == 0:
                 yield self.make(pick, np.random.default_rng([self.seed, number]))
 
-    def calibration(self, num: int) -> list[Batch]:
+    def calibration(self, num: int) -> Iterator[Batch]:
         """See `BatchSource.calibration`."""
-        picks = zip(range(num), self.picks(), strict=False)
-        return [self.make(pick, np.random.default_rng([self.seed, number, _CALIBRATION])) for number, pick in picks]
+        for number, pick in enumerate(islice(self.picks(), num)):
+            yield self.make(pick, np.random.default_rng([self.seed, number, _CALIBRATION]))
+
+
+def padded_pixels(model: Model[Any], batch: Batch) -> Tensor:
+    """Pixels of crops of any size as a network takes them: padded at the right and bottom with the mean (0), as frames are in the stream.
+
+    Returns:
+        `(B, 1, H, W)` float32 in the memory format `channels_last`, height and width multiples of what the network wants.
+    """
+    height_px, width_px = batch.pixels_B1HW.shape[2:]
+    high, wide = padded_size(height_px, width_px, model.input_spec.size_multiple_px)
+    padded_B1HW = functional.pad(batch.pixels_B1HW, (0, wide - width_px, 0, high - height_px))
+    return padded_B1HW.contiguous(memory_format=torch.channels_last)
 
 
 def known_of(sample: Sample, unknown_share: float, rng: np.random.Generator) -> KnownOf:

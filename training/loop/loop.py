@@ -107,8 +107,9 @@ def train(
         if done.steps:
             run.save()
         raise
-    result = run.result()
+    # All steps are safe before what may still fail is done to their weights.
     run.save()
+    result = run.result()
     report(done)
     score = None if kept.best is None else done.best_score
     stopped_early = settings.is_out_of_patience(done)
@@ -161,6 +162,11 @@ class _Run:
         start, saved_s, reported_s = clock() - done.spent_s, time.monotonic(), -math.inf
         while True:
             done.spent_s = clock() - start
+            # Here and not after the step: a training that was stopped in a validation goes on with that validation.
+            if done.steps and settings.validate_every_steps and done.steps % settings.validate_every_steps == 0:
+                before = clock()
+                self._validate()
+                start += clock() - before
             if settings.is_over(done):
                 break
             with held_signals():
@@ -168,10 +174,6 @@ class _Run:
             if time.monotonic() - reported_s > _REPORT_S:
                 reported_s = time.monotonic()
                 self._report(done)
-            if settings.validate_every_steps and done.steps % settings.validate_every_steps == 0:
-                before = clock()
-                self._validate()
-                start += clock() - before
             if time.monotonic() - saved_s > settings.checkpoint_s:
                 self.save()
                 saved_s = time.monotonic()
@@ -217,12 +219,13 @@ class _Run:
                 where=f"validation, step {done.steps}",
                 action="Hold out images with targets, or train without validation.",
             )
-        if score > done.best_score:
-            kept.best = {name: tensor.clone() for name, tensor in candidate.state_dict().items()}
-            done.best_score, done.best_step, done.worse = score, done.steps, 0
-        else:
-            done.worse += 1
-        done.validated_step = done.steps
+        with held_signals():
+            if score > done.best_score:
+                kept.best = {name: tensor.clone() for name, tensor in candidate.state_dict().items()}
+                done.best_score, done.best_step, done.worse = score, done.steps, 0
+            else:
+                done.worse += 1
+            done.validated_step = done.steps
 
     def _candidate(self) -> nn.Module:
         """The averaged weights as they would be used, apart from those that go on moving."""
@@ -232,13 +235,15 @@ class _Run:
         return candidate
 
     def result(self) -> nn.Module:
-        """The best weights where held-out images were asked, else the last ones; kept for the checkpoint."""
+        """The best weights where held-out images were asked, else the last ones; kept in the checkpoint."""
         if self._kept.best is None:
             network = self._candidate()
         else:
             network = deepcopy(self._kept.average)
             network.load_state_dict(self._kept.best)
         self._kept.result = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+        if self._folder is not None:
+            self._kept.save(self._folder, self._done)
         return network
 
     def save(self) -> None:

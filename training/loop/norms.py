@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Self
 
 import torch
 from torch import nn
 from torch.optim.swa_utils import update_bn
 
+from models.interface import Model
 from models.layers.texture import Texture
-from training.data.batches import Batch
+from training.data.batches import Batch, padded_pixels
 
 
 class _OnBatches(nn.Module):
@@ -28,10 +29,11 @@ class _OnBatches(nn.Module):
         return self
 
     def forward(self, batch: Batch) -> object:
-        return self.network(batch.pixels_B1HW.contiguous(memory_format=torch.channels_last), batch.metadata)
+        assert isinstance(self.network, Model)
+        return self.network(padded_pixels(self.network, batch), batch.metadata)
 
 
-def calibrate_norms(network: nn.Module, batches: Sequence[Batch]) -> None:
+def calibrate_norms(network: nn.Module, batches: Iterable[Batch]) -> None:
     """Replace the running mean and variance of all batch norms by those over some batches, in place.
 
     Averaged weights answer with other activations than those whose statistics were averaged beside them (Izmailov et al. 2018,
@@ -39,7 +41,7 @@ def calibrate_norms(network: nn.Module, batches: Sequence[Batch]) -> None:
 
     Args:
         network: left in the mode (training or evaluation) it is in.
-        batches: on any device.
+        batches: on any device, taken one after another; of any size, padded as in training.
     """
     device = next(network.parameters()).device
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):

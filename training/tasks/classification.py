@@ -22,7 +22,7 @@ from models.interface import MetadataBatch
 from models.zoo import AnyModel
 from training.augmentation.geometry import apply_symmetry, symmetry
 from training.augmentation.radiometry import jitter_counts
-from training.data.batches import Batch, SeededBatches, known_of
+from training.data.batches import Batch, SeededBatches, known_of, padded_pixels
 from training.data.catalogue import CLASS_SETS, SEGMENTATION_SETS, SYNTHETIC
 from training.data.samples import Role, Sample, read_samples
 from training.tasks.base import Recipe, TrainingTask, Validator, measure_command
@@ -245,8 +245,9 @@ class ClassificationTask(TrainingTask):
 
     def loss(self, model: nn.Module, batch: Batch) -> Tensor:
         """Cross-entropy, see `classification_loss`."""
+        assert isinstance(model, ClassificationModel)
         (labels_B,) = batch.targets
-        raw = model(batch.pixels_B1HW.contiguous(memory_format=torch.channels_last), batch.metadata)
+        raw = model(padded_pixels(model, batch), batch.metadata)
         return classification_loss(raw if isinstance(raw, Tensor) else raw[0], labels_B, self.recipe.label_smoothing)
 
     def validator(self) -> Validator:

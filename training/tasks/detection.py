@@ -13,19 +13,17 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn import functional
 
 from contracts.errors import SettingsError
 from models.boxes import areas, cut_boxes
 from models.card import Measurement
 from models.detection.base import BoxTruth, DetectionModel
 from models.interface import MetadataBatch
-from models.transforms import padded_size
 from models.zoo import AnyModel
 from training.augmentation.crops import crop_origin, cut_pixels
 from training.augmentation.geometry import apply_symmetry, apply_symmetry_to_boxes, symmetry
 from training.augmentation.radiometry import jitter_counts
-from training.data.batches import Batch, SeededBatches, known_of
+from training.data.batches import Batch, SeededBatches, known_of, padded_pixels
 from training.data.samples import Role, Sample, read_samples
 from training.data.sampling import SamplePool
 from training.tasks.base import Recipe, TrainingTask, Validator, measure_command
@@ -160,12 +158,9 @@ def truths_of(batch: Batch) -> list[BoxTruth]:
 
 
 def detection_loss_of(model: DetectionModel, batch: Batch) -> Tensor:
-    """Loss of a batch that is on the device of a detector, in float32; crops are padded to the multiple it wants, as in the stream."""
-    height_px, width_px = batch.pixels_B1HW.shape[2:]
-    high, wide = padded_size(height_px, width_px, model.input_spec.size_multiple_px)
-    pixels_B1HW = functional.pad(batch.pixels_B1HW, (0, wide - width_px, 0, high - height_px))
-    raw = model(pixels_B1HW.contiguous(memory_format=torch.channels_last), batch.metadata)
-    with torch.autocast(pixels_B1HW.device.type, enabled=False):
+    """Loss of a batch that is on the device of a detector, in float32, of crops as `padded_pixels` makes them."""
+    raw = model(padded_pixels(model, batch), batch.metadata)
+    with torch.autocast(batch.pixels_B1HW.device.type, enabled=False):
         exact = raw.float() if isinstance(raw, Tensor) else tuple(each.float() for each in raw)
         return model.training_loss(exact, truths_of(batch))
 

@@ -18,11 +18,10 @@ from models.card import Measurement
 from models.interface import MetadataBatch
 from models.losses import loss_named
 from models.segmentation.base import SegmentationModel
-from models.transforms import padded_size
 from models.zoo import AnyModel
 from training.augmentation.paste import Paster, cut_targets
 from training.augmentation.plan import Augmentation, make_crop
-from training.data.batches import Batch, SeededBatches, known_of
+from training.data.batches import Batch, SeededBatches, known_of, padded_pixels
 from training.data.mask_checks import refuse_empty_masks, refuse_without_masks
 from training.data.samples import Role, Sample, read_samples
 from training.data.sampling import SamplePool
@@ -117,8 +116,7 @@ class SegmentationBatches(SeededBatches):
 def segmentation_loss_of(model: AnyModel, batch: Batch, loss: str) -> Tensor:
     """Loss of a batch, a scalar.
 
-    Crops of any size: what a network wants to be larger is padded at the right and bottom with the mean (0), as frames are in the
-    stream, and is unknown to the loss.
+    Crops of any size: what `padded_pixels` adds is unknown to the loss.
 
     Args:
         model: a segmenter.
@@ -126,12 +124,10 @@ def segmentation_loss_of(model: AnyModel, batch: Batch, loss: str) -> Tensor:
         loss: name of one of `models.losses.SEGMENTATION_LOSSES`.
     """
     height_px, width_px = batch.pixels_B1HW.shape[2:]
-    padded_height_px, padded_width_px = padded_size(height_px, width_px, model.input_spec.size_multiple_px)
-    pixels_B1HW, masks_B1HW, weights_B1HW = (
-        functional.pad(each, (0, padded_width_px - width_px, 0, padded_height_px - height_px))
-        for each in (batch.pixels_B1HW, *batch.targets)
-    )
-    raw = model(pixels_B1HW.contiguous(memory_format=torch.channels_last), batch.metadata)
+    pixels_B1HW = padded_pixels(model, batch)
+    added = (0, pixels_B1HW.shape[3] - width_px, 0, pixels_B1HW.shape[2] - height_px)
+    masks_B1HW, weights_B1HW = (functional.pad(each, added) for each in batch.targets)
+    raw = model(pixels_B1HW, batch.metadata)
     return deep_supervision(raw, masks_B1HW, loss_named(loss), weights_B1HW)
 
 

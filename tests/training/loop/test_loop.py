@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from contracts.errors import SettingsError, StopPipeline
 from training.loop.checkpoint import steps_done
-from training.loop.loop import train
+from training.loop.loop import LoopReport, train
 from training.loop.optimisers import OPTIMISERS
 from training.loop.schedules import SCHEDULES, one_cycle, schedule_named
 from training.loop.settings import LoopSettings, Progress
@@ -232,6 +232,70 @@ def test_an_interrupted_training_is_saved_before_it_ends(tmp_path: Path) -> None
     with pytest.raises(KeyboardInterrupt):
         train(model, interrupted, LoopSettings(max_steps=30), tmp_path)
     assert steps_done(tmp_path) == 7
+
+
+def numbered() -> tuple[nn.Module, Callable[[nn.Module, int], Tensor]]:
+    """A network with a norm, and a loss whose batches depend on their number."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(3, 8), nn.BatchNorm1d(8), nn.Linear(8, 1))
+
+    def loss_of(network: nn.Module, number: int) -> Tensor:
+        x = torch.randn(16, 3, generator=torch.Generator().manual_seed(number))
+        return torch.mean((network(x)[:, 0] - x.sum(1)) ** 2)
+
+    return model, loss_of
+
+
+@pytest.mark.parametrize("when", ["before the score", "after it"])
+def test_a_validation_that_was_interrupted_is_made_up_for(when: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = LoopSettings(max_steps=20, validate_every_steps=4, patience=2)
+    worse_and_worse = {4: 0.5, 8: 0.9, 12: 0.7, 16: 0.8, 20: 1.0}
+    asked: list[int] = []
+
+    def run(folder: Path, interrupt_at: int = 0) -> tuple[nn.Module, LoopReport]:
+        model, loss_of = numbered()
+        counted = itertools.count(steps_done(folder))
+        step = steps_done(folder)
+
+        def loss(network: nn.Module) -> Tensor:
+            nonlocal step
+            step = next(counted) + 1
+            return loss_of(network, step)
+
+        def validate(average: nn.Module) -> float:
+            asked.append(step)
+            if step == interrupt_at:
+                if when == "before the score":
+                    raise KeyboardInterrupt
+                monkeypatch.setattr(math, "isnan", interrupted)
+            return worse_and_worse[step]
+
+        return train(model, loss, settings, folder, validator=validate)
+
+    def interrupted(value: float) -> bool:
+        monkeypatch.undo()
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "stopped", interrupt_at=8)
+    assert steps_done(tmp_path / "stopped") == 8
+    again, report = run(tmp_path / "stopped")
+    assert asked == [4, 8, 8, 12, 16]
+    whole, expected = run(tmp_path / "whole")
+    assert (report.steps, report.best_score, report.best_step) == (expected.steps, expected.best_score, expected.best_step) == (16, 0.9, 8)
+    for one, same in zip(again.state_dict().values(), whole.state_dict().values(), strict=True):
+        assert torch.equal(one, same)
+
+
+def test_steps_are_kept_where_what_is_done_to_their_weights_fails(tmp_path: Path) -> None:
+    model, loss_of = regression()
+
+    def fails(network: nn.Module) -> None:
+        raise RuntimeError("no memory")
+
+    with pytest.raises(RuntimeError, match="no memory"):
+        train(model, loss_of, LoopSettings(max_steps=6), tmp_path, calibrate=fails)
+    assert steps_done(tmp_path) == 6
 
 
 def test_checkpoints_are_written_by_the_wall_clock(tmp_path: Path) -> None:
