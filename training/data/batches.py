@@ -64,7 +64,7 @@ class BatchSource(Protocol):
         ...
 
     def calibration(self, num: int) -> Iterator[Batch]:
-        """Some batches drawn as those of training are, always the same ones, for the norms of averaged weights; each made when asked for."""
+        """Some batches drawn as those of training are, always the same ones, for the norms of averaged weights; made one by one."""
         ...
 
 
