@@ -24,6 +24,7 @@ _MODULES = (
     "models.segmentation.alcnet",
     "models.segmentation.dnanet",
     "models.segmentation.kestrel",
+    "models.segmentation.merlin",
     "models.segmentation.mshnet",
     "models.segmentation.rdian",
     "models.segmentation.sgem_unet",

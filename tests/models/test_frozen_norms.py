@@ -48,7 +48,7 @@ def test_every_batch_norm_of_torch_is_frozen_and_nothing_else(kind: type[nn.Modu
     assert (norm.training, other.training) == (False, True)
 
 
-@pytest.mark.parametrize("name", ["kestrel_fine", "kestrel_adaptive", "kestrel_wide", "acm"])
+@pytest.mark.parametrize("name", ["kestrel_fine", "kestrel_adaptive", "kestrel_wide", "merlin", "acm"])
 def test_statistics_stay_and_train_thaws_them(name: str) -> None:
     network = create_model(name).train()
     freeze_norms(network)

@@ -28,6 +28,7 @@ HEADS = {
     "kestrel_fine": 3,
     "kestrel_light": 3,
     "kestrel_wide": 3,
+    "merlin": 4,
 }
 
 
@@ -137,7 +138,7 @@ def test_in_training_all_heads_answer_and_all_parameters_learn(name: str) -> Non
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["kestrel", "kestrel_adaptive", "kestrel_fine", "dnanet", "rdian", "sgem_unet"])
+@pytest.mark.parametrize("name", ["kestrel", "kestrel_adaptive", "kestrel_fine", "merlin", "dnanet", "rdian", "sgem_unet"])
 def test_folding_keeps_the_answer_and_leaves_no_norm_or_branch(name: str) -> None:
     torch.manual_seed(2)
     model = create_model(name).train()
