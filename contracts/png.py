@@ -18,6 +18,7 @@ _CHANNELS = {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}  # colour type -> channels after deco
 # Adam7: first column, first row, column step, row step of each pass.
 _ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
 _SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # colour type -> samples per pixel as stored
+_BITS = (1, 2, 4, 8, 16)
 _IEND = b"\0\0\0\0IEND\xaeB`\x82"
 
 
@@ -29,7 +30,7 @@ def probe_png(value: bytes, least_bits: int = 8) -> ImageHeader:
         least_bits: fewest bits per sample that are taken; samples of 1, 2 or 4 bits are decoded to the whole range of 8.
 
     Raises:
-        RejectRecord: no intact IHDR, or samples of fewer bits.
+        RejectRecord: no intact IHDR, or samples of fewer bits or of a width that the standard does not have.
     """
     if len(value) < 33 or value[8:16] != b"\0\0\0\rIHDR" or zlib.crc32(value[12:29]) != int.from_bytes(value[29:33], "big"):
         raise corrupt("a PNG that begins with an intact IHDR", "a damaged or missing IHDR")
@@ -38,10 +39,9 @@ def probe_png(value: bytes, least_bits: int = 8) -> ImageHeader:
         raise corrupt("an IHDR with values of the PNG standard", f"{width_px}x{height_px}, colour type {colour}, interlace {interlace}")
     if colour == _PALETTE:
         bits = 8  # of the palette's entries, whatever the width of the index
-    if bits not in (1, 2, 4, 8, 16):
-        raise corrupt("an IHDR with values of the PNG standard", f"{bits} bits per sample")
-    if bits < least_bits:
-        raise unsupported("8 or 16 bits per sample", f"{bits}")
+    taken = [str(each) for each in _BITS if each >= least_bits]
+    if str(bits) not in taken:  # widths that the standard does not have too: to a camera that is one mistake with one reason
+        raise unsupported(f"{', '.join(taken[:-1])} or {taken[-1]} bits per sample", f"{bits}")
     return ImageHeader(width_px, height_px, f"uint{max(bits, 8)}", _CHANNELS[colour])
 
 

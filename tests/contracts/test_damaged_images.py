@@ -47,6 +47,14 @@ def test_a_wrong_checksum_of_any_png_chunk_is_told_by_its_name() -> None:
     assert kinds == [b"gAMA", b"sBIT", b"tEXt", b"IDAT", b"IEND"]
 
 
+@pytest.mark.parametrize("bits", [0, 1, 2, 3, 4, 7, 9, 17, 32])
+def test_a_png_of_any_other_width_is_unsupported(bits: int) -> None:
+    """Also of those that the standard does not have: the reason is a public word, and the whole header is intact."""
+    reject = refusal(png(ihdr(32, 24, bits=bits), b""), ContentType.PNG)
+    assert reject.reason is RejectReason.UNSUPPORTED_PIXELS
+    assert f"expected 8 or 16 bits per sample, got {bits}" in reject.detail.replace(";", ",")
+
+
 def test_a_png_that_ends_early_is_told_as_truncated() -> None:
     pixels_HW = counts()
     value = png(ihdr(pixels_HW.shape[1], pixels_HW.shape[0]), rows(pixels_HW))
