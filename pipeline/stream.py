@@ -15,6 +15,7 @@ from observability.metrics import RayMeter
 from pipeline.events.alerts import AlertPublisher
 from pipeline.events.dead_letters import DeadLetterPublisher
 from pipeline.ingest.kafka_source import open_kafka_reading
+from pipeline.ingest.loop_thread import LoopThread
 from pipeline.ingest.ray_data import configure_ray_data
 from pipeline.kafka.client import require_native_crc
 from pipeline.kafka.group import Membership
@@ -24,7 +25,7 @@ from pipeline.runtime.job import StreamJob
 from pipeline.runtime.lag_monitor import LagMonitor
 from pipeline.runtime.metrics import StreamMetrics
 from pipeline.runtime.progress import StreamProgress, StreamSummary
-from pipeline.runtime.resources import StreamResources, loop_thread
+from pipeline.runtime.resources import StreamResources
 from pipeline.runtime.stats import StreamStats
 from pipeline.runtime.supervisor import Supervisor
 from pipeline.table.results_table import ResultsTable
@@ -123,7 +124,7 @@ def _ends(job: StreamJob, *, until_caught_up: bool) -> dict[TopicPartition, int]
 @contextmanager
 def _kafka_and_ray(job: StreamJob) -> Iterator[StreamResources]:
     with (
-        loop_thread() as loop,
+        closing(LoopThread("router")) as router,
         _producer(job) as producer,
         closing(AlertPublisher(producer, job.kafka.alerts_topic, job.run_id, job.sink.alerts)) as alerts,
         ClusterWatch(job.kafka) as watch,
@@ -131,7 +132,7 @@ def _kafka_and_ray(job: StreamJob) -> Iterator[StreamResources]:
     ):
         dead_letters = DeadLetterPublisher(producer, job.kafka.dead_letter_topic, job.run_id)
         open_watch, open_reading = partial(ClusterWatch, job.kafka), partial(open_kafka_reading, job.kafka)
-        yield StreamResources(loop, alerts, dead_letters, members, watch, open_watch, open_reading)
+        yield StreamResources(router.loop, alerts, dead_letters, members, watch, open_watch, open_reading)
 
 
 @contextmanager

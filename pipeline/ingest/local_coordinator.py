@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from contracts.errors import IrstreamError
 from pipeline.ingest.interfaces import ReadingEnded
+from pipeline.ingest.loop_thread import LoopThread
 from pipeline.ingest.read_coordinator import ReadCoordinator, ReadStatus
 
 Answer = TypeVar("Answer")
@@ -23,9 +24,7 @@ class LocalCoordinator:
         self._rules = ReadCoordinator(starts, max_blocks, max_bytes)
         self._lock = threading.Lock()
         self._closed = False
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="read-coordinator", daemon=True)
-        self._thread.start()
+        self._thread = LoopThread("read-coordinator")
 
     def claim(self, epoch: int, partition: int) -> int | None:
         """See `ReadTaskCoordinator`."""
@@ -64,19 +63,15 @@ class LocalCoordinator:
         with self._lock:
             if self._closed:
                 return
-            self._closed = True
-            ended = asyncio.run_coroutine_threadsafe(_cancel_others(), self._loop)
-        ended.result()
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
+            self._closed = True  # whatever came before is on the loop by now
+        self._thread.close()
 
     def _submit(self, call: Coroutine[Any, Any, Answer]) -> Future[Answer] | None:
         with self._lock:
             if self._closed:
                 call.close()
                 return None
-            return asyncio.run_coroutine_threadsafe(call, self._loop)
+            return asyncio.run_coroutine_threadsafe(call, self._thread.loop)
 
     def _answer(self, call: Coroutine[Any, Any, Answer]) -> Answer:
         pending = self._submit(call)
@@ -86,10 +81,3 @@ class LocalCoordinator:
             return pending.result()
         except CancelledError:
             raise ReadingEnded from None
-
-
-async def _cancel_others() -> None:
-    others = asyncio.all_tasks() - {asyncio.current_task()}
-    for task in others:
-        task.cancel()
-    await asyncio.gather(*others, return_exceptions=True)

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, suppress
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from threading import Thread
 from typing import Protocol
 
 from contracts.position import TopicPartition
@@ -15,8 +14,6 @@ from pipeline.ingest.interfaces import Reading, ReadPlan
 from pipeline.kafka.group import Assignment
 from pipeline.kafka.topics import TopicInfo
 from pipeline.table.committer import DeadLetters
-
-_LOOP_END_S = 10.0
 
 
 class TopicWatch(Protocol):
@@ -80,25 +77,3 @@ class StreamResources:
     watch: TopicWatch
     open_watch: Callable[[], AbstractContextManager[TopicWatch]]
     open_reading: Callable[[ReadPlan], Reading]
-
-
-@contextmanager
-def loop_thread() -> Iterator[asyncio.AbstractEventLoop]:
-    """An asyncio loop that runs in a thread of its own; what still runs on it at the end is cancelled and waited for."""
-    loop = asyncio.new_event_loop()
-    thread = Thread(target=loop.run_forever, name="router", daemon=True)
-    thread.start()
-    try:
-        yield loop
-    finally:
-        with suppress(TimeoutError):
-            asyncio.run_coroutine_threadsafe(_cancel_others(), loop).result(_LOOP_END_S)
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join(_LOOP_END_S)
-
-
-async def _cancel_others() -> None:
-    others = asyncio.all_tasks() - {asyncio.current_task()}
-    for task in others:
-        task.cancel()
-    await asyncio.gather(*others, return_exceptions=True)

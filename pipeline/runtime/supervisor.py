@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 
 import structlog
 
@@ -143,7 +144,18 @@ class Supervisor:
         if not starts:
             self._stand_by(assignment, stop)
             return
+        with ExitStack() as unless_begun:
+            generation = self._begin(number, starts, known, assignment, unless_begun)
+            unless_begun.pop_all()
+        generation.run(lambda: stop.is_set() or assignment.ended.is_set())
+
+    def _begin(
+        self, number: int, starts: dict[int, int], known: Mapping[int, int], assignment: Assignment, unless_begun: ExitStack
+    ) -> Generation:
+        """A generation ready to run, from when on it closes what is its own; until then `unless_begun` does."""
         plan = self._plan(starts)
+        reading = self._resources.open_reading(plan)
+        unless_begun.callback(reading.coordinator.close)
         committer = Committer(
             self._table,
             topic_ids={self._topic_name: self._topic.topic_id},
@@ -154,10 +166,11 @@ class Supervisor:
             on_failure=lambda error: generation.fail(error),
             before_commit=self._before_commit,
         )
+        unless_begun.callback(committer.close)
         generation = Generation(
             GenerationParts(
                 plan=plan,
-                reading=self._resources.open_reading(plan),
+                reading=reading,
                 models=self._job.models,
                 committer=committer,
                 alerts=self._resources.alerts,
@@ -170,7 +183,7 @@ class Supervisor:
         committer.start()
         self._stats.on_new_readers()
         self._stats.on_state("streaming", generation=number)
-        generation.run(lambda: stop.is_set() or assignment.ended.is_set())
+        return generation
 
     def _stand_by(self, assignment: Assignment, stop: threading.Event) -> None:
         """Nothing to read for us: a continuous stream waits for another assignment, a bounded one for the other drivers."""

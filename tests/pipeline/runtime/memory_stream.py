@@ -22,13 +22,14 @@ from pipeline.events.alerts import AlertPublisher
 from pipeline.events.dead_letters import DeadLetterPublisher
 from pipeline.inference.router import ModelHandles
 from pipeline.ingest.interfaces import BlockRef, BlockSource, Reading, ReadPlan
+from pipeline.ingest.loop_thread import LoopThread
 from pipeline.ingest.memory_source import open_memory_reading
 from pipeline.kafka.memory_group import MemoryMembership
 from pipeline.kafka.memory_topic import MemoryTopic, Message
 from pipeline.kafka.settings import KafkaSettings
 from pipeline.runtime.job import StreamJob
 from pipeline.runtime.progress import StreamProgress, StreamSummary
-from pipeline.runtime.resources import StreamResources, loop_thread
+from pipeline.runtime.resources import StreamResources
 from pipeline.runtime.stats import StreamStats
 from pipeline.settings import StreamSettings
 from pipeline.stream import open_table, supervise
@@ -99,11 +100,11 @@ class MemoryStream:
         topic = self.topic.find(self.topic.name)
         assert topic is not None
         with (
-            loop_thread() as loop,
+            closing(LoopThread("router")) as router,
             closing(AlertPublisher(self.producer, self.job.kafka.alerts_topic, self.job.run_id)) as alerts,
         ):
             dead_letters = DeadLetterPublisher(self.producer, self.job.kafka.dead_letter_topic, self.job.run_id)
-            resources = StreamResources(loop, alerts, dead_letters, self.members, self.topic, lambda: self.topic, self.open_reading)
+            resources = StreamResources(router.loop, alerts, dead_letters, self.members, self.topic, lambda: self.topic, self.open_reading)
             return supervise(
                 self.job,
                 topic,

@@ -19,6 +19,7 @@ from contracts.position import OffsetRange, TopicPartition
 from contracts.result import Gap
 from pipeline.kafka.group import TakenOver
 from pipeline.kafka.memory_topic import CRASH, DAMAGE, DROP, EOF, REPLAY, STALL, MemoryTopic, Sentinel
+from pipeline.table.committer import Committer
 from pipeline.table.results_table import ResultsTable
 from pipeline.table.watermark import CommitRefused
 from tests.outcomes import result
@@ -57,6 +58,24 @@ def test_a_crash_costs_a_generation_but_no_row(tmp_path: Path) -> None:
     stream = MemoryStream(topic, tmp_path)
     assert stream.catch_up().progress.generation == 2
     assert stream.offsets() == {0: list(range(40)), 1: list(range(30))}
+
+
+def test_a_generation_that_does_not_begin_leaves_no_thread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine that is out of threads: the reading is open by then, and nothing of the generation runs."""
+    begin, tries = Committer.start, []
+
+    def start(committer: Committer) -> None:
+        tries.append(committer)
+        if len(tries) == 1:
+            raise RuntimeError("can't start new thread")
+        begin(committer)
+
+    monkeypatch.setattr(Committer, "start", start)
+    stream = MemoryStream(MemoryTopic({0: frames(20)}), tmp_path)
+    summary = stream.catch_up()
+    assert (summary.progress.generation, summary.progress.note) == (2, "can't start new thread")
+    assert stream.offsets() == {0: list(range(20))}
+    assert {thread.name for thread in threading.enumerate()} & {"read-coordinator", "committer"} == set()
 
 
 @pytest.mark.parametrize(
