@@ -1,13 +1,12 @@
 """The registry: a new network is one file with `@register_model(name)` and one line in `_MODULES`.
 
 Modules are imported when first asked for, so that naming a model costs nothing. Beside an installed irstream, modules of one's own
-are named by the environment variable `IRSTREAM_NETWORKS` (several with commas), in every process that shall know them.
+are named by an environment variable (`models.own_networks`), in every process that shall know them.
 """
 
 from __future__ import annotations
 
 import importlib
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -16,6 +15,7 @@ from contracts.choices import chosen
 from contracts.errors import SettingsError
 from models.card import ModelCard, read_card, train_command
 from models.interface import Model, Task
+from models.own_networks import VARIABLE, own_modules
 from models.transforms import PREPROCESS_VERSION
 from models.weights import WEIGHTS_FOLDER, digest_of, load_weights
 
@@ -34,8 +34,6 @@ _MODULES = (
     "models.classification.basic_cnn",
 )
 AnyModel = Model[Any]
-OWN_NETWORKS = "IRSTREAM_NETWORKS"
-"""Environment variable: modules with networks of one's own."""
 _M = TypeVar("_M", bound=type[AnyModel])
 _registry: dict[str, type[AnyModel]] = {}
 
@@ -139,7 +137,7 @@ def _all() -> dict[str, type[AnyModel]]:
 
 
 def _own_modules() -> list[str]:
-    named = [name.strip() for name in os.environ.get(OWN_NETWORKS, "").split(",") if name.strip()]
+    named = own_modules()
     for name in named:
         try:
             importlib.import_module(name)
@@ -149,7 +147,7 @@ def _own_modules() -> list[str]:
             raise SettingsError(
                 expected="modules with networks that Python finds",
                 got=f"no module {error.name!r}",
-                where=OWN_NETWORKS,
+                where=VARIABLE,
                 action="Correct the name, or add its folder to PYTHONPATH.",
             ) from error
     return named

@@ -13,14 +13,15 @@ from typing import Any
 
 import irstream_names
 from contracts.errors import SettingsError
+from models import own_networks
 
 FOLDER = str(Path(__file__).resolve().parents[2])
 _SETTING = f"{irstream_names.VARIABLE}: {irstream_names.INSTALLED}"
 
 
 def runtime_env() -> dict[str, Any]:
-    """For workers that do not inherit the driver's environment variables: they use the irstream of their own machine."""
-    return {"env_vars": {irstream_names.VARIABLE: irstream_names.INSTALLED}}
+    """For workers that do not inherit the driver's environment variables: the irstream of their own machine, and networks of one's own."""
+    return {"env_vars": {irstream_names.VARIABLE: irstream_names.INSTALLED} | own_networks.passed_on()}
 
 
 def paths_ray_puts_first() -> list[str]:

@@ -23,6 +23,7 @@ from actors.settings import BatchPolicy, ModelActorSettings
 from contracts.limits import InputLimits
 from deploy.settings.file import Key, SettingsFile, find_settings_file, read_settings_file
 from deploy.settings.mistakes import HIDDEN, InvalidSettingsError, Mistake, describe, dotted, is_secret, known_keys, nearest_key
+from models import own_networks
 from pipeline.kafka.settings import KafkaSettings
 from pipeline.settings import StreamSettings
 from pipeline.table.settings import SinkSettings
@@ -31,7 +32,7 @@ ENV_PREFIX = "IRSTREAM_"
 ENV_DELIMITER = "__"
 # Variables with our prefix that are no settings of the application.
 OTHER_VARIABLES = frozenset(
-    {irstream_names.VARIABLE, "IRSTREAM_DATA", "IRSTREAM_DEBUG", "IRSTREAM_NETWORKS", "IRSTREAM_BROKER_HOME", "IRSTREAM_BROKER_PORT"}
+    {irstream_names.VARIABLE, "IRSTREAM_DATA", "IRSTREAM_DEBUG", own_networks.VARIABLE, "IRSTREAM_BROKER_HOME", "IRSTREAM_BROKER_PORT"}
 )
 # What Kubernetes (and Docker's links) put into every container beside a Service called irstream or irstream-...: name, value.
 _OF_A_SERVICE = (

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from deltalake import DeltaTable
 
-from models.zoo import OWN_NETWORKS
+from models.own_networks import VARIABLE
 from tests.conftest import ADDRESS_VARIABLE, RealKafka
 from tests.training.made_sets import write_made_sets
 
@@ -36,7 +36,7 @@ def test_three_networks_of_ones_own_go_from_their_module_into_the_stream(kafka: 
     write_made_sets(tmp_path / "sets")
     env = {name: value for name, value in os.environ.items() if not name.startswith("IRSTREAM_")} | {
         "PYTHONPATH": str(ROOT),
-        OWN_NETWORKS: "tests.training.toy_networks",
+        VARIABLE: "tests.training.toy_networks",
         "IRSTREAM_DATA": str(tmp_path / "sets"),
         ADDRESS_VARIABLE: kafka.bootstrap_servers,
         "IRSTREAM_KAFKA__TOPIC": kafka.new_topic(1),

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from deploy.cluster.names import runtime_env
 from irstream_names import INSTALLED, VARIABLE
+from models import own_networks
 from tests.installed import ROOT, Environment, fill_with_strangers, new_environment
 
 RAY_SESSION = """
@@ -60,3 +62,14 @@ def test_an_application_that_pins_no_workers_is_refused_among_strangers(installe
 def test_an_application_is_built_where_its_workers_find_ours(installed: Environment, tmp_path: Path) -> None:
     strangers = fill_with_strangers(tmp_path / "strangers", "package", ["models"])
     assert run(installed, BUILD, strangers, **{VARIABLE: INSTALLED}) == ("Application\n", "")
+
+
+@pytest.mark.parametrize(
+    ("named", "passed_on"),
+    [(None, {}), (" ", {}), ("my.networks", {"IRSTREAM_NETWORKS": "my.networks"}), ("a, b", {"IRSTREAM_NETWORKS": "a,b"})],
+)
+def test_workers_of_a_cluster_know_our_own_networks(monkeypatch: pytest.MonkeyPatch, named: str | None, passed_on: dict[str, str]) -> None:
+    monkeypatch.delenv(own_networks.VARIABLE, raising=False)
+    if named is not None:
+        monkeypatch.setenv(own_networks.VARIABLE, named)
+    assert runtime_env() == {"env_vars": {VARIABLE: INSTALLED} | passed_on}
