@@ -55,7 +55,18 @@ def measure_weights(
 
 
 def remeasured(card: ModelCard, measured: Sequence[Measurement]) -> ModelCard:
-    """A card with newer figures of the images it has figures of; how to measure them again stays."""
+    """A card with newer figures of the images it has figures of; how to measure them again stays, as do figures of other images.
+
+    Raises:
+        SettingsError: it has figures of none of the images that were measured.
+    """
     newer = {each.data: each for each in measured}
-    kept = (each.model_copy(update={"command": before.command}) for before in card.measured if (each := newer.get(before.data)))
+    if not any(before.data in newer for before in card.measured):
+        raise SettingsError(
+            expected=f"images that the card of {card.name} has figures of: {', '.join(each.data for each in card.measured) or 'none'}",
+            got=", ".join(newer) or "none",
+            where="figures to replace",
+            action="Measure without writing, or on the data sets of the card.",
+        )
+    kept = (newer.get(before.data, before).model_copy(update={"command": before.command}) for before in card.measured)
     return card.model_copy(update={"measured": tuple(kept)})
