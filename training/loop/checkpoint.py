@@ -34,6 +34,7 @@ class Checkpoint:
         best: averaged weights that held-out images liked best; None without a validation.
         result: weights that a training that is over hands on; None before.
         identity: which training this is (`training.loop.identity`); empty where nobody says.
+        calibration_batches: the averaged weights are handed on with norms calibrated on so many batches; 0: as they are.
     """
 
     model: nn.Module
@@ -42,6 +43,7 @@ class Checkpoint:
     best: dict[str, Tensor] | None = None
     result: dict[str, Tensor] | None = None
     identity: Identity = field(default_factory=dict)
+    calibration_batches: int = 0
 
     def save(self, folder: Path, progress: Progress) -> None:
         """Replace the file."""
@@ -55,6 +57,7 @@ class Checkpoint:
             "optimiser": self.optimiser.state_dict(),
             "best": self.best,
             "result": self.result,
+            "calibration_batches": self.calibration_batches,
         }
         partial = folder / "checkpoint.partial"
         torch.save(state, partial)

@@ -27,7 +27,7 @@ _NAMES = {
     "unknown_share": "share of unknown metadata",
     "shares": "data sets",
     "start": "weights to begin with",
-    "num_images": "number of training images",
+    "num_images": "number of crops in an epoch",
 }
 """Names of settings in a message; others by their own names."""
 

@@ -72,7 +72,7 @@ def train(
 ) -> tuple[nn.Module, LoopReport]:
     """Train until the budget is used up; continue from `folder/checkpoint.pt` if there is one.
 
-    Ctrl-C saves a checkpoint before it goes on up.
+    Ctrl-C ends the step and saves a checkpoint before it goes on up; a second one does not wait for the end of the step.
 
     Args:
         model: trained in place, on the device it is on.
@@ -104,7 +104,7 @@ def train(
     try:
         run.learn(run.passes(loss_of, refill), clock)
     except KeyboardInterrupt:
-        if done.steps:
+        if done.steps and not run.in_update:
             run.save()
         raise
     # All steps are safe before what may still fail is done to their weights.
@@ -132,6 +132,7 @@ class _Run:
         self._kept, self._done, self._settings, self._folder, self._report = kept, done, settings, folder, report
         self._validator = validator if settings.validate_every_steps else None
         self._calibrate = calibrate if settings.calibrates else None
+        kept.calibration_batches = 0 if self._calibrate is None else settings.calibration_batches
         if self._validator is None:
             # What an earlier start with a validator liked is not what this one ends with.
             kept.best = None
@@ -139,6 +140,8 @@ class _Run:
         self._schedule = schedule_named(settings.schedule)
         self._device = next(kept.model.parameters()).device.type
         self._average = MovingAverage(kept.average, kept.model)
+        self.in_update = False
+        """True while weights, average and step count do not belong together."""
 
     def passes(self, loss_of: Callable[[nn.Module], Tensor], refill: Callable[[], None] | None) -> Callable[[], Tensor]:
         """Function that leaves the gradients of the next batch in the model and returns its loss."""
@@ -194,10 +197,12 @@ class _Run:
             raise self._diverged("a finite gradient", length)
         for group in kept.optimiser.param_groups:
             group["lr"] = rate
+        self.in_update = True
         kept.optimiser.step()
         done.steps += 1
         self._average.update(min(settings.average_decay, (1 + done.steps) / (10 + done.steps)))
         done.loss = value if math.isnan(done.loss) else 0.98 * done.loss + 0.02 * value
+        self.in_update = False
 
     def _diverged(self, expected: str, got: float) -> StopPipeline:
         action = "Train with a lower peak learning rate."

@@ -15,7 +15,8 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 def held_signals() -> Iterator[None]:
     """Ctrl-C and SIGTERM act at the end of the block: weights, average and step count then belong together.
 
-    Only where Python code handles them, and in the main thread, the only one that may change that.
+    The second of them acts at once: a block may hang. Only where Python code handles them, and in the main thread, the only one that may
+    change that.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -23,12 +24,22 @@ def held_signals() -> Iterator[None]:
     came: list[tuple[int, FrameType | None]] = []
     before = {number: signal.getsignal(number) for number in _SIGNALS}
     held = {number: handler for number, handler in before.items() if callable(handler)}
+
+    def release() -> None:
+        for number, handler in held.items():
+            signal.signal(number, handler)
+
+    def hold(number: int, frame: FrameType | None) -> None:
+        if came:
+            release()
+            held[signal.Signals(number)](number, frame)
+        came.append((number, frame))
+
     for number in held:
-        signal.signal(number, lambda *what: came.append(what))
+        signal.signal(number, hold)
     try:
         yield
     finally:
-        for number, handler in held.items():
-            signal.signal(number, handler)
+        release()
     for came_number, frame in came[:1]:
         held[signal.Signals(came_number)](came_number, frame)

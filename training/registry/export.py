@@ -24,6 +24,7 @@ from training.data.catalogue import licence_of
 from training.data.samples import Role
 from training.loop.checkpoint import read_checkpoint, require_fit
 from training.loop.identity import require_same
+from training.loop.norms import calibrate_norms
 from training.tasks.base import Recipe
 from training.tasks.known import task_of
 
@@ -79,7 +80,7 @@ def export(
     Raises:
         SettingsError: no such checkpoint, one of another network, or the images to choose thresholds on are not there.
     """
-    model, state = _trained(name, checkpoint)
+    model, state = _trained(name, checkpoint, provenance.recipe)
     weights.parent.mkdir(parents=True, exist_ok=True)
     # Whoever runs these weights keeps the old ones until the new ones are measured.
     with tempfile.TemporaryDirectory(dir=weights.parent, prefix=".measuring-") as aside:
@@ -127,8 +128,11 @@ def _measured_card(
     )
 
 
-def _trained(name: str, checkpoint: Path) -> tuple[AnyModel, dict[str, Any]]:
-    """The network with the weights that a training hands on, and all that the checkpoint holds."""
+def _trained(name: str, checkpoint: Path, recipe: Recipe) -> tuple[AnyModel, dict[str, Any]]:
+    """The network with the weights that a training hands on, and all that the checkpoint holds.
+
+    Averaged weights of a training that was stopped have the norms that the training would have given them at its end.
+    """
     model = create_model(name)
     if not checkpoint.is_file():
         raise SettingsError(
@@ -139,10 +143,23 @@ def _trained(name: str, checkpoint: Path) -> tuple[AnyModel, dict[str, Any]]:
         )
     state = read_checkpoint(checkpoint, ("average", "steps", "spent_s"))
     require_same(state.get("identity") or {}, {"network": name}, checkpoint)
-    tensors = state.get("result") or state.get("best") or state["average"]
+    over = state.get("result") or state.get("best")
+    tensors = over or state["average"]
     require_fit(model, tensors, checkpoint)
     model.load_state_dict(tensors)
+    if not over:
+        calibrate(model, recipe, int(state.get("calibration_batches", 0)))
     return model, state
+
+
+def calibrate(model: AnyModel, recipe: Recipe, num_batches: int) -> None:
+    """Calibrate the norms of averaged weights on crops of a recipe, in place, as a training does at its end; on 0 batches not at all.
+
+    Raises:
+        SettingsError: the images of the recipe are not there.
+    """
+    if num_batches:
+        calibrate_norms(model.eval(), task_of(model, recipe).source().calibration(num_batches))
 
 
 def _recipe(provenance: Provenance, state: Mapping[str, Any]) -> dict[str, JsonValue]:

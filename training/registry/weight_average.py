@@ -20,12 +20,10 @@ from models.interface import Task
 from models.weights import digest_of
 from models.zoo import create_model
 from training.loop.checkpoint import read_checkpoint
-from training.loop.norms import calibrate_norms
 from training.loop.settings import LoopSettings
 from training.recipes import DEFAULT, plan_named
-from training.registry.export import Provenance, export
+from training.registry.export import Provenance, calibrate, export
 from training.tasks.base import Recipe
-from training.tasks.known import task_of
 
 _SPLITS = " (training splits)"
 _CLOCKS = ("minutes", "processor_minutes")
@@ -79,8 +77,7 @@ def _recipe_of(card: ModelCard) -> Recipe:
 def _calibrated(name: str, tensors: dict[str, Tensor], recipe: Recipe) -> dict[str, Tensor]:
     network = create_model(name)
     network.load_state_dict(tensors)
-    source = task_of(network, recipe).source()
-    calibrate_norms(network.eval(), source.calibration(LoopSettings(max_steps=1).calibration_batches))
+    calibrate(network, recipe, LoopSettings(max_steps=1).calibration_batches)
     return dict(network.state_dict())
 
 

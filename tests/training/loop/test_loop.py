@@ -352,3 +352,11 @@ def test_the_average_takes_counts_as_they_are() -> None:
     model = nn.Sequential(nn.Linear(1, 2), nn.BatchNorm1d(2))
     average, _ = train(model, lambda network: network(torch.ones(4, 1)).square().mean(), LoopSettings(max_steps=5))
     assert average.state_dict()["1.num_batches_tracked"] == 5
+
+
+@pytest.mark.parametrize(("changed", "batches"), [({}, 32), ({"frozen_norms": True}, 0), ({"average_decay": 0.0}, 0)])
+def test_a_checkpoint_says_whether_its_average_wants_calibration(changed: dict[str, float], batches: int, tmp_path: Path) -> None:
+    model, loss_of = regression()
+    settings = LoopSettings(max_steps=1, **changed)  # type: ignore[arg-type]
+    train(model, loss_of, settings, tmp_path, calibrate=lambda network: None)
+    assert torch.load(tmp_path / "checkpoint.pt", weights_only=True)["calibration_batches"] == batches

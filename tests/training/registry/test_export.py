@@ -167,6 +167,21 @@ def test_a_mistake_is_a_message_and_no_traceback(
     assert text in " ".join(capsys.readouterr().err.split())
 
 
+def test_a_stopped_training_is_exported_with_the_norms_it_would_have_ended_with(tmp_path: Path) -> None:
+    provenance = trained("acm", tmp_path, 2)
+    file = tmp_path / "checkpoint.pt"
+    state = torch.load(file, weights_only=True)
+    result, average = state["result"], state["average"]
+    assert any(not torch.equal(result[key], average[key]) for key in result)
+    for batches, expected in ((state["calibration_batches"], result), (0, average)):
+        torch.save(state | {"result": None, "calibration_batches": batches}, file)
+        export("acm", file, tmp_path / "weights.safetensors", provenance)
+        network, _ = load_model("acm", tmp_path / "weights.safetensors")
+        for key, tensor in network.state_dict().items():
+            if tensor.is_floating_point():
+                torch.testing.assert_close(tensor, expected[key], atol=2e-3, rtol=2e-3, msg=key)
+
+
 def test_the_same_checkpoint_gives_the_same_file(tmp_path: Path) -> None:
     provenance = trained("basic_cnn", tmp_path)
     first, second = (
