@@ -95,6 +95,7 @@ def train(
 
     with named_as_options(SETTINGS):
         device = str(choose_device(device))
+        _require_one_length(epochs, minutes)
         named = plan_named(recipe, data or (), epochs, _task_of(model, task))
         named = replace(named, minutes=minutes or 0.0)
         plan = _changed(named, schedule, lr, average)
@@ -111,6 +112,21 @@ def train(
         report = learn(console, model, plan, folder, machine, weights)
         card = export_shown(console, model, folder, _provenance(plan, how, device, weights), device)
     _print_result(report, card, folder, device, as_json)
+
+
+def _require_one_length(epochs: float | None, minutes: float | None) -> None:
+    """Refuse two lengths of one training.
+
+    Raises:
+        SettingsError: passes and minutes were both asked for.
+    """
+    if epochs is not None and minutes:
+        raise SettingsError(
+            expected="one length of the training",
+            got=f"{epochs:g} epochs and {minutes:g} minutes",
+            where="--epochs, --minutes",
+            action="Leave one of them out.",
+        )
 
 
 def _print_result(report: LoopReport, card: ModelCard, folder: Path, device: str, as_json: bool) -> None:

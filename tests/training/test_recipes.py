@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor, nn
 
+from models.card import read_card
 from models.interface import Task
 from models.layers.texture import BLOCK_PX
 from models.losses import loss_named
+from models.weights import WEIGHTS_FOLDER
 from training.loop.optimisers import make_optimiser
 from training.loop.schedules import schedule_named
 from training.recipes import TRAINING_PLANS, TrainingPlan, plan_named
@@ -146,3 +149,9 @@ def test_every_task_has_a_default_recipe(task: Task) -> None:
     assert plan.loop_for(1000).max_steps == math.ceil(plan.epochs * 1000 / plan.recipe.batch_size)
     assert plan.recipe.with_sets(["mine"]).sets == ("mine",)
     assert set(TRAINING_PLANS[task]) >= {"ours"}
+
+
+@pytest.mark.parametrize("path", sorted(WEIGHTS_FOLDER.rglob("*.json")), ids=lambda path: path.stem)
+def test_the_command_of_a_card_says_how_long(path: Path) -> None:
+    command = str(read_card(path).recipe["command"])
+    assert command.startswith("irstream models average ") or "--minutes " in command or "--epochs " in command

@@ -257,6 +257,10 @@ def test_recipes_have_the_steps_of_their_epochs() -> None:
         (("acm", "--recipe", "mine"), "expected one of ours"),
         (("acm", "--precision", "half"), "expected auto, float32 or bfloat16"),
         (("acm", "--data", "nudt_sirst"), "got 'nudt_sirst'. Did you mean 'nudt-sirst'?"),
+        (
+            ("acm", "--epochs", "1", "--minutes", "1"),
+            "--epochs, --minutes: expected one length of the training, got 1 epochs",
+        ),
         (("acm", "--epochs", "0"), "passes over the images (--epochs): expected a number, above 0, got 0"),
         (("acm", "--epochs", "-1"), "passes over the images (--epochs): expected a number, above 0, got -1"),
         (("acm", "--epochs", "nan"), "passes over the images (--epochs): expected a number, above 0, got nan"),
