@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -41,11 +42,13 @@ def export(
     from training.recipes import plan_named
     from training.registry.export import Provenance
     from training.registry.export import export as export_one
+    from training.tasks.base import data_options
 
     file = checkpoint or Path("runs/train") / name / "checkpoint.pt"
     with named_as_options({"another folder": "--checkpoint"}):
         plan = plan_named(recipe, data or (), task=task_named(name))
-        provenance = Provenance(f"irstream train {name} --recipe {recipe}", plan.source, plan.recipe)
+        command = shlex.join(["irstream", "train", name, "--recipe", recipe, *data_options(data or ())])
+        provenance = Provenance(command, plan.source, plan.recipe)
         card = export_one(name, file, weights or file.with_name("weights.safetensors"), provenance, device=str(choose_device(device)))
     _print(card.measured, as_json)
 

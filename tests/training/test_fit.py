@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import sys
 import time
@@ -16,7 +17,7 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from contracts.frame import Band, Platform
 from contracts.outputs import Classification, Detections, Segmentation
@@ -25,7 +26,6 @@ from models import zoo
 from models.interface import BANDS, PLATFORMS, MetadataBatch, Task
 from models.zoo import AnyModel, create_model, list_models, load_model, task_named
 from tests.processes import started
-from training.data.batches import Batch
 from training.data.samples import Sample
 from training.fit import fit_network
 from training.loop.checkpoint import steps_done
@@ -65,12 +65,12 @@ def toy_task(name: str) -> TrainingTask:
     return task_of(create_model(name), plan_named("ours", DATA[name], task=task_named(name)).recipe)
 
 
-def run(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
+def run(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> Any:
     with pytest.raises(SystemExit) as ended:
         main(arguments)
     told = capsys.readouterr()
     assert ended.value.code in (0, None), told.err
-    return dict(json.loads(told.out))
+    return json.loads(told.out)
 
 
 def checkpoint(folder: Path) -> dict[str, Any]:
@@ -139,6 +139,11 @@ def test_a_registered_network_is_trained_exported_loaded_and_measured(
     assert card.measured
     again = measure_weights(name, Path(told["weights"]), sets=DATA[name])
     assert [each.values for each in again] == [each.values for each in card.measured]
+    commands = {each.command for each in card.measured if each.command.startswith("irstream models measure")}
+    for command in commands:
+        shown = run([*shlex.split(command)[1:], "--json"], capsys)
+        assert shown == [{"data": each.data} | each.values for each in card.measured]
+    assert commands or card.task == "segmentation"
     size = network.input_spec.fixed_size_px or 32
     with torch.inference_mode():
         raw = network(torch.zeros(1, 1, size, size), MetadataBatch.unknown((size, size)))
@@ -232,31 +237,6 @@ def test_crops_need_not_be_multiples_of_what_the_network_wants(name: str, tmp_pa
     _, report = fit_network(name, plan, tmp_path)
     assert report.steps == 4
     assert report.best_step in (2, 4), "held-out images were asked"
-
-
-def test_norms_get_the_statistics_of_the_batches_they_are_calibrated_on() -> None:
-    from tests.training.toy_networks import ToySegmenter
-
-    network = ToySegmenter().eval()
-    batches = [made_batch(seed) for seed in range(3)]
-    chance, weights = torch.get_rng_state(), [each.clone() for each in network.parameters()]
-    calibrate_norms(network, batches)
-    norm = network.body[1]
-    assert isinstance(norm, nn.BatchNorm2d)
-    maps = [network.body[0](batch.pixels_B1HW) for batch in batches]
-    expected = torch.stack([each.mean((0, 2, 3)) for each in maps]).mean(0)
-    variance = torch.stack([each.transpose(0, 1).flatten(1).var(1) for each in maps]).mean(0)
-    torch.testing.assert_close(norm.running_mean, expected, rtol=1e-4, atol=1e-5)
-    torch.testing.assert_close(norm.running_var, variance, rtol=1e-4, atol=1e-5)
-    assert norm.momentum == 0.1
-    assert not network.training
-    assert torch.equal(torch.get_rng_state(), chance)
-    assert all(torch.equal(one, other) for one, other in zip(weights, network.parameters(), strict=True))
-
-
-def made_batch(seed: int) -> Batch:
-    pixels = 3 + 2 * torch.randn(4, 1, 16, 16, generator=torch.Generator().manual_seed(seed))
-    return Batch(pixels, (), MetadataBatch.unknown((16, 16), 4))
 
 
 @pytest.mark.slow

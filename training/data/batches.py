@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Protocol
@@ -63,6 +63,10 @@ class BatchSource(Protocol):
         """Batches `start`, `start + stride`, ..., without an end; a batch depends on its number and the seed alone."""
         ...
 
+    def decode(self) -> None:
+        """Decode all images now, so that processes made afterwards share them."""
+        ...
+
     def calibration(self, num: int) -> Iterator[Batch]:
         """Some batches drawn as those of training are, always the same ones, for the norms of averaged weights; made one by one."""
         ...
@@ -72,6 +76,12 @@ class SeededBatches(ABC):
     """Batches that are made one by one, each with a source of chance of its own."""
 
     seed: int
+    samples: Sequence[Sample]
+
+    def decode(self) -> None:
+        """See `BatchSource.decode`."""
+        for sample in self.samples:
+            _ = sample.normalisation  # of the pixels, which stay
 
     @abstractmethod
     def picks(self) -> Iterator[Any]:

@@ -165,7 +165,7 @@ def _no_such_set(name: str, known: Sequence[str], where: str) -> SettingsError:
 
 def _of_role(root: Path, dataset: str, role: Role) -> list[Sample]:
     known = dataset in KNOWN_SETS
-    every = _read_known(root, dataset) if known else read_own(dataset, KNOWN_SETS, "data set", root)
+    every = _read_known(root, dataset, role) if known else read_own(dataset, KNOWN_SETS, "data set", root)
     samples = [sample for sample in every if sample.role is role]
     if not samples and not known and role is Role.TRAIN:
         raise SettingsError(
@@ -177,9 +177,10 @@ def _of_role(root: Path, dataset: str, role: Role) -> list[Sample]:
     return samples
 
 
-def _read_known(root: Path, dataset: str) -> list[Sample]:
+def _read_known(root: Path, dataset: str, role: Role) -> list[Sample]:
     if dataset == "drone-ir-clips":
-        return _read_clips(root)
+        # Reading them is decoding them, and all of them teach.
+        return _read_clips(root) if role is Role.TRAIN else []
     folder = root / dataset
     if dataset == SYNTHETIC and not folder.is_dir():
         folder = SYNTHETIC_FOLDER  # ours: `python -m synthetic.dataset`

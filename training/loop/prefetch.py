@@ -19,7 +19,7 @@ _MOST_WORKERS = 8
 def prefetched(source: BatchSource, workers: int, start: int = 0, *, pinned: bool = False) -> Iterator[Batch]:
     """The same batches in the same order as the source gives, made by several processes in turn.
 
-    What the images hold once decoded is shared between the processes, not copied.
+    All images are decoded before: the processes share them, none decodes its own.
 
     Args:
         source: what is drawn from.
@@ -27,6 +27,7 @@ def prefetched(source: BatchSource, workers: int, start: int = 0, *, pinned: boo
         start: number of the first batch.
         pinned: keep batches where a GPU copies them from without waiting.
     """
+    source.decode()
     loader = DataLoader(
         _Turns(source, start),
         batch_size=None,

@@ -13,6 +13,7 @@ from models.card import Measurement, ModelCard, read_card, write_card
 from models.interface import Task
 from models.weights import WEIGHTS_FOLDER
 from models.zoo import load_model
+from training.recipes import DEFAULT, plan_named
 from training.tasks.base import measure_command
 
 
@@ -43,4 +44,6 @@ def ship(run: Path, folder: Path = WEIGHTS_FOLDER, alone: str | None = None) -> 
 def _measure_again(card: ModelCard, model: str, measured: Measurement) -> str:
     if card.task == Task.SEGMENTATION:
         return f"irstream evaluate {model} {measured.data.split()[0]}"
-    return measure_command(card.name, None if model == card.name else Path(model))
+    sets = tuple(card.data.rpartition(" (")[0].split(", "))
+    chosen = plan_named(DEFAULT, sets, task=Task(card.task)).recipe.chosen_sets
+    return measure_command(card.name, None if model == card.name else Path(model), chosen)

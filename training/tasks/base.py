@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 from torch import Tensor, nn
 
@@ -57,6 +58,11 @@ class Recipe(ABC):
     @abstractmethod
     def with_sets(self, sets: Sequence[str]) -> Self:
         """The same on other data sets, in equal shares."""
+
+    @property
+    def chosen_sets(self) -> tuple[str, ...]:
+        """Data sets that a command has to name: none where they are those that it takes by itself."""
+        return () if self.sets == type(self)().sets else self.sets
 
     @property
     def roles(self) -> tuple[Role, ...]:
@@ -189,6 +195,28 @@ class TrainingTask(ABC):
         """
 
 
-def measure_command(name: str, weights: Path | None) -> str:
-    """Command that measures weights again; None: those that ship."""
-    return f"irstream models measure {name} --weights {weights}" if weights else f"irstream models measure {name}"
+def wrong_base(model: AnyModel, base: type[Any]) -> SettingsError:
+    """Error: a network of a task that has not the base class of that task."""
+    return SettingsError(
+        expected=f"a {base.__name__} ({base.__module__})",
+        got=type(model).__name__,
+        where=f"network {model.name}, task {model.task}",
+        action=f"Derive its class from {base.__name__}, or give it the task that it is of.",
+    )
+
+
+def measure_command(name: str, weights: Path | None, sets: Sequence[str]) -> str:
+    """Command that measures weights again.
+
+    Args:
+        name: of the network.
+        weights: None: those that ship.
+        sets: data sets to measure on; none: those of the default recipe.
+    """
+    options = [*(("--weights", str(weights)) if weights else ()), *data_options(sets)]
+    return shlex.join(["irstream", "models", "measure", name, *options])
+
+
+def data_options(sets: Sequence[str]) -> list[str]:
+    """Options of a command that name data sets."""
+    return [part for each in sets for part in ("--data", each)]

@@ -25,7 +25,7 @@ from training.augmentation.radiometry import jitter_counts
 from training.data.batches import Batch, SeededBatches, known_of, padded_pixels
 from training.data.catalogue import CLASS_SETS, SEGMENTATION_SETS, SYNTHETIC
 from training.data.samples import Role, Sample, read_samples
-from training.tasks.base import Recipe, TrainingTask, Validator, measure_command
+from training.tasks.base import Recipe, TrainingTask, Validator, measure_command, wrong_base
 from training.tasks.measuring import Report, classification_quality, measure_classification, no_report, targets_of
 
 Floats = NDArray[np.float32]
@@ -109,7 +109,7 @@ class ClassificationBatches(SeededBatches):
             crop_side_px: side of the crops.
 
         Raises:
-            SettingsError: no target is of a class that the network can say.
+            SettingsError: no target is of a class that the network can say; or there is nothing to draw crops without a class from.
         """
         self._recipe, self._side_px, self.seed = recipe, crop_side_px, recipe.seed
         targets = [_Target(*target) for target in targets_of(samples, class_names) if target[0].dataset in recipe.named_sets]
@@ -118,7 +118,7 @@ class ClassificationBatches(SeededBatches):
             _Target(sample, box, UNNAMED) for sample in samples if sample.dataset in recipe.unnamed_sets for box in sample.boxes_xyxy_px
         ]
         self._unnamed = small + [target for target in unclear if target.side_px < recipe.unclear_side_px]
-        self._backgrounds = list(samples)
+        self.samples = samples
         large = set(targets) - set(small)
         self._groups: list[tuple[list[_Target], list[_Target]]] = []
         for label in range(len(class_names)):
@@ -136,6 +136,21 @@ class ClassificationBatches(SeededBatches):
             )
         shares = np.array([len(real) or len(made) for real, made in self._groups]) ** recipe.balance
         self._shares = shares / shares.sum()
+        self._require_crops_without_class()
+
+    def _require_crops_without_class(self) -> None:
+        recipe = self._recipe
+        if not recipe.unnamed_share:
+            return
+        if not self._unnamed and not recipe.background_share:
+            raise SettingsError(
+                expected="targets without a class, where crops of background have no share in those without a class",
+                got=f"none in {', '.join(recipe.unnamed_sets) or 'data sets with classes'}",
+                where="data to train a classifier on",
+                action="Add a data set whose targets have no class, or give `background_share` a value above 0.",
+            )
+        if recipe.background_share:
+            self._background(np.random.default_rng(self.seed))
 
     @property
     def num_targets(self) -> int:
@@ -169,7 +184,7 @@ class ClassificationBatches(SeededBatches):
     def _background(self, rng: np.random.Generator) -> _Target:
         """A place that touches no target."""
         for _ in range(_TRIES):
-            sample = self._backgrounds[rng.integers(len(self._backgrounds))]
+            sample = self.samples[int(rng.integers(len(self.samples)))]
             height_px, width_px = sample.pixels_HW.shape
             centre, side = rng.uniform((0, 0), (width_px, height_px)), float(np.exp(rng.uniform(np.log(2), np.log(30))))
             box = np.concatenate([centre - side / 2, centre + side / 2]).astype(np.float32)
@@ -180,7 +195,7 @@ class ClassificationBatches(SeededBatches):
             expected="images with some place that no target touches",
             got=f"none in {_TRIES} tries",
             where="data to train a classifier on",
-            action="Add images of background, or train with a background share of 0.",
+            action="Add images of background.",
         )
 
     def _crop(self, target: _Target, rng: np.random.Generator) -> Floats:
@@ -224,10 +239,10 @@ class ClassificationTask(TrainingTask):
         """Nothing is read yet.
 
         Raises:
-            TypeError: the network is no classifier.
+            SettingsError: the network is no classifier.
         """
         if not isinstance(model, ClassificationModel):
-            raise TypeError(f"expected a ClassificationModel (models/classification/base.py), got {type(model).__name__}")
+            raise wrong_base(model, ClassificationModel)
         self.recipe, self._class_names, self._side_px = recipe, model.class_names, model.crop_side_px
 
     @cached_property
@@ -277,5 +292,5 @@ class ClassificationTask(TrainingTask):
     ) -> list[Measurement]:
         """Accuracy, macro-F1 and confusion of each named data set, and what gets no name in the others."""
         assert isinstance(model, ClassificationModel)
-        sets, unnamed, command = self.recipe.named_sets, self.recipe.unnamed_sets, measure_command(model.name, weights)
-        return measure_classification(model, role, command, sets, unnamed, device=device, report=report)
+        recipe, command = self.recipe, measure_command(model.name, weights, self.recipe.chosen_sets)
+        return measure_classification(model, role, command, recipe.named_sets, recipe.unnamed_sets, device=device, report=report)

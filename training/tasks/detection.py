@@ -26,7 +26,7 @@ from training.augmentation.radiometry import jitter_counts
 from training.data.batches import Batch, SeededBatches, known_of, padded_pixels
 from training.data.samples import Role, Sample, read_samples
 from training.data.sampling import SamplePool
-from training.tasks.base import Recipe, TrainingTask, Validator, measure_command
+from training.tasks.base import Recipe, TrainingTask, Validator, measure_command, wrong_base
 from training.tasks.measuring import Report, boxes_of, choose_score_threshold, detection_quality, measure_detection, no_report
 
 Floats = NDArray[np.float32]
@@ -93,11 +93,11 @@ class DetectionBatches(SeededBatches):
                 where="data to train a detector on",
                 action="Name boxes in the index, or add a data set that has them.",
             )
-        self._samples, self._recipe, self.seed = samples, recipe, recipe.seed
+        self.samples, self._recipe, self.seed = samples, recipe, recipe.seed
 
     def picks(self) -> Iterator[list[Sample]]:
         """The images of each batch."""
-        pool = SamplePool(self._samples, self._recipe.shares, np.random.default_rng(self.seed))
+        pool = SamplePool(self.samples, self._recipe.shares, np.random.default_rng(self.seed))
         while True:
             yield pool.draw_many(self._recipe.batch_size)
 
@@ -176,10 +176,10 @@ class DetectionTask(TrainingTask):
         """Nothing is read yet.
 
         Raises:
-            TypeError: the network is no detector.
+            SettingsError: the network is no detector.
         """
         if not isinstance(model, DetectionModel):
-            raise TypeError(f"expected a DetectionModel (models/detection/base.py), got {type(model).__name__}")
+            raise wrong_base(model, DetectionModel)
         self.recipe = recipe
 
     def source(self) -> DetectionBatches:
@@ -218,4 +218,5 @@ class DetectionTask(TrainingTask):
     ) -> list[Measurement]:
         """AP50, recall, and precision and recall at the threshold, of each data set of the recipe."""
         assert isinstance(model, DetectionModel)
-        return measure_detection(model, role, measure_command(model.name, weights), self.recipe.sets, device=device, report=report)
+        command = measure_command(model.name, weights, self.recipe.chosen_sets)
+        return measure_detection(model, role, command, self.recipe.sets, device=device, report=report)

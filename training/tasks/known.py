@@ -17,7 +17,8 @@ def task_of(model: AnyModel, recipe: Recipe) -> TrainingTask:
     """The task of a network with a recipe of that task.
 
     Raises:
-        TypeError: the recipe is of another task, or the network has not the base of its task (`models/<task>/base.py`).
+        SettingsError: the network has not the base of the recipe's task (`models/<task>/base.py`).
+        TypeError: no task has such a recipe.
     """
     if isinstance(recipe, SegmentationRecipe):
         return SegmentationTask(model, recipe)

@@ -25,7 +25,7 @@ from training.data.batches import Batch, SeededBatches, known_of, padded_pixels
 from training.data.mask_checks import refuse_empty_masks, refuse_without_masks
 from training.data.samples import Role, Sample, read_samples
 from training.data.sampling import SamplePool
-from training.tasks.base import Recipe, TrainingTask, Validator
+from training.tasks.base import Recipe, TrainingTask, Validator, wrong_base
 from training.tasks.deep_supervision import deep_supervision
 from training.tasks.measuring import (
     DATASET,
@@ -95,12 +95,18 @@ class SegmentationBatches(SeededBatches):
         """
         refuse_without_masks(samples, "data to train a segmenter on")
         refuse_empty_masks(samples)
-        self._samples, self._recipe, self.seed = samples, recipe, recipe.seed
+        self.samples, self._recipe, self.seed = samples, recipe, recipe.seed
         self._paster = Paster(cut_targets(samples), recipe.augmentation.paste)
+
+    def decode(self) -> None:
+        """Masks as well."""
+        super().decode()
+        for sample in self.samples:
+            _ = sample.unknown_HW, sample.mask_HW
 
     def picks(self) -> Iterator[list[Sample]]:
         """The images of each batch."""
-        pool = SamplePool(self._samples, self._recipe.shares, np.random.default_rng(self.seed))
+        pool = SamplePool(self.samples, self._recipe.shares, np.random.default_rng(self.seed))
         while True:
             yield pool.draw_many(self._recipe.batch_size)
 
@@ -140,10 +146,10 @@ class SegmentationTask(TrainingTask):
         """Nothing is read yet.
 
         Raises:
-            TypeError: the network is no segmenter.
+            SettingsError: the network is no segmenter.
         """
         if not isinstance(model, SegmentationModel):
-            raise TypeError(f"expected a SegmentationModel (models/segmentation/base.py), got {type(model).__name__}")
+            raise wrong_base(model, SegmentationModel)
         self.recipe = recipe
 
     def source(self) -> SegmentationBatches:

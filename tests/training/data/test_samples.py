@@ -137,3 +137,14 @@ def test_splits_of_the_synthetic_set_share_no_camera() -> None:
 def test_no_real_image_has_boxes_and_an_empty_mask(shared_data: Path) -> None:
     for dataset in SEGMENTATION_SETS:
         refuse_empty_masks([sample for role in Role for sample in read_samples([dataset], role, shared_data)][::10])
+
+
+@pytest.mark.usefixtures("made_data")
+def test_clips_are_decoded_for_learning_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert read_samples(("drone-ir-clips",), Role.TRAIN)
+
+    def decoded(*arguments: object) -> None:
+        pytest.fail("a clip was decoded")
+
+    monkeypatch.setattr("training.data.samples.clip_samples", decoded)
+    assert read_samples(("drone-ir-clips",), Role.SELECT) == read_samples(("drone-ir-clips",), Role.TEST) == []

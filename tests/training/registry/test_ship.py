@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from contracts.errors import SettingsError
+from models.card import read_card, write_card
 from models.weights import WEIGHTS_FOLDER
 from models.zoo import load_model
 from training.registry.ship import ship
@@ -37,6 +38,14 @@ def test_weights_of_one_set_ship_beside_the_general_ones(tmp_path: Path) -> None
     assert not (tmp_path / "acm.safetensors").exists()
     assert load_model("acm", tmp_path / "nudt-sirst" / "acm.safetensors")[1] == card
     assert card.measured[0].command == "irstream evaluate models/weights/nudt-sirst/acm.safetensors nudt-sirst"
+
+
+def test_figures_of_chosen_data_sets_are_measured_on_them_again(tmp_path: Path) -> None:
+    run = a_run(tmp_path / "run", "fcos_light")
+    assert {each.command for each in ship(run, tmp_path).measured} == {"irstream models measure fcos_light"}
+    card = read_card(run / "weights.json").model_copy(update={"data": "hit-uav, drone-ir (training splits)"})
+    write_card(card, run / "weights.json")
+    assert {each.command for each in ship(run, tmp_path).measured} == {"irstream models measure fcos_light --data hit-uav --data drone-ir"}
 
 
 def test_weights_of_another_card_do_not_ship(tmp_path: Path) -> None:
