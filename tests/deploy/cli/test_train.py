@@ -272,16 +272,25 @@ def test_recipes_have_the_steps_of_their_epochs() -> None:
             ("acm", "--early-stop", "1", "--validate-every", "5", "--epochs", "5"),
             "epochs between validations (--validate-every): expected fewer than the 5 epochs",
         ),
-        (
-            ("acm", "--data", "nudt-sirst", "--data", "drone-ir-clips"),
-            "expected training images in every data set, got none in drone-ir-clips",
-        ),
         (("acm", "--data", "hit-uav"), "expected at least one image with a mask, got none in hit-uav"),
     ],
 )
 def test_wrong_use_is_told(arguments: tuple[str, ...], text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(*arguments, "--out", str(tmp_path)) == 2
     assert text in " ".join(capsys.readouterr().err.replace("│", "").split())
+
+
+def test_a_data_set_without_training_images_is_refused(
+    tmp_path: Path, made_root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("nudt-sirst", "drone-ir"):
+        shutil.copytree(made_root / name, tmp_path / "sets" / name)
+    (tmp_path / "sets" / "drone-ir-clips").mkdir()
+    (tmp_path / "sets" / "drone-ir-clips" / "tracks.jsonl").write_text("")
+    monkeypatch.setenv("IRSTREAM_DATA", str(tmp_path / "sets"))
+    assert run("acm", "--data", "nudt-sirst", "--data", "drone-ir-clips", "--out", str(tmp_path / "run")) == 2
+    told = " ".join(capsys.readouterr().err.split())
+    assert "data sets to learn from (--data): expected training images in every data set, got none in drone-ir-clips" in told
 
 
 @pytest.mark.parametrize("folder", ["/proc/x", "file"])
