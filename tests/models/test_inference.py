@@ -12,7 +12,7 @@ from torch import nn
 
 from evaluation.segmentation import SegmentationMetrics
 from models.card import Measurement
-from models.devices import MAX_IOU_CHANGE, suitable_dtype
+from models.devices import MAX_IOU_CHANGE
 from models.inference import InferenceModel, prepare
 from models.interface import MetadataBatch
 from models.segmentation.base import SegmentationModel
@@ -85,50 +85,13 @@ def test_what_is_prepared_finds_the_same_pixels(name: str, dtype: torch.dtype) -
     assert iou_of(prepare(network, dtype=dtype)) == pytest.approx(plain, abs=MAX_IOU_CHANGE)
 
 
-@pytest.mark.parametrize(
-    ("device", "iou_change", "dtype"),
-    [
-        ("cpu", 0.0, torch.float32),
-        ("cuda", 0.001, torch.bfloat16),
-        ("cuda", 0.0011, torch.float32),
-        ("cuda", None, torch.float32),
-    ],
-)
-def test_bfloat16_is_chosen_on_a_gpu_where_it_is_fast_and_known_to_be_right(
-    device: str, iou_change: float | None, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("models.devices.fastest_dtype", lambda device: torch.bfloat16)
-    assert suitable_dtype(torch.device(device), iou_change) is dtype
-    monkeypatch.setattr("models.devices.fastest_dtype", lambda device: torch.float32)
-    assert suitable_dtype(torch.device(device), iou_change) is torch.float32
-
-
-def test_a_card_tells_the_largest_change_of_bfloat16_where_all_is_measured() -> None:
+def test_a_card_has_the_largest_change_of_bfloat16_where_all_is_measured() -> None:
     card = load_model("acm")[1]
     values = ({"iou": 0.5, "iou_bfloat16": 0.5004}, {"iou": 0.7, "iou_bfloat16": 0.699}, {"iou": 0.4})
     measured = tuple(Measurement(data=f"set {number}", command="none", values=each) for number, each in enumerate(values))
     assert card.model_copy(update={"measured": measured[:2]}).bfloat16_iou_change == pytest.approx(0.001)
     assert card.model_copy(update={"measured": measured}).bfloat16_iou_change is None
     assert card.model_copy(update={"measured": ()}).bfloat16_iou_change is None
-
-
-def test_in_bfloat16_the_ends_stay_exact() -> None:
-    torch.manual_seed(3)
-    layers = [nn.Conv2d(1, 8, 3, padding=1), nn.Conv2d(8, 8, 3, padding=1), nn.Conv2d(8, 1, 3, padding=1)]
-    network = TwoLayers().eval()
-    network.layers = nn.Sequential(*layers)
-    model = prepare(network, dtype=torch.bfloat16)
-    computed: list[torch.dtype] = []
-    for module in model.model.modules():
-        if isinstance(module, nn.Conv2d):
-            module.register_forward_hook(lambda module, inputs, output: computed.append(output.dtype))
-    pixels = 10 + torch.rand(1, 1, 32, 32) / 100  # next to each other in bfloat16: all one number
-    raw = model.forward(pixels, MetadataBatch.unknown((32, 32)))
-    assert computed == [torch.float32, torch.bfloat16, torch.float32]
-    assert isinstance(raw, torch.Tensor)
-    assert raw.dtype is torch.float32
-    assert float(raw[..., 4:-4, 4:-4].std()) > 0
-    assert all(type(module) is nn.Conv2d for module in prepare(network).model.layers)  # type: ignore[union-attr]
 
 
 class TwoLayers(SegmentationModel):
