@@ -1,7 +1,7 @@
 """Frames too large for one pass: cut into overlapping tiles, and put together again without doubles at the seams.
 
 The frame is divided into cells, one per tile; each border between cells runs through the middle of an overlap, so every
-pixel is judged by the tile in which it lies farthest from the edge. Probability maps are stitched from the cells.
+pixel is decided by the tile in which it lies farthest from the edge. Probability maps are stitched from the cells.
 Of detections, a tile keeps those centred in its cell; where two tiles agree about what both of them see, the two
 detections are one target.
 
@@ -32,7 +32,7 @@ _CUT_PX = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """One axis of a tile: it sees `[start, stop)` and judges `[own_start, own_stop)`, in pixels of the frame."""
+    """One axis of a tile: it sees `[start, stop)` and answers for `[own_start, own_stop)`, in pixels of the frame."""
 
     start: int
     stop: int
@@ -95,7 +95,7 @@ def stitch(tiles: Sequence[Tile], cells: Sequence[Float32]) -> Float32:
 
     Args:
         tiles: all tiles of one frame.
-        cells: per tile, the part of its map that it judges.
+        cells: per tile, the part of its map that it answers for.
 
     Returns:
         `(height, width)` of the frame.

@@ -9,15 +9,15 @@ from functools import wraps
 from contracts.errors import StopPipeline
 
 
-def tells_mistakes(main: Callable[[], None]) -> Callable[[], None]:
+def reports_mistakes(main: Callable[[], None]) -> Callable[[], None]:
     """Decorator of a `main`: what a person must change is printed as a message, with the exit code of wrong use (2)."""
 
     @wraps(main)
-    def told() -> None:
+    def reporting() -> None:
         try:
             main()
         except StopPipeline as error:
             print(f"error: {error}", file=sys.stderr)
             sys.exit(error.exit_code)
 
-    return told
+    return reporting

@@ -14,7 +14,7 @@ from copy import deepcopy
 
 import torch
 
-from benchmarks.commands import tells_mistakes
+from benchmarks.commands import reports_mistakes
 from evaluation.segmentation import SegmentationMetrics
 from models.cost import FRAME_PX, latencies_ms
 from models.devices import choose_device, fastest_dtype
@@ -75,7 +75,7 @@ def report(
     print(f"{name:16} {'fastest, ms/frame':18} " + " ".join(f"{each:9.3f}" for each in fastest), flush=True)
 
 
-@tells_mistakes
+@reports_mistakes
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.inference", description=__doc__.splitlines()[0] if __doc__ else None)

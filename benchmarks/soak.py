@@ -91,7 +91,7 @@ def soak(options: argparse.Namespace, lines: Lines) -> None:
         environment = os.environ | {"IRSTREAM_KAFKA__BOOTSTRAP_SERVERS": address, "IRSTREAM_SINK__ORPHAN_GRACE_S": str(CARE_GRACE_S)}
         kafka = KafkaSettings(bootstrap_servers=address, topic=TOPIC)
         ensure_topic(kafka, TOPIC, PARTITIONS)
-        load = Load(kafka, lambda told: lines.add("sensors", **told))
+        load = Load(kafka, lambda report: lines.add("sensors", **report))
         load.burst(options.capacity_frames)
         with (out / "stream.log").open("w") as log:
             process = stream(TOPIC, table, environment, log)
@@ -142,8 +142,8 @@ def _soak(
         thread.join(120)
     process.send_signal(signal.SIGINT)
     summary, _ = process.communicate(timeout=300)
-    told = json.loads(summary) if summary else {}
-    kept = {name: told.get(name) for name in ("drained", "latency_p50_s", "latency_p99_s", "stage_ms_mean", "progress")}
+    report = json.loads(summary) if summary else {}
+    kept = {name: report.get(name) for name in ("drained", "latency_p50_s", "latency_p99_s", "stage_ms_mean", "progress")}
     lines.add("stream", rc=process.returncode, caught_up=caught_up, sent=load.num_sent, rows=count_rows(table), **kept)
 
 

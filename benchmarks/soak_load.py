@@ -48,10 +48,10 @@ def new_sensor(number: int, dice: random.Random) -> Sensor:
 class Load:
     """Sends frames of the present sensors; a thread of its own keeps the rate."""
 
-    def __init__(self, kafka: KafkaSettings, told: Callable[[dict[str, object]], None]) -> None:
+    def __init__(self, kafka: KafkaSettings, report: Callable[[dict[str, object]], None]) -> None:
         """Paint the first sensors; nothing is sent yet."""
         self._kafka = kafka
-        self._told = told
+        self._report = report
         self._dice = random.Random(1)  # noqa: S311
         self._born = 0
         self._sensors: list[Sensor] = []
@@ -88,7 +88,7 @@ class Load:
                 change_s = time.monotonic()
                 gone = self._sensors.pop(0)
                 self._add()
-                self._told({"gone": gone.name, "came": self._sensors[-1].name, "sent": self.num_sent})
+                self._report({"gone": gone.name, "came": self._sensors[-1].name, "sent": self.num_sent})
                 due_s = max(due_s, time.monotonic() - 1)  # painting took a moment: no burst to make up for it
             self._send()
             due_s += 1 / fps

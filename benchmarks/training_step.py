@@ -16,7 +16,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from benchmarks.commands import tells_mistakes
+from benchmarks.commands import reports_mistakes
 from models.devices import choose_device
 from models.interface import MetadataBatch, Task
 from models.zoo import create_model, list_trained
@@ -65,7 +65,7 @@ def step_ms(
     return statistics.median((after - before) * 1e3 for before, after in pairwise(later))
 
 
-@tells_mistakes
+@reports_mistakes
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.training_step", description=__doc__.splitlines()[0] if __doc__ else None)

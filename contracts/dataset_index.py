@@ -18,7 +18,7 @@ from contracts.words import band_named, platform_named
 INDEX_NAME = "index.jsonl"
 TRACKS_NAME = "tracks.jsonl"
 _HELP = "Correct this line; docs/datasets.md says what it holds."
-_TOLD_CHARACTERS = 80
+_SHOWN_CHARACTERS = 80
 
 
 def _box(value: Any) -> Any:
@@ -194,9 +194,9 @@ def _parsed(where: str, line: str, kind: type[_Line]) -> _Line | SettingsError:
     try:
         value = json.loads(line)
     except (ValueError, RecursionError) as error:
-        return SettingsError(expected="one JSON object", got=f"{_told(line)} ({error})", where=where, action=_HELP)
+        return SettingsError(expected="one JSON object", got=f"{_shortened(line)} ({error})", where=where, action=_HELP)
     if not isinstance(value, dict):
-        return SettingsError(expected="one JSON object", got=_told(line), where=where, action=_HELP)
+        return SettingsError(expected="one JSON object", got=_shortened(line), where=where, action=_HELP)
     try:
         return kind.model_validate(value)
     except ValidationError as error:
@@ -210,9 +210,9 @@ def _mistake(where: str, error: ValidationError) -> SettingsError:
         expected, got = f"a field {field!r}", "none"
     else:
         wanted = first.get("ctx", {}).get("error") or first["msg"].removeprefix("Input should be ")
-        expected, got = f"{field}: {wanted}" if field else str(wanted), _told(json.dumps(first["input"]))
+        expected, got = f"{field}: {wanted}" if field else str(wanted), _shortened(json.dumps(first["input"]))
     return SettingsError(expected=expected, got=got, where=where, action=_HELP)
 
 
-def _told(text: str) -> str:
-    return text if len(text) <= _TOLD_CHARACTERS else f"{text[:_TOLD_CHARACTERS]}..."
+def _shortened(text: str) -> str:
+    return text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}..."

@@ -63,7 +63,7 @@ def _bound(kind: type[Any], name: str, options: dict[str, Any], *arguments: Any)
     deploy: Any = serve.deployment
     if cluster_address() is not None:  # replicas there inherit nothing from us
         options = options | {"ray_actor_options": options["ray_actor_options"] | {"runtime_env": runtime_env()}}
-    # With a version of its own (Ray gives it a random one otherwise) a deployment that differs in `user_config` only is told so in its
+    # With a version of its own (Ray gives it a random one otherwise) a deployment that differs in `user_config` only is informed in its
     # running processes; everything else that differs still means new ones.
     application: Application = deploy(kind).options(name=name, version=_VERSION, _internal=True, **options).bind(*arguments)
     return application
@@ -253,7 +253,7 @@ class StreamDriver:
     def _run(self, job: StreamJob) -> None:
         try:
             run_stream(job, stop=self._stop, on_progress=self._keep)
-        except Exception as error:  # noqa: BLE001 - told to Serve by check_health, which restarts the replica
+        except Exception as error:  # noqa: BLE001 - reported to Serve by check_health, which restarts the replica
             self._error = error
 
     def _keep(self, progress: StreamProgress) -> None:

@@ -30,10 +30,10 @@ def audit(lock: Path, known: Path) -> tuple[int, list[str]]:
     except json.JSONDecodeError:
         last = done.stderr.strip().splitlines()[-1:] or ["no answer"]
         return 2, [f"not audited: the vulnerability service could not be asked: {last[0]}"]
-    return judge(report, tomllib.loads(known.read_text(encoding="utf-8")))
+    return assess(report, tomllib.loads(known.read_text(encoding="utf-8")))
 
 
-def judge(report: Mapping[str, Any], known: Mapping[str, Any]) -> tuple[int, list[str]]:
+def assess(report: Mapping[str, Any], known: Mapping[str, Any]) -> tuple[int, list[str]]:
     """Exit code and what to say of a report of pip-audit.
 
     Args:
@@ -70,6 +70,6 @@ def judge(report: Mapping[str, Any], known: Mapping[str, Any]) -> tuple[int, lis
 
 
 if __name__ == "__main__":
-    exit_code, told = audit(_ROOT / "requirements.lock", _ROOT / _KNOWN)
-    sys.stdout.write("\n".join(told) + "\n")
+    exit_code, findings = audit(_ROOT / "requirements.lock", _ROOT / _KNOWN)
+    sys.stdout.write("\n".join(findings) + "\n")
     sys.exit(exit_code)

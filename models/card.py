@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue
 from contracts.errors import SettingsError
 
 FIGURE_DIGITS = 4
-"""Of figures in cards."""
+"""Decimal places of the figures in cards."""
 
 
 class Measurement(BaseModel):

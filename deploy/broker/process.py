@@ -216,5 +216,5 @@ def log_tail(path: Path, num_lines: int = 12) -> str:
     with path.open("rb") as log:
         log.seek(max(0, os.fstat(log.fileno()).st_size - 64_000))
         lines = log.read().decode(errors="replace").splitlines()
-    telling = [line for line in lines if any(word in line for word in (" ERROR ", " FATAL ", "Exception", "Error:", "Caused by"))]
-    return "\n".join(f"    {line[:300]}" for line in (telling or lines)[-num_lines:])
+    failures = [line for line in lines if any(word in line for word in (" ERROR ", " FATAL ", "Exception", "Error:", "Caused by"))]
+    return "\n".join(f"    {line[:300]}" for line in (failures or lines)[-num_lines:])

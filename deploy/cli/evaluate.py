@@ -63,7 +63,7 @@ def evaluate(
     samples = evaluation_samples(dataset)
     plan = EvaluationPlan(protocol=protocol, threshold=threshold, flips=flips, device=device)
     console = note_console()
-    networks = _told_apart([_load(name) for name in (model, *(others or ()))])
+    networks = _distinct([_load(name) for name in (model, *(others or ()))])
     with status("timing", console):
         costs = costs_of([network for network, _, _ in networks], plan)
     results = [
@@ -88,7 +88,7 @@ def evaluate(
 
 
 def _write(file: Path, option: str, write: Callable[[], object]) -> None:
-    """Write, and tell a full disk, say, as what it is: the figures have been printed."""
+    """Write, and report a full disk, say, as what it is: the figures have been printed."""
     from contracts.errors import SettingsError
 
     try:
@@ -107,14 +107,14 @@ def _write_rows(results: list[ModelResult], file: Path) -> None:
 
 def _options(others: list[str], plan: EvaluationPlan) -> list[str]:
     """Options of the command that evaluates so again."""
-    told = [part for name in others for part in ("--with", name)]
-    told += ["--protocol", plan.protocol] if plan.protocol != "default" else []
-    told += ["--device", plan.device] if plan.device != "cpu" else []
-    told += [] if plan.threshold is None else ["--threshold", f"{plan.threshold:g}"]
-    return told + ["--flips"] * plan.flips
+    options = [part for name in others for part in ("--with", name)]
+    options += ["--protocol", plan.protocol] if plan.protocol != "default" else []
+    options += ["--device", plan.device] if plan.device != "cpu" else []
+    options += [] if plan.threshold is None else ["--threshold", f"{plan.threshold:g}"]
+    return options + ["--flips"] * plan.flips
 
 
-def _told_apart(networks: list[Loaded]) -> list[Loaded]:
+def _distinct(networks: list[Loaded]) -> list[Loaded]:
     """The same with names that differ: those of one name get the beginning of their digest.
 
     Raises:
@@ -123,9 +123,9 @@ def _told_apart(networks: list[Loaded]) -> list[Loaded]:
     from contracts.errors import SettingsError
 
     if len({digest for _, _, digest in networks}) < len(networks):
-        told = ", ".join(name for _, name, _ in networks)
+        names = ", ".join(name for _, name, _ in networks)
         raise SettingsError(
-            expected="different weights", got=f"the same twice among {told}", where="MODEL, --with", action="Name each once."
+            expected="different weights", got=f"the same twice among {names}", where="MODEL, --with", action="Name each once."
         )
     shared = {name for name, times in Counter(name for _, name, _ in networks).items() if times > 1}
     return [(network, f"{name} {digest[:6]}" if name in shared else name, digest) for network, name, digest in networks]
@@ -144,8 +144,8 @@ def _load(name: str) -> Loaded:
             expected="a segmenter", got=f"{card.task} network {name}", where="MODEL", action="irstream models list names them."
         )
     # `irstream train` writes weights.safetensors into the folder of the run: that is the name people know it by.
-    told = card.name if path is None else path.parent.name if path.stem == "weights" else path.stem
-    return network, told, card.digest
+    known_as = card.name if path is None else path.parent.name if path.stem == "weights" else path.stem
+    return network, known_as, card.digest
 
 
 def _file_of(name: str) -> Path | None:

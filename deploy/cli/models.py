@@ -49,12 +49,12 @@ def show(name: Annotated[str, typer.Argument(help="Registered name, see `irstrea
 
     if name in list_trained():
         card = load_model(name)[1]
-        told, text = card.model_dump(mode="json"), whole_card(card)
+        facts, text = card.model_dump(mode="json"), whole_card(card)
     else:
         bare = sketch(name)
-        told, text = _plan(bare), bare_card(bare, train_command(name))
+        facts, text = _plan(bare), bare_card(bare, train_command(name))
     if as_json:
-        print_json(told)
+        print_json(facts)
     else:
         _console().print(text)
 

@@ -39,7 +39,7 @@ def maintain(
 ) -> None:
     """Merge small files, delete files no recent version refers to, remove expired log entries; a stream may be writing meanwhile.
 
-    Exit code 1 when no file could be judged for deletion. Nothing is lost when it is interrupted or killed.
+    Exit code 1 when no file could be checked for deletion. Nothing is lost when it is interrupted or killed.
     """
     older_than_s = None if older_than is None else seconds_of(older_than)
     settings = load(config, table=table).settings

@@ -88,7 +88,7 @@ def ray_session(in_flight_bytes: int = 0) -> Iterator[None]:
 def _connect(address: str) -> None:
     import ray
 
-    # `auto` and addresses Ray does not understand are for Ray to judge; for one that nobody answers it would wait for ever.
+    # `auto` and addresses Ray does not understand are for Ray to check; for one that nobody answers it would wait for ever.
     place = _HOST_AND_PORT.fullmatch(address)
     try:
         if place:

@@ -51,28 +51,28 @@ def undocumented() -> list[str]:
 
 def _rows(model: type[BaseModel], values: BaseModel, prefix: str) -> Iterator[tuple[str, str, str]]:
     """Key, default and meaning of every value below a section."""
-    told = _attributes(model)
+    meanings = _attributes(model)
     for name, field in model.model_fields.items():
         value = getattr(values, name)
         if sections_in(field.annotation) and isinstance(value, BaseModel):
             yield from _rows(type(value), value, f"{prefix}{name}.")
         else:
-            yield f"{prefix}{name}", _default(value), (field.description or told.get(name, "")).rstrip(".")
+            yield f"{prefix}{name}", _default(value), (field.description or meanings.get(name, "")).rstrip(".")
 
 
 def _attributes(model: type[BaseModel]) -> dict[str, str]:
     """The section `Attributes:` of a docstring: name (or several, by comma) to text."""
     lines = (inspect.getdoc(model) or "").partition("Attributes:\n")[2].splitlines()
-    told: dict[str, str] = {}
+    meanings: dict[str, str] = {}
     names: list[str] = []
     for line in lines:
         entry = _ENTRY.match(line.removeprefix("    "))
         if entry is not None:
             names = entry["names"].split(", ")
-            told |= dict.fromkeys(names, entry["text"])
+            meanings |= dict.fromkeys(names, entry["text"])
         elif line.strip():
-            told |= {name: f"{told[name]} {line.strip()}" for name in names}
-    return told
+            meanings |= {name: f"{meanings[name]} {line.strip()}" for name in names}
+    return meanings
 
 
 def _default(value: Any) -> str:

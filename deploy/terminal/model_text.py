@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from models.card import Measurement, ModelCard
     from models.cost import Sketch
 
-# Enough to tell networks apart in a line; the card has them all.
+# Enough to distinguish networks in a line; the card has them all.
 _FIRST_FIGURES = 3
 _DIGEST_CHARACTERS = 12
 
@@ -31,7 +31,7 @@ def overview(networks: Sequence[tuple[Sketch, ModelCard | None]]) -> RenderableT
             if bare.task == task:
                 table.add_row(bare.name, f"{bare.parameters:,}", f"{bare.gmacs:.3f}", *_weights(card))
         parts += [table, ""]
-    return Group(*parts, "-: no weights ship; irstream train NAME makes some (segmentation). irstream models show NAME tells all of one.")
+    return Group(*parts, "-: no weights ship; irstream train NAME makes some, for any task. irstream models show NAME shows all of one.")
 
 
 def _weights(card: ModelCard | None) -> tuple[str, str]:
@@ -70,8 +70,8 @@ def bare_card(bare: Sketch, command: str) -> RenderableType:
 
 def _facts(facts: Mapping[str, str]) -> RenderableType:
     table = Table.grid(padding=(0, 2))
-    for name, told in facts.items():
-        table.add_row(Text(name, "dim", no_wrap=True), Text(told))
+    for name, fact in facts.items():
+        table.add_row(Text(name, "dim", no_wrap=True), Text(fact))
     return Padding(table, (0, 0, 0, 2), expand=False)
 
 

@@ -24,8 +24,8 @@ class Show(Protocol):
         """End to show."""
         ...
 
-    def __call__(self, part: str, done: int, of: int, told: str = "") -> None:
-        """So much of a part is done, and what else there is to tell."""
+    def __call__(self, part: str, done: int, of: int, note: str = "") -> None:
+        """So much of a part is done, and what else there is to say."""
         ...
 
 
@@ -49,9 +49,9 @@ class Bars:
         """Leave the last state there."""
         self._bar.stop()
 
-    def __call__(self, part: str, done: int, of: int, told: str = "") -> None:
+    def __call__(self, part: str, done: int, of: int, note: str = "") -> None:
         """See `Show`."""
-        description = ", ".join(each for each in (part, told) if each)
+        description = ", ".join(each for each in (part, note) if each)
         if part not in self._parts:
             # What an earlier start did is no speed of this one.
             self._parts[part] = self._bar.add_task(description, total=of, completed=done)
@@ -65,7 +65,7 @@ class Lines:
         """Know where to write, and what is counted."""
         self._console, self._unit, self._clock = console, unit, clock
         self._begun: dict[str, tuple[float, int]] = {}
-        self._told_s = clock()
+        self._shown_s = clock()
 
     def __enter__(self) -> Self:
         """Nothing to begin."""
@@ -74,16 +74,16 @@ class Lines:
     def __exit__(self, *_: object) -> None:
         """Nothing to end."""
 
-    def __call__(self, part: str, done: int, of: int, told: str = "") -> None:
+    def __call__(self, part: str, done: int, of: int, note: str = "") -> None:
         """See `Show`."""
         now_s = self._clock()
         start_s, start = self._begun.setdefault(part, (now_s, done))
-        if now_s - self._told_s < LINE_EVERY_S:
+        if now_s - self._shown_s < LINE_EVERY_S:
             return
-        self._told_s = now_s
+        self._shown_s = now_s
         elapsed_s = now_s - start_s
         left = f"{minutes(elapsed_s * (of - done) / (done - start))} left" if done > start else "time left not known"
-        parts = (part, f"{done}/{of} {self._unit}", told, f"{minutes(elapsed_s)} gone", left)
+        parts = (part, f"{done}/{of} {self._unit}", note, f"{minutes(elapsed_s)} gone", left)
         self._console.print(", ".join(each for each in parts if each), soft_wrap=True, markup=False, highlight=False)
 
 

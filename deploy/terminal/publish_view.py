@@ -54,7 +54,7 @@ def show_progress(topic: str, *, quiet: bool = False) -> Iterator[Show]:
             task = bar.add_task(topic, total=None, rate="")
 
             def draw(progress: PublishProgress) -> None:
-                problems.tell(progress)
+                problems.report(progress)
                 bar.update(task, completed=progress.sent, total=progress.total, rate=rate_text(progress))
 
             yield draw
@@ -63,7 +63,7 @@ def show_progress(topic: str, *, quiet: bool = False) -> Iterator[Show]:
 
     def write(progress: PublishProgress) -> None:
         nonlocal last_line_s
-        problems.tell(progress)
+        problems.report(progress)
         if not quiet and progress.elapsed_s - last_line_s >= _LINE_EVERY_S:
             last_line_s = progress.elapsed_s
             sys.stderr.write(f"{topic}: {progress.sent} sent, {progress.pending} not yet acknowledged, {rate_text(progress)}\n")
@@ -75,12 +75,12 @@ class _Problems:
     """Reports each problem once, when it appears."""
 
     def __init__(self, console: Console) -> None:
-        self._console, self._told = console, 0
+        self._console, self._reported = console, 0
 
-    def tell(self, progress: PublishProgress) -> None:
-        for problem in progress.problems[self._told :]:
+    def report(self, progress: PublishProgress) -> None:
+        for problem in progress.problems[self._reported :]:
             self._console.print(f"skipped {problem}", style="yellow", markup=False, highlight=False)
-        self._told = len(progress.problems)
+        self._reported = len(progress.problems)
 
 
 def rate_text(progress: PublishProgress) -> str:

@@ -83,7 +83,7 @@ class LineView:
         self._every_s = every_s
         self._clock = clock
         self._due_s = float("-inf")
-        self._told: tuple[str, int, str] | None = None
+        self._shown: tuple[str, int, str] | None = None
 
     def __enter__(self) -> Self:
         """Nothing to prepare."""
@@ -96,9 +96,9 @@ class LineView:
         """Print the snapshot when its time has come or the state has changed."""
         state = (progress.state, progress.generation, progress.note)
         now_s = self._clock()
-        if state == self._told and now_s < self._due_s:
+        if state == self._shown and now_s < self._due_s:
             return
-        self._told, self._due_s = state, now_s + self._every_s
+        self._shown, self._due_s = state, now_s + self._every_s
         self.say(line(progress))
 
     def say(self, text: str) -> None:

@@ -25,7 +25,7 @@ _FLAT_ENERGY, _LEAST_ENERGY = 1e-5, 1e-4
 _SLOWEST = 200
 _MOST_DEVIATIONS = 4.0
 # Share of the frames of a training that count as of usual texture.
-_UNTOLD = 0.2
+_WITHHELD = 0.2
 
 Adapt = Callable[[str, Tensor], Tensor]
 """Takes the name of a stage and its `(B, C, H, W)` map; gives that map scaled and shifted, channel by channel."""
@@ -61,11 +61,11 @@ class Texture(nn.Module):
                 self._learn(measured_BF)
             deviations_BF: Tensor = (measured_BF - self.usual) / self.variance.sqrt()
             deviations_BF = deviations_BF.clamp(-_MOST_DEVIATIONS, _MOST_DEVIATIONS)
-            return deviations_BF * self._told(deviations_BF) if self.training else deviations_BF
+            return deviations_BF * self._shown(deviations_BF) if self.training else deviations_BF
 
-    def _told(self, deviations_BF: Tensor) -> Tensor:
+    def _shown(self, deviations_BF: Tensor) -> Tensor:
         """1 for frames whose texture is shown in training, else 0, `(B, 1)`: some are withheld, for cameras that were not learnt from."""
-        return (torch.rand(len(deviations_BF), 1, device=deviations_BF.device) >= _UNTOLD).float()
+        return (torch.rand(len(deviations_BF), 1, device=deviations_BF.device) >= _WITHHELD).float()
 
     def _measure(self, pixels_B1HW: Tensor) -> Tensor:
         energies_BWN = functional.conv2d(pixels_B1HW, self.waves, stride=BLOCK_PX).square().flatten(2)

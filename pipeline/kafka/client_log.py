@@ -23,7 +23,7 @@ class Reasons(logging.Handler):
         self._seen: dict[str, None] = {}
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Keep what tells of a failure."""
+        """Keep what reports a failure."""
         text = record.getMessage()
         if "ailed" in text and not text.startswith("Bootstrap failed"):
             self._seen[text] = None

@@ -56,7 +56,7 @@ class Interruption(Exception):  # noqa: N818 - a stroke of fate that a sentinel 
     """A reader has met a sentinel that ends its task."""
 
     def __init__(self, sentinel: Sentinel) -> None:
-        """The partition."""
+        """End a task with the sentinel that was met."""
         super().__init__(sentinel)
         self.sentinel = sentinel
 

@@ -296,7 +296,7 @@ def _refused(message: Message, error: Exception) -> StopPipeline:
             where=where,
             action="Raise max.message.bytes of the topic, or lower kafka.max_message_bytes (IRSTREAM_KAFKA__MAX_MESSAGE_BYTES).",
         )
-    # Without any right to write, the broker refuses the producer's id and kafka-python tells it as some error of the protocol.
+    # Without any right to write, the broker refuses the producer's id and kafka-python reports it as some error of the protocol.
     if isinstance(error, AuthorizationError) or "AuthorizationFailed" in str(error):
         return SettingsError(
             expected="the right to write", got=type(error).__name__, where=where, action="Let this user write, or choose another topic."

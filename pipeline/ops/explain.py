@@ -65,7 +65,7 @@ class TableCommit:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Explanation:
-    """See the module's first line.
+    """All that is known of one position of the log.
 
     Attributes:
         position: what is explained.

@@ -37,7 +37,7 @@ class StreamProgress:
         tasks: the three model tasks.
         generation: 1 for the first; every restart after a failure adds one.
         state: `starting`, `streaming`, `standby` (other drivers have all partitions), `restarting`, `draining` or `done`.
-        note: last thing worth telling (a failure that led to a restart, say).
+        note: last thing worth reporting (a failure that led to a restart, say).
         elapsed_s: since the start of the command.
     """
 

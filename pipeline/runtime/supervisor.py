@@ -51,7 +51,7 @@ class Supervisor:
             stats: counts of the whole stream.
             ends: where a bounded stream ends, empty for a continuous one.
             resources: what lives longer than a generation.
-            lag_monitor: told where the table stands.
+            lag_monitor: given where the table stands.
         """
         self._job = job
         self._table = table

@@ -64,8 +64,8 @@ class Committer:
             settings: pace and bounds.
             dead_letters: sent before the rows they belong to.
             starts: first offset of each partition this generation reads.
-            on_committed: told what has become visible, from the committer's thread.
-            on_failure: told once why the committer has stopped, from the committer's thread.
+            on_committed: given what has become visible, from the committer's thread.
+            on_failure: given, once, why the committer has stopped, from the committer's thread.
             before_commit: called with a time limit in seconds before every commit; returns when everything that
                 belongs to the rows (alerts) is acknowledged, or raises.
         """
@@ -219,7 +219,7 @@ class Committer:
         return all(self._table.next_offsets(name.topic, [name.partition]).get(name.partition) == stop for name, stop in following.items())
 
     def _patiently(self, work: Callable[[bool], None]) -> None:
-        """Do one step of a commit, again and again while what it needs is away; `work` is told whether it is tried again.
+        """Do one step of a commit, again and again while what it needs is away; `work` is given whether it is tried again.
 
         Raises:
             GenerationFailed: the generation has ended: a commit after that would race with the next one, which reads its offsets again.

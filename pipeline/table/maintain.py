@@ -56,7 +56,7 @@ class Care:
         merged: small files merged into larger ones; in a dry run what they would become, with bytes unchanged.
         deleted_files: data files that no recent version refers to.
         deleted_bytes: of these.
-        not_vacuumed: why no file could be judged; None when they could.
+        not_vacuumed: why no file could be checked for deletion; None when they could.
         seconds: all of it.
     """
 
@@ -144,21 +144,21 @@ def _merge(table: DeltaTable, sink: SinkSettings, dry_run: bool, say: Say) -> Me
         return Merged(num, len(plans), size_bytes, size_bytes)
     say(f"merging {num:,} small files into {len(plans):,}")
 
-    def tell(done: Merged) -> None:
+    def report(done: Merged) -> None:
         say(f"merged {done.files_before:,} of {num:,} small files")
 
-    return merge_small_files(table, sink.plain_storage_options(), sink.merge_policy(), on_merge=tell)
+    return merge_small_files(table, sink.plain_storage_options(), sink.merge_policy(), on_merge=report)
 
 
 def _delete(store: FileSystem, uri: str, files: Sequence[StoredFile], dry_run: bool, say: Say) -> int:
     if dry_run:
         return len(files)
 
-    def tell(num: int) -> None:
+    def report(num: int) -> None:
         if num % 100 == 0:
             say(f"deleted {num:,} of {len(files):,} files that no recent version refers to")
 
-    return delete_files(store, uri, files, tell)
+    return delete_files(store, uri, files, report)
 
 
 def _size(table: DeltaTable, listed: Sequence[StoredFile], sink: SinkSettings) -> TableSize:

@@ -59,7 +59,7 @@ class Deletable:
 
     Attributes:
         files: data files, oldest first.
-        why_none: why no file may be judged now; None when they could be.
+        why_none: why no file may be deleted now; None when they could be checked.
     """
 
     files: tuple[StoredFile, ...] = ()
@@ -76,7 +76,7 @@ def list_files(store: FileSystem, uri: str) -> list[StoredFile]:
 def find_deletable(
     table: DeltaTable, listed: Sequence[StoredFile], storage_options: dict[str, str], *, now_s: float, retention_s: float, grace_s: float
 ) -> Deletable:
-    """Judge the listed files.
+    """Find those of the listed files that may be deleted.
 
     Args:
         table: brought up to date here, after the listing.

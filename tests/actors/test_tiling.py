@@ -70,12 +70,12 @@ def paint(shape: tuple[int, int], boxes: list[Box]) -> NDArray[np.float32]:
 def test_cells_divide_the_frame_and_tiles_share_one_padded_size(size: tuple[int, int], how: TileSettings) -> None:
     tiles = plan_tiles(*size, how)
 
-    judged_HW = np.zeros(size, int)
+    own_HW = np.zeros(size, int)
     for tile in tiles:
         assert 0 <= tile.y.start <= tile.y.own_start < tile.y.own_stop <= tile.y.stop <= size[0]
         assert 0 <= tile.x.start <= tile.x.own_start < tile.x.own_stop <= tile.x.stop <= size[1]
-        judged_HW[tile.y.own_start : tile.y.own_stop, tile.x.own_start : tile.x.own_stop] += 1
-    assert (judged_HW == 1).all()
+        own_HW[tile.y.own_start : tile.y.own_stop, tile.x.own_start : tile.x.own_stop] += 1
+    assert (own_HW == 1).all()
     for multiple_px in (16, 32):
         assert len({padded_size(tile.height_px, tile.width_px, multiple_px) for tile in tiles}) == 1
     if len(tiles) == 1 and max(size) <= how.whole_frame_max_px:

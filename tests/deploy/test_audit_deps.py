@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from deploy.audit_deps import audit, judge
+from deploy.audit_deps import assess, audit
 
 GOOD = {"name": "a", "version": "1", "vulns": []}
 BAD = {"name": "b", "version": "2", "vulns": [{"id": "GHSA-1", "fix_versions": ["3"]}]}
@@ -29,7 +29,7 @@ ACCEPTED = {"ignore": [{"id": "GHSA-1", "package": "b", "reason": "only on Windo
     ],
 )
 def test_a_report_is_judged(packages: list[dict[str, Any]], known: dict[str, Any], code: int, told: str) -> None:
-    found, lines = judge({"dependencies": packages}, known)
+    found, lines = assess({"dependencies": packages}, known)
     assert found == code
     assert told in "\n".join(lines)
 

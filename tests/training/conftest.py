@@ -1,4 +1,4 @@
-"""Data sets that are made here, in the shape of the real ones, for tests that train, judge and export."""
+"""Data sets that are made here, in the shape of the real ones, for tests that train, measure and export."""
 
 from __future__ import annotations
 

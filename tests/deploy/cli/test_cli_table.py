@@ -60,7 +60,7 @@ def test_what_cannot_be_judged_is_the_answer_no(tmp_path: Path) -> None:
     (tmp_path / "results" / "_delta_log" / f"{0:020}.json").unlink()
     done = irstream("table", "maintain", "--table", "results", cwd=tmp_path)
     assert done.returncode == 1
-    assert "no file could be judged for deletion" in done.stdout
+    assert "no file could be checked for deletion" in done.stdout
 
 
 def test_the_command_starts_without_anything_heavy(tmp_path: Path) -> None:
