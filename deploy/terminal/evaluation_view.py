@@ -33,9 +33,9 @@ def _difference(first: ModelResult, result: ModelResult) -> dict[str, Any] | Non
 
 def remarks(plan: EvaluationPlan) -> str:
     """Remarks about what is unusual in an evaluation, to go on with after its first line; empty when nothing is."""
-    told = [f"protocol {plan.protocol}"] * (plan.protocol != "default") + ["mean over four flips"] * plan.flips
-    told += [] if plan.threshold is None else [f"threshold {plan.threshold:g} instead of the card's"]
-    return "".join(f"; {each}" for each in told)
+    settings = [f"protocol {plan.protocol}"] * (plan.protocol != "default") + ["mean over four flips"] * plan.flips
+    settings += [] if plan.threshold is None else [f"threshold {plan.threshold:g} instead of the card's"]
+    return "".join(f"; {each}" for each in settings)
 
 
 def print_evaluation(lead: str, results: Sequence[ModelResult]) -> None:

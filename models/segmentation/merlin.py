@@ -2,7 +2,7 @@
 
 What it is made of, and why:
 
-- nothing tells it what camera a frame is from: what reads the texture of a whole frame reads the phase of its JPEG blocks, and a
+- it does not know what camera a frame is from: what reads the texture of a whole frame reads the phase of its JPEG blocks, and a
   camera of one's own has another;
 - a thin path at full size, in and out: a few channels that see every pixel before all else, and that draw the answer at the end;
 - maps are halved by 2 x 2 convolutions behind 3 x 3 ones. Three by three with a stride of two sits on every second pixel: not in the
@@ -11,7 +11,7 @@ What it is made of, and why:
   full size have eight channels, one vector of AVX2, and the last answer is one point convolution of them;
 - every 3 x 3 convolution carries its own shortcut (`models.layers.dirac`): residual without a map to read and add;
 - deep and shallow maps are concatenated, and the first convolution behind sees both;
-- four heads in training, at full size and at 1/2, 1/4 and 1/8 (max-pooled truth): the deepest maps are told directly.
+- four heads in training, at full size and at 1/2, 1/4 and 1/8 (max-pooled truth): the deepest maps get a loss of their own.
 
 Ours; the parts are residual kernels (arXiv:1706.00388), dilation (arXiv:1511.07122), deep supervision (arXiv:1409.5185) and skips
 (arXiv:1505.04597).
