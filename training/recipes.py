@@ -66,7 +66,7 @@ class TrainingPlan:
             raise SettingsError(
                 expected="a recipe that holds images out",
                 got="one that learns from all training images",
-                where="validation",
+                where="`validation`",
                 action=f"Train without validation and early stop, or with the recipe {DEFAULT}.",
             )
 
@@ -96,7 +96,7 @@ class TrainingPlan:
             raise SettingsError(
                 expected=f"fewer than the {self.epochs:g} epochs of the training",
                 got=f"{self.validate_every_epochs:g}",
-                where="epochs between validations",
+                where="`epochs between validations`",
                 action="Validate more often, or not at all.",
             )
         return replace(self.loop, max_steps=steps, validate_every_steps=every_steps)

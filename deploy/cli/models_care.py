@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from deploy.cli.option_names import named_as_options
+from deploy.cli.errors import named_as_options
 from deploy.cli.options import JsonOption, print_json
 from deploy.cli.train_options import DeviceOption
 
 if TYPE_CHECKING:
     from models.card import Measurement
 
-_SETTINGS = {"another folder": "--out", "images to measure on": "--role", "begun with the weights of the other": "--start"}
+SETTINGS = {"folder": "--out", "images to measure on": "--role", "weights to begin with": "--start"}
 NameArgument = Annotated[str, typer.Argument(help="Registered name, see `irstream models list`.")]
 WeightsOption = Annotated[
     Path | None, typer.Option("--weights", help="Safetensors file with its card; default: those that ship.", show_default=False)
@@ -42,12 +41,12 @@ def export(
     from training.recipes import plan_named
     from training.registry.export import Provenance
     from training.registry.export import export as export_one
-    from training.tasks.base import data_options
+    from training.tasks.base import with_data
 
     file = checkpoint or Path("runs/train") / name / "checkpoint.pt"
-    with named_as_options({"another folder": "--checkpoint"}):
+    with named_as_options({"folder": "--checkpoint"}):
         plan = plan_named(recipe, data or (), task=task_named(name))
-        command = shlex.join(["irstream", "train", name, "--recipe", recipe, *data_options(data or ())])
+        command = f"irstream train {name} --recipe {recipe}{with_data(data or ())}"
         provenance = Provenance(command, plan.source, plan.recipe)
         card = export_one(name, file, weights or file.with_name("weights.safetensors"), provenance, device=str(choose_device(device)))
     _print(card.measured, as_json)
@@ -70,7 +69,7 @@ def measure(
     from training.data.samples import Role
     from training.registry.measure import measure_weights
 
-    with named_as_options(_SETTINGS):
+    with named_as_options(SETTINGS):
         images = chosen({each.value: each for each in Role}, role, "--role")
         on = str(choose_device(device))
         _print(measure_weights(name, weights, images, data or (), write=write, device=on), as_json)
@@ -84,7 +83,7 @@ def average(
     """Write the mean of the weights of several trainings, with its card."""
     from training.registry.weight_average import weight_average
 
-    with named_as_options(_SETTINGS):
+    with named_as_options(SETTINGS):
         _print(weight_average(runs, out).measured, as_json)
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from contracts.errors import SettingsError
-from deploy.cli.option_names import named_as_options
+from deploy.cli.errors import named_as_options
 from deploy.cli.options import JsonOption, print_json
 from deploy.cli.train_options import (
     SETTINGS,
@@ -227,7 +227,7 @@ def _frozen(plan: TrainingPlan, start: str | None) -> TrainingPlan:
     """
     if start is None:
         raise SettingsError(
-            expected="weights to begin with",
+            expected="`weights to begin with`",
             got="none: the norms of random weights know no statistics",
             where="batch norms that keep them (--frozen-norms)",
             action="Name the weights (--start), or train without --frozen-norms.",

@@ -76,9 +76,9 @@ WorkersOption = Annotated[
 
 SETTINGS: Mapping[str, str] = MappingProxyType(
     {
-        "another folder": "--out",
+        "folder": "--out",
         "passes over the images": "--epochs",
-        "as many epochs": "--epochs",
+        "epochs": "--epochs",
         "minutes of training": "--minutes",
         "peak learning rate": "--lr",
         "decay of the averaged weights": "--ema",
@@ -89,6 +89,7 @@ SETTINGS: Mapping[str, str] = MappingProxyType(
         "seconds between checkpoints": "--checkpoint-s",
         "epochs between validations": "--validate-every",
         "validation": "--early-stop, --validate-every",
+        "data sets": "--data",
         "data sets to learn from": "--data",
         "weights to begin with": "--start",
         "loss": "--loss",
@@ -96,4 +97,4 @@ SETTINGS: Mapping[str, str] = MappingProxyType(
         "seed": "--seed",
     }
 )
-"""Options of the settings of a training, by their names in messages."""
+"""Options of the settings of a training, by their names in messages, where they stand in backticks."""

@@ -47,4 +47,4 @@ def loss_named(name: str) -> SegmentationLoss:
     Raises:
         SettingsError: there is none; the text lists those that exist.
     """
-    return chosen(SEGMENTATION_LOSSES, name, "loss")
+    return chosen(SEGMENTATION_LOSSES, name, "`loss`")

@@ -98,7 +98,7 @@ class Checkpoint:
                 expected="the state of this training's optimiser",
                 got=str(error) or type(error).__name__,
                 where=str(path),
-                action="Name another folder, or train with the optimiser of before.",
+                action="Name another `folder`, or train with the optimiser of before.",
             ) from error
 
 
@@ -120,7 +120,7 @@ def _require_version(state: Mapping[str, Any], path: Path) -> None:
             expected=f"a checkpoint of form {VERSION}",
             got=f"one of form {state.get('version', 1)}, of another version of irstream",
             where=str(path),
-            action="Finish that training with the version it was begun with, or name another folder to begin again.",
+            action="Finish that training with the version it was begun with, or name another `folder` to begin again.",
         )
 
 
@@ -136,7 +136,7 @@ def require_writable(folder: Path) -> None:
             pass
     except OSError as error:
         raise SettingsError(
-            expected="a folder that can be written", got=str(error), where=str(folder), action="Name another folder."
+            expected="a folder that can be written", got=str(error), where=str(folder), action="Name another `folder`."
         ) from error
 
 
@@ -156,7 +156,7 @@ def alone_in(folder: Path) -> Iterator[None]:
                 expected="a folder in which nothing else is being trained",
                 got="a training that is running",
                 where=str(folder),
-                action="Wait for it or stop it (Ctrl-C keeps what it has), or name another folder.",
+                action="Wait for it or stop it (Ctrl-C keeps what it has), or name another `folder`.",
             ) from error
         yield
 
@@ -177,7 +177,7 @@ def read_checkpoint(path: Path, needed: Sequence[str]) -> dict[str, Any]:
         why = f"without {', '.join(missing)}" if missing else ""
     except PermissionError as error:
         raise SettingsError(
-            expected="a checkpoint", got=str(error), where=str(path), action="Make it readable, or name another folder."
+            expected="a checkpoint", got=str(error), where=str(path), action="Make it readable, or name another `folder`."
         ) from error
     except (EOFError, KeyError, OSError, RuntimeError, TypeError, ValueError, pickle.UnpicklingError) as error:
         why = (str(error) or type(error).__name__).splitlines()[0].rstrip(".")
@@ -208,7 +208,7 @@ def require_fit(model: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> 
             expected=f"weights of the network {getattr(model, 'name', type(model).__name__)}",
             got=f"those of another one: {wrong[0]}{more}",
             where=str(path),
-            action="Name the network that was trained there, or another folder.",
+            action="Name the network that was trained there, or another `folder`.",
         )
 
 

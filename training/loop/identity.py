@@ -68,10 +68,10 @@ def require_same(before: Identity, now: Identity, path: Path) -> None:
     differing = [name for name in now if name in before and before[name] != now[name]]
     if differing:
         raise SettingsError(
-            expected=", ".join(f"{_NAMES.get(name, name)} {_text_of(before[name])}" for name in differing) + " as in the checkpoint",
-            got=", ".join(f"{_NAMES.get(name, name)} {_text_of(now[name])}" for name in differing),
+            expected=", ".join(f"`{_NAMES.get(name, name)}` {_text_of(before[name])}" for name in differing) + " as in the checkpoint",
+            got=", ".join(f"`{_NAMES.get(name, name)}` {_text_of(now[name])}" for name in differing),
             where=str(path),
-            action="Name another folder for this training, or give the same settings as before to go on with that one.",
+            action="Name another `folder` for this training, or give the same settings as before to go on with that one.",
         )
 
 

@@ -205,9 +205,9 @@ class _Run:
         self.in_update = False
 
     def _diverged(self, expected: str, got: float) -> StopPipeline:
-        action = "Train with a lower peak learning rate."
+        action = "Train with a lower `peak learning rate`."
         if self._folder is not None and (self._folder / FILE).is_file():
-            action = f"Train with a lower peak learning rate in another folder; the checkpoint in {self._folder} is from before."
+            action = f"Train with a lower `peak learning rate` in another `folder`; the checkpoint in {self._folder} is from before."
         return StopPipeline(expected=expected, got=str(got), where=f"training, step {self._done.steps}", action=action)
 
     def _validate(self) -> None:
@@ -221,7 +221,7 @@ class _Run:
             raise StopPipeline(
                 expected="a score",
                 got="nan",
-                where=f"validation, step {done.steps}",
+                where=f"`validation`, step {done.steps}",
                 action="Hold out images with targets, or train without validation.",
             )
         with held_signals():

@@ -51,4 +51,4 @@ def schedule_named(name: str) -> Schedule:
     Raises:
         SettingsError: there is none; the text lists those that exist.
     """
-    return chosen(SCHEDULES, name, "schedule")
+    return chosen(SCHEDULES, name, "`schedule`")

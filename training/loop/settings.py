@@ -42,7 +42,7 @@ def require_number(name: str, value: float, wanted: str, in_range: bool) -> None
         SettingsError: it is one of these.
     """
     if not (in_range and math.isfinite(value)):
-        raise SettingsError(expected=f"a number, {wanted}", got=f"{value:g}", where=name, action="Correct it.")
+        raise SettingsError(expected=f"a number, {wanted}", got=f"{value:g}", where=f"`{name}`", action="Correct it.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,7 +109,7 @@ class LoopSettings:
                 expected=f"at least the {done.steps} steps that are done",
                 got=f"{self.max_steps} steps",
                 where=str(folder),
-                action="Ask for as many epochs as before or more, or name another folder.",
+                action="Ask for as many `epochs` as before or more, or name another `folder`.",
             )
 
     @property

@@ -139,7 +139,7 @@ def _trained(name: str, checkpoint: Path, recipe: Recipe) -> tuple[AnyModel, dic
             expected="a checkpoint",
             got="no such file",
             where=str(checkpoint),
-            action=f"Train first ({train_command(name)}) or name another folder.",
+            action=f"Train first ({train_command(name)}) or name another `folder`.",
         )
     state = read_checkpoint(checkpoint, ("average", "steps", "spent_s"))
     require_same(state.get("identity") or {}, {"network": name}, checkpoint)

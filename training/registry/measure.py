@@ -43,7 +43,7 @@ def measure_weights(
         raise SettingsError(
             expected="test images, where figures are written into a card",
             got=f"images of role {role}",
-            where="images to measure on",
+            where="`images to measure on`",
             action="Measure without writing, or on the test images.",
         )
     model, card = load_model(name, weights)

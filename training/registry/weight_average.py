@@ -48,7 +48,7 @@ def weight_average(runs: Sequence[Path], folder: Path) -> ModelCard:
             expected="two or more trainings of one network on the training splits of the same data sets",
             got="; ".join(f"{card.name} on {card.data}" for card in cards),
             where="runs to average",
-            action="Name runs of `irstream train NAME` with recipe ours or robust, one begun with the weights of the other.",
+            action="Name runs of `irstream train NAME` with recipe ours or robust, one with the other's as `weights to begin with`.",
         )
     states = [read_checkpoint(run / "checkpoint.pt", ("average", "steps", "spent_s")) for run in runs]
     steps, spent_s = (sum(state[name] for state in states) for name in ("steps", "spent_s"))

@@ -47,7 +47,7 @@ class Recipe(ABC):
         """
         if not 0 <= self.unknown_share <= 1:
             raise SettingsError(
-                expected="a number from 0 to 1", got=f"{self.unknown_share:g}", where="share of unknown metadata", action="Correct it."
+                expected="a number from 0 to 1", got=f"{self.unknown_share:g}", where="`share of unknown metadata`", action="Correct it."
             )
 
     @property
@@ -97,7 +97,7 @@ class Recipe(ABC):
 
 def _no_choice(what: str, got: str) -> SettingsError:
     return SettingsError(
-        expected="nothing: networks of this task have no choice of it", got=got, where=what, action="Leave it out for this network."
+        expected="nothing: networks of this task have no choice of it", got=got, where=f"`{what}`", action="Leave it out for this network."
     )
 
 
@@ -127,7 +127,7 @@ class TrainingTask(ABC):
             raise SettingsError(
                 expected="training images in every data set",
                 got=f"none in {', '.join(missing)}",
-                where="data sets to learn from",
+                where="`data sets to learn from`",
                 action="Leave it out, or give images of its index.jsonl the split `train`.",
             )
         return samples
@@ -213,10 +213,10 @@ def measure_command(name: str, weights: Path | None, sets: Sequence[str]) -> str
         weights: None: those that ship.
         sets: data sets to measure on; none: those of the default recipe.
     """
-    options = [*(("--weights", str(weights)) if weights else ()), *data_options(sets)]
-    return shlex.join(["irstream", "models", "measure", name, *options])
+    command = f"irstream models measure {name} --weights {shlex.quote(str(weights))}" if weights else f"irstream models measure {name}"
+    return command + with_data(sets)
 
 
-def data_options(sets: Sequence[str]) -> list[str]:
-    """Options of a command that name data sets."""
-    return [part for each in sets for part in ("--data", each)]
+def with_data(sets: Sequence[str]) -> str:
+    """End of a command that names data sets."""
+    return "".join(f" --data {shlex.quote(each)}" for each in sets)

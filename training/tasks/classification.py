@@ -272,7 +272,7 @@ class ClassificationTask(TrainingTask):
             raise SettingsError(
                 expected="held-out images (split val) with targets of the classes of the network",
                 got=f"{len(samples)} images without any" if samples else "no image",
-                where="validation of a classifier",
+                where="`validation` of a classifier",
                 action="Give some labelled images the split `val`, or train without validation.",
             )
 

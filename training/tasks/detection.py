@@ -198,7 +198,7 @@ class DetectionTask(TrainingTask):
             raise SettingsError(
                 expected="held-out images (split val) with boxes",
                 got=f"{len(samples)} images without any" if samples else "no image",
-                where="validation of a detector",
+                where="`validation` of a detector",
                 action="Give some labelled images the split `val`, or train without validation.",
             )
 

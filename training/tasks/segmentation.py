@@ -198,7 +198,7 @@ def segmentation_validator(samples: Sequence[Sample]) -> Validator:
         raise SettingsError(
             expected="held-out images (split val) with targets",
             got=f"{len(kept)} images without any" if kept else "no image with a mask",
-            where="validation of a segmenter",
+            where="`validation` of a segmenter",
             action="Give some labelled images the split `val`, or train without validation.",
         )
 

@@ -12,14 +12,17 @@ from typing import Any
 import pytest
 import typer
 
-from deploy.cli.errors import OPTIONS, with_options
+from contracts.errors import SettingsError
+from deploy.cli import models_care
+from deploy.cli.errors import OPTIONS, named_as_options, with_options
 from deploy.cli.main import COMMANDS
+from deploy.cli.train_options import SETTINGS
 
 ROOT = Path(__file__).resolve().parents[3]
 BELOW = ("contracts", "observability", "models", "synthetic", "evaluation", "actors", "pipeline", "training")
 FLAG = re.compile(r"(?<![\w-])--[a-z]")
 # Commands are quoted as they are typed: those of others, and those by which a card says how it came to be.
-OTHERS = ("pip install", "kafka-topics.sh", "irstream models")
+OTHERS = ("pip install", "kafka-topics.sh", "irstream models", " --data {}")
 
 
 def texts(tree: ast.Module) -> Iterator[tuple[int, str]]:
@@ -67,6 +70,19 @@ def test_texts_are_found() -> None:
 )
 def test_settings_become_options(text: str, shown: str) -> None:
     assert with_options(text) == shown
+
+
+def test_settings_of_a_command_are_translated_in_backticks_only() -> None:
+    with pytest.raises(SettingsError) as told, named_as_options({"loss": "--loss", "seed": "--seed"}):
+        raise SettingsError(expected="`loss` bce", got="`seed` 3 and `crop`", where="runs/loss/seed.pt", action="Name another loss.")
+    assert str(told.value) == "runs/loss/seed.pt: expected loss (--loss) bce, got seed (--seed) 3 and `crop`. Name another loss."
+
+
+def test_every_setting_of_a_command_stands_in_backticks_in_some_message() -> None:
+    said = "".join(path.read_text(encoding="utf-8") for path in modules_below())
+    names = {**SETTINGS, **models_care.SETTINGS}
+    # In quotes where a function puts the backticks around what it is given.
+    assert [name for name in names if f"`{name}`" not in said and f'"{name}"' not in said] == []
 
 
 def options_of(command: Any) -> set[str]:

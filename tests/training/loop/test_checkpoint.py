@@ -52,15 +52,15 @@ def begun(tmp_path_factory: pytest.TempPathFactory, made_root: Path) -> Path:
 
 UNTOLD = Provenance("", "", small().recipe)
 CHANGED = {
-    "batch size": (small(batch_size=8, shares={"nudt-sirst": 1.0}), "batch size 8"),
-    "loss": (small(loss="bce"), "loss bce"),
-    "seed": (small(seed=3), "seed 3"),
-    "crop": (small(augmentation=Augmentation(crop_px=48)), "side of the crops 48"),
-    "data": (small(shares={"sirst-v2": 1.0}), r"data sets sirst-v2 \(1\)"),
-    "lr": (replace(small(), loop=replace(small().loop, max_lr=0.5)), "peak learning rate 0.5"),
-    "schedule": (replace(small(), loop=replace(small().loop, schedule="poly")), "schedule poly"),
-    "average": (replace(small(), loop=replace(small().loop, average_decay=0.5)), "decay of the averaged weights 0.5"),
-    "norms": (replace(small(), loop=replace(small().loop, frozen_norms=True)), "frozen batch norms True"),
+    "batch size": (small(batch_size=8, shares={"nudt-sirst": 1.0}), "`batch size` 8"),
+    "loss": (small(loss="bce"), "`loss` bce"),
+    "seed": (small(seed=3), "`seed` 3"),
+    "crop": (small(augmentation=Augmentation(crop_px=48)), "`side of the crops` 48"),
+    "data": (small(shares={"sirst-v2": 1.0}), r"`data sets` sirst-v2 \(1\)"),
+    "lr": (replace(small(), loop=replace(small().loop, max_lr=0.5)), "`peak learning rate` 0.5"),
+    "schedule": (replace(small(), loop=replace(small().loop, schedule="poly")), "`schedule` poly"),
+    "average": (replace(small(), loop=replace(small().loop, average_decay=0.5)), "`decay of the averaged weights` 0.5"),
+    "norms": (replace(small(), loop=replace(small().loop, frozen_norms=True)), "`frozen batch norms` True"),
 }
 
 
@@ -68,7 +68,7 @@ CHANGED = {
 def test_another_training_is_refused_and_what_differs_is_named(change: str, begun: Path) -> None:
     plan, text = CHANGED[change]
     before = (begun / "checkpoint.pt").read_bytes()
-    with pytest.raises(SettingsError, match=rf"got .*{text}.* Name another folder"):
+    with pytest.raises(SettingsError, match=rf"got .*{text}.* Name another `folder`"):
         trained("acm", plan.with_epochs(5), begun)
     assert (begun / "checkpoint.pt").read_bytes() == before
 
@@ -76,16 +76,16 @@ def test_another_training_is_refused_and_what_differs_is_named(change: str, begu
 @pytest.mark.slow
 def test_another_network_with_the_same_names_of_weights_is_refused(tmp_path: Path) -> None:
     trained("sgem_unet", small(0.1), tmp_path)
-    with pytest.raises(SettingsError, match=r"expected network sgem_unet as in the checkpoint, got network sgem_unet_no_softmax\."):
+    with pytest.raises(SettingsError, match=r"expected `network` sgem_unet as in the checkpoint, got `network` sgem_unet_no_softmax\."):
         trained("sgem_unet_no_softmax", small(0.1), tmp_path)
-    with pytest.raises(SettingsError, match="network sgem_unet "):
+    with pytest.raises(SettingsError, match="`network` sgem_unet "):
         export("sgem_unet_no_softmax", tmp_path / "checkpoint.pt", tmp_path / "weights.safetensors", UNTOLD)
 
 
 @pytest.mark.slow
 def test_fewer_steps_than_are_done_are_refused_and_more_go_on(tmp_path: Path) -> None:
     assert trained("acm", small(0.5), tmp_path).steps == 3
-    with pytest.raises(SettingsError, match=r"at least the 3 steps that are done, got 2 steps.*as many epochs"):
+    with pytest.raises(SettingsError, match=r"at least the 3 steps that are done, got 2 steps.*as many `epochs`"):
         trained("acm", small(0.3), tmp_path)
     assert trained("acm", small(0.7), tmp_path).steps == 5
     assert trained("acm", replace(small(0.7), loop=replace(small().loop, checkpoint_s=7)), tmp_path).steps == 5
@@ -98,7 +98,7 @@ def test_a_checkpoint_of_another_version_is_refused(form: Any, tmp_path: Path) -
     rewritten(tmp_path, {"version": form})
     before = (tmp_path / "checkpoint.pt").read_bytes()
     with pytest.raises(
-        SettingsError, match=r"a checkpoint of form 2, got one of form [13], of another version.*Finish that training.*another folder"
+        SettingsError, match=r"a checkpoint of form 2, got one of form [13], of another version.*Finish that training.*another `folder`"
     ):
         trained("acm", small(1.0), tmp_path)
     assert (tmp_path / "checkpoint.pt").read_bytes() == before
@@ -144,5 +144,5 @@ def test_something_else_is_no_checkpoint(state: object, tmp_path: Path) -> None:
 @pytest.mark.parametrize("where", ["file", "file/below", "/proc/x"])
 def test_a_folder_that_cannot_be_written_is_told(where: str, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(SettingsError, match=r"expected a folder that can be written.*another folder"):
+    with pytest.raises(SettingsError, match=r"expected a folder that can be written.*another `folder`"):
         require_writable(tmp_path / where)

@@ -98,12 +98,12 @@ def test_a_loss_that_is_not_finite_stops_before_the_step(tmp_path: Path) -> None
     train(model, loss_of, LoopSettings(budget_s=1e9, max_steps=5), tmp_path)
     before = (tmp_path / "checkpoint.pt").read_bytes()
     with pytest.raises(
-        StopPipeline, match=r"step 5: expected a finite loss, got nan. Train with a lower peak learning rate.*; the checkpoint in"
+        StopPipeline, match=r"step 5: expected a finite loss, got nan. Train with a lower `peak learning rate`.*; the checkpoint in"
     ):
         train(model, lambda network: loss_of(network) * torch.nan, LoopSettings(budget_s=1e9, max_steps=9), tmp_path)
     assert (tmp_path / "checkpoint.pt").read_bytes() == before
     assert all(torch.isfinite(parameter).all() for parameter in model.parameters())
-    with pytest.raises(StopPipeline, match=r"step 0: .* lower peak learning rate\.$"):
+    with pytest.raises(StopPipeline, match=r"step 0: .* lower `peak learning rate`\.$"):
         train(model, lambda network: loss_of(network) * torch.nan, LoopSettings(budget_s=1e9, max_steps=9), tmp_path / "new")
 
 
@@ -127,7 +127,7 @@ def test_a_gradient_that_is_not_finite_stops_before_the_step(clipped: bool, tmp_
 
 def test_a_validation_without_an_answer_stops_the_training() -> None:
     model, loss_of = regression()
-    with pytest.raises(StopPipeline, match="validation, step 10: expected a score, got nan"):
+    with pytest.raises(StopPipeline, match="`validation`, step 10: expected a score, got nan"):
         train(model, loss_of, LoopSettings(max_steps=100, validate_every_steps=10, patience=2), validator=lambda average: math.nan)
 
 
@@ -314,11 +314,11 @@ def test_checkpoints_are_written_by_the_wall_clock(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("setting", "text"),
     [
-        ({"max_lr": float("nan")}, "peak learning rate: expected a number, not negative, got nan"),
-        ({"max_lr": -1.0}, "peak learning rate: expected a number, not negative, got -1"),
-        ({"max_lr": float("inf")}, "peak learning rate: expected a number, not negative, got inf"),
-        ({"average_decay": float("nan")}, "decay of the averaged weights: expected a number, at least 0 and below 1, got nan"),
-        ({"checkpoint_s": float("nan")}, "seconds between checkpoints: expected a number, not negative, got nan"),
+        ({"max_lr": float("nan")}, "`peak learning rate`: expected a number, not negative, got nan"),
+        ({"max_lr": -1.0}, "`peak learning rate`: expected a number, not negative, got -1"),
+        ({"max_lr": float("inf")}, "`peak learning rate`: expected a number, not negative, got inf"),
+        ({"average_decay": float("nan")}, "`decay of the averaged weights`: expected a number, at least 0 and below 1, got nan"),
+        ({"checkpoint_s": float("nan")}, "`seconds between checkpoints`: expected a number, not negative, got nan"),
     ],
 )
 def test_numbers_that_are_none_are_refused(setting: dict[str, float], text: str) -> None:
