@@ -112,7 +112,7 @@ def fit(
         done = progress_of(folder, identity)
         loop.require_ahead(done, folder)
         begin(done, loop)
-        source = task.source()
+        source = task.source(loop.max_steps)
         model.to(on.device).to(memory_format=torch.channels_last)
         loss_of, refill = _step_of(task, _drawn(source, done.steps, on), on.device)
         return train(

@@ -14,14 +14,17 @@ from contracts.choices import chosen
 from contracts.errors import SettingsError
 from models.interface import Task
 from models.layers.texture import BLOCK_PX
+from training.augmentation.camera import Flaws
 from training.augmentation.paste import PasteSettings
 from training.augmentation.plan import Augmentation
+from training.augmentation.points import PointSettings
 from training.data.samples import Role
 from training.loop.identity import Identity, loop_identity, recipe_identity
 from training.loop.settings import LoopSettings, require_number
 from training.tasks.base import Recipe
 from training.tasks.classification import ClassificationRecipe
 from training.tasks.detection import DetectionRecipe
+from training.tasks.phases import Phases
 from training.tasks.segmentation import SegmentationRecipe
 
 DEFAULT = "ours"
@@ -139,6 +142,36 @@ def robust() -> TrainingPlan:
     return replace(plan, recipe=replace(recipe, augmentation=augmentation), source=source)
 
 
+def stranger() -> TrainingPlan:
+    """For a light segmenter and cameras that nobody has images of: long, with the flaws of other cameras on half of the crops.
+
+    Three sets in the proportions of their images, a fifth of others; flips keep masks where their set draws them. About 700,000 crops.
+    """
+    main = ("nudt-sirst", "irstd-1k", "sirst-v2")
+    augmentation = Augmentation(
+        crop_px=256,
+        target_probability=0.5,
+        jitter=False,
+        paste=PasteSettings(same_set=True),
+        points=PointSettings(),
+        flaws=Flaws(),
+        keep_offsets=True,
+        shift_px=12,
+    )
+    return TrainingPlan(
+        recipe=SegmentationRecipe(
+            seed=19,
+            augmentation=augmentation,
+            shares=MappingProxyType(dict.fromkeys(main, 0.8 / len(main)) | {"synthetic": 0.1, "hit-uav": 0.06, "drone-ir": 0.04}),
+            natural=main,
+            phases=Phases(sides=((0.02, 0.5), (0.2, 0.75)), clean_from=0.9, hard_from=0.7),
+        ),
+        loop=LoopSettings(max_steps=1, max_lr=2e-3, schedule="warm_up_stable_decay", average_decay=0.999),
+        epochs=225,
+        source="ours for cameras never seen (docs/networks.md)",
+    )
+
+
 def basicirstd() -> TrainingPlan:
     """The benchmark's recipe for all its networks: half of the crops hold a target, flips and transposition, SoftIoU.
 
@@ -216,6 +249,7 @@ TRAINING_PLANS: Mapping[Task, Mapping[str, Callable[[], TrainingPlan]]] = Mappin
                 "acm": acm,
                 "unet_light": unet_light,
                 "compared": compared,
+                "stranger": stranger,
             }
         ),
         Task.DETECTION: MappingProxyType({DEFAULT: detection, "fcos_light": detection}),

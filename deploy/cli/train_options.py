@@ -18,7 +18,7 @@ DataOption = Annotated[
     list[str] | None, typer.Option("--data", help="Data set or folder to learn from (several times; default: the recipe's).")
 ]
 RecipeOption = Annotated[
-    str, typer.Option("--recipe", help="ours; of segmenters also robust, basicirstd, sgem_paper, compared and those of networks.")
+    str, typer.Option("--recipe", help="ours; of segmenters also robust, stranger, basicirstd, sgem_paper, compared and those of networks.")
 ]
 EpochsOption = Annotated[float | None, typer.Option("--epochs", help="Passes over the images; default: as many as the recipe.")]
 MinutesOption = Annotated[
@@ -35,7 +35,8 @@ LossOption = Annotated[
     str | None, typer.Option("--loss", help="Of a segmenter, instead of the recipe's (docs/losses.md).", show_default=False)
 ]
 ScheduleOption = Annotated[
-    str | None, typer.Option("--schedule", help="one_cycle, cosine, poly, multi_step or constant.", show_default=False)
+    str | None,
+    typer.Option("--schedule", help="one_cycle, cosine, warm_up_stable_decay, poly, multi_step or constant.", show_default=False),
 ]
 RateOption = Annotated[float | None, typer.Option("--lr", min=0, help="Peak learning rate.", show_default=False)]
 BatchSizeOption = Annotated[int | None, typer.Option("--batch-size", min=2, help="Crops a step.", show_default=False)]

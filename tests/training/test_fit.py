@@ -100,14 +100,21 @@ def assert_same_state(one: dict[str, Any], other: dict[str, Any]) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "validated"), [*((name, ()) for name in TOYS), ("toy_segmenter", ("--validate-every", "0.3"))])
+@pytest.mark.parametrize(
+    ("name", "more"),
+    [
+        *((name, ()) for name in TOYS),
+        ("toy_segmenter", ("--validate-every", "0.3")),
+        ("toy_segmenter", ("--recipe", "stranger", "--crop-px", "48")),
+    ],
+)
 def test_a_killed_training_ends_as_one_that_was_not_bit_for_bit(
-    name: str, validated: tuple[str, ...], tmp_path: Path, made_root: Path, capsys: pytest.CaptureFixture[str]
+    name: str, more: tuple[str, ...], tmp_path: Path, made_root: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     epochs = epochs_of(name, STEPS)
     env = dict(os.environ) | {"IRSTREAM_DATA": str(made_root), "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     killed = tmp_path / "killed"
-    with started([sys.executable, "-c", CODE, *options(name, killed, epochs), *validated], env, ROOT) as process:
+    with started([sys.executable, "-c", CODE, *options(name, killed, epochs), *more], env, ROOT) as process:
         deadline = time.monotonic() + 200
         while steps_done(killed) < 3 and process.poll() is None and time.monotonic() < deadline:
             time.sleep(0.02)
@@ -115,8 +122,8 @@ def test_a_killed_training_ends_as_one_that_was_not_bit_for_bit(
         process.wait()
     done = steps_done(killed)
     assert 0 < done < STEPS, "killed in the middle"
-    again = run([*options(name, killed, epochs), *validated], capsys)
-    whole = run([*options(name, tmp_path / "whole", epochs), *validated], capsys)
+    again = run([*options(name, killed, epochs), *more], capsys)
+    whole = run([*options(name, tmp_path / "whole", epochs), *more], capsys)
     assert again["steps"] == whole["steps"] == STEPS
     assert_same_state(checkpoint(killed), checkpoint(tmp_path / "whole"))
     assert again["card"]["digest"] == whole["card"]["digest"]

@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from training.data.label_conventions import PLAIN, mark_of
 from training.data.samples import Sample
 
 Floats = NDArray[np.float32]
@@ -37,12 +38,14 @@ class TargetPatch:
         mask_HW: target pixels, 0 or 1.
         label: its class, or `target` where nobody says.
         dataset: where it is from.
+        mark: value of its pixels in a mask it is pasted into (`training.data.label_conventions`).
     """
 
     residual_HW: Floats
     mask_HW: Mask
     label: str = "target"
     dataset: str = ""
+    mark: int = PLAIN
 
     @property
     def contrast(self) -> float:
@@ -108,7 +111,8 @@ def _cut(sample: Sample) -> list[TargetPatch]:
         if not mask.any() or near.all() or _on_border(mask):
             continue
         residual = (pixels - np.median(pixels[near == 0])).astype(np.float32)
-        patches.append(TargetPatch(residual, mask.copy(), label, sample.dataset))
+        mark = mark_of(int(np.count_nonzero(mask)), sample.dataset)
+        patches.append(TargetPatch(residual, mask.copy(), label, sample.dataset, mark))
     return patches
 
 
@@ -137,7 +141,7 @@ class Paster:
 
         Args:
             pixels_HW: changed.
-            mask_HW: changed; targets are not pasted over others.
+            mask_HW: changed, the mark of each target; targets are not pasted over others.
             places: where targets of the image are (`places_of`); asked only under the scene constraint.
             rng: source of chance.
             dataset: where the pixels are from; asked only where targets stay in their set.
@@ -183,7 +187,7 @@ def paste_target(
 
     Args:
         pixels_HW: normalised, changed.
-        mask_HW: changed.
+        mask_HW: changed; gets the mark of the target.
         patch: the target.
         rng: source of chance.
         gain: on its contrast.
@@ -204,7 +208,7 @@ def paste_target(
     around = pixels_HW[place][alpha < _TRACE]
     level = np.float32(around.mean() if len(around) else pixels_HW[place].mean())
     pixels_HW[place] += alpha * (level + np.float32(gain) * patch.residual_HW - pixels_HW[place])
-    mask_HW[place] |= patch.mask_HW
+    mask_HW[place] |= patch.mask_HW * np.uint8(patch.mark)
 
 
 _TRACE = 0.02

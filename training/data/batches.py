@@ -99,8 +99,12 @@ class SeededBatches(ABC):
 
     def calibration(self, num: int) -> Iterator[Batch]:
         """See `BatchSource.calibration`."""
-        for number, pick in enumerate(islice(self.picks(), num)):
+        for number, pick in enumerate(islice(self.calibration_picks(), num)):
             yield self.make(pick, np.random.default_rng([self.seed, number, _CALIBRATION]))
+
+    def calibration_picks(self) -> Iterator[Any]:
+        """Plans of the batches for calibration; those of the training, unless crops change during it."""
+        return self.picks()
 
 
 def padded_pixels(model: Model[Any], batch: Batch) -> Tensor:

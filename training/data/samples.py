@@ -26,6 +26,7 @@ from contracts.image_files import read_counts
 from contracts.video_files import grey_frames
 from models.transforms import crop_square, measure, normalise
 from training.data.catalogue import HELP, KNOWN, KNOWN_SETS, SYNTHETIC, SYNTHETIC_FOLDER
+from training.data.label_conventions import marked
 from training.data.label_files import boxes_of_mask, read_mask
 
 _CLIP_STEP_FRAMES = 15
@@ -89,6 +90,11 @@ class Sample:
         if self.mask_path is None:
             return np.zeros(self.pixels_HW.shape, np.uint8)
         return read_mask(self.mask_path, self.pixels_HW.shape, str(self.image_path or self.image_id))
+
+    @cached_property
+    def marked_HW(self) -> NDArray[np.uint8]:
+        """The mask with the marks of `training.data.label_conventions`."""
+        return marked(self.mask_HW, self.dataset)
 
     @cached_property
     def ignored_N(self) -> NDArray[np.bool_]:

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from contracts.errors import SettingsError
 from training.data.samples import Sample
+
+
+def by_images(shares: Mapping[str, float], samples: Sequence[Sample], natural: Sequence[str]) -> dict[str, float]:
+    """Shares in which some sets divide what they have together by the numbers of their images; others keep theirs."""
+    counts = Counter(sample.dataset for sample in samples)
+    total, images = sum(shares[name] for name in natural), sum(counts[name] for name in natural)
+    return dict(shares) | {name: total * counts[name] / images for name in natural if images}
 
 
 class SamplePool:

@@ -13,6 +13,7 @@ _WARM_UP = 0.08
 _WARM_UP_FROM = 0.04
 _END = 0.005
 _POLY_POWER = 0.9
+_STABLE_FROM, _STABLE_UNTIL, _STABLE_END = 0.005, 0.7, 0.01
 
 
 def one_cycle(progress: float) -> float:
@@ -25,6 +26,18 @@ def one_cycle(progress: float) -> float:
 def cosine(progress: float) -> float:
     """A cosine down to half a percent (Loshchilov and Hutter 2017, arXiv:1608.03983, without restarts)."""
     return _END + (1 - _END) * 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
+
+
+def warm_up_stable_decay(progress: float) -> float:
+    """Linear up for the first half percent, level until 70 %, a cosine down to one percent (Hu et al. 2024, arXiv:2404.06395).
+
+    Averaged weights of the level part are worth measuring at any time, and the fall begins where a training that goes on is told to
+    be shorter: unlike one cycle it need not be known before how long there is.
+    """
+    if progress < _STABLE_FROM:
+        return max(_WARM_UP_FROM, progress / _STABLE_FROM)
+    fallen = min(1.0, max(0.0, (progress - _STABLE_UNTIL) / (1 - _STABLE_UNTIL)))
+    return _STABLE_END + (1 - _STABLE_END) * 0.5 * (1 + math.cos(math.pi * fallen))
 
 
 def poly(progress: float) -> float:
@@ -42,7 +55,9 @@ def constant(progress: float) -> float:
     return 1.0
 
 
-SCHEDULES: Mapping[str, Schedule] = MappingProxyType({each.__name__: each for each in (one_cycle, cosine, poly, multi_step, constant)})
+SCHEDULES: Mapping[str, Schedule] = MappingProxyType(
+    {each.__name__: each for each in (one_cycle, cosine, warm_up_stable_decay, poly, multi_step, constant)}
+)
 
 
 def schedule_named(name: str) -> Schedule:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 from torch import Tensor, nn
 
@@ -106,12 +106,14 @@ class TrainingTask(ABC):
 
     Attributes:
         recipe: how crops are drawn.
-        records_passes: whether the loss runs without a word from a GPU to Python, so that its passes can be recorded as a CUDA graph;
-            all batches then have one shape.
     """
 
-    records_passes: ClassVar[bool] = True
     recipe: Recipe
+
+    @property
+    def records_passes(self) -> bool:
+        """Whether passes can be recorded as a CUDA graph: the loss runs without a word from a GPU to Python, and batches have one shape."""
+        return True
 
     @cached_property
     def samples(self) -> list[Sample]:
@@ -138,11 +140,14 @@ class TrainingTask(ABC):
         return len(self.samples)
 
     @abstractmethod
-    def source(self) -> BatchSource:
+    def source(self, steps: int | None = None) -> BatchSource:
         """The batches to learn from.
 
+        Args:
+            steps: of the whole training, for crops that change during it; None: not counted.
+
         Raises:
-            SettingsError: the images hold nothing to learn from.
+            SettingsError: the images hold nothing to learn from, or crops change and steps are not counted.
         """
 
     @abstractmethod

@@ -254,7 +254,7 @@ class ClassificationTask(TrainingTask):
         """As many crops as there are targets that have a class."""
         return self._batches.num_targets
 
-    def source(self) -> ClassificationBatches:
+    def source(self, steps: int | None = None) -> ClassificationBatches:
         """Crops of targets and background."""
         return self._batches
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import ClassVar, Self
+from typing import Self
 
 import cv2
 import numpy as np
@@ -169,7 +169,6 @@ class DetectionTask(TrainingTask):
     """See `TrainingTask`."""
 
     # Every crop has its own number of boxes, which the loss asks the GPU for.
-    records_passes: ClassVar[bool] = False
     recipe: DetectionRecipe
 
     def __init__(self, model: AnyModel, recipe: DetectionRecipe) -> None:
@@ -182,7 +181,12 @@ class DetectionTask(TrainingTask):
             raise wrong_base(model, DetectionModel)
         self.recipe = recipe
 
-    def source(self) -> DetectionBatches:
+    @property
+    def records_passes(self) -> bool:
+        """Boxes are assigned in Python."""
+        return False
+
+    def source(self, steps: int | None = None) -> DetectionBatches:
         """Augmented crops."""
         return DetectionBatches(self.samples, self.recipe)
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import count
 from pathlib import Path
 from types import MappingProxyType
 from typing import Self
@@ -17,6 +19,7 @@ from contracts.errors import SettingsError
 from models.card import Measurement
 from models.interface import MetadataBatch
 from models.losses import loss_named
+from models.losses.hard_negatives import hardest_negatives_loss
 from models.segmentation.base import SegmentationModel
 from models.zoo import AnyModel
 from training.augmentation.paste import Paster, cut_targets
@@ -24,7 +27,7 @@ from training.augmentation.plan import Augmentation, make_crop
 from training.data.batches import Batch, SeededBatches, known_of, padded_pixels
 from training.data.mask_checks import refuse_empty_masks, refuse_without_masks
 from training.data.samples import Role, Sample, read_samples
-from training.data.sampling import SamplePool
+from training.data.sampling import SamplePool, by_images
 from training.tasks.base import Recipe, TrainingTask, Validator, wrong_base
 from training.tasks.deep_supervision import deep_supervision
 from training.tasks.measuring import (
@@ -35,6 +38,9 @@ from training.tasks.measuring import (
     no_report,
     segmentation_quality,
 )
+from training.tasks.phases import Phases
+
+_OUTLINE_PX = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +53,8 @@ class SegmentationRecipe(Recipe):
     Attributes:
         shares: how often each data set is drawn (relative).
         augmentation: what is done to each crop.
+        natural: data sets that divide what they have together by the numbers of their images.
+        phases: what changes during the training.
         loss: name of one of `models.losses.SEGMENTATION_LOSSES`.
         threshold: fixed, and nothing is held out: all training and validation images teach. None: held-out images choose it.
     """
@@ -58,6 +66,8 @@ class SegmentationRecipe(Recipe):
             {"nudt-sirst": 0.27, "irstd-1k": 0.27, "sirst-v2": 0.16, "synthetic": 0.13, "hit-uav": 0.12, "drone-ir": 0.05}
         )
     )
+    natural: tuple[str, ...] = ()
+    phases: Phases = field(default_factory=Phases)
     threshold: float | None = None
 
     @property
@@ -72,7 +82,7 @@ class SegmentationRecipe(Recipe):
 
     def with_sets(self, sets: Sequence[str]) -> Self:
         """The same on other data sets, in equal shares."""
-        return replace(self, shares=MappingProxyType(dict.fromkeys(sets, 1.0)))
+        return replace(self, shares=MappingProxyType(dict.fromkeys(sets, 1.0)), natural=())
 
     def with_loss(self, name: str) -> Self:
         """The same with another loss, see `models.losses.SEGMENTATION_LOSSES`."""
@@ -84,39 +94,65 @@ class SegmentationRecipe(Recipe):
         return replace(self, augmentation=replace(self.augmentation, crop_px=crop_px))
 
 
-class SegmentationBatches(SeededBatches):
-    """Crops with their masks (0 or 1) and weights (0 where nobody knows, else 1), each `(B, 1, crop, crop)` float32."""
+Pick = tuple[list[Sample], float]
+"""Images of a batch, and the progress of the training at it."""
 
-    def __init__(self, samples: Sequence[Sample], recipe: SegmentationRecipe) -> None:
+
+class SegmentationBatches(SeededBatches):
+    """Crops with their masks (0 or 1) and weights (0 where nobody knows, else 1), each `(B, 1, crop, crop)` float32.
+
+    Where a recipe comes to the hardest negatives, also the weight of these, `(B, 1, 1, 1)`.
+    """
+
+    def __init__(self, samples: Sequence[Sample], recipe: SegmentationRecipe, steps: int | None = None) -> None:
         """Decode all images and cut the targets for pasting.
 
+        Args:
+            samples: images.
+            recipe: how.
+            steps: of the whole training; None: not counted.
+
         Raises:
-            SettingsError: no image has a mask, or one with boxes has an empty mask.
+            SettingsError: no image has a mask, one with boxes has an empty mask, or the recipe has phases and steps are not counted.
         """
+        if steps is None and not recipe.phases.is_level:
+            raise SettingsError(
+                expected="a length in epochs: crops of this recipe change with the share of the training that is done",
+                got="a limit of time",
+                where="`minutes of training`",
+                action="Name epochs in place of minutes, or another recipe.",
+            )
         refuse_without_masks(samples, "data to train a segmenter on")
         refuse_empty_masks(samples)
-        self.samples, self._recipe, self.seed = samples, recipe, recipe.seed
+        self.samples, self._recipe, self.seed, self._steps = samples, recipe, recipe.seed, steps
         self._paster = Paster(cut_targets(samples), recipe.augmentation.paste)
 
     def decode(self) -> None:
         """Masks as well."""
         super().decode()
         for sample in self.samples:
-            _ = sample.unknown_HW, sample.mask_HW
+            _ = sample.unknown_HW, sample.marked_HW if self._recipe.augmentation.keep_offsets else sample.mask_HW
 
-    def picks(self) -> Iterator[list[Sample]]:
+    def picks(self) -> Iterator[Pick]:
         """The images of each batch."""
-        pool = SamplePool(self.samples, self._recipe.shares, np.random.default_rng(self.seed))
-        while True:
-            yield pool.draw_many(self._recipe.batch_size)
+        shares = by_images(self._recipe.shares, self.samples, self._recipe.natural)
+        pool = SamplePool(self.samples, shares, np.random.default_rng(self.seed))
+        for number in count():
+            yield pool.draw_many(self._recipe.batch_size), 0.0 if self._steps is None else min(1.0, number / self._steps)
 
-    def make(self, pick: list[Sample], rng: np.random.Generator) -> Batch:
+    def calibration_picks(self) -> Iterator[Pick]:
+        """As at the end of the training."""
+        return ((samples, 1.0) for samples, _ in self.picks())
+
+    def make(self, pick: Pick, rng: np.random.Generator) -> Batch:
         """One crop of each image."""
-        plan = self._recipe.augmentation
-        crops = [make_crop(sample, plan, self._paster, rng) for sample in pick]
+        (samples, progress), phases = pick, self._recipe.phases
+        plan = phases.augmentation(self._recipe.augmentation, progress)
+        crops = [make_crop(sample, plan, self._paster, rng) for sample in samples]
         pixels, masks, unknown = (torch.from_numpy(np.stack(part)[:, None]) for part in zip(*crops, strict=True))
-        known = [known_of(sample, self._recipe.unknown_share, rng) for sample in pick]
-        return Batch(pixels, (masks.float(), 1 - unknown.float()), MetadataBatch.of_each(known))
+        known = [known_of(sample, self._recipe.unknown_share, rng) for sample in samples]
+        hard = () if math.isinf(phases.hard_from) else (torch.full((len(samples), 1, 1, 1), phases.weight_of_hard(progress)),)
+        return Batch(pixels, (masks.float(), 1 - unknown.float(), *hard), MetadataBatch.of_each(known))
 
 
 def segmentation_loss_of(model: AnyModel, batch: Batch, loss: str) -> Tensor:
@@ -126,15 +162,21 @@ def segmentation_loss_of(model: AnyModel, batch: Batch, loss: str) -> Tensor:
 
     Args:
         model: a segmenter.
-        batch: on its device; targets are masks and weights.
+        batch: on its device; targets are masks, weights and, where they count, the weight of the hardest negatives.
         loss: name of one of `models.losses.SEGMENTATION_LOSSES`.
     """
     height_px, width_px = batch.pixels_B1HW.shape[2:]
     pixels_B1HW = padded_pixels(model, batch)
     added = (0, pixels_B1HW.shape[3] - width_px, 0, pixels_B1HW.shape[2] - height_px)
-    masks_B1HW, weights_B1HW = (functional.pad(each, added) for each in batch.targets)
+    masks_B1HW, weights_B1HW = (functional.pad(each, added) for each in batch.targets[:2])
     raw = model(pixels_B1HW, batch.metadata)
-    return deep_supervision(raw, masks_B1HW, loss_named(loss), weights_B1HW)
+    whole = deep_supervision(raw, masks_B1HW, loss_named(loss), weights_B1HW)
+    if len(batch.targets) == 2:
+        return whole
+    full_B1HW = raw if isinstance(raw, Tensor) else raw[0]
+    # The pixels beside a target are a matter of its outline, which the overlap judges.
+    near_B1HW = functional.max_pool2d(masks_B1HW, 2 * _OUTLINE_PX + 1, 1, _OUTLINE_PX)
+    return whole + batch.targets[2].mean() * hardest_negatives_loss(full_B1HW.float(), near_B1HW, weights_B1HW)
 
 
 class SegmentationTask(TrainingTask):
@@ -152,9 +194,14 @@ class SegmentationTask(TrainingTask):
             raise wrong_base(model, SegmentationModel)
         self.recipe = recipe
 
-    def source(self) -> SegmentationBatches:
+    @property
+    def records_passes(self) -> bool:
+        """Crops of all sizes cannot be recorded."""
+        return not self.recipe.phases.sides
+
+    def source(self, steps: int | None = None) -> SegmentationBatches:
         """Augmented crops."""
-        return SegmentationBatches(self.samples, self.recipe)
+        return SegmentationBatches(self.samples, self.recipe, steps)
 
     def loss(self, model: nn.Module, batch: Batch) -> Tensor:
         """The loss of the recipe."""

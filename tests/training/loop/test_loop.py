@@ -135,14 +135,19 @@ def test_a_validation_without_an_answer_stops_the_training() -> None:
 def test_every_schedule_stays_between_nothing_and_all(name: str) -> None:
     rates = [schedule_named(name)(progress / 200) for progress in range(201)]
     assert all(0 < rate <= 1 for rate in rates)
-    assert name == "one_cycle" or rates[0] == 1
-    assert name in ("one_cycle",) or rates == sorted(rates, reverse=True)
+    assert max(rates) == pytest.approx(1, abs=0.01)
+    warm = rates.index(max(rates))
+    assert (warm > 0) == (name in ("one_cycle", "warm_up_stable_decay"))
+    assert rates[: warm + 1] == sorted(rates[: warm + 1])
+    assert rates[warm:] == sorted(rates[warm:], reverse=True)
 
 
 def test_schedules_by_hand() -> None:
     assert SCHEDULES["cosine"](0.5) == pytest.approx(0.5025)
     assert SCHEDULES["poly"](0.5) == pytest.approx(0.5**0.9)
     assert SCHEDULES["poly"](1.0) == pytest.approx(0.005)
+    stable = SCHEDULES["warm_up_stable_decay"]
+    assert [stable(at) for at in (0.0025, 0.005, 0.4, 0.7, 0.85, 1.0)] == pytest.approx([0.5, 1, 1, 1, 0.505, 0.01])
     assert [SCHEDULES["multi_step"](at) for at in (0.49, 0.5, 0.74, 0.75)] == [1.0, 0.1, 0.1, 0.01]
 
 
