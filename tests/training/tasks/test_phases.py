@@ -7,6 +7,7 @@ from itertools import islice
 
 import pytest
 import torch
+from torch import Tensor
 
 from contracts.errors import SettingsError
 from models.interface import MetadataBatch
@@ -61,12 +62,21 @@ def test_norms_are_calibrated_on_crops_of_the_end() -> None:
     assert torch.equal(first.pixels_B1HW, plain.pixels_B1HW)
 
 
+class HotOutline(Acm):
+    """Logits that are highest right beside the target, as a blurred answer's are."""
+
+    def forward(self, pixels_BCHW: Tensor, metadata: MetadataBatch) -> Tensor:
+        hot_B1HW = torch.zeros_like(pixels_BCHW)
+        hot_B1HW[:, :, 29:34, 29:34] = 9.0
+        return super().forward(pixels_BCHW, metadata) + hot_B1HW
+
+
 def test_the_hardest_negatives_cost_what_their_weight_says_and_not_the_outline() -> None:
     torch.manual_seed(0)
     masks = torch.zeros(2, 1, 64, 64)
     masks[:, :, 30:33, 30:33] = 1
     known = torch.ones_like(masks)
-    model = Acm().eval()
+    model = HotOutline().eval()
     pixels = torch.randn(2, 1, 64, 64)
     metadata = MetadataBatch.unknown((64, 64), 2)
     losses = []
