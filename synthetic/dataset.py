@@ -1,4 +1,4 @@
-"""Labelled synthetic frames as a data set: `python -m synthetic.dataset FOLDER`.
+"""Labelled synthetic frames as a data set: `irstream dataset synthetic FOLDER`.
 
 Images (PNG, the sensor's counts), masks and an `index.jsonl` as the public sets have it: boxes `[x, y, width, height]`, a class
 index and name per box, a split. A split shares no camera, so no scene, with another. The seeds are far from those of the demo.
@@ -6,9 +6,8 @@ index and name per box, a split. A split shares no camera, so no scene, with ano
 
 from __future__ import annotations
 
-import argparse
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -95,27 +94,29 @@ def write_frame(frame: SyntheticFrame, plan: CameraPlan, folder: Path) -> dict[s
     }
 
 
-def write_dataset(folder: Path, cameras: list[CameraPlan], frames_of_camera: int = FRAMES_OF_CAMERA) -> int:
-    """Write the frames of some cameras and the index; the number of frames."""
-    from rich.progress import track
+def write_dataset(
+    folder: Path,
+    cameras: list[CameraPlan],
+    frames_of_camera: int = FRAMES_OF_CAMERA,
+    report: Callable[[int, int], None] = lambda done, of: None,
+) -> int:
+    """Write the frames of some cameras and the index.
 
+    Args:
+        folder: made where it is not there.
+        cameras: whose frames.
+        frames_of_camera: of each.
+        report: gets the number of cameras done, and of all.
+
+    Returns:
+        The number of frames.
+    """
     for part in ("images", "masks"):
         (folder / part).mkdir(parents=True, exist_ok=True)
     entries = []
-    for plan in track(cameras, description="synthetic data set"):
+    for done, plan in enumerate(cameras, start=1):
         camera = SyntheticCamera(plan.settings)
         entries += [write_frame(camera.frame(index), plan, folder) for index in range(frames_of_camera)]
+        report(done, len(cameras))
     (folder / INDEX_NAME).write_text("".join(json.dumps(entry) + "\n" for entry in entries), encoding="utf-8")
     return len(entries)
-
-
-def main() -> None:
-    """Command line."""
-    parser = argparse.ArgumentParser(description="Write labelled synthetic frames as a data set.")
-    parser.add_argument("folder", type=Path)
-    folder: Path = parser.parse_args().folder
-    print(f"{write_dataset(folder, list(plans()))} frames in {folder}")
-
-
-if __name__ == "__main__":
-    main()

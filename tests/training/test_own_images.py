@@ -107,6 +107,11 @@ def test_an_unknown_name_lists_what_there_is(name: str, text: str, tmp_path: Pat
         evaluation_samples(name)
 
 
+def test_a_folder_without_an_index_is_not_called_missing(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"a folder without it"):
+        read_samples([str(tmp_path)], Role.TRAIN, tmp_path)
+
+
 def test_boxes_whose_mask_is_empty_are_told(tmp_path: Path) -> None:
     write_own(tmp_path, [{"id": "a"}], mask_value=0)
     with pytest.raises(SettingsError, match=r"masks/a\.png: expected target pixels: image a has 1 boxes, got an empty mask\. .*null"):

@@ -9,7 +9,7 @@ from types import MappingProxyType
 
 SYNTHETIC = "synthetic"
 SYNTHETIC_FOLDER = Path("runs/synthetic")
-HELP = f"Set IRSTREAM_DATA to the folder of the data sets, and write ours: python -m synthetic.dataset {SYNTHETIC_FOLDER}"
+HELP = f"Set IRSTREAM_DATA to the folder of the known data sets; irstream dataset synthetic {SYNTHETIC_FOLDER} makes the synthetic one."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

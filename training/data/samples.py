@@ -163,7 +163,7 @@ def _no_such_set(name: str, known: Sequence[str], where: str) -> SettingsError:
     close = difflib.get_close_matches(name, known, n=1)
     return SettingsError(
         expected=f"one of {', '.join(known)}, or a folder with an {INDEX_NAME}",
-        got=repr(name),
+        got=f"{name!r}, a folder without it" if Path(name).is_dir() else repr(name),
         where=where,
         action=f"Did you mean {close[0]!r}? {HELP}" if close else f"Write an index for your images (docs/datasets.md). {HELP}",
     )
@@ -189,7 +189,7 @@ def _read_known(root: Path, dataset: str, role: Role) -> list[Sample]:
         return _read_clips(root) if role is Role.TRAIN else []
     folder = root / dataset
     if dataset == SYNTHETIC and not folder.is_dir():
-        folder = SYNTHETIC_FOLDER  # ours: `python -m synthetic.dataset`
+        folder = SYNTHETIC_FOLDER  # ours: `irstream dataset synthetic`
     return [_sample(folder, dataset, dataset, entry) for entry in _entries_of(folder)]
 
 
