@@ -1,4 +1,4 @@
-"""What other cameras do to a picture: their optics, their noise, their flaws, their numbers and their compression.
+"""Flaws that other cameras give a picture: their optics, their noise, their flaws, their numbers and their compression.
 
 In the order in which it happens: optics (sharpness), detector (noise, stripes, hot and dead pixels), conversion (counts), electronics
 (a telemetry row), transmission (JPEG). All of normalised pixels, in units of the frame's scale.
@@ -26,7 +26,7 @@ _LEAST_SCALE = 0.02
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Flaws:
-    """How likely each is where a picture is spoilt at all, and how strong.
+    """Probability of each flaw in a picture that is spoilt at all, and its strength.
 
     Attributes:
         probability: share of the crops to which any of it is done.

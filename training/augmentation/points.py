@@ -15,7 +15,7 @@ _AROUND_PX = 10
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PointSettings:
-    """How points are planted.
+    """Number, size and brightness of planted points.
 
     Attributes:
         probability: share of the crops that get one to `max_points`.

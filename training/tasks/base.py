@@ -112,7 +112,7 @@ class TrainingTask(ABC):
 
     @property
     def records_passes(self) -> bool:
-        """Whether passes can be recorded as a CUDA graph: the loss runs without a word from a GPU to Python, and batches have one shape."""
+        """True where passes can be recorded as a CUDA graph: the loss asks the GPU for no value, and batches have one shape."""
         return True
 
     @cached_property

@@ -31,7 +31,7 @@ class Phases:
         return not self.sides and math.isinf(self.clean_from) and math.isinf(self.hard_from)
 
     def augmentation(self, whole: Augmentation, progress: float) -> Augmentation:
-        """What is done to a crop at a progress in [0, 1]."""
+        """Augmentation of a crop at a progress in [0, 1]."""
         part = next((part for until, part in self.sides if progress < until), 1.0)
         flaws = replace(whole.flaws, probability=0.0) if progress >= self.clean_from else whole.flaws
         return replace(whole, crop_px=round(part * whole.crop_px), flaws=flaws)

@@ -50,6 +50,7 @@ def test_a_card_for_people_has_all_that_the_one_for_programs_has(name: str, caps
             assert not any(row) or " ".join(map(str, row)) in whole
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "command"), [("dnanet", "irstream train dnanet"), ("sgem_unet_plain", "irstream train sgem_unet_plain")])
 def test_without_weights_it_says_how_to_get_some(name: str, command: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert f"none ship; {command} makes some" in told(capsys, "show", name)

@@ -49,6 +49,7 @@ def test_workers_that_are_not_pinned_are_not_started_among_strangers(bare: Envir
     assert str(strangers / "models.py") in error
 
 
+@pytest.mark.slow
 def test_an_application_that_pins_no_workers_is_refused_among_strangers(installed: Environment, tmp_path: Path) -> None:
     strangers = fill_with_strangers(tmp_path / "strangers", "package", ["models"])
     out, error = run(installed, BUILD, strangers)

@@ -25,6 +25,7 @@ LEAST = {"hit-uav": 0.4, "drone-ir": 0.75, "irstd-1k": 0.75, "sirst-v2": 0.6, "n
 """Share that must be found. HIT-UAV and drone-ir teach what is no target only, but for targets of other sets pasted there."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [ModelsSettings().segmenter.model, "kestrel_adaptive"])
 @pytest.mark.parametrize("dataset", LEAST)
 def test_planted_targets_are_found(dataset: str, name: str, shared_data: Path) -> None:
