@@ -104,5 +104,14 @@ def test_the_halves_of_all_tests_leave_none_out() -> None:
         "stream": "(broker or ray) and not whole_matrix",
         "others": "(not broker and not ray) and not whole_matrix",
     }
-    assert "fast_test_cpu_s=5" in lanes_of("check", ())[1][0][1]
-    assert marks_of("check") == {"tests": "(not broker and not ray and not slow) and not whole_matrix"}
+    fast = "(not broker and not ray and not slow) and not whole_matrix"
+    assert marks_of("check") == {"lower": fast, "upper": fast}
+
+
+def test_the_lanes_of_the_fast_tests_leave_none_out() -> None:
+    commands = {name: command for lane in lanes_of("check", ()) for name, command in lane}
+    lower = {option for option in commands["lower"] if option.startswith("tests/")}
+    ignored = {option.removeprefix("--ignore=") for option in commands["upper"] if option.startswith("--ignore=")}
+    assert lower == ignored != set()
+    assert all((ROOT / folder).is_dir() for folder in lower)
+    assert all("fast_test_cpu_s=5" in commands[name] for name in ("lower", "upper"))
