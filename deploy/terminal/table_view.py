@@ -26,7 +26,7 @@ def print_care(care: Care) -> None:
         console.print(f"{merged.num_given_up:,} merges given up: other commits came first; the next run takes their files")
     console.print(f"{care.deleted_files:,} files ({care.deleted_bytes / _MB:,.1f} MB) {would}deleted", highlight=False)
     if care.not_vacuumed is not None:
-        console.print(f"[yellow]no file could be judged for deletion[/yellow]: {escape(care.not_vacuumed)}")
+        console.print(f"[yellow]no file could be checked for deletion[/yellow]: {escape(care.not_vacuumed)}")
     console.print(f"version {care.before.version:,} -> {care.after.version:,}, {care.seconds:.1f} s", highlight=False)
 
 

@@ -43,7 +43,7 @@ log, MB                    0.1     0.0
 1,198 small files merged into 2
 1 merges given up: other commits came first; the next run takes their files
 1,700 files (0.3 MB) deleted
-no file could be judged for deletion: the log does not reach back [far] enough
+no file could be checked for deletion: the log does not reach back [far] enough
 version 1,041 -> 1,043, 12.3 s"""
 DRY_RUN_SHOWN = """\
                            before  after
