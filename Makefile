@@ -1,6 +1,6 @@
 # make setup   .venv with the command irstream in it
 # make demo    the whole system on this machine in a few minutes; FRAMES=<folder of images or clips> for your own frames
-# make check   lint, types, layers and the fast tests: under two minutes on two cores
+# make check   lint, types, layers and the fast tests
 # make test    the same and all the rest: slow tests, and those with real Kafka and real Ray
 # make test-faults  every fault of the crash matrix, done to a real stream (about 25 minutes); a third of them is in make test
 # make audit-deps  known vulnerabilities in requirements.lock; needs the vulnerability service of PyPI (exit code 2 without)
