@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 
 from contracts.codecs import FLOAT_BIT_DEPTH
 from contracts.frame import Normalisation
+from evaluation.perturbations import recompressed, resized
 from models.transforms import measure, normalise
 
 Floats = NDArray[np.float32]
 Mask = NDArray[np.uint8]
 JPEG_BLOCK_PX = 8
 _DISPLAY_PERCENT = (0.1, 99.9)
-_TRACE = 0.05
 _LEAST_SCALE = 0.02
 
 
@@ -121,8 +121,7 @@ def rescale(pixels_HW: Floats, flaws: Flaws, rng: np.random.Generator) -> Floats
 def resample(pixels_HW: Floats, masks: tuple[Mask, Mask], factor: float, side_px: int) -> tuple[Floats, Mask, Mask]:
     """Enlarge or shrink a picture and two masks of it, and keep a square of the middle.
 
-    Shrinking averages over areas, as a coarser detector does. A target that falls below half a pixel everywhere is no longer labelled,
-    though a trace of it is left: there nobody knows.
+    See `evaluation.perturbations.resized` for what becomes of targets.
 
     Args:
         pixels_HW: normalised pixels, at least `side_px / factor` wide and high.
@@ -133,22 +132,9 @@ def resample(pixels_HW: Floats, masks: tuple[Mask, Mask], factor: float, side_px
     Returns:
         The three, `(side_px, side_px)`.
     """
-    size = tuple(max(side_px, round(length * factor)) for length in pixels_HW.shape[::-1])
-    how = cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR
-    top, left = (size[1] - side_px) // 2, (size[0] - side_px) // 2
-    window = (slice(top, top + side_px), slice(left, left + side_px))
-
-    def scaled(image_HW: NDArray[np.generic]) -> Floats:
-        return np.asarray(cv2.resize(image_HW.astype(np.float32), size, interpolation=how)[window], np.float32)
-
-    soft_HW = scaled(masks[0])
-    hard_HW = (soft_HW >= 0.5).astype(np.uint8)
-    num, labels_HW = cv2.connectedComponents((soft_HW > _TRACE).astype(np.uint8), connectivity=8)
-    kept_N = np.zeros(num, bool)
-    kept_N[np.unique(labels_HW[hard_HW > 0])] = True
-    kept_N[0] = True
-    unknown_HW = (scaled(masks[1]) > _TRACE) | ~kept_N[labels_HW]
-    return scaled(pixels_HW), hard_HW, (unknown_HW & (hard_HW == 0)).astype(np.uint8)
+    width_px, height_px = (max(side_px, round(length * factor)) for length in pixels_HW.shape[::-1])
+    top, left = (height_px - side_px) // 2, (width_px - side_px) // 2
+    return resized(pixels_HW, masks, (width_px, height_px), (slice(top, top + side_px), slice(left, left + side_px)))
 
 
 def add_stripes(pixels_HW: Floats, sigma: float, rng: np.random.Generator) -> Floats:
@@ -193,10 +179,7 @@ def jpeg(pixels_HW: Floats, quality: int, display: tuple[float, float], rng: np.
     top, left = (int(shift) for shift in rng.integers(0, JPEG_BLOCK_PX, 2))
     wider = cv2.copyMakeBorder(pixels_HW, top, 0, left, 0, cv2.BORDER_REPLICATE)
     shown = np.clip(np.round((wider - low) / count), 0, 255).astype(np.uint8)
-    done, code = cv2.imencode(".jpg", shown, [cv2.IMWRITE_JPEG_QUALITY, quality])
-    assert done
-    decoded = cv2.imdecode(code, cv2.IMREAD_GRAYSCALE)  # noqa: TID251  # bytes of our own
-    read = np.asarray(decoded, np.float32)[top:, left:]
+    read = recompressed(shown, quality).astype(np.float32)[top:, left:]
     return read * np.float32(count) + np.float32(low)
 
 
