@@ -147,6 +147,13 @@ class FineKestrel(Kestrel):
         return self.head(self.refine(adapt("answer", answer + full_BCHW)))  # type: ignore[no-any-return]  # likewise
 
 
+@register_model("kestrel_large")
+class LargeKestrel(FineKestrel):
+    """The fine one, twice as wide: for machines with a GPU."""
+
+    plan = Plan(widths=(32, 64, 128), full=16)
+
+
 @register_model("kestrel_adaptive")
 class AdaptiveKestrel(FineKestrel):
     """With all stages scaled to the texture of the frame: one network for several kinds of imagery."""

@@ -26,6 +26,7 @@ HEADS = {
     "kestrel": 3,
     "kestrel_adaptive": 3,
     "kestrel_fine": 3,
+    "kestrel_large": 3,
     "kestrel_light": 3,
     "kestrel_wide": 3,
     "merlin": 4,
