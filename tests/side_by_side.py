@@ -1,8 +1,8 @@
 """Checks side by side on two cores: `python -m tests.side_by_side check|test [options of pytest]`.
 
-`check`: linters, types and the tests that compute for a moment only. `test`: everything. Tests with a broker or Ray wait
-half of their time, for brokers that die, sessions that run out, processes that start; the others compute. Their lines are shown
-as they come, with a name before them.
+`check`: linters, types and the tests that compute for a moment only. `test`: everything. There is a lane more than there are cores:
+tests with a broker or Ray wait half of their time, for brokers that die, sessions that run out, processes that start, and those that
+compute fill the gaps. These give way to the others (`nice`). Lines are shown as they come, with a name before them.
 """
 
 from __future__ import annotations
@@ -18,12 +18,15 @@ from tests.fast_tests import LIMIT
 
 # A lane is what runs one after the other: name and command.
 Lane = Sequence[tuple[str, Sequence[str]]]
-_FAST = "not broker and not ray and not slow"
+_COMPUTES = "not broker and not ray"
+_FAST = f"{_COMPUTES} and not slow"
 _LINT = ("lint", ("make", "--no-print-directory", "lint"))
+_GIVES_WAY = ("nice", "-n", "5")
 _FAILED_WITHOUT_A_CODE = 1
-_FAST_TEST_CPU_S = 5.0  # the slowest took 2 when this was written, the marked ones from 1 to 11
-# Folders whose fast tests run behind the linters; those of all others, which are about as long as both, run beside them.
-_BEHIND_LINT = tuple(f"tests/{name}" for name in ("actors", "contracts", "evaluation", "models", "observability", "synthetic"))
+_FAST_TEST_CPU_S = 3.0  # the slowest took 1.5 when this was written, the marked ones from 1 to 11
+# Folders of the lane `lower`; those of all others are the lane `upper`.
+_LOWER = tuple(f"tests/{name}" for name in ("actors", "contracts", "evaluation", "models", "observability", "synthetic"))
+_UPPER = tuple(f"--ignore={folder}" for folder in _LOWER)
 
 
 def lanes_of(target: str, options: Sequence[str]) -> list[Lane]:
@@ -38,11 +41,12 @@ def lanes_of(target: str, options: Sequence[str]) -> list[Lane]:
     """
     fast = ("-o", f"{LIMIT}={_FAST_TEST_CPU_S:g}", *options)
     lanes: dict[str, list[Lane]] = {
-        "check": [
-            [_LINT, _tests("lower", _FAST, (*_BEHIND_LINT, *fast))],
-            [_tests("upper", _FAST, (*(f"--ignore={folder}" for folder in _BEHIND_LINT), *fast))],
+        "check": [[_LINT], [_tests("lower", _FAST, (*_LOWER, *fast))], [_tests("upper", _FAST, (*_UPPER, *fast))]],
+        "test": [
+            [_tests("stream", "ray", options)],
+            [_tests("kafka", "broker and not ray", options), _LINT, _giving_way(_tests("lower", _COMPUTES, (*_LOWER, *options)))],
+            [_giving_way(_tests("upper", _COMPUTES, (*_UPPER, *options)))],
         ],
-        "test": [[_tests("stream", "broker or ray", options)], [_LINT, _tests("others", "not broker and not ray", options)]],
     }
     return lanes[target]
 
@@ -50,6 +54,11 @@ def lanes_of(target: str, options: Sequence[str]) -> list[Lane]:
 def _tests(name: str, marks: str, options: Sequence[str]) -> tuple[str, Sequence[str]]:
     cache = f"cache_dir=.pytest_cache/{name}"
     return name, (sys.executable, "-m", "pytest", "-m", f"({marks}) and not whole_matrix", "-o", cache, *options)
+
+
+def _giving_way(step: tuple[str, Sequence[str]]) -> tuple[str, Sequence[str]]:
+    name, command = step
+    return name, (*_GIVES_WAY, *command)
 
 
 def run(lanes: Sequence[Lane]) -> int:
@@ -88,7 +97,6 @@ def _run_lane(lane: Lane, width: int, codes: dict[str, int], stopped: Event) -> 
 
 
 if __name__ == "__main__":
-    if sys.argv[1] == "check":
-        # Both lanes compute: a second thread of a test would only wait for the other lane.
-        os.environ.setdefault("OMP_NUM_THREADS", "1")
+    # A second thread of a test would only wait for the other lanes.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
     sys.exit(run(lanes_of(sys.argv[1], sys.argv[2:])))

@@ -88,30 +88,41 @@ def test_ctrl_c_starts_nothing_more(capfd: pytest.CaptureFixture[str]) -> None:
     assert "says" not in capfd.readouterr().out
 
 
-def marks_of(target: str) -> dict[str, str]:
-    commands = [command for lane in lanes_of(target, ()) for command in lane]
-    return {name: command[command.index("-m", 2) + 1] for name, command in commands if name != "lint"}
+def commands_of(target: str) -> dict[str, tuple[str, ...]]:
+    return {name: tuple(command) for lane in lanes_of(target, ()) for name, command in lane}
+
+
+def selected_by(target: str, name: str) -> str:
+    command = commands_of(target)[name]
+    return command[command.index("pytest") + 2]
 
 
 @pytest.mark.parametrize("target", ["check", "test"])
 def test_both_targets_lint(target: str) -> None:
-    linting = [command for lane in lanes_of(target, ()) for name, command in lane if name == "lint"]
-    assert linting == [("make", "--no-print-directory", "lint")]
+    assert commands_of(target)["lint"] == ("make", "--no-print-directory", "lint")
 
 
-def test_the_halves_of_all_tests_leave_none_out() -> None:
-    assert marks_of("test") == {
-        "stream": "(broker or ray) and not whole_matrix",
-        "others": "(not broker and not ray) and not whole_matrix",
+def test_the_lanes_of_all_tests_leave_none_out() -> None:
+    selected = {name: selected_by("test", name) for name in commands_of("test") if name != "lint"}
+    computes = "(not broker and not ray) and not whole_matrix"
+    assert selected == {
+        "stream": "(ray) and not whole_matrix",
+        "kafka": "(broker and not ray) and not whole_matrix",
+        "lower": computes,
+        "upper": computes,
     }
     fast = "(not broker and not ray and not slow) and not whole_matrix"
-    assert marks_of("check") == {"lower": fast, "upper": fast}
+    assert {name: selected_by("check", name) for name in commands_of("check") if name != "lint"} == {"lower": fast, "upper": fast}
 
 
-def test_the_lanes_of_the_fast_tests_leave_none_out() -> None:
-    commands = {name: command for lane in lanes_of("check", ()) for name, command in lane}
+@pytest.mark.parametrize("target", ["check", "test"])
+def test_the_lanes_that_compute_leave_no_folder_out(target: str) -> None:
+    commands = commands_of(target)
     lower = {option for option in commands["lower"] if option.startswith("tests/")}
     ignored = {option.removeprefix("--ignore=") for option in commands["upper"] if option.startswith("--ignore=")}
     assert lower == ignored != set()
     assert all((ROOT / folder).is_dir() for folder in lower)
-    assert all("fast_test_cpu_s=5" in commands[name] for name in ("lower", "upper"))
+
+
+def test_the_fast_tests_have_a_bound() -> None:
+    assert all("fast_test_cpu_s=3" in commands_of("check")[name] for name in ("lower", "upper"))

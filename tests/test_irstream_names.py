@@ -59,6 +59,7 @@ def home(request: pytest.FixtureRequest) -> tuple[Environment, Path]:
     return installed, installed.packages
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_command_starts_in_a_folder_of_strangers(home: tuple[Environment, Path], tmp_path: Path, kind: str) -> None:
     environment, folder = home
@@ -68,6 +69,7 @@ def test_the_command_starts_in_a_folder_of_strangers(home: tuple[Environment, Pa
     assert str(folder / "deploy" / "default_config.yaml") in done.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_process_started_with_the_variable_finds_ours(home: tuple[Environment, Path], tmp_path: Path, kind: str) -> None:
     environment, folder = home
@@ -76,6 +78,7 @@ def test_a_process_started_with_the_variable_finds_ours(home: tuple[Environment,
     assert json.loads(done.stdout) == ours(folder)
 
 
+@pytest.mark.slow
 def test_a_process_that_is_none_of_ours_finds_its_own(home: tuple[Environment, Path], tmp_path: Path) -> None:
     environment, _ = home
     (tmp_path / "models.py").write_text("import sys\nprint('mine', 'irstream_names' in sys.modules)\n")
@@ -83,6 +86,7 @@ def test_a_process_that_is_none_of_ours_finds_its_own(home: tuple[Environment, P
     assert done.stdout == "mine False\n", done.stderr
 
 
+@pytest.mark.slow
 def test_a_process_that_imports_deploy_is_ours_and_so_are_its_children(home: tuple[Environment, Path], tmp_path: Path) -> None:
     environment, folder = home
     (tmp_path / "elsewhere").mkdir()
@@ -94,6 +98,7 @@ def test_a_process_that_imports_deploy_is_ours_and_so_are_its_children(home: tup
     assert json.loads(done.stdout) == ours(folder)
 
 
+@pytest.mark.slow
 def test_another_source_tree_is_taken_when_pythonpath_names_it(installed: Environment, tmp_path: Path) -> None:
     strangers = fill_with_strangers(tmp_path / "strangers", "package")
     for code in (WHERE, f"import deploy, os; del os.environ[{VARIABLE!r}]\n{WHERE}"):
@@ -103,6 +108,7 @@ def test_another_source_tree_is_taken_when_pythonpath_names_it(installed: Enviro
     assert json.loads(done.stdout) == ours(ROOT), "a checkout that is run as it is"
 
 
+@pytest.mark.slow
 def test_a_package_of_the_name_in_another_place_of_the_path_is_passed_by(installed: Environment, tmp_path: Path) -> None:
     site = fill_with_strangers(tmp_path / "other-packages", "package")
     code = f"import contracts.errors, deploy.cli.errors\n{WHERE}"
@@ -111,6 +117,7 @@ def test_a_package_of_the_name_in_another_place_of_the_path_is_passed_by(install
     assert json.loads(done.stdout) == ours(installed.packages)
 
 
+@pytest.mark.slow
 def test_a_name_that_is_taken_already_is_told_with_both_files(installed: Environment, tmp_path: Path) -> None:
     (tmp_path / "models.py").touch()
     done = installed.run("python", "-c", "import models, sys; sys.path.pop(0); import deploy", cwd=tmp_path)
@@ -137,6 +144,7 @@ def spoilt(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Environment
     return with_wheel(tmp_path_factory.mktemp("spoilt") / "environment", wheel)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("file", ["actors/settings.py", "deploy/__init__.py"])
 def test_a_file_that_another_distribution_has_written_over_is_told(spoilt: Environment, tmp_path: Path, file: str) -> None:
     """Nothing can win here: there is one file, and it is not ours any more."""
@@ -151,6 +159,7 @@ def test_a_file_that_another_distribution_has_written_over_is_told(spoilt: Envir
     assert "pip uninstall modelzoo" in done.stderr
 
 
+@pytest.mark.slow
 def test_a_package_that_is_gone_is_told(spoilt: Environment, tmp_path: Path) -> None:
     """Uninstalling the other distribution takes our file along."""
     place = spoilt.packages / "contracts" / "__init__.py"
@@ -162,11 +171,13 @@ def test_a_package_that_is_gone_is_told(spoilt: Environment, tmp_path: Path) -> 
     assert done.stderr == f"error: {place}: expected a package of irstream, got no such file. Install irstream again.\n"
 
 
+@pytest.mark.slow
 def test_nothing_is_told_of_an_installation_as_it_should_be(installed: Environment, tmp_path: Path) -> None:
     done = installed.run("python", "-c", "import irstream_names as names; print(list(names.replaced()))", cwd=tmp_path)
     assert done.stdout == "[]\n", done.stderr
 
 
+@pytest.mark.slow
 def test_the_wheel_holds_every_file_that_is_read_beside_code(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         packed = set(archive.namelist())

@@ -40,6 +40,7 @@ def run(environment: Environment, code: str, cwd: Path, **env: str) -> tuple[str
     return done.stdout, done.stderr.splitlines()[-1] if done.stderr else ""
 
 
+@pytest.mark.slow
 def test_workers_that_are_not_pinned_are_not_started_among_strangers(bare: Environment, tmp_path: Path) -> None:
     strangers = fill_with_strangers(tmp_path / "strangers", "module", ["models"])
     out, error = run(bare, RAY_SESSION, strangers, PYTHONPATH=str(ROOT))
@@ -60,6 +61,7 @@ def test_an_application_that_pins_no_workers_is_refused_among_strangers(installe
     assert f"runtime_env: {{env_vars: {{{VARIABLE}: {INSTALLED}}}}}" in error
 
 
+@pytest.mark.slow
 def test_an_application_is_built_where_its_workers_find_ours(installed: Environment, tmp_path: Path) -> None:
     strangers = fill_with_strangers(tmp_path / "strangers", "package", ["models"])
     assert run(installed, BUILD, strangers, **{VARIABLE: INSTALLED}) == ("Application\n", "")

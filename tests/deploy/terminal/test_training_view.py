@@ -52,6 +52,7 @@ def test_a_terminal_gets_bars_and_all_else_lines() -> None:
     assert "3/4 images  measuring run[v2], loss 1" in told
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("made_data")
 def test_where_a_training_begins_is_told(tmp_path: Path) -> None:
     out = io.StringIO()
