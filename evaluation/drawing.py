@@ -77,7 +77,9 @@ def draw_words(picture: Picture, words: str) -> Picture:
 
 
 def in_rows(tiles: Sequence[Picture], columns: int) -> Picture:
-    """Tiles of one size side by side, one row below the other; the number of tiles is a multiple of `columns`."""
+    """Tiles of one size side by side, one row below the other; what is missing in the last row is black."""
+    if len(tiles) > columns:
+        tiles = [*tiles, *[np.zeros_like(tiles[0])] * (-len(tiles) % columns)]
     rows = [np.concatenate(list(tiles[start : start + columns]), 1) for start in range(0, len(tiles), columns)]
     return np.concatenate(rows, 0)
 

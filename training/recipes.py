@@ -14,6 +14,7 @@ from contracts.choices import chosen
 from contracts.errors import SettingsError
 from models.interface import Task
 from models.layers.texture import BLOCK_PX
+from models.zoo import AnyModel
 from training.augmentation.camera import Flaws
 from training.augmentation.paste import PasteSettings
 from training.augmentation.plan import Augmentation
@@ -21,9 +22,10 @@ from training.augmentation.points import PointSettings
 from training.data.samples import Role
 from training.loop.identity import Identity, loop_identity, recipe_identity
 from training.loop.settings import LoopSettings, require_number
-from training.tasks.base import Recipe
+from training.tasks.base import Recipe, TrainingTask
 from training.tasks.classification import ClassificationRecipe
 from training.tasks.detection import DetectionRecipe
+from training.tasks.known import task_of
 from training.tasks.phases import Phases
 from training.tasks.segmentation import SegmentationRecipe
 
@@ -269,3 +271,12 @@ def plan_named(name: str, sets: Sequence[str] = (), epochs: float | None = None,
     if sets:
         plan = plan.with_sets(sets)
     return plan if epochs is None else plan.with_epochs(epochs)
+
+
+def default_task(model: AnyModel, sets: Sequence[str] = ()) -> TrainingTask:
+    """The task of a network with its default recipe, on some data sets in equal shares; none given: on those of the recipe.
+
+    Raises:
+        SettingsError: the network has not the base of its task (`models/<task>/base.py`).
+    """
+    return task_of(model, plan_named(DEFAULT, sets, task=model.task).recipe)

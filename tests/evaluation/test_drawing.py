@@ -88,6 +88,8 @@ def test_words_stay_in_their_strip() -> None:
 def test_tiles_stand_in_rows() -> None:
     tiles = [np.full((2, 3, 3), number, np.uint8) for number in range(4)]
     assert in_rows(tiles, 2)[:, :, 0].tolist() == [[0, 0, 0, 1, 1, 1]] * 2 + [[2, 2, 2, 3, 3, 3]] * 2
+    assert in_rows(tiles[:3], 2)[:, :, 0].tolist() == [[0, 0, 0, 1, 1, 1]] * 2 + [[2, 2, 2, 0, 0, 0]] * 2
+    assert in_rows(tiles[3:], 2)[:, :, 0].tolist() == [[3, 3, 3]] * 2
     assert enlarged(np.eye(2, dtype=np.uint8), 4).tolist() == [[1, 1, 0, 0], [1, 1, 0, 0], [0, 0, 1, 1], [0, 0, 1, 1]]
 
 

@@ -10,8 +10,7 @@ from models.card import Measurement, ModelCard, write_card
 from models.weights import WEIGHTS_FOLDER
 from models.zoo import load_model
 from training.data.samples import Role
-from training.recipes import DEFAULT, plan_named
-from training.tasks.known import task_of
+from training.recipes import default_task
 from training.tasks.measuring import Report, no_report
 
 
@@ -47,7 +46,7 @@ def measure_weights(
             action="Measure without writing, or on the test images.",
         )
     model, card = load_model(name, weights)
-    task = task_of(model, plan_named(DEFAULT, sets, task=model.task).recipe)
+    task = default_task(model, sets)
     measured = task.measure(model, role, weights, device=device, report=report)
     if write:
         write_card(remeasured(card, measured), (weights or WEIGHTS_FOLDER / f"{name}.safetensors").with_suffix(".json"))

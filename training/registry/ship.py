@@ -9,12 +9,10 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from models.card import Measurement, ModelCard, read_card, write_card
-from models.interface import Task
+from models.card import ModelCard, read_card, write_card
 from models.weights import WEIGHTS_FOLDER
 from models.zoo import load_model
-from training.recipes import DEFAULT, plan_named
-from training.tasks.base import measure_command
+from training.recipes import default_task
 
 
 def ship(run: Path, folder: Path = WEIGHTS_FOLDER, alone: str | None = None) -> ModelCard:
@@ -30,20 +28,14 @@ def ship(run: Path, folder: Path = WEIGHTS_FOLDER, alone: str | None = None) -> 
     """
     weights = run / "weights.safetensors"
     name = read_card(weights.with_suffix(".json")).name
-    _, card = load_model(name, weights)
-    model = name if alone is None else f"models/weights/{alone}/{name}.safetensors"
-    measured = tuple(each.model_copy(update={"command": _measure_again(card, model, each)}) for each in card.measured)
+    network, card = load_model(name, weights)
+    task = default_task(network, tuple(card.data.rpartition(" (")[0].split(", ")))
+    shipped = None if alone is None else Path(f"models/weights/{alone}/{name}.safetensors")
+    commands = [task.measured_by(name, shipped, each.data.split()[0]) for each in card.measured]
+    measured = tuple(each.model_copy(update={"command": command}) for each, command in zip(card.measured, commands, strict=True))
     card = card.model_copy(update={"measured": measured})
     folder = folder if alone is None else folder / alone
     folder.mkdir(exist_ok=True)
     shutil.copyfile(weights, folder / f"{name}.safetensors")
     write_card(card, folder / f"{name}.json")
     return card
-
-
-def _measure_again(card: ModelCard, model: str, measured: Measurement) -> str:
-    if card.task == Task.SEGMENTATION:
-        return f"irstream evaluate {model} {measured.data.split()[0]}"
-    sets = tuple(card.data.rpartition(" (")[0].split(", "))
-    chosen = plan_named(DEFAULT, sets, task=Task(card.task)).recipe.chosen_sets
-    return measure_command(card.name, None if model == card.name else Path(model), chosen)

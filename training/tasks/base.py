@@ -1,4 +1,4 @@
-"""The `Task` protocol, by which a task is trained and measured; nothing else in `training/` knows one task from another."""
+"""The `Task` protocol, by which a task is trained, measured and drawn; nothing else in `training/` knows one task from another."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from typing import Any, Self
 from torch import Tensor, nn
 
 from contracts.errors import SettingsError
+from evaluation.drawing import Picture
 from models.card import Measurement
 from models.zoo import AnyModel
 from training.data.batches import Batch, BatchSource
@@ -102,7 +103,7 @@ def _no_choice(what: str, got: str) -> SettingsError:
 
 
 class TrainingTask(ABC):
-    """Batches, loss, validation and measurement of the networks of one task.
+    """Batches, loss, validation, measurement and pictures of the networks of one task.
 
     Attributes:
         recipe: how crops are drawn.
@@ -197,6 +198,24 @@ class TrainingTask(ABC):
             weights: named in the command that measures again; None: those that ship.
             device: where to compute.
             report: gets the number of images done, and of all.
+        """
+
+    def measured_by(self, name: str, weights: Path | None, dataset: str) -> str:
+        """Command that measures a network again on the data sets of the recipe.
+
+        Args:
+            name: of the network.
+            weights: None: those that ship.
+            dataset: of the figures; the command may measure others as well.
+        """
+        return measure_command(name, weights, self.recipe.chosen_sets)
+
+    @abstractmethod
+    def picture(self, model: AnyModel) -> Picture:
+        """Answers of a network on test images whose licence allows showing them, drawn beside the truth.
+
+        Raises:
+            SettingsError: they are not there.
         """
 
 

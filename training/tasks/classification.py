@@ -16,6 +16,7 @@ from torch.nn import functional
 
 from contracts.errors import SettingsError
 from contracts.frame import Platform
+from evaluation.drawing import Picture
 from models.card import Measurement
 from models.classification.base import ClassificationModel
 from models.interface import MetadataBatch
@@ -25,8 +26,9 @@ from training.augmentation.radiometry import jitter_counts
 from training.data.batches import Batch, SeededBatches, known_of, padded_pixels
 from training.data.catalogue import CLASS_SETS, SEGMENTATION_SETS, SYNTHETIC
 from training.data.samples import Role, Sample, read_samples
-from training.tasks.base import Recipe, TrainingTask, Validator, measure_command, wrong_base
-from training.tasks.measuring import Report, classification_quality, measure_classification, no_report, targets_of
+from training.tasks.base import Recipe, TrainingTask, Validator, wrong_base
+from training.tasks.measuring import DATASET, Report, classification_quality, measure_classification, no_report, targets_of
+from training.tasks.pictures import classification_picture
 
 Floats = NDArray[np.float32]
 UNNAMED = -1
@@ -292,5 +294,10 @@ class ClassificationTask(TrainingTask):
     ) -> list[Measurement]:
         """Accuracy, macro-F1 and confusion of each named data set, and what gets no name in the others."""
         assert isinstance(model, ClassificationModel)
-        recipe, command = self.recipe, measure_command(model.name, weights, self.recipe.chosen_sets)
+        recipe, command = self.recipe, self.measured_by(model.name, weights, DATASET)
         return measure_classification(model, role, command, recipe.named_sets, recipe.unnamed_sets, device=device, report=report)
+
+    def picture(self, model: AnyModel) -> Picture:
+        """See `training.tasks.pictures.classification_picture`."""
+        assert isinstance(model, ClassificationModel)
+        return classification_picture(model)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from contracts.errors import SettingsError
+from evaluation.drawing import Picture
 from models.boxes import areas, cut_boxes
 from models.card import Measurement
 from models.detection.base import BoxTruth, DetectionModel
@@ -26,8 +27,9 @@ from training.augmentation.radiometry import jitter_counts
 from training.data.batches import Batch, SeededBatches, known_of, padded_pixels
 from training.data.samples import Role, Sample, read_samples
 from training.data.sampling import SamplePool
-from training.tasks.base import Recipe, TrainingTask, Validator, measure_command, wrong_base
-from training.tasks.measuring import Report, boxes_of, choose_score_threshold, detection_quality, measure_detection, no_report
+from training.tasks.base import Recipe, TrainingTask, Validator, wrong_base
+from training.tasks.measuring import DATASET, Report, boxes_of, choose_score_threshold, detection_quality, measure_detection, no_report
+from training.tasks.pictures import detection_picture
 
 Floats = NDArray[np.float32]
 TARGET, IGNORED, NO_BOX = 1, 2, 0
@@ -222,5 +224,10 @@ class DetectionTask(TrainingTask):
     ) -> list[Measurement]:
         """AP50, recall, and precision and recall at the threshold, of each data set of the recipe."""
         assert isinstance(model, DetectionModel)
-        command = measure_command(model.name, weights, self.recipe.chosen_sets)
+        command = self.measured_by(model.name, weights, DATASET)
         return measure_detection(model, role, command, self.recipe.sets, device=device, report=report)
+
+    def picture(self, model: AnyModel) -> Picture:
+        """See `training.tasks.pictures.detection_picture`."""
+        assert isinstance(model, DetectionModel)
+        return detection_picture(model)

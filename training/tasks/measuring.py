@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import shlex
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
@@ -143,7 +144,7 @@ def measure_segmentation(
         values = {figure: float(getattr(scores, figure)) for figure in _FIGURES} | {"targets": float(scores.num_targets)}
         if half:
             values["iou_bfloat16"] = half[0][name, threshold].compute().iou
-        measured.append(_measurement(name, role, scores.num_images, command.replace(DATASET, name), values))
+        measured.append(_measurement(name, role, scores.num_images, command.replace(DATASET, shlex.quote(name)), values))
     return measured
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import count
@@ -16,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from contracts.errors import SettingsError
+from evaluation.drawing import Picture
 from models.card import Measurement
 from models.interface import MetadataBatch
 from models.losses import loss_named
@@ -39,6 +41,7 @@ from training.tasks.measuring import (
     segmentation_quality,
 )
 from training.tasks.phases import Phases
+from training.tasks.pictures import segmentation_picture
 
 _OUTLINE_PX = 2
 
@@ -229,8 +232,17 @@ class SegmentationTask(TrainingTask):
     ) -> list[Measurement]:
         """Overlap, detection and error rates of each data set of the recipe that has masks."""
         assert isinstance(model, SegmentationModel)
-        command = f"irstream evaluate {model.name if weights is None else weights} {DATASET}"
+        command = self.measured_by(model.name, weights, DATASET)
         return measure_segmentation(model, role, command, self.recipe.sets, device=device, report=report)
+
+    def measured_by(self, name: str, weights: Path | None, dataset: str) -> str:
+        """The evaluation of segmenters, on this one data set."""
+        return f"irstream evaluate {name if weights is None else shlex.quote(str(weights))} {shlex.quote(dataset)}"
+
+    def picture(self, model: AnyModel) -> Picture:
+        """See `training.tasks.pictures.segmentation_picture`."""
+        assert isinstance(model, SegmentationModel)
+        return segmentation_picture(model)
 
 
 def segmentation_validator(samples: Sequence[Sample]) -> Validator:
