@@ -106,4 +106,6 @@ def test_serve_run_of_a_wheel_runs_among_strangers(installed: Environment, stran
     script = strangers.parent / "serve_on_two_cores.py"  # not `-c`: as with the command `serve`, the working folder is not on its path
     script.write_text(SERVE_ON_TWO_CORES)
     command = [installed.python, str(script), str(ROOT / "ray_config.yaml")]
-    serve_until_rows(command, env | {"IRSTREAM_SINK__TABLE": str(table)}, strangers, table)
+    served = serve_until_rows(command, env | {"IRSTREAM_SINK__TABLE": str(table)}, strangers, table)
+    assert served.rows == 20, served.said
+    assert served.left == []

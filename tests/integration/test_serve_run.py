@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
@@ -37,11 +38,22 @@ def test_serve_run_needs_no_more_than_two_cores_and_heeds_ctrl_c(kafka: RealKafk
     run("publish", "synthetic", "--sensors", "2", "--fps", "0", "--limit", "20", cwd=tmp_path, env=env)
     table = tmp_path / "results"
     serving = env | {"PYTHONPATH": str(ROOT), "IRSTREAM_SINK__TABLE": str(table)}
-    serve_until_rows([sys.executable, "-c", SERVE_ON_TWO_CORES, str(ROOT / "ray_config.yaml")], serving, tmp_path, table)
+    served = serve_until_rows([sys.executable, "-c", SERVE_ON_TWO_CORES, str(ROOT / "ray_config.yaml")], serving, tmp_path, table)
+    assert served.rows == 20, served.said
+    assert served.left == []
 
 
-def serve_until_rows(command: Sequence[str], env: Mapping[str, str], folder: Path, table: Path) -> None:
-    """Start it, wait for 20 rows, send SIGINT; it must end, with all that it started."""
+@dataclass(frozen=True)
+class Served:
+    """Rows of the table at the end, the end of what it said, and processes that it left."""
+
+    rows: int
+    said: str
+    left: list[psutil.Process]
+
+
+def serve_until_rows(command: Sequence[str], env: Mapping[str, str], folder: Path, table: Path) -> Served:
+    """Start it, wait for 20 rows, send SIGINT; it must end."""
     with started(command, env, folder) as serve:
         deadline = time.monotonic() + 240
         while num_rows(table) < 20 and serve.poll() is None and time.monotonic() < deadline:
@@ -54,9 +66,8 @@ def serve_until_rows(command: Sequence[str], env: Mapping[str, str], folder: Pat
             os.killpg(serve.pid, signal.SIGKILL)
             pytest.fail(f"serve run does not end on SIGINT; it said {serve.communicate(timeout=10)}; beside it run {family}")
         said = "" if serve.stderr is None else serve.stderr.read()
-    assert num_rows(table) == 20, said[-4000:]
     _, alive = psutil.wait_procs(family, timeout=60)
-    assert not alive
+    return Served(num_rows(table), said[-4000:], alive)
 
 
 def num_rows(table: Path) -> int:

@@ -181,8 +181,8 @@ def test_a_frozen_driver_is_told_that_it_has_lost_its_share(settings: KafkaSetti
             process.send_signal(signal.SIGSTOP)
             hears(other, "owns 4")
             process.send_signal(signal.SIGCONT)
-            hears(process, "lost")
-            hears(process, "owns 2")
+            assert hears(process, "lost", "revoked") == ["lost"], "it must not commit what another driver reads by now"
+            assert hears(process, "owns 2") == ["owns 2"]
 
 
 def test_a_session_the_broker_does_not_allow_is_a_clear_error(settings: KafkaSettings) -> None:

@@ -88,7 +88,10 @@ def tls_server(folder: Path) -> Callable[[socket.socket], None]:
 
 @pytest.mark.parametrize("kind", [KafkaTCPTransport, KafkaSSLTransport])
 def test_without_sock_recv_the_last_answer_of_a_broker_that_closes_is_lost(kind: type) -> None:
-    require(kind, "_sock_recv", "nobody learns why a broker has refused a client: it closes right after it has said so")
+    without_it = "nobody learns why a broker has refused a client: it closes right after it has said so"
+    require(kind, "_sock_recv", without_it)
+    with pytest.raises(AssertionError, match=rf"kafka-python has no {kind.__name__}\.gone any more\. Without it nobody learns why"):
+        require(kind, "gone", without_it)
 
 
 def test_what_came_before_the_end_is_handed_over_first() -> None:

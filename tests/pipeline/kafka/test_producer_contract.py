@@ -110,8 +110,13 @@ def test_an_outage_shows_at_flush_and_nothing_is_lost(fragile_log: Log) -> None:
     assert list(dict.fromkeys(record.value for record in records)) == [b"0", b"1", b"2", b"3"], "a repeat is allowed, a hole is not"
 
 
-def test_flush_without_messages_returns(log: Log) -> None:
-    log.producer.flush(5)
+def test_flush_without_messages_returns_at_once(log: Log) -> None:
+    began = time.monotonic()
+    log.producer.flush(20)
+    assert time.monotonic() - began < 10
+    log.producer.send(log.topic, None, b"first", [])
+    log.producer.flush(20)
+    assert [record.value for record in log.read(1)] == [b"first"]
 
 
 def test_alerts_and_dead_letters_arrive_with_key_and_id(log: Log) -> None:

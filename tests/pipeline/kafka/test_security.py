@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from uuid import uuid4
 
@@ -192,9 +193,10 @@ def test_tls_on_a_plain_text_port_is_asked_about(kafka: RealKafka) -> None:
 
 
 def test_one_server_that_refuses_does_not_hide_another_that_does_not(secured_kafka: SecuredKafka) -> None:
-    both = f"{secured_kafka.expired_servers},{secured_kafka.bootstrap_servers}"
+    both, topic = f"{secured_kafka.expired_servers},{secured_kafka.bootstrap_servers}", secured_kafka.new_topic(1)
     for _ in range(5):  # which one is asked first is chance
-        open_consumer(secured_kafka.settings(bootstrap_servers=both)).close()
+        with closing(open_consumer(secured_kafka.settings(bootstrap_servers=both))) as consumer:
+            assert topic in consumer.topics()
 
 
 def test_a_user_whose_password_changes_while_it_runs_is_stopped(secured_kafka: SecuredKafka) -> None:
@@ -247,11 +249,17 @@ def test_the_password_may_come_from_a_file_and_change_there(secured_kafka: Secur
     user, password = secured_kafka.new_user()
     secret = tmp_path / "password"
     secret.write_text(f"{password}\n")
+    topic = secured_kafka.new_topic(1)
+    secured_kafka.allow(f"User:{user}", ResourceType.TOPIC, topic, ACLOperation.DESCRIBE)
     settings = secured_kafka.scram(user, "", sasl_password=None, sasl_password_file=str(secret))
-    open_consumer(settings).close()
+    with closing(open_consumer(settings)) as consumer:
+        assert consumer.topics() == {topic}
     secured_kafka.set_password(user, "second-word")
+    with pytest.raises(SettingsError, match="the password is wrong"):
+        open_consumer(settings)
     secret.write_text("second-word")
-    open_consumer(settings).close()
+    with closing(open_consumer(settings)) as consumer:
+        assert consumer.topics() == {topic}
 
 
 def test_an_encrypted_key_is_read_with_its_password(secured_kafka: SecuredKafka) -> None:

@@ -79,6 +79,7 @@ def test_room_is_given_as_soon_as_there_is_some() -> None:
     numbers = [backlog.add(message(50)) for _ in range(2)]
     with waiting(backlog, lambda: backlog.wait_for_room(50, NEVER_S)):
         backlog.acknowledge(numbers[0])
+    assert [number for number, _ in backlog.snapshot()] == numbers[1:], "the other is still there"
 
 
 def test_waiting_ends_with_what_was_there_before() -> None:

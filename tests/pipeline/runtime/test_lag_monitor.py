@@ -60,6 +60,7 @@ def test_partitions_of_other_drivers_do_not_count() -> None:
     watched.begin({}, {1})
     with watched.monitor:
         watched.wait_for(lambda: watched.seen and watched.seen[-1].lag == 7)
+    assert {each.lag for each in watched.seen} <= {None, 7}, "not even for a moment"
 
 
 def test_what_retention_has_deleted_is_no_lag() -> None:
@@ -69,6 +70,7 @@ def test_what_retention_has_deleted_is_no_lag() -> None:
     watched.begin({FIRST: 3}, {0})
     with watched.monitor:
         watched.wait_for(lambda: watched.seen and watched.seen[-1].lag == 2)
+    assert {each.lag for each in watched.seen} <= {None, 2}, "not even for a moment"
 
 
 def test_a_broker_that_is_away_leaves_the_lag_unknown() -> None:

@@ -38,7 +38,7 @@ def test_norms_get_the_statistics_of_the_batches_they_are_calibrated_on() -> Non
     batches = [made_batch(seed) for seed in range(3)]
     chance, weights = torch.get_rng_state(), [each.clone() for each in network.parameters()]
     calibrate_norms(network, iter(batches))
-    require_statistics(network, [batch.pixels_B1HW for batch in batches])
+    assert_statistics(network, [batch.pixels_B1HW for batch in batches])
     assert network.norm.momentum == 0.1
     assert not network.training
     assert torch.equal(torch.get_rng_state(), chance)
@@ -49,10 +49,10 @@ def test_crops_are_padded_as_in_training() -> None:
     network = Small().eval()
     batch = made_batch(0, 18)
     calibrate_norms(network, [batch])
-    require_statistics(network, [functional.pad(batch.pixels_B1HW, (0, 2, 0, 2))])
+    assert_statistics(network, [functional.pad(batch.pixels_B1HW, (0, 2, 0, 2))])
 
 
-def require_statistics(network: Small, pixels: list[Tensor]) -> None:
+def assert_statistics(network: Small, pixels: list[Tensor]) -> None:
     maps = [network.convolution(each) for each in pixels]
     expected = torch.stack([each.mean((0, 2, 3)) for each in maps]).mean(0)
     variance = torch.stack([each.transpose(0, 1).flatten(1).var(1) for each in maps]).mean(0)
