@@ -1,4 +1,4 @@
-"""Whether scores are probabilities: of detections that score 0.8, four of five should be targets.
+"""Scores as probabilities: of detections that score 0.8, four of five should be targets.
 
 The expected calibration error (ECE) is the mean, over all detections, of the distance between the mean score of a bin and the share
 of its detections that are targets. Bins of equal width are usual and compare with papers; saturated scores leave nearly all of them
@@ -40,7 +40,7 @@ class ReliabilityBin:
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """How far scores are from probabilities.
+    """Distance of scores from probabilities.
 
     Attributes:
         ece: expected calibration error over bins of equal width; NaN without detections.

@@ -1,4 +1,4 @@
-"""How many targets are found by their centres, against false alarms a frame, for all score thresholds.
+"""Share of the targets that are found by their centres, against false alarms a frame, for all score thresholds.
 
 What an operator trades: a threshold, the share of targets that is found with it (Pd), and how often it cries wolf. Boxes of small or
 loosely drawn targets overlap little, so a detection finds a target when its centre is near: within `MIN_REACH_PX`, or half the longer
@@ -125,7 +125,7 @@ class FoundMetrics:
 
     @property
     def hits_N(self) -> NDArray[np.bool_]:
-        """Whether each of these found a target."""
+        """True for those that found a target."""
         return np.concatenate(self._hits) if self._hits else np.zeros(0, np.bool_)
 
     def compute(self) -> FoundCurve:
@@ -167,7 +167,7 @@ def match_centres(
 
 
 def _inside(centres_xy_N2: NDArray[np.floating], boxes_K4: NDArray[np.floating]) -> NDArray[np.bool_]:
-    """Whether each centre lies in any of the boxes."""
+    """True for each centre that lies in any of the boxes."""
     low_NK2, high_NK2 = centres_xy_N2[:, None] >= boxes_K4[None, :, :2], centres_xy_N2[:, None] <= boxes_K4[None, :, 2:]
     inside_NK = np.logical_and.reduce(low_NK2 & high_NK2, axis=2)
     return np.asarray(np.logical_or.reduce(inside_NK, axis=1), np.bool_)

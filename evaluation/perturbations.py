@@ -1,4 +1,4 @@
-"""What other cameras and links do to a frame: one change each, of known strength, on the counts of labelled 8-bit frames.
+"""Changes that other cameras and links make to a frame: one each, of known strength, on the counts of labelled 8-bit frames.
 
 A network that generalises answers a changed frame as it answers the untouched one. Each change depends on the frame and on one seed
 only, so that all networks see the same frames; those of several strengths contain each other (the first of three hot pixels is the one).
