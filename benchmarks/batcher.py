@@ -36,7 +36,7 @@ from contracts.block import FrameBlock, pack_block, unpack_block
 from contracts.frame import ContentType, Frame, FrameMeta
 from contracts.position import KafkaPosition, OffsetRange
 from models.interface import MetadataBatch, Task
-from models.transforms import measure
+from models.normalisation import measure
 
 ACTORS: dict[str, type[FrameActor[Any, Any]]] = {Task.DETECTION: DetectorActor, Task.SEGMENTATION: SegmenterActor}
 

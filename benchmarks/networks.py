@@ -20,7 +20,8 @@ import torch
 from models.devices import fastest_dtype
 from models.inference import InferenceModel, prepare
 from models.interface import MetadataBatch, Task
-from models.transforms import measure, normalise
+from models.normalisation import measure
+from models.transforms import normalise
 from models.zoo import list_trained, load_model
 
 FRAME_PX = 256

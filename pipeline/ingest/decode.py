@@ -7,17 +7,16 @@ import math
 import time
 from datetime import UTC, datetime
 
-import numpy as np
 import pyarrow as pa
 
 from contracts.block import FrameBlock, pack_block
 from contracts.codecs import decode_pixels
 from contracts.errors import RejectReason, RejectRecord
-from contracts.frame import Frame, Normalisation, Pixels, RawRecord
+from contracts.frame import Frame, Pixels, RawRecord
 from contracts.limits import InputLimits
 from contracts.message import kafka_moment, parse_record, read_what_is_readable
 from contracts.result import DeadLetter
-from models.transforms import measure
+from models.normalisation import Filled, fill
 from pipeline.ingest.raw_block import unpack_raw
 
 _LOG = logging.getLogger(__name__)
@@ -56,7 +55,7 @@ def decode_record(record: RawRecord, limits: InputLimits) -> Frame | DeadLetter:
         meta = parse_record(record, limits)
         assert record.value is not None  # parse_record refuses tombstones
         pixels_HW, bit_depth = decode_pixels(record.value, meta, limits)
-        normalisation = _measure(pixels_HW, bit_depth)
+        filled = _fill(pixels_HW, bit_depth)
     except RejectRecord as reject:
         return _dead_letter(record, reject, limits)
     except MemoryError:
@@ -68,21 +67,21 @@ def decode_record(record: RawRecord, limits: InputLimits) -> Frame | DeadLetter:
     return Frame(
         position=record.position,
         meta=meta,
-        pixels_HW=pixels_HW,
+        pixels_HW=filled.pixels_HW,
         bit_depth=bit_depth,
-        normalisation=normalisation,
+        normalisation=filled.normalisation,
         ingested_at=kafka_moment(record.timestamp_ms),
         decode_ms=(time.perf_counter() - started) * 1e3,
     )
 
 
-def _measure(pixels_HW: Pixels, bit_depth: int) -> Normalisation:
-    with np.errstate(over="ignore"):  # finite float32 pixels beyond 1e19 have squares beyond float32
-        normalisation = measure(pixels_HW, bit_depth)
+def _fill(pixels_HW: Pixels, bit_depth: int) -> Filled:
+    filled = fill(pixels_HW, bit_depth)
+    normalisation = filled.normalisation
     if not (math.isfinite(normalisation.mean) and math.isfinite(normalisation.scale)):
         got = f"mean {normalisation.mean}, standard deviation {normalisation.scale}"
         raise RejectRecord(RejectReason.NOT_FINITE, expected="pixels with a finite mean and spread", got=got)
-    return normalisation
+    return filled
 
 
 def _dead_letter(record: RawRecord, reject: RejectRecord, limits: InputLimits) -> DeadLetter:

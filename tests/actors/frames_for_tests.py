@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from contracts.block import FrameBlock, pack_block
 from contracts.frame import Band, ContentType, Frame, FrameMeta, Platform
 from contracts.position import KafkaPosition, OffsetRange
-from models.transforms import measure
+from models.normalisation import measure
 
 Target = tuple[int, int, int, int]
 

@@ -15,8 +15,9 @@ from models.card import Measurement
 from models.devices import MAX_IOU_CHANGE
 from models.inference import InferenceModel, prepare
 from models.interface import MetadataBatch
+from models.normalisation import measure
 from models.segmentation.base import SegmentationModel
-from models.transforms import measure, normalise
+from models.transforms import normalise
 from models.zoo import AnyModel, create_model, load_model
 
 SIDE_PX = 96

@@ -11,7 +11,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.transforms import crop_square, measure, normalise, padded_size
+from models.normalisation import measure
+from models.transforms import crop_square, normalise, padded_size
 
 
 def scene(height: int = 40, width: int = 60, seed: int = 0) -> np.ndarray:
@@ -19,26 +20,13 @@ def scene(height: int = 40, width: int = 60, seed: int = 0) -> np.ndarray:
     return rng.integers(0, 256, (height, width)).astype(np.uint8)
 
 
-def test_measure_gives_mean_and_standard_deviation() -> None:
-    pixels = scene()
-    found = measure(pixels, 8)
-    assert found.mean == pytest.approx(pixels.mean())
-    assert found.scale == pytest.approx(pixels.std())
-
-
-def test_measure_by_chunks_equals_measure_at_once() -> None:
-    pixels = np.random.default_rng(1).integers(0, 2**16, (3, 1_500_000)).astype(np.uint16)
-    found = measure(pixels, 16)
-    assert found.mean == pytest.approx(pixels.mean(dtype=np.float64), rel=1e-12)
-    assert found.scale == pytest.approx(pixels.std(dtype=np.float64), rel=1e-9)
-
-
-def test_normalised_frame_has_zero_mean_and_unit_deviation() -> None:
+def test_normalised_frame_has_about_zero_mean_and_unit_deviation() -> None:
+    """Of all its pixels: the few that mean and scale leave out are seen."""
     pixels = scene()
     values = normalise(pixels, measure(pixels, 8))
     assert values.dtype == np.float32
-    assert values.mean() == pytest.approx(0, abs=1e-5)
-    assert values.std() == pytest.approx(1, abs=1e-5)
+    assert values.mean() == pytest.approx(0, abs=1e-3)
+    assert values.std() == pytest.approx(1, abs=5e-3)
 
 
 @pytest.mark.parametrize("bits", [10, 12, 14, 16])

@@ -17,7 +17,8 @@ from models.classification.basic_cnn import CLASS_NAMES
 from models.folding import fold_batch_norms
 from models.inference import prepare
 from models.interface import MetadataBatch, Task
-from models.transforms import PREPROCESS_VERSION, measure, normalise, padded_size
+from models.normalisation import measure
+from models.transforms import PREPROCESS_VERSION, normalise, padded_size
 from models.weights import WEIGHTS_FOLDER, digest_of, load_weights, save_weights
 from models.zoo import AnyModel, create_model, list_models, list_trained, load_model, register_model
 

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from contracts.codecs import FLOAT_BIT_DEPTH
 from contracts.frame import Normalisation
 from evaluation.perturbations import recompressed, resized
-from models.transforms import measure, normalise
+from models.normalisation import fill
+from models.transforms import normalise
 
 Floats = NDArray[np.float32]
 Mask = NDArray[np.uint8]
@@ -112,8 +113,9 @@ def spoil(pixels_HW: Floats, flaws: Flaws, own: tuple[float, float], rng: np.ran
 def rescale(pixels_HW: Floats, flaws: Flaws, rng: np.random.Generator) -> Floats:
     """Mean and scale of the spoilt picture: its own, or others."""
     if rng.random() < flaws.own_scale:
-        own = measure(pixels_HW, FLOAT_BIT_DEPTH)
-        return normalise(pixels_HW, Normalisation(mean=own.mean, scale=max(own.scale, _LEAST_SCALE)))
+        filled = fill(pixels_HW, FLOAT_BIT_DEPTH)
+        own = filled.normalisation
+        return normalise(filled.pixels_HW, Normalisation(mean=own.mean, scale=max(own.scale, _LEAST_SCALE)))
     factor = np.exp(rng.uniform(-flaws.log_gain, flaws.log_gain))
     return np.asarray(pixels_HW * np.float32(factor) + np.float32(rng.uniform(-flaws.offset, flaws.offset)), np.float32)
 

@@ -24,7 +24,8 @@ from contracts.errors import SettingsError
 from contracts.frame import Band, Normalisation, Pixels, Platform
 from contracts.image_files import read_counts
 from contracts.video_files import grey_frames
-from models.transforms import crop_square, measure, normalise
+from models.normalisation import Filled, fill
+from models.transforms import crop_square, normalise
 from training.data.catalogue import HELP, KNOWN, KNOWN_SETS, SYNTHETIC, SYNTHETIC_FOLDER
 from training.data.label_conventions import marked
 from training.data.label_files import boxes_of_mask, read_mask
@@ -71,14 +72,14 @@ class Sample:
     bit_depth: int = 8
     image_path: Path | None = None
 
-    @cached_property
+    @property
     def pixels_HW(self) -> Pixels:
-        """Grey counts `(H, W)`, uint8, uint16 or float32, as the stream would decode them.
+        """Grey counts `(H, W)`, uint8, uint16 or float32, as the stream would decode and fill them.
 
         Raises:
             SettingsError: the file cannot be used.
         """
-        return self.read_pixels()
+        return self._filled.pixels_HW
 
     @cached_property
     def mask_HW(self) -> NDArray[np.uint8]:
@@ -110,10 +111,15 @@ class Sample:
             unknown_HW[max(y_min, 0) : y_max, max(x_min, 0) : x_max] = 1
         return unknown_HW & (1 - self.mask_HW)
 
-    @cached_property
+    @property
     def normalisation(self) -> Normalisation:
         """As the stream would measure this frame."""
-        return measure(self.pixels_HW, FLOAT_BIT_DEPTH if self.pixels_HW.dtype == np.float32 else self.bit_depth)
+        return self._filled.normalisation
+
+    @cached_property
+    def _filled(self) -> Filled:
+        pixels_HW = self.read_pixels()
+        return fill(pixels_HW, FLOAT_BIT_DEPTH if pixels_HW.dtype == np.float32 else self.bit_depth)
 
     def normalised(self, window: tuple[slice, slice] = _WHOLE) -> NDArray[np.float32]:
         """The frame, or a window of it (rows, columns; inside the frame), as the networks see it."""

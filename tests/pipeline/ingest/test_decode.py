@@ -21,7 +21,8 @@ from contracts.limits import InputLimits
 from contracts.message import encode_message
 from contracts.position import KafkaPosition
 from contracts.result import DeadLetter
-from models.transforms import measure, normalise
+from models.normalisation import measure
+from models.transforms import normalise
 from pipeline.ingest.decode import decode_record
 from tests.bad_inputs import BAD, GOOD, GOOD_PNG, GREY, Message
 from tests.image_builders import ihdr, png, rows

@@ -78,8 +78,9 @@ def offset_target(dataset: str) -> Sample:
     """A mask of 5 x 5 px whose light lies half a pixel right of and below it: 6 x 6 px from its corner on."""
     pixels, mask = np.full((90, 90), 50, np.uint8), np.zeros((90, 90), np.uint8)
     mask[40:45, 40:45], pixels[40:46, 40:46] = 1, 250
-    moved = replace(one_target((90, 90)), dataset=dataset, boxes_xyxy_px=np.array([[40, 40, 45, 45]], np.float32), labels=("target",))
-    moved.__dict__.update(pixels_HW=pixels, mask_HW=mask, unknown_HW=np.zeros_like(mask))
+    boxes_xyxy_px = np.array([[40, 40, 45, 45]], np.float32)
+    moved = replace(one_target((90, 90)), dataset=dataset, boxes_xyxy_px=boxes_xyxy_px, labels=("target",), read_pixels=lambda: pixels)
+    moved.__dict__.update(mask_HW=mask, unknown_HW=np.zeros_like(mask))
     return moved
 
 
@@ -99,9 +100,9 @@ def test_the_offset_of_a_set_stays_through_flips_and_no_other_does() -> None:
 def test_a_pasted_target_keeps_the_offset_of_the_set_it_is_from() -> None:
     paste = PasteSettings(probability=1.0, max_targets=1, gain=(1.0, 1.0))
     (patch,) = cut_targets([offset_target("nudt-sirst")])
-    empty = replace(offset_target("hit-uav"), boxes_xyxy_px=np.zeros((0, 4), np.float32), labels=())
     flat = np.full((90, 90), 50, np.uint8)
-    empty.__dict__.update(pixels_HW=flat, mask_HW=np.zeros_like(flat), unknown_HW=np.zeros_like(flat))
+    empty = replace(offset_target("hit-uav"), boxes_xyxy_px=np.zeros((0, 4), np.float32), labels=(), read_pixels=lambda: flat)
+    empty.__dict__.update(mask_HW=np.zeros_like(flat), unknown_HW=np.zeros_like(flat))
     plan, seen = replace(PLAIN_PLAN, keep_offsets=True, paste=paste), set()
     for seed in range(40):
         pixels, mask, _ = make_crop(empty, plan, Paster([patch], paste), np.random.default_rng(seed))
@@ -131,6 +132,6 @@ def test_an_image_that_fills_the_crop_is_moved() -> None:
 def test_half_of_the_spoilt_pictures_are_frames_of_their_own() -> None:
     pixels = 3 + 2 * np.random.default_rng(0).standard_normal((40, 40)).astype(np.float32)
     made = [rescale(pixels, Flaws(), np.random.default_rng(seed)) for seed in range(200)]
-    own = [abs(float(each.mean())) < 1e-3 and float(each.std()) == pytest.approx(1, abs=1e-3) for each in made]
+    own = [abs(float(each.mean())) < 1e-2 and float(each.std()) == pytest.approx(1, abs=3e-2) for each in made]
     assert np.mean(own) == pytest.approx(0.5, abs=0.12)
     assert np.abs(rescale(np.zeros((9, 9), np.float32), Flaws(own_scale=1.0), np.random.default_rng(0))).max() == 0

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from deploy.settings.app_settings import ModelsSettings
 from models.inference import prepare
+from models.normalisation import measure
 from models.segmentation.base import SegmentationModel
-from models.transforms import measure, normalise
+from models.transforms import normalise
 from models.zoo import load_model
 from training.data.samples import Role, Sample, read_samples
 from training.tasks.measuring import run_frame
