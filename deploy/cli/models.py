@@ -11,8 +11,6 @@ from deploy.cli import models_care, models_reports
 from deploy.cli.options import JsonOption, print_json
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from models.card import ModelCard
     from models.cost import Sketch
 
@@ -21,13 +19,12 @@ for _command in (models_care.export, models_care.measure, models_care.average, m
     app.command()(_command)
 for _report in (models_reports.tables, models_reports.compare, models_reports.pictures, models_reports.augmentation):
     app.command()(_report)
-# Where nobody looks at a terminal, lines are as long as they are: `grep` and `less -S` want them whole.
-_PIPE_COLUMNS = 240
 
 
 @app.command("list")
 def list_command(as_json: JsonOption = False) -> None:
     """Name, task, size and weights of every registered network."""
+    from deploy.terminal.consoles import table_console
     from deploy.terminal.model_text import overview
     from models.cost import sketch
     from models.zoo import list_models
@@ -36,12 +33,13 @@ def list_command(as_json: JsonOption = False) -> None:
     if as_json:
         print_json({bare.name: _plan(bare) if card is None else card.model_dump(mode="json") for bare, card in networks})
     else:
-        _console().print(overview(networks))
+        table_console().print(overview(networks))
 
 
 @app.command()
 def show(name: Annotated[str, typer.Argument(help="Registered name, see `irstream models list`.")], as_json: JsonOption = False) -> None:
     """The whole model card: paper, data, licence, recipe, measured figures, digest; without weights, what there is to say."""
+    from deploy.terminal.consoles import table_console
     from deploy.terminal.model_text import bare_card, whole_card
     from models.card import train_command
     from models.cost import sketch
@@ -56,14 +54,7 @@ def show(name: Annotated[str, typer.Argument(help="Registered name, see `irstrea
     if as_json:
         print_json(facts)
     else:
-        _console().print(text)
-
-
-def _console() -> Console:
-    from rich.console import Console
-
-    console = Console(highlight=False)
-    return console if console.is_terminal else Console(highlight=False, width=_PIPE_COLUMNS)
+        table_console().print(text)
 
 
 def _card(name: str) -> ModelCard | None:

@@ -85,8 +85,7 @@ def train(
     Started again with the same folder it goes on where it was killed. Held-out training images choose the threshold; with the recipes
     of papers all of them teach, and it stays 0.5, as published.
     """
-    from rich.console import Console
-
+    from deploy.terminal.consoles import note_console
     from deploy.terminal.training_view import export_shown, learn
     from models.devices import choose_device
     from training.fit import Machine
@@ -106,7 +105,7 @@ def train(
         plan = _validated(plan, early_stop, validate_every)
         folder, weights = out or Path("runs/train") / model, _weights(model, start)
         machine = Machine(device=device, workers=default_workers(device) if workers is None else workers)
-        console = Console(stderr=True)
+        console = note_console()
         headline = f"{model}, recipe {recipe}, {plan.length()}, {plan.loop.precision}, {device}; {folder}"
         console.print(headline, soft_wrap=True, markup=False)
         report = learn(console, model, plan, folder, machine, weights)

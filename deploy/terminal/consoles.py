@@ -8,10 +8,18 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.text import Text
 
+_PIPE_COLUMNS = 240
+
 
 def answer_console(*, stdout_is_json: bool = False) -> Console:
     """For the answer as people read it, in lines that are never wrapped: stdout, or stderr when a program reads stdout."""
     return Console(stderr=stdout_is_json, soft_wrap=True)
+
+
+def table_console() -> Console:
+    """For tables on stdout: as wide as the terminal, and wide enough for whole lines where there is none, for `grep` and `less -S`."""
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(highlight=False, width=_PIPE_COLUMNS)
 
 
 def note_console() -> Console:

@@ -8,7 +8,7 @@ import sys
 import pytest
 from rich.console import Console
 
-from deploy.terminal.consoles import answer_console, note_console, status
+from deploy.terminal.consoles import answer_console, note_console, status, table_console
 from deploy.terminal.error_line import show_error
 
 LONG = "word " * 60 + "end"
@@ -24,6 +24,17 @@ def test_answers_are_never_wrapped_and_leave_stdout_to_json(capsys: pytest.Captu
     assert capsys.readouterr() == (LONG + "\n", "")
     answer_console(stdout_is_json=True).print(LONG)
     assert capsys.readouterr() == ("", LONG + "\n")
+
+
+def test_tables_are_as_wide_as_the_terminal_and_wide_elsewhere(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    table_console().print("x" * 200)
+    assert capsys.readouterr() == ("x" * 200 + "\n", "")
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stdout", terminal)
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("NO_COLOR", "1")
+    table_console().print("x" * 200)
+    assert terminal.getvalue().splitlines() == ["x" * 80, "x" * 80, "x" * 40]
 
 
 def test_notes_go_to_stderr(capsys: pytest.CaptureFixture[str]) -> None:
