@@ -93,10 +93,10 @@ def plot(lines: dict[str, list[dict[str, Any]]], out: Path, warm_up_s: float = W
     minutes = [sample["at_s"] / 60 for sample in samples]
     figure, panels = plt.subplots(3, 2, figsize=(14, 12), sharex=True, layout="constrained")
     roles = sorted({role for sample in samples for role in sample["rss_mib"]}, key=lambda role: -_most(samples, "rss_mib", role))
-    colours = plt.get_cmap("tab20").colors
+    colour_of = plt.get_cmap("tab20")  # a whole number is the place of a colour
     for axes, name, title in ((panels[0, 0], "rss_mib", "resident memory by role, MiB"), (panels[0, 1], "handles", "open handles by role")):
         for index, role in enumerate(roles):
-            axes.plot(minutes, [sample[name].get(role, np.nan) for sample in samples], label=role, color=colours[index % 20], lw=1.2)
+            axes.plot(minutes, [sample[name].get(role, np.nan) for sample in samples], label=role, color=colour_of(index % 20), lw=1.2)
         axes.set(title=title, ylim=(0, None))
     panels[0, 0].legend(fontsize=7, ncols=3)
     store = [np.nan if sample["object_store_bytes"] is None else sample["object_store_bytes"] / 2**20 for sample in samples]
@@ -123,4 +123,4 @@ def plot(lines: dict[str, list[dict[str, Any]]], out: Path, warm_up_s: float = W
 
 
 def _most(samples: Sequence[dict[str, Any]], name: str, role: str) -> float:
-    return max(sample[name].get(role, 0.0) for sample in samples)
+    return float(max(sample[name].get(role, 0.0) for sample in samples))

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from benchmarks.commands import reports_mistakes
 from models.devices import choose_device
 from models.interface import MetadataBatch, Task
+from models.segmentation.base import SegmentationModel
 from models.zoo import create_model, list_trained
 from training.data.batches import Batch
 from training.loop.cuda_graph import HeldBatches
@@ -50,13 +51,15 @@ def step_ms(
     name: str, device: torch.device, num: int, crop_px: int, steps: int, *, frozen_norms: bool = False, recorded: bool = False
 ) -> float:
     """Milliseconds of a step."""
-    model = create_model(name).to(device).to(memory_format=torch.channels_last)
+    model = create_model(name)
+    model.to(device).to(memory_format=torch.channels_last)
     batches = TimedBatch(num, crop_px, pinned=device.type == "cuda")
     drawn, loss = iter(batches), SegmentationRecipe().loss
     held = HeldBatches(drawn, device) if recorded else None
 
     def step(network: nn.Module) -> Tensor:
         batch = held.batch() if held else next(drawn).to(device, non_blocking=True)
+        assert isinstance(network, SegmentationModel)
         return segmentation_loss_of(network, batch, loss)
 
     settings = LoopSettings(max_steps=steps, max_lr=1e-4, precision="bfloat16", frozen_norms=frozen_norms)
