@@ -8,7 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from training.data.catalogue import SEGMENTATION_SETS, SYNTHETIC
+from training.data.catalogue import MASK_SETS, SEGMENTATION_SETS, SYNTHETIC
 
 SIDE_PX = 64
 _SPLITS = {
@@ -59,7 +59,7 @@ def _write_image(folder: Path, name: str, split: str, rng: np.random.Generator) 
     mask = np.zeros((SIDE_PX, SIDE_PX), np.uint8)
     mask[top : top + 6, left : left + 8] = 255
     cv2.imwrite(str(folder / "images" / f"{name}.png"), pixels)
-    segmented = folder.name in (*SEGMENTATION_SETS, SYNTHETIC)
+    segmented = folder.name in MASK_SETS
     if segmented:
         cv2.imwrite(str(folder / "masks" / f"{name}.png"), mask)
     return {

@@ -51,6 +51,8 @@ KNOWN: Mapping[str, KnownSet] = MappingProxyType({**_PUBLIC, SYNTHETIC: _OURS})
 KNOWN_SETS = tuple(KNOWN)
 BOX_SETS = tuple(_PUBLIC)
 SEGMENTATION_SETS = tuple(name for name, known in _PUBLIC.items() if known.masks)
+MASK_SETS = tuple(name for name, known in KNOWN.items() if known.masks)
+"""Those of `SEGMENTATION_SETS`, and the synthetic one."""
 CLASS_SETS = tuple(name for name, known in _PUBLIC.items() if known.classes)
 
 

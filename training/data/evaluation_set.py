@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from contracts.errors import SettingsError
-from training.data.catalogue import SEGMENTATION_SETS, SYNTHETIC
+from training.data.catalogue import MASK_SETS
 from training.data.mask_checks import refuse_empty_masks, refuse_without_masks
 from training.data.samples import Role, Sample, read_own, read_samples
-
-KNOWN = (*SEGMENTATION_SETS, SYNTHETIC)
 
 
 def evaluation_samples(name: str, role: Role = Role.TEST) -> list[Sample]:
@@ -23,10 +21,10 @@ def evaluation_samples(name: str, role: Role = Role.TEST) -> list[Sample]:
     Raises:
         SettingsError: neither, no image, boxes without any mask, or an empty mask where there are boxes.
     """
-    if name in KNOWN:
+    if name in MASK_SETS:
         samples = read_samples((name,), role)
     else:
-        every = read_own(name, KNOWN, "data set to evaluate on")
+        every = read_own(name, MASK_SETS, "data set to evaluate on")
         samples = [sample for sample in every if sample.role is Role.TEST] or every
     if not samples:
         raise SettingsError(expected="at least one image", got="none", where=f"data set {name}", action="Check its index.jsonl.")

@@ -60,7 +60,7 @@ def evaluate(
 ) -> ModelResult:
     """Run a segmenter over labelled images.
 
-    What is found where nobody knows counts neither way; those pixels stay among all that Fa is a share of.
+    Findings in regions that nobody labelled count neither way; those pixels stay among all that Fa is a share of.
 
     Args:
         network: with its threshold configured.

@@ -31,7 +31,7 @@ from models.regions import answer_of
 from models.segmentation.base import SegmentationModel
 from models.transforms import padded_size
 from training.data.batches import metadata_of
-from training.data.catalogue import BOX_SETS, KNOWN_SETS, SEGMENTATION_SETS, SYNTHETIC
+from training.data.catalogue import BOX_SETS, KNOWN_SETS, MASK_SETS, SYNTHETIC
 from training.data.samples import Role, Sample, read_samples
 
 _CANDIDATE_THRESHOLDS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.93, 0.96)
@@ -41,9 +41,6 @@ _LOWEST_SCORE = 0.05
 _FIGURES = ("iou", "niou", "pd", "fa_ppm", "precision", "recall", "f1")
 _CROPS_A_BATCH = 64
 DATASET = "DATASET"
-_MASK_SETS = (*SEGMENTATION_SETS, SYNTHETIC)
-_ONLY_TRAINED_ON = frozenset({"drone-ir-clips"})
-"""Video is slow to read, and no frame of these clips measures."""
 _SPLIT_NAMES = {
     "drone-ir": {Role.TEST: "val clips", Role.SELECT: "held-out train clips"},
     SYNTHETIC: {Role.TEST: "unseen scenes", Role.SELECT: "held-out scenes"},
@@ -87,7 +84,7 @@ def probability_maps(model: InferenceModel, samples: Sequence[Sample]) -> Iterat
 def mask_sets(sets: Sequence[str] | None = None) -> tuple[str, ...]:
     """Those of some data sets that have masks, and folders of one's own; None for all known ones that have masks."""
     own = [name for name in sets or () if name not in KNOWN_SETS]
-    return (*(name for name in _MASK_SETS if sets is None or name in sets), *own)
+    return (*(name for name in MASK_SETS if sets is None or name in sets), *own)
 
 
 def choose_segmentation_threshold(
@@ -112,7 +109,7 @@ def overlap(metrics: Iterable[SegmentationMetrics]) -> float:
 
 
 def segmentation_quality(network: SegmentationModel, samples: Sequence[Sample], device: Device) -> float:
-    """`overlap` at the threshold 0.5; what is found where nobody knows counts neither way."""
+    """`overlap` at the threshold 0.5; findings in regions that nobody labelled count neither way."""
     metrics = {dataset: SegmentationMetrics() for dataset in sorted({sample.dataset for sample in samples})}
     for sample, map_HW in probability_maps(prepare(network, device), samples):
         metrics[sample.dataset].update((map_HW > _VALIDATION_THRESHOLD) & (sample.unknown_HW == 0), sample.mask_HW > 0)
@@ -162,7 +159,7 @@ def _segmentation_metrics(
     report: Report,
     dtype: torch.dtype = torch.float32,
 ) -> dict[tuple[str, float], SegmentationMetrics]:
-    """By data set that has masks, and threshold; what is found where nobody knows counts neither way."""
+    """By data set that has masks, and threshold; findings in regions that nobody labelled count neither way."""
     samples = read_samples(sets, role)
     masked = {sample.dataset for sample in samples if sample.mask_path is not None}
     metrics = {(name, threshold): SegmentationMetrics() for name in sets if name in masked for threshold in thresholds}
@@ -235,7 +232,7 @@ def _detection_metrics(
     network: DetectionModel, role: Role, sets: Sequence[str] | None, device: Device, report: Report
 ) -> dict[str, DetectionMetrics]:
     names = (*BOX_SETS, SYNTHETIC) if sets is None else sets
-    return _metrics_on(network, read_samples([name for name in names if name not in _ONLY_TRAINED_ON], role), device, report)
+    return _metrics_on(network, read_samples(names, role), device, report)
 
 
 def _metrics_on(network: DetectionModel, samples: Sequence[Sample], device: Device, report: Report) -> dict[str, DetectionMetrics]:
@@ -306,7 +303,7 @@ def measure_classification(
     report: Report = no_report,
 ) -> list[Measurement]:
     """Accuracy, macro-F1 and confusion matrix of each named data set, and of the real ones together; then what gets no name."""
-    found = {name: read_samples((name,), role) for name in named_sets if name not in _ONLY_TRAINED_ON}
+    found = {name: read_samples((name,), role) for name in named_sets}
     real = tuple(name for name, samples in found.items() if samples and name != SYNTHETIC)
     groups = [(name,) for name in real] + [real] * (len(real) > 1) + [(SYNTHETIC,)] * bool(found.get(SYNTHETIC))
     measured = []
