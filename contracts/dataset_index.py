@@ -100,7 +100,8 @@ class IndexEntry(ImageLine):
         boxes: `[left, top, width, height]` in pixels, one a target; without any, those of the regions of the mask count.
         classes: one number a box, into the class names of a known data set.
         labels: one class name a box; `ignore` for a region nobody labelled.
-        split: the file's own; None means training.
+        split: the file's own; None means training, `unseen` that no training may see the image.
+        boxes_drawn: whether the line has boxes, be it none; false where they are null or left out.
         clip: video the image is a frame of.
     """
 
@@ -108,8 +109,14 @@ class IndexEntry(ImageLine):
     boxes: _Boxes = ()
     classes: tuple[int, ...] | None = None
     labels: tuple[str, ...] | None = None
-    split: Literal["train", "trainval", "val", "test"] | None = None
+    split: Literal["train", "trainval", "val", "test", "unseen"] | None = None
     clip: str | None = None
+    boxes_drawn: bool = False
+
+    @model_validator(mode="before")
+    @classmethod
+    def _drawn(cls, line: dict[str, Any]) -> dict[str, Any]:
+        return {**line, "boxes_drawn": line.get("boxes") is not None}
 
     @model_validator(mode="after")
     def _one_class_a_box(self) -> IndexEntry:

@@ -54,7 +54,7 @@ def test_platform_and_band_are_typed(tmp_path: Path) -> None:
         pytest.param(json.dumps(GOOD | {"boxes": [1, 2, 3, 4]}), r"boxes\.0: four finite numbers", id="one flat box"),
         pytest.param(json.dumps(GOOD | {"boxes": [[1, 2, 3, 4]], "labels": []}), "as many labels as boxes, 1", id="no label"),
         pytest.param(json.dumps(GOOD | {"classes": [1]}), "as many classes as boxes, 0", id="a class without a box"),
-        pytest.param(json.dumps(GOOD | {"split": "tets"}), "split: 'train', 'trainval', 'val' or 'test', got \"tets\"", id="split"),
+        pytest.param(json.dumps(GOOD | {"split": "tets"}), "'trainval', 'val', 'test' or 'unseen', got \"tets\"", id="split"),
         pytest.param(json.dumps(GOOD | {"bit_depth": 0}), "bit_depth: 8 to 16, or 32 for float32, got 0", id="bits"),
         pytest.param(json.dumps(GOOD | {"bit_depth": 24}), "bit_depth: 8 to 16, or 32 for float32, got 24", id="bits of three colours"),
         *(

@@ -19,6 +19,8 @@ class KnownSet:
     Attributes:
         licence: its title and licence, as a card of weights says it.
         masks: whether targets have masks.
+        unseen: no training may see it, nor any choice of a threshold: it measures only, so that its figures are those of a camera that
+            a network does not know. Images without boxes, be it none, are not labelled in it, and left out.
         classes: names of the class numbers of its index; empty where every box is a target of no class.
         offset_areas_px: smallest and largest area of the targets whose light lies half a pixel right of and below the middle of their
             masks; None where no targets do (`training.data.label_conventions`).
@@ -26,6 +28,7 @@ class KnownSet:
 
     licence: str
     masks: bool = False
+    unseen: bool = False
     classes: tuple[str, ...] = ()
     offset_areas_px: tuple[int, int] | None = None
 
@@ -47,8 +50,20 @@ _OURS = KnownSet(
     masks=True,
     classes=("person", "car", "bicycle", "other_vehicle", *_FLYING, "ignore"),
 )
-KNOWN: Mapping[str, KnownSet] = MappingProxyType({**_PUBLIC, SYNTHETIC: _OURS})
+_UNSEEN: Mapping[str, KnownSet] = MappingProxyType(
+    {
+        "mar-dct-ir": KnownSet(licence="MAR-DCT infrared (TIRSD): Apache-2.0", unseen=True, classes=("vessel",)),
+        "cptv-lepton-16bit": KnownSet(licence="CPTV clips: GPL-3.0 and Apache-2.0", unseen=True, classes=("possum",)),
+        "wikimedia-flir-radiometric": KnownSet(
+            licence="Wikimedia radiometric pictures: CC0, CC BY, CC BY-SA, by picture", unseen=True, classes=("person", "vehicle")
+        ),
+        "misb-klv": KnownSet(licence="MISB samples: MIT and EPL", unseen=True),
+    }
+)
+KNOWN: Mapping[str, KnownSet] = MappingProxyType({**_PUBLIC, SYNTHETIC: _OURS, **_UNSEEN})
 KNOWN_SETS = tuple(KNOWN)
+UNSEEN_SETS = tuple(_UNSEEN)
+LEARNT_SETS = tuple(name for name in KNOWN if name not in UNSEEN_SETS)
 BOX_SETS = tuple(_PUBLIC)
 SEGMENTATION_SETS = tuple(name for name, known in _PUBLIC.items() if known.masks)
 MASK_SETS = tuple(name for name, known in KNOWN.items() if known.masks)

@@ -1,7 +1,8 @@
 """The labelled images on disk: `index.jsonl` of each folder, official splits, decoded once into memory.
 
 Roles: `train` learns, `select` chooses thresholds, `test` only measures. Where a data set has no validation split of
-its own, `select` is a fixed part of its training split, chosen by a hash of the image (or clip) name.
+its own, `select` is a fixed part of its training split, chosen by a hash of the image (or clip) name. Images of the split `unseen`, and
+data sets that no training may see (`KnownSet.unseen`), have the role `test`.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from contracts.image_files import read_counts
 from contracts.video_files import grey_frames
 from models.normalisation import Filled, fill
 from models.transforms import crop_square, normalise
-from training.data.catalogue import HELP, KNOWN, KNOWN_SETS, SYNTHETIC, SYNTHETIC_FOLDER
+from training.data.catalogue import HELP, KNOWN, KNOWN_SETS, LEARNT_SETS, SYNTHETIC, SYNTHETIC_FOLDER, UNSEEN_SETS
 from training.data.label_conventions import marked
 from training.data.label_files import boxes_of_mask, read_mask
 
@@ -177,7 +178,8 @@ def _no_such_set(name: str, known: Sequence[str], where: str) -> SettingsError:
 
 def _of_role(root: Path, dataset: str, role: Role) -> list[Sample]:
     known = dataset in KNOWN_SETS
-    every = _read_known(root, dataset, role) if known else read_own(dataset, KNOWN_SETS, "data set", root)
+    meant = KNOWN_SETS if role is Role.TEST else LEARNT_SETS
+    every = _read_known(root, dataset, role) if known else read_own(dataset, meant, "data set", root)
     samples = [sample for sample in every if sample.role is role]
     if not samples and not known and role is Role.TRAIN:
         raise SettingsError(
@@ -196,7 +198,8 @@ def _read_known(root: Path, dataset: str, role: Role) -> list[Sample]:
     folder = root / dataset
     if dataset == SYNTHETIC and not folder.is_dir():
         folder = SYNTHETIC_FOLDER  # ours: `irstream dataset synthetic`
-    return [_sample(folder, dataset, dataset, entry) for entry in _entries_of(folder)]
+    entries = [entry for entry in _entries_of(folder) if entry.boxes_drawn or not KNOWN[dataset].unseen]
+    return [_sample(folder, dataset, dataset, entry) for entry in entries]
 
 
 def read_own(dataset: str, known: Sequence[str], where: str, root: Path | None = None) -> list[Sample]:
@@ -319,7 +322,7 @@ def _role(entry: IndexEntry, known: str | None) -> Role:
         if entry.split == "val":
             return Role.TEST
         return Role.SELECT if _bucket(entry.clip or "", 7) == 0 else Role.TRAIN
-    if entry.split == "test":
+    if entry.split in ("test", "unseen") or known in UNSEEN_SETS:
         return Role.TEST
     if entry.split == "val":
         return Role.SELECT

@@ -17,7 +17,7 @@ from evaluation.drawing import Picture
 from models.card import Measurement
 from models.zoo import AnyModel
 from training.data.batches import Batch, BatchSource
-from training.data.catalogue import KNOWN_SETS
+from training.data.catalogue import KNOWN_SETS, UNSEEN_SETS
 from training.data.samples import Role, Sample, read_samples
 from training.tasks.measuring import Report, no_report
 
@@ -121,8 +121,15 @@ class TrainingTask(ABC):
         """The images to learn from.
 
         Raises:
-            SettingsError: a data set is not there, or has no image to learn from.
+            SettingsError: a data set is not there, has no image to learn from, or is one that no training may see.
         """
+        if unseen := [name for name in self.recipe.sets if name in UNSEEN_SETS]:
+            raise SettingsError(
+                expected="data sets that may be learnt from",
+                got=f"{', '.join(unseen)}: no training may see it, so that its figures are those of a camera no network knows",
+                where="`data sets to learn from`",
+                action="Leave it out, and measure the trained network on it (irstream models measure).",
+            )
         samples = [sample for role in self.recipe.roles for sample in read_samples(self.recipe.sets, role)]
         there = {sample.dataset for sample in samples}
         missing = [name for name in self.recipe.sets if name not in there]

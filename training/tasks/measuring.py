@@ -31,7 +31,7 @@ from models.regions import answer_of
 from models.segmentation.base import SegmentationModel
 from models.transforms import padded_size
 from training.data.batches import metadata_of
-from training.data.catalogue import BOX_SETS, KNOWN_SETS, MASK_SETS, SYNTHETIC
+from training.data.catalogue import BOX_SETS, KNOWN_SETS, MASK_SETS, SYNTHETIC, UNSEEN_SETS
 from training.data.samples import Role, Sample, read_samples
 
 _CANDIDATE_THRESHOLDS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.93, 0.96)
@@ -44,7 +44,7 @@ DATASET = "DATASET"
 _SPLIT_NAMES = {
     "drone-ir": {Role.TEST: "val clips", Role.SELECT: "held-out train clips"},
     SYNTHETIC: {Role.TEST: "unseen scenes", Role.SELECT: "held-out scenes"},
-}
+} | {name: {Role.TEST: "unseen"} for name in UNSEEN_SETS}
 Report = Callable[[int, int], None]
 """Gets the number of images done, and of all."""
 Device = torch.device | str

@@ -16,7 +16,7 @@ from contracts.image_files import read_counts
 from synthetic.camera import SyntheticCamera
 from synthetic.dataset import plans, write_dataset
 from synthetic.settings import Scene
-from training.data.catalogue import BOX_SETS, SEGMENTATION_SETS
+from training.data.catalogue import BOX_SETS, KNOWN, KNOWN_SETS, SEGMENTATION_SETS, UNSEEN_SETS
 from training.data.mask_checks import refuse_empty_masks
 from training.data.samples import Role, read_folder, read_samples
 
@@ -152,3 +152,37 @@ def test_clips_are_decoded_for_learning_only(monkeypatch: pytest.MonkeyPatch) ->
 
     monkeypatch.setattr("training.data.samples.clip_samples", decoded)
     assert read_samples(("drone-ir-clips",), Role.SELECT) == read_samples(("drone-ir-clips",), Role.TEST) == []
+
+
+@pytest.mark.parametrize("dataset", UNSEEN_SETS)
+def test_a_set_that_no_training_may_see_measures_only_whatever_its_index_says(dataset: str, tmp_path: Path) -> None:
+    splits = ("unseen", "train", "trainval", "val", "test")
+    write_set(tmp_path, dataset, [{"id": split, "split": split, "boxes": []} for split in splits])
+    found = {role: [sample.image_id for sample in read_samples([dataset], role, tmp_path)] for role in Role}
+    assert found == {Role.TRAIN: [], Role.SELECT: [], Role.TEST: list(splits)}
+
+
+def test_images_that_nobody_labelled_are_no_images_without_targets(tmp_path: Path) -> None:
+    entries: list[dict[str, object]] = [{"id": "none", "boxes": []}, {"id": "one", "boxes": [[1, 2, 3, 4]]}]
+    entries += [{"id": "unknown", "boxes": None}, {"id": "left out"}]
+    write_set(tmp_path, "mar-dct-ir", entries)
+    assert [(sample.image_id, sample.labels) for sample in read_samples(["mar-dct-ir"], Role.TEST, tmp_path)] == [
+        ("none", ()),
+        ("one", ("vessel",)),
+    ]
+
+
+def test_images_of_a_folder_that_no_training_may_see_only_measure(tmp_path: Path) -> None:
+    write_set(tmp_path, "mine", [{"id": "a", "split": "unseen", "boxes": []}, {"id": "b", "boxes": []}])
+    roles = {sample.image_id: sample.role for sample in read_folder(tmp_path / "mine")}
+    assert roles == {"a": Role.TEST, "b": Role.TRAIN}
+
+
+@pytest.mark.parametrize("dataset", KNOWN_SETS)
+def test_the_catalogue_says_of_every_real_set_whether_it_is_unseen(dataset: str, shared_data: Path) -> None:
+    index = shared_data / dataset / "index.jsonl"
+    if not index.is_file():
+        assert dataset in ("synthetic", "drone-ir-clips", "misb-klv")
+        return
+    splits = {json.loads(line)["split"] for line in index.read_text().splitlines()}
+    assert ("unseen" in splits) == KNOWN[dataset].unseen

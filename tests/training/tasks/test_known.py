@@ -12,7 +12,9 @@ from contracts.errors import SettingsError
 from models.interface import Model
 from models.zoo import create_model
 from tests.training.test_overfit import made_images
+from training.data.catalogue import UNSEEN_SETS
 from training.data.samples import Sample
+from training.recipes import default_task
 from training.tasks.base import Recipe, measure_command
 from training.tasks.classification import ClassificationBatches, ClassificationRecipe
 from training.tasks.detection import DetectionRecipe
@@ -64,3 +66,11 @@ def test_images_without_any_background_are_told_before_the_first_batch() -> None
     covered = [replace(sample, boxes_xyxy_px=everywhere) for sample in named_images()]
     with pytest.raises(SettingsError, match=r"expected images with some place that no target touches.* Add images of background\.$"):
         batches_of(covered)
+
+
+@pytest.mark.parametrize("dataset", UNSEEN_SETS)
+@pytest.mark.parametrize("network", ["acm", "fcos_light", "basic_cnn"])
+def test_a_set_that_no_training_may_see_is_refused_before_it_is_read(dataset: str, network: str) -> None:
+    task = default_task(create_model(network), ("hit-uav", dataset))
+    with pytest.raises(SettingsError, match=rf"data sets to learn from.*got {dataset}: no training may see it.*Leave it out"):
+        _ = task.samples
