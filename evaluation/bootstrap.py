@@ -57,7 +57,13 @@ def intervals(counts: Sequence[Counts], *, num: int = 2000, confidence: float = 
 
 
 def paired_differences(
-    first: Sequence[Counts], second: Sequence[Counts], *, num: int = 2000, confidence: float = 0.95, seed: int = 0
+    first: Sequence[Counts],
+    second: Sequence[Counts],
+    *,
+    num: int = 2000,
+    confidence: float = 0.95,
+    seed: int = 0,
+    same_frames: bool = True,
 ) -> dict[str, Interval]:
     """Figures of the second network less those of the first, on the same images.
 
@@ -67,12 +73,13 @@ def paired_differences(
         num: bootstrap samples.
         confidence: in (0, 1).
         seed: of the draws.
+        same_frames: False where the second were changed, such as cropped: their numbers of targets and pixels may differ.
 
     Raises:
         ValueError: no image, or not the same images (their numbers of targets and pixels differ).
     """
     tables = [_table(first), _table(second)]
-    same = [_COLUMNS[name] for name in ("total_px", "targets")]
+    same = [_COLUMNS[name] for name in ("total_px", "targets")] if same_frames else []
     if len(tables[0]) != len(tables[1]) or not np.array_equal(tables[0][:, same], tables[1][:, same]):
         raise ValueError("expected counts of the same images in the same order")
     one, other = _collect(_draws(len(tables[0]), num, seed), tables)

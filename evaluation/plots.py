@@ -20,11 +20,12 @@ if TYPE_CHECKING:
 _DPI = 110
 
 
-def _figure(width_in: float, height_in: float, columns: int = 1) -> tuple[Figure, list[Axes]]:
+def bare_figure(width_in: float, height_in: float, columns: int = 1, rows: int = 1) -> tuple[Figure, list[Axes]]:
+    """A figure of empty axes, row by row."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width_in, height_in), layout="constrained", dpi=_DPI)
-    axes = figure.subplots(1, columns, squeeze=False)[0]
+    axes = figure.subplots(rows, columns, squeeze=False).ravel()
     for each in axes:
         each.grid(visible=True, alpha=0.25)
         each.spines[["top", "right"]].set_visible(False)
@@ -49,7 +50,7 @@ def _uri(png: bytes) -> str:
 
 def rate_curves(results: Sequence[ModelResult]) -> Figure:
     """ROC and precision-recall by pixel; the dot is each network's own threshold."""
-    figure, (roc, pr) = _figure(11, 4, 2)
+    figure, (roc, pr) = bare_figure(11, 4, 2)
     for result in results:
         curves = result.curves
         (line,) = roc.plot(curves.false_positive_rate_T, curves.true_positive_rate_T, label=f"{result.name} (area {curves.auc:.4f})")
@@ -67,7 +68,7 @@ def rate_curves(results: Sequence[ModelResult]) -> Figure:
 
 def threshold_curves(results: Sequence[ModelResult]) -> Figure:
     """IoU against the threshold, and detected targets against false-alarm pixels along it."""
-    figure, (iou, free) = _figure(11, 4, 2)
+    figure, (iou, free) = bare_figure(11, 4, 2)
     for result in results:
         (line,) = iou.plot(result.curves.thresholds_T, result.curves.iou_T, label=result.name)
         iou.axvline(result.threshold, color=line.get_color(), alpha=0.4, ls=":")
@@ -83,7 +84,7 @@ def threshold_curves(results: Sequence[ModelResult]) -> Figure:
 
 def strata_bars(results: Sequence[ModelResult], by: str) -> Figure:
     """Pd and mean IoU of targets by size (`sizes`) or contrast (`contrasts`)."""
-    figure, axes = _figure(11, 3.6, 2)
+    figure, axes = bare_figure(11, 3.6, 2)
     tables: list[list[Stratum]] = [result.sizes() if by == "sizes" else result.contrasts() for result in results]
     unit = "px" if by == "sizes" else ""
     labels = [f"{_edge(each.low)} - {_edge(each.high)} {unit}\n{each.targets} targets" for each in tables[0]]
@@ -105,7 +106,7 @@ def _edge(value: float) -> str:
 
 def accuracy_against_cost(results: Sequence[ModelResult]) -> Figure:
     """IoU with its 95 % interval against milliseconds a frame."""
-    figure, (axis,) = _figure(7, 4)
+    figure, (axis,) = bare_figure(7, 4)
     for result in results:
         interval = result.intervals()["iou"]
         below, above = max(0.0, interval.value - interval.low), max(0.0, interval.high - interval.value)

@@ -6,11 +6,14 @@ import math
 from collections.abc import Sequence
 from importlib import resources
 from itertools import combinations
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from evaluation.bootstrap import Interval, paired_differences
 from evaluation.plots import accuracy_against_cost, figure_uri, picture_uri, rate_curves, strata_bars, threshold_curves
 from evaluation.results import Cost, ModelResult
+
+if TYPE_CHECKING:
+    from jinja2 import Template
 
 # Name, column, factor, digits, whether more is better.
 _FIGURES = (
@@ -34,14 +37,11 @@ def render_report(results: Sequence[ModelResult], *, title: str, lead: str, foot
     Raises:
         ValueError: no network, or they were not evaluated on the same images.
     """
-    import jinja2
-
     if not results:
         raise ValueError("expected at least one network")
     if len({tuple(row.image_id for row in result.rows) for result in results}) > 1:
         raise ValueError("expected all networks on the same images")
-    template = resources.files("evaluation").joinpath("report.html").read_text(encoding="utf-8")
-    page = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined).from_string(template)
+    page = page_template("report.html")
     plots = [
         ("Curves by pixel", rate_curves(results)),
         ("Thresholds", threshold_curves(results)),
@@ -71,6 +71,15 @@ def render_report(results: Sequence[ModelResult], *, title: str, lead: str, foot
             if result.worst
         ],
     )
+
+
+def page_template(name: str) -> Template:
+    """A page of this folder, to be filled."""
+    import jinja2
+
+    folder = resources.files("evaluation")
+    loader = jinja2.FunctionLoader(lambda name: folder.joinpath(name).read_text(encoding="utf-8"))
+    return jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, loader=loader).get_template(name)
 
 
 def _matching(result: ModelResult) -> str:

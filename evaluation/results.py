@@ -24,11 +24,16 @@ def _columns(kind: type) -> list[pa.Field]:
     return [pa.field(each.name, _ARROW[str(each.type)]) for each in dataclasses.fields(kind)]
 
 
+def count_columns() -> list[pa.Field]:
+    """Columns of the counts of one image."""
+    return _columns(Counts)
+
+
 _ROWS = pa.schema(
     [
         *((name, pa.string()) for name in ("model", "digest", "image_id")),
         ("iou", pa.float64()),
-        *_columns(Counts),
+        *count_columns(),
         ("target_list", pa.list_(pa.struct(_columns(TargetRecord)))),
     ]
 )

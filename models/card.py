@@ -69,6 +69,11 @@ class ModelCard(BaseModel):
     digest: str = Field(pattern="^[0-9a-f]{64}$")
 
     @property
+    def learnt_from(self) -> tuple[str, ...]:
+        """Names of the data sets whose training splits it was trained on; empty where nothing was learnt."""
+        return tuple(name for name in self.data.rpartition(" (")[0].split(", ") if name)
+
+    @property
     def bfloat16_iou_change(self) -> float | None:
         """By how much bfloat16 moves IoU, at most, on any measured set of images; None where one was not measured so."""
         changes = [abs(each.values["iou"] - each.values["iou_bfloat16"]) for each in self.measured if "iou_bfloat16" in each.values]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -57,6 +57,20 @@ def require_writable(file: Path | None, option: str) -> None:
         raise SettingsError(
             expected="a file that can be written", got=problem or f"no permission for {file}", where=option, action="Name another file."
         )
+
+
+def write_result(file: Path, option: str, write: Callable[[], object]) -> None:
+    """Write a file at the end of long work, and report a full disk, say, as what it is.
+
+    Raises:
+        SettingsError: it cannot be written.
+    """
+    from contracts.errors import SettingsError
+
+    try:
+        write()
+    except OSError as error:
+        raise SettingsError(expected="a file that can be written", got=str(error), where=option, action=f"Make room for {file}.") from error
 
 
 def reasons_of(names: list[str] | None) -> list[RejectReason]:

@@ -97,3 +97,13 @@ def test_an_interval_leaves_out_as_much_below_as_above(confidence: float, low: f
     drawn = {name: np.append(np.arange(1001.0), math.nan) for name in FIGURES}
     found = _as_intervals(values, drawn, confidence)["iou"]
     assert [found.value, found.low, found.high] == pytest.approx([500.0, low, high])
+
+
+def test_images_that_were_cropped_are_compared_only_where_that_is_said() -> None:
+    first = [image(1), image(1)]
+    second = [replace(each, total_px=900, targets=each.targets - 1, matched=0) for each in first]
+    with pytest.raises(ValueError, match="the same images"):
+        paired_differences(first, second)
+    assert paired_differences(first, second, same_frames=False)["iou"].value == 0
+    with pytest.raises(ValueError, match="the same images"):
+        paired_differences(first, second[:1], same_frames=False)
