@@ -233,7 +233,16 @@ def _deployment_faults(name: str) -> str:
 
 def stream_job(settings: AppSettings, models: ModelHandles) -> StreamJob:
     """The job of `run_stream`, from the settings."""
-    return StreamJob(settings.run_id, settings.kafka, settings.stream, settings.preprocess, settings.sink, models)
+    return StreamJob(
+        settings.run_id,
+        settings.kafka,
+        settings.stream,
+        settings.preprocess,
+        settings.sink,
+        models,
+        alerts=settings.alerts,
+        sensors=settings.sensors,
+    )
 
 
 class StreamDriver:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 from pydantic_settings import SettingsError as UnparsableVariable
 
@@ -25,7 +25,7 @@ from deploy.settings.file import Key, SettingsFile, find_settings_file, read_set
 from deploy.settings.mistakes import HIDDEN, InvalidSettingsError, Mistake, describe, dotted, is_secret, known_keys, nearest_key
 from models import own_networks
 from pipeline.kafka.settings import KafkaSettings
-from pipeline.settings import StreamSettings
+from pipeline.settings import AlertSettings, SensorSettings, StreamSettings
 from pipeline.table.settings import SinkSettings
 
 ENV_PREFIX = "IRSTREAM_"
@@ -78,6 +78,24 @@ class AppSettings(BaseSettings):
     batching: BatchingSettings = BatchingSettings()
     sink: SinkSettings = SinkSettings()
     stream: StreamSettings = StreamSettings()
+    alerts: AlertSettings = AlertSettings()
+    sensors: dict[str, SensorSettings] = Field(
+        default_factory=dict,
+        description=(
+            "What differs for single sensors, by the id that is the key of their messages: `sensors: {mast-1: {min_score: 0.9}}`.\n"
+            'As a variable, give all of them as JSON: `IRSTREAM_SENSORS=\'{"Mast-1": {"min_score": 0.9}}\'`; names of variables do not'
+            " keep capitals."
+        ),
+    )
+
+    @field_validator("sensors", mode="before")
+    @classmethod
+    def _named_by_text(cls, sensors: object) -> object:
+        for name in sensors if isinstance(sensors, Mapping) else ():
+            # YAML reads 007 as a number and yes as a truth: neither is the key of a message.
+            if not isinstance(name, str) or not name.strip():
+                raise ValueError(f"expected the ids of sensors as text, in quotes where they look like a number, got {name!r}")
+        return sensors
 
     @classmethod
     def settings_customise_sources(
@@ -131,7 +149,7 @@ class _Layers:
 
     def merged(self) -> dict[str, Any]:
         # Defaults come first as plain values, so that a section may be given in part (models.detector without `model`).
-        defaults = {name: field.default for name, field in AppSettings.model_fields.items()}
+        defaults = {name: field.get_default(call_default_factory=True) for name, field in AppSettings.model_fields.items()}
         values = _merge(
             {name: value.model_dump() if isinstance(value, BaseModel) else value for name, value in defaults.items()}, self.file.args
         )

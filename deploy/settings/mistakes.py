@@ -85,8 +85,25 @@ def sections_in(annotation: object) -> list[type[BaseModel]]:
     return []
 
 
+def named_section(annotation: object) -> type[BaseModel] | None:
+    """The settings model of each value of a mapping from names to sections, such as that of `sensors`."""
+    values = get_args(annotation)[1:] if get_origin(annotation) is dict else ()
+    return next((model for part in values for model in sections_in(part)), None)
+
+
+def _named_part(key: Key, model: type[BaseModel]) -> tuple[Key, type[BaseModel]]:
+    """Path and model of the section a key lies in, if that has a name of the user's own; else nothing and `model`."""
+    field = model.model_fields.get(str(key[0]))
+    inner = None if field is None else named_section(field.annotation)
+    return (key[:2], inner) if inner is not None and len(key) > 2 else ((), model)
+
+
 def nearest_key(key: Key, model: type[BaseModel]) -> str | None:
     """The known key that was probably meant, dotted; siblings first, then the same name anywhere."""
+    path, inner = _named_part(key, model)
+    if path:
+        found = nearest_key(key[len(path) :], inner)
+        return None if found is None else dotted((*path, found))
     known = set(known_keys(model))
     siblings = [name for name in known if len(name) == len(key) and name[:-1] == key[:-1]]
     close = difflib.get_close_matches(dotted(key), [dotted(name) for name in siblings], n=1, cutoff=0.75)
@@ -134,7 +151,9 @@ def _describe(error: ErrorDetails, key: Key, where: str, model: type[BaseModel])
     kind = error["type"]
     if kind == "extra_forbidden":
         meant = nearest_key(key, model)
-        siblings = sorted(str(name[-1]) for name in known_keys(model) if len(name) == len(key) and name[:-1] == key[:-1])
+        path, inner = _named_part(key, model)
+        rest = key[len(path) :]
+        siblings = sorted(str(name[-1]) for name in known_keys(inner) if len(name) == len(rest) and name[:-1] == rest[:-1])
         action = f"Did you mean {meant}?" if meant else f"Known here: {', '.join(siblings) or 'none'}."
         return Mistake(where, dotted(key), "a known key", "an unknown one", action)
     if kind == "missing":
@@ -156,6 +175,8 @@ def is_secret(key: Key) -> bool:
     """True for a value that must never be printed, by the name of its key: all options of the object store, but no paths."""
     if "storage_options" in key[:-1]:
         return True
+    if key[:1] == ("sensors",):
+        key = key[2:]  # after the sensor's id, which may be `private-road`
     return any(isinstance(part, str) and _SECRET.search(part) and not part.endswith("_file") for part in key)
 
 

@@ -14,7 +14,7 @@ from typing import Any
 from pydantic import BaseModel, SecretStr
 
 from deploy.settings.app_settings import AppSettings, variable_of
-from deploy.settings.mistakes import sections_in
+from deploy.settings.mistakes import named_section, sections_in
 
 _HEAD = """# Settings
 
@@ -35,11 +35,14 @@ def settings_page() -> str:
     parts = [_HEAD.format(example=example)]
     top = [row for row in _rows(AppSettings, AppSettings.model_construct(), "") if "." not in row[0]]
     parts.append(_table(top))
-    for name in AppSettings.model_fields:
+    for name, field in AppSettings.model_fields.items():
         section = getattr(AppSettings.model_construct(), name)
+        named = named_section(field.annotation)
         if isinstance(section, BaseModel):
             title = (inspect.getdoc(type(section)) or "").split("\n")[0]
             parts.append(f"## {name}\n\n{title}\n\n{_table(list(_rows(type(section), section, f'{name}.')))}")
+        elif named is not None:
+            parts.append(f"## {name}\n\n{field.description}\n\n{_table(list(_named_rows(named, name)))}")
     return "\n".join(parts)
 
 
@@ -54,10 +57,17 @@ def _rows(model: type[BaseModel], values: BaseModel, prefix: str) -> Iterator[tu
     meanings = _attributes(model)
     for name, field in model.model_fields.items():
         value = getattr(values, name)
-        if sections_in(field.annotation) and isinstance(value, BaseModel):
+        if named := named_section(field.annotation):
+            yield from _named_rows(named, f"{prefix}{name}")
+        elif sections_in(field.annotation) and isinstance(value, BaseModel):
             yield from _rows(type(value), value, f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}", _default(value), (field.description or meanings.get(name, "")).rstrip(".")
+
+
+def _named_rows(model: type[BaseModel], section: str) -> Iterator[tuple[str, str, str]]:
+    """Rows of a section that each user names: NAME stands for it."""
+    return _rows(model, model.model_construct(), f"{section}.NAME.")
 
 
 def _attributes(model: type[BaseModel]) -> dict[str, str]:

@@ -11,7 +11,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal
 
@@ -22,6 +22,7 @@ from contracts.errors import IrstreamError, RejectRecord, RetryLater, StopPipeli
 from contracts.result import Detection, FrameResult, Outcome
 from pipeline.events.envelope import OutcomeEvent, event_headers, shared_fields
 from pipeline.kafka.interfaces import Producer
+from pipeline.settings import MinScores
 
 ALERT_TYPE = "irstream.alert.v1"
 MAX_DETECTIONS = 500  # about 200 KB: below Kafka's default message limit of 1 MB
@@ -69,7 +70,7 @@ class Alert(OutcomeEvent):
     captured_at: datetime = Field(description="header `ce_time`, else Kafka's timestamp, RFC 3339, UTC")
     width_px: int
     height_px: int
-    num_detections: int = Field(ge=0, description="targets in the frame")
+    num_detections: int = Field(ge=0, description="targets in the frame that score no less than `alerts.min_score`")
     detections: tuple[AlertDetection, ...] = Field(
         max_length=MAX_DETECTIONS, description=f"the targets, best score first, at most {MAX_DETECTIONS}"
     )
@@ -100,7 +101,13 @@ class AlertPublisher:
     """Sends alerts in the background; outlives generations. `publish` and `flush` may be called from any thread."""
 
     def __init__(
-        self, producer: Producer, topic: str, run_id: str, policy: AlertPolicy = "detections", max_waiting_bytes: int = 32 * 2**20
+        self,
+        producer: Producer,
+        topic: str,
+        run_id: str,
+        policy: AlertPolicy = "detections",
+        max_waiting_bytes: int = 32 * 2**20,
+        min_scores: MinScores | None = None,
     ) -> None:
         """Start the thread.
 
@@ -110,12 +117,14 @@ class AlertPublisher:
             run_id: named in every alert.
             policy: alerts for frames with a detection, for all frames with a result, or none.
             max_waiting_bytes: most bytes of alerts not yet handed to the producer.
+            min_scores: least scores of alerts: a detection below that of its sensor is not there for alerts; none by default.
         """
         self._producer = producer
         self._topic = topic
         self._run_id = run_id
         self._policy = policy
         self._max_waiting_bytes = max_waiting_bytes
+        self._min_scores = min_scores or MinScores()
         self._changed = threading.Condition()  # guards everything below
         self._waiting: deque[_Message] = deque()
         self._waiting_bytes = 0
@@ -134,7 +143,7 @@ class AlertPublisher:
         """
         if self._policy == "off":
             return
-        results = [outcome for outcome in outcomes if isinstance(outcome, FrameResult)]
+        results = [self._shown(outcome) for outcome in outcomes if isinstance(outcome, FrameResult)]
         messages = [self._message(result) for result in results if result.detections or self._policy == "all"]
         if not messages:
             return
@@ -172,6 +181,10 @@ class AlertPublisher:
             self._changed.notify_all()
         # Its thread may stand in `send` while the broker is away; what it sends then belongs to rows nobody will see.
         self._thread.join(_CLOSE_TIMEOUT_S)
+
+    def _shown(self, result: FrameResult) -> FrameResult:
+        least = self._min_scores.of_alerts(result.sensor_id)
+        return replace(result, detections=tuple(each for each in result.detections if each.score >= least))
 
     def _message(self, result: FrameResult) -> _Message:
         alert = alert_message(result, self._run_id)

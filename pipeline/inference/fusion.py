@@ -56,6 +56,7 @@ def join(
     match_iou: float,
     match_distance_px: float,
     max_targets: int,
+    min_score: float = 0.0,
 ) -> Targets:
     """Join the two findings of one frame.
 
@@ -69,6 +70,7 @@ def join(
         match_iou: a box and a region with at least this IoU are one target.
         match_distance_px: so are those whose centres are closer than this.
         max_targets: of more targets than this, those with the best scores are kept.
+        min_score: targets with a lower score, of both together where both found it, are left out.
     """
     owner = _owners(detections.boxes_xyxy_px, segmentation, match_iou, match_distance_px)
     num_boxes = len(detections)
@@ -98,10 +100,11 @@ def join(
         rles.append(segmentation.mask_rles[region])
         found_by.append(("segmenter",))
         scrs.append(float(segmentation.scrs[region]))
-    best = sorted(range(len(scores)), key=lambda index: -scores[index])[:max_targets]
+    rounded = np.asarray(scores, np.float32)  # as the table has them: what reads 0.9 there must not be below 0.9 here
+    best = [index for index in np.argsort(-np.asarray(scores), kind="stable")[:max_targets] if rounded[index] >= min_score]
     return Targets(
         boxes_xyxy_px=np.asarray([boxes[index] for index in best], np.float32).reshape(-1, 4),
-        scores=np.asarray([scores[index] for index in best], np.float32),
+        scores=rounded[best],
         centroids_xy_px=np.asarray([centroids[index] for index in best], np.float32).reshape(-1, 2),
         areas_px=np.asarray([areas[index] for index in best], np.float32),
         mask_rles=tuple(rles[index] for index in best),

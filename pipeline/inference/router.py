@@ -25,7 +25,7 @@ from contracts.result import DeadLetter, Detection, FrameResult, Gap, Outcome, S
 from models.transforms import PREPROCESS_VERSION
 from pipeline.inference.crash_isolation import Isolation
 from pipeline.inference.fusion import Targets, join, name_targets
-from pipeline.settings import StreamSettings
+from pipeline.settings import MinScores, StreamSettings
 
 # The first argument is a block or its ObjectRef; the classifier also gets the boxes of each of its frames.
 DetectorCall = Callable[[Any], Awaitable[DetectorReply]]
@@ -60,9 +60,16 @@ class RoutedBlock:
 class Router:
     """Calls the three networks for blocks and joins their answers."""
 
-    def __init__(self, models: ModelHandles, settings: StreamSettings) -> None:
-        """Keep the handles; calls are made on the loop that runs `route`."""
+    def __init__(self, models: ModelHandles, settings: StreamSettings, min_scores: MinScores) -> None:
+        """Keep the handles; calls are made on the loop that runs `route`.
+
+        Args:
+            models: the three networks.
+            settings: how long to wait, what is joined and named.
+            min_scores: least scores of rows.
+        """
         self._settings = settings
+        self._min_scores = min_scores
         self._answered_at = time.monotonic()
         self._detector: Isolation[Detections] = Isolation("detector", self._timed(models.detector))
         self._segmenter: Isolation[Segmentation] = Isolation("segmenter", self._timed(models.segmenter))
@@ -158,6 +165,7 @@ class Router:
             match_iou=settings.match_iou,
             match_distance_px=settings.match_distance_px,
             max_targets=settings.max_detections,
+            min_score=self._min_scores.of_rows(frame.meta.sensor_id),
         )
 
     def _outcome(self, work: _FrameWork) -> Outcome:

@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 from contracts.errors import SettingsError
-from deploy.settings.app_settings import AppSettings, Override, flatten, load_settings, settings_from_args, variable_of
+from deploy.app import stream_job
+from deploy.settings.app_settings import AppSettings, Override, flatten, load_settings, secrets_in_file, settings_from_args, variable_of
 from deploy.settings.mistakes import InvalidSettingsError, known_keys, without_secrets
+from tests.pipeline.inference.rule_networks import RuleNetworks
 
 HEADER = "applications:\n  - name: irstream\n    import_path: deploy.app:build\n    args:\n"
 ROOT = Path(__file__).resolve().parents[3]
@@ -147,6 +149,56 @@ def test_a_misspelt_variable_is_not_taken_for_one_of_a_service(monkeypatch: pyte
     monkeypatch.setenv(name, value)
     (told,) = mistakes_of(None)
     assert told.startswith(begin)
+
+
+def test_sensors_have_least_scores_of_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = write(tmp_path, "stream: {min_score: 0.1}\nsensors:\n  mast.1: {min_score: 0.9}\n  Mast-2: {alerts: {min_score: 0.95}}")
+    monkeypatch.setenv("IRSTREAM_SENSORS", '{"Mast-2": {"min_score": 0.3}}')
+    monkeypatch.setenv("IRSTREAM_ALERTS__MIN_SCORE", "0.5")
+    loaded = load_settings(config)
+    least = stream_job(loaded.settings, RuleNetworks().handles()).min_scores
+    found = {name: (round(least.of_rows(name), 6), round(least.of_alerts(name), 6)) for name in ("mast.1", "Mast-2", "mast-2")}
+    assert found == {"mast.1": (0.9, 0.5), "Mast-2": (0.3, 0.95), "mast-2": (0.1, 0.5)}
+    origins = {key: loaded.origins[f"sensors.{key}.min_score"] for key in ("mast.1", "Mast-2", "Mast-2.alerts")}
+    assert origins == {"mast.1": f"{config}:7", "Mast-2": "IRSTREAM_SENSORS", "Mast-2.alerts": f"{config}:8"}
+
+
+@pytest.mark.parametrize(
+    ("args", "told"),
+    [
+        pytest.param("sensors: {'': {min_score: 0.9}}", "5: sensors: expected the ids of sensors as text", id="no name"),
+        pytest.param("sensors: {'  ': {min_score: 0.9}}", "5: sensors: expected the ids of sensors as text", id="blanks"),
+        pytest.param("sensors: {007: {min_score: 0.9}}", "look like a number, got 7", id="a number to YAML"),
+        pytest.param("sensors: {on: {min_score: 0.9}}", "look like a number, got True", id="a truth to YAML"),
+        pytest.param("sensors: 7", "5: sensors: expected a valid dictionary, got 7", id="no mapping"),
+        pytest.param(
+            "sensors: {a: {min_score: 1.7}}", "5: sensors.a.min_score: expected a value less than or equal to 1, got 1.7", id="above"
+        ),
+        pytest.param("sensors: {a: {alerts: {min_score: -1}}}", "sensors.a.alerts.min_score: expected a value greater", id="below"),
+        pytest.param("alerts: {min_score: .nan}", "5: alerts.min_score: expected", id="not a number"),
+        pytest.param("stream: {min_score: 2}", "5: stream.min_score: expected a value less than or equal to 1, got 2", id="rows"),
+        pytest.param(
+            "sensors: {a: {min_scor: 1}}",
+            "sensors.a.min_scor: expected a known key, got an unknown one. Did you mean sensors.a.min_score?",
+            id="typing",
+        ),
+        pytest.param("sensors: {a: {alerts: {score: 1}}}", "Did you mean sensors.a.alerts.min_score?", id="another word"),
+        pytest.param(
+            "sensors: {a: {zones: []}}",
+            "sensors.a.zones: expected a known key, got an unknown one. Known here: alerts, min_score.",
+            id="unknown",
+        ),
+    ],
+)
+def test_mistakes_of_single_sensors_are_named(tmp_path: Path, args: str, told: str) -> None:
+    (only,) = mistakes_of(write(tmp_path, args))
+    assert told in only
+
+
+def test_the_id_of_a_sensor_is_no_secret(tmp_path: Path) -> None:
+    loaded = load_settings(write(tmp_path, "sensors:\n  private-road: {min_score: 0.9}"))
+    assert secrets_in_file(loaded) == []
+    assert without_secrets(("sensors", "private-road", "min_score"), 0.9) == 0.9
 
 
 def test_a_wrong_option_is_named_as_the_user_wrote_it() -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from jsonschema import Draft202012Validator
@@ -16,6 +17,7 @@ from contracts.errors import RejectReason, RejectRecord, RetryLater, SettingsErr
 from contracts.result import FrameResult
 from pipeline.events.alerts import MAX_DETECTIONS, Alert, AlertPolicy, AlertPublisher, alert_message
 from pipeline.kafka.interfaces import Headers
+from pipeline.settings import MinScores, SensorAlertSettings, SensorSettings
 from tests import outcomes as make
 from tests.outcomes import detection, gap, letter, result
 from tests.pinned import DOCS, assert_pinned
@@ -170,3 +172,20 @@ def test_schema_and_example_are_published() -> None:
     assert_pinned("alerts.schema.json", json.dumps(Alert.model_json_schema(mode="serialization"), indent=2) + "\n")
     example = alert_message(result(17), "live").model_dump(mode="json")
     assert_pinned("alerts.example.json", json.dumps(example, indent=2) + "\n")
+
+
+@pytest.mark.parametrize(
+    ("policy", "shown"), [("detections", {0: [0.75, 0.75], 2: [0.9]}), ("all", {0: [0.75, 0.75], 1: [], 2: [0.9]}), ("off", {})]
+)
+def test_what_scores_too_low_is_not_there_for_alerts(policy: AlertPolicy, shown: dict[int, list[float]]) -> None:
+    """A frame has 0.5 and 0.75 in turn; 0.75 itself is no less than 0.75."""
+    sensors = {"cam-2": SensorSettings(alerts=SensorAlertSettings(min_score=0.9))}
+    of_another = replace(result(2), sensor_id="cam-2", detections=(detection(0.89), detection(float(np.float32(0.9)))))
+    producer = MemoryProducer()
+    least = MinScores(alerts=0.75, sensors=sensors)
+    with closing(AlertPublisher(producer, "detections", "live", policy, min_scores=least)) as alerts:
+        alerts.publish([result(0, num_detections=4), result(1), of_another])
+        alerts.flush(TIMEOUT_S)
+    bodies = [json.loads(message.value or b"") for message in producer.log]
+    assert {body["offset"]: [pytest.approx(each["score"]) for each in body["detections"]] for body in bodies} == shown
+    assert [body["num_detections"] for body in bodies] == [len(scores) for scores in shown.values()]

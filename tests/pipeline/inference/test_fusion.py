@@ -39,8 +39,8 @@ def regions(*items: Box, score: float = 0.5) -> Segmentation:
     return Segmentation(xyxy, np.full(len(items), score, np.float32), centroids, areas, tuple(rle_of(item) for item in items), scrs)
 
 
-def fuse(found: Detections, segmented: Segmentation, max_targets: int = 100) -> Targets:
-    return join(found, segmented, SIZE_PX, match_iou=0.1, match_distance_px=3.0, max_targets=max_targets)
+def fuse(found: Detections, segmented: Segmentation, max_targets: int = 100, min_score: float = 0.0) -> Targets:
+    return join(found, segmented, SIZE_PX, match_iou=0.1, match_distance_px=3.0, max_targets=max_targets, min_score=min_score)
 
 
 def test_what_both_found_is_one_target_with_box_and_mask() -> None:

@@ -61,6 +61,19 @@ def test_of_equal_overlap_the_nearer_box_is_taken() -> None:
     assert target.boxes_xyxy_px[0].tolist() == [12, 10, 13, 11]
 
 
+@pytest.mark.parametrize(
+    ("min_score", "kept"),
+    [(0, [0.88, 0.7, 0.6]), (0.6, [0.88, 0.7, 0.6]), (0.61, [0.88, 0.7]), (0.7, [0.88, 0.7]), (0.75, [0.88]), (0.9, [])],
+)
+def test_a_target_below_the_least_score_is_left_out_by_the_score_of_both(min_score: float, kept: list[float]) -> None:
+    """0.6 and 0.7 of one target are 0.88; 0.7 as float32, as the table has it, is no less than 0.7."""
+    target = fuse(
+        boxes((10, 10, 16, 16), (60, 10, 66, 16), score=0.6), regions((11, 11, 15, 15), (40, 40, 44, 44), score=0.7), 9, min_score
+    )
+    np.testing.assert_allclose(target.scores, kept, rtol=1e-6)
+    assert len(target.boxes_xyxy_px) == len(target.mask_rles) == len(target.found_by) == len(kept)
+
+
 def test_every_field_of_a_detection() -> None:
     score: Any = pytest.approx(1 - 0.4 * 0.5)
     (found,) = name_targets(

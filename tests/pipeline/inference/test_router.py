@@ -17,7 +17,7 @@ from contracts.frame import ContentType, Frame, FrameMeta, Normalisation
 from contracts.position import KafkaPosition, OffsetRange
 from contracts.result import DeadLetter, FrameResult, Gap, Outcome
 from pipeline.inference.router import ModelHandles, RoutedBlock, Router
-from pipeline.settings import StreamSettings
+from pipeline.settings import MinScores, StreamSettings
 from tests.pipeline.inference.rule_networks import RuleNetworks
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -38,7 +38,7 @@ def route(table: pa.Table, networks: RuleNetworks, **settings: Any) -> RoutedBlo
     async def fetch(ref: pa.Table) -> pa.Table:
         return ref
 
-    return asyncio.run(Router(networks.handles(), StreamSettings(**settings)).route(table, fetch))
+    return asyncio.run(Router(networks.handles(), StreamSettings(**settings), MinScores()).route(table, fetch))
 
 
 def by_offset(outcomes: Sequence[Outcome]) -> dict[int, Outcome]:
@@ -118,7 +118,7 @@ def test_slow_networks_that_answer_others_are_waited_for() -> None:
 
     async def scenario() -> None:
         slow, quick = RuleNetworks(delay_s=0.5), RuleNetworks(delay_s=0.02)
-        router = Router(ModelHandles(slow.detect, quick.segment, quick.classify), StreamSettings(model_timeout_s=0.1))
+        router = Router(ModelHandles(slow.detect, quick.segment, quick.classify), StreamSettings(model_timeout_s=0.1), MinScores())
         table = block([frame(0, 0)], stop=1)
         waiting = asyncio.ensure_future(router.route(table, fetch))
         while not waiting.done():
