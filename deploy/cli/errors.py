@@ -14,7 +14,15 @@ EXIT_WRONG_USE = 2  # wrong use or settings
 EXIT_FAULT = 70  # EX_SOFTWARE: a fault of irstream itself
 EXIT_INTERRUPTED = 130
 # Below the commands an error names a setting, for there it may be an argument, a key or a variable; here it is an option.
-OPTIONS = {"bit_depth": "--bit-depth", "codec": "--codec", "device": "--device", "sink.table": "--table", "split": "--split"}
+OPTIONS = {
+    "bit_depth": "--bit-depth",
+    "codec": "--codec",
+    "device": "--device",
+    "sensor": "--sensor",
+    "since": "--since",
+    "sink.table": "--table",
+    "split": "--split",
+}
 _PLACE = re.compile(rf"^({'|'.join(map(re.escape, OPTIONS))})(?=: )")
 _NAMED = re.compile(r"`([^`\n]+)`")
 

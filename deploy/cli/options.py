@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,6 +16,8 @@ import typer
 if TYPE_CHECKING:
     from contracts.errors import RejectReason
     from deploy.settings.app_settings import LoadedSettings
+
+_UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 ConfigOption = Annotated[
     Path | None,
@@ -36,6 +39,12 @@ ReplayOfOption = Annotated[
 ReasonOption = Annotated[
     list[str] | None, typer.Option("--reason", help="Only frames rejected for this reason (several times for several).", show_default=False)
 ]
+
+
+def length_of_time_s(text: str) -> float | None:
+    """Seconds of a length of time such as `90m`, `12h`, `2d`; a bare number is seconds; None where it is not of this form."""
+    found = re.fullmatch(r"(\d{1,9}(?:\.\d{1,9})?)([smhd]?)", text.strip())
+    return float(found[1]) * _UNITS_S[found[2] or "s"] if found else None
 
 
 def require_writable(file: Path | None, option: str) -> None:

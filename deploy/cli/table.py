@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import asdict
 from typing import Annotated
 
 import typer
 
 from contracts.errors import SettingsError
-from deploy.cli.options import ConfigOption, JsonOption, TableOption, load, print_json
+from deploy.cli.options import ConfigOption, JsonOption, TableOption, length_of_time_s, load, print_json
 
 app = typer.Typer(help="Care of the results table.", no_args_is_help=True, pretty_exceptions_enable=False)
-_UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 _LEAST_S = 60
 
 
@@ -63,8 +61,7 @@ def seconds_of(text: str) -> float:
     Raises:
         SettingsError: not of this form, or less than a minute.
     """
-    found = re.fullmatch(r"(\d{1,9}(?:\.\d{1,9})?)([smhd]?)", text.strip())
-    seconds = float(found[1]) * _UNITS_S[found[2] or "s"] if found else 0.0
+    seconds = length_of_time_s(text) or 0.0
     if seconds < _LEAST_S:
         raise SettingsError(
             expected="a length of time of at least a minute, such as 90m, 12h or 2d",
