@@ -9,6 +9,7 @@ from actors.loading import LoadedModel, RawOutput
 from actors.tiling import merge_detections
 from contracts.outputs import Detections
 from models.interface import Task
+from models.regions import boxes_shown
 
 
 class DetectorActor(FrameActor[Detections, Detections]):
@@ -21,4 +22,9 @@ class DetectorActor(FrameActor[Detections, Detections]):
         return found
 
     def _join(self, loaded: LoadedModel, parts: Sequence[FramePart], results: Sequence[Detections]) -> Detections:
-        return results[0] if parts[0].is_whole else merge_detections([part.tile for part in parts], results)
+        found = results[0] if parts[0].is_whole else merge_detections([part.tile for part in parts], results)
+        void_HW = parts[0].frame.void_HW
+        if void_HW is None or not len(found):
+            return found
+        shown_N = boxes_shown(found.boxes_xyxy_px, void_HW)
+        return Detections(found.boxes_xyxy_px[shown_N], found.scores[shown_N])

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from actors.frame_actor import FrameActor, FramePart
 from actors.loading import LoadedModel, RawOutput
 from actors.tiling import stitch
-from contracts.frame import Pixels
+from contracts.frame import Frame
 from contracts.outputs import Float32, Segmentation
 from models.interface import Task
 from models.regions import regions_of
@@ -29,7 +29,7 @@ class SegmenterActor(FrameActor[Segmentation | Float32, Segmentation]):
         results: list[Segmentation | Float32] = []
         for map_HW, part in zip(maps_BHW, parts, strict=True):
             if part.is_whole:
-                results.append(_regions(network, map_HW[: part.tile.height_px, : part.tile.width_px], part.frame.pixels_HW))
+                results.append(_regions(network, map_HW[: part.tile.height_px, : part.tile.width_px], part.frame))
             else:
                 # A copy: a view would keep the maps of the whole batch alive until the last tile of the frame is there.
                 results.append(map_HW[part.tile.y.own, part.tile.x.own].copy())
@@ -39,11 +39,12 @@ class SegmenterActor(FrameActor[Segmentation | Float32, Segmentation]):
         if isinstance(results[0], Segmentation):
             return results[0]
         cells = [cell for cell in results if not isinstance(cell, Segmentation)]
-        return _regions(_network(loaded), stitch([part.tile for part in parts], cells), parts[0].frame.pixels_HW)
+        return _regions(_network(loaded), stitch([part.tile for part in parts], cells), parts[0].frame)
 
 
-def _regions(network: SegmentationModel, probability_HW: Float32, pixels_HW: Pixels) -> Segmentation:
-    return regions_of(probability_HW, network.settings.threshold, network.settings.min_area_px, pixels_HW=pixels_HW)
+def _regions(network: SegmentationModel, probability_HW: Float32, frame: Frame) -> Segmentation:
+    settings = network.settings
+    return regions_of(probability_HW, settings.threshold, settings.min_area_px, pixels_HW=frame.pixels_HW, void_HW=frame.void_HW)
 
 
 def _network(loaded: LoadedModel) -> SegmentationModel:

@@ -71,10 +71,13 @@ def pack_block(block: FrameBlock) -> pa.Table:
     size = 0
     for frame in block.frames:
         placed.append((size, frame))
-        size += -(-frame.pixels_HW.nbytes // _ALIGN) * _ALIGN
+        size += -(-(frame.pixels_HW.nbytes + _void_bytes(frame)) // _ALIGN) * _ALIGN
     pixels = np.empty(size, np.uint8)
     for start, frame in placed:
-        pixels[start : start + frame.pixels_HW.nbytes] = np.ascontiguousarray(frame.pixels_HW).reshape(-1).view(np.uint8)
+        stop = start + frame.pixels_HW.nbytes
+        pixels[start:stop] = np.ascontiguousarray(frame.pixels_HW).reshape(-1).view(np.uint8)
+        if frame.void_HW is not None:
+            pixels[stop : stop + _void_bytes(frame)] = np.packbits(frame.void_HW)
     meta = {
         "span": [block.span.topic, block.span.partition, block.span.start, block.span.stop],
         "gap_stop": block.gap_stop,
@@ -89,6 +92,11 @@ def pack_block(block: FrameBlock) -> pa.Table:
     offsets = pa.py_buffer(np.array([0, size], np.int64))
     column = pa.Array.from_buffers(pa.large_binary(), 1, [None, offsets, pa.py_buffer(pixels)])
     return pa.table([pa.array([json.dumps(meta).encode()], pa.binary()), column], schema=BLOCK_SCHEMA)
+
+
+def _void_bytes(frame: Frame) -> int:
+    """Bytes of the void pixels, one bit each, which lie behind the pixels; none where no pixel is void."""
+    return 0 if frame.void_HW is None else -(-frame.void_HW.size // 8)
 
 
 def unpack_block(table: pa.Table) -> FrameBlock:
@@ -137,6 +145,7 @@ def _pack_frame(start: int, frame: Frame) -> dict[str, object]:
         "scale": frame.normalisation.scale,
         "ingested_at": _micros(frame.ingested_at),
         "decode_ms": frame.decode_ms,
+        "has_void": frame.void_HW is not None,
     }
 
 
@@ -144,7 +153,12 @@ def _unpack_frame(item: dict[str, Any], span: OffsetRange, buffer: NDArray[np.ui
     dtype = np.dtype(item["dtype"])
     height_px, width_px = item["shape"]
     start = item["start"]
-    pixels_HW = buffer[start : start + height_px * width_px * dtype.itemsize].view(dtype).reshape(height_px, width_px)
+    num_px = height_px * width_px
+    stop = start + num_px * dtype.itemsize
+    pixels_HW = buffer[start:stop].view(dtype).reshape(height_px, width_px)
+    void_HW = None
+    if item["has_void"]:
+        void_HW = np.unpackbits(buffer[stop : stop - (-num_px // 8)], count=num_px).astype(bool).reshape(height_px, width_px)
     return Frame(
         position=KafkaPosition(span.topic, span.partition, item["offset"]),
         meta=FrameMeta(**item["meta"], captured_at=_required_moment(item["captured_at"])),
@@ -153,6 +167,7 @@ def _unpack_frame(item: dict[str, Any], span: OffsetRange, buffer: NDArray[np.ui
         normalisation=Normalisation(item["mean"], item["scale"]),
         ingested_at=_required_moment(item["ingested_at"]),
         decode_ms=item["decode_ms"],
+        void_HW=void_HW,
     )
 
 

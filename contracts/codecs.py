@@ -10,7 +10,8 @@ The decoders below were chosen by measurement (benchmarks/codecs.py). What each 
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -49,7 +50,16 @@ def decode_pixels(value: bytes, meta: FrameMeta, limits: InputLimits) -> tuple[P
     limits.check_size(header.width_px, header.height_px, header.decoded_bytes, len(value))
     _check_declared(meta.raw_layout, header)
     pixels_HW = one_channel(decode_samples(value, meta.content_type, header))
-    return pixels_HW, check_counts(pixels_HW, meta.bit_depth)
+    return pixels_HW, check_counts(pixels_HW, meta.bit_depth, meta.nodata or header.nodata)
+
+
+def nodata_of(value: bytes, meta: FrameMeta) -> tuple[float, ...]:
+    """Values that are no measurement: those the message names, else those of the image itself (GDAL's tag of a TIFF).
+
+    Raises:
+        RejectRecord: the header of the image is damaged.
+    """
+    return meta.nodata or (probe(value, meta).nodata if meta.content_type is ContentType.TIFF else ())
 
 
 def decode_samples(value: bytes, content_type: ContentType, header: ImageHeader) -> Pixels:
@@ -80,8 +90,13 @@ def probe(value: bytes, meta: FrameMeta) -> ImageHeader:
     return probes[meta.content_type](value)
 
 
-def check_counts(pixels_HW: Pixels, bit_depth: int | None) -> int:
+def check_counts(pixels_HW: Pixels, bit_depth: int | None, nodata: Sequence[float] = ()) -> int:
     """Check the counts against the stated bit depth and for NaN and infinity.
+
+    Args:
+        pixels_HW: counts.
+        bit_depth: significant bits as stated.
+        nodata: values that are no measurement, and may be beyond it or not finite.
 
     Returns:
         The significant bits: as stated, else those of the container.
@@ -90,7 +105,7 @@ def check_counts(pixels_HW: Pixels, bit_depth: int | None) -> int:
         RejectRecord: a count needs more bits than stated, more bits are stated than the container has, or a value is not finite.
     """
     if pixels_HW.dtype == np.float32:
-        _check_finite(pixels_HW)
+        _check_finite(pixels_HW, nodata)
         container = FLOAT_BIT_DEPTH
         fits = bit_depth in (None, FLOAT_BIT_DEPTH)
     else:
@@ -99,20 +114,32 @@ def check_counts(pixels_HW: Pixels, bit_depth: int | None) -> int:
     if not fits:
         got = f"ir_bit_depth {bit_depth} for {pixels_HW.dtype.name}"
         raise RejectRecord(RejectReason.BIT_DEPTH_CONTRADICTION, expected=f"a bit depth that fits {pixels_HW.dtype.name}", got=got)
-    if bit_depth is not None and bit_depth < container and (highest := int(pixels_HW.max())) >> bit_depth:
+    if bit_depth is not None and bit_depth < container and (highest := _highest(pixels_HW, bit_depth, nodata)) >> bit_depth:
         expected = f"counts of at most {2**bit_depth - 1} for ir_bit_depth {bit_depth}"
         raise RejectRecord(RejectReason.BIT_DEPTH_CONTRADICTION, expected=expected, got=f"{highest}")
     return container if bit_depth is None else bit_depth
 
 
-def _check_finite(pixels_HW: Pixels) -> None:
+def _highest(pixels_HW: Pixels, bit_depth: int, nodata: Sequence[float]) -> int:
+    """The highest count; where that needs too many bits, the highest that is a measurement."""
+    highest = int(pixels_HW.max())
+    if not nodata or not highest >> bit_depth:
+        return highest
+    return int(pixels_HW[~np.isin(pixels_HW, np.asarray(nodata))].max(initial=0))
+
+
+def _check_finite(pixels_HW: Pixels, nodata: Sequence[float]) -> None:
     # One NaN or infinity makes the sum not finite; the exact test is needed only when finite values overflow it.
     with np.errstate(over="ignore", invalid="ignore"):
         if np.isfinite(pixels_HW.sum()):
             return
-    num = int(np.count_nonzero(~np.isfinite(pixels_HW)))
+    allowed_HW = np.isfinite(pixels_HW)
+    for value in nodata:
+        allowed_HW |= np.isnan(pixels_HW) if math.isnan(value) else pixels_HW == value
+    num = int(np.count_nonzero(~allowed_HW))
     if num:
-        raise RejectRecord(RejectReason.NOT_FINITE, expected="finite pixels", got=f"{num} of {pixels_HW.size} are NaN or infinite")
+        expected = "finite pixels; where others mean that nothing was measured, name them in the header ir_nodata (nan, inf, -inf)"
+        raise RejectRecord(RejectReason.NOT_FINITE, expected=expected, got=f"{num} of {pixels_HW.size} are NaN or infinite")
 
 
 def _check_declared(layout: RawLayout | None, header: ImageHeader) -> None:

@@ -13,6 +13,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from contracts.errors import SettingsError
 from contracts.frame import Band, Platform
 from contracts.headers import BIT_DEPTHS
+from contracts.nodata import nodata_values
 from contracts.words import band_named, platform_named
 
 INDEX_NAME = "index.jsonl"
@@ -41,6 +42,13 @@ def _bits(bit_depth: int) -> int:
     return bit_depth
 
 
+def _nodata(value: Any) -> tuple[float, ...]:
+    listed = value if isinstance(value, list) else [] if value is None else [value]
+    if any(isinstance(each, bool) or not isinstance(each, int | float | str) for each in listed):
+        raise ValueError("a number or a text such as nan, or a list of them")
+    return nodata_values(",".join(map(str, listed))) if listed else ()
+
+
 def _nothing(value: Any) -> Any:
     return () if value is None else value
 
@@ -62,6 +70,7 @@ class ImageLine(BaseModel):
         platform: of the camera; words as `contracts.words` knows them, `unknown` for others.
         band: likewise.
         bit_depth: significant bits.
+        nodata: values that are no measurement, as in the header `ir_nodata`: a number, a text such as `nan`, or a list of them.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore", coerce_numbers_to_str=True)
@@ -72,6 +81,7 @@ class ImageLine(BaseModel):
     platform: _Platform = Platform.UNKNOWN
     band: _Band = Band.UNKNOWN
     bit_depth: Annotated[int, AfterValidator(_bits)] | None = None
+    nodata: Annotated[tuple[float, ...], BeforeValidator(_nodata)] = ()
 
     @model_validator(mode="before")
     @classmethod

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from contracts.position import KafkaPosition
 
@@ -58,10 +60,15 @@ class RawLayout(BaseModel):
     dtype: str | None = Field(default=None, pattern="^(uint8|uint16|float32)$")
 
 
+def _same_nan(values: tuple[float, ...]) -> tuple[float, ...]:
+    # NaN equals only itself as an object; so equal metadata stay equal on their way between processes.
+    return tuple(math.nan if math.isnan(value) else value for value in values)
+
+
 class FrameMeta(BaseModel):
     """The key and headers of one frame message, typed; what was missing is filled in as docs/frame-message.md says."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="constants")
 
     sensor_id: str
     frame_id: str
@@ -72,6 +79,7 @@ class FrameMeta(BaseModel):
     bit_depth: int | None = None
     content_type: ContentType
     raw_layout: RawLayout | None = None
+    nodata: Annotated[tuple[float, ...], AfterValidator(_same_nan)] = ()
     headers: dict[str, str] = Field(default_factory=dict)
 
 
@@ -107,10 +115,11 @@ class Frame:
     """A decoded, validated frame.
 
     Attributes:
-        pixels_HW: counts as the sensor sent them, uint8, uint16 or float32 (possibly a read-only view).
+        pixels_HW: counts as the sensor sent them, uint8, uint16 or float32 (possibly a read-only view); void ones hold the mean.
         bit_depth: significant bits (8 to 16; 32 for float32).
         ingested_at: Kafka's timestamp.
         decode_ms: time spent decoding, validating and measuring this frame.
+        void_HW: True where a pixel shows no scene (nodata, telemetry); None where all do.
     """
 
     position: KafkaPosition
@@ -120,6 +129,7 @@ class Frame:
     normalisation: Normalisation
     ingested_at: datetime
     decode_ms: float = 0.0
+    void_HW: NDArray[np.bool_] | None = None
 
     @property
     def height_px(self) -> int:

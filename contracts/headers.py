@@ -12,6 +12,7 @@ from typing import TypeVar
 from contracts.errors import RejectReason, RejectRecord
 from contracts.frame import EVENT_TYPE, RawLayout
 from contracts.limits import InputLimits
+from contracts.nodata import nodata_values
 
 CONTRACT_HEADERS = (
     "ce_specversion",
@@ -27,6 +28,7 @@ CONTRACT_HEADERS = (
     "ir_width",
     "ir_height",
     "ir_dtype",
+    "ir_nodata",
 )
 SPEC_VERSION = "1.0"
 RAW_DTYPES = ("uint8", "uint16", "float32")
@@ -132,6 +134,14 @@ class Headers:
             expected = "ir_bit_depth 8 to 16, or 32 for float32"
             raise RejectRecord(RejectReason.BIT_DEPTH_CONTRADICTION, expected=expected, got=f"{bit_depth}")
         return bit_depth
+
+    def nodata(self) -> tuple[float, ...]:
+        """`ir_nodata`: values that are no measurement."""
+        text = self.text("ir_nodata")
+        try:
+            return () if text is None else nodata_values(text)
+        except ValueError as error:
+            raise _invalid("ir_nodata", str(error), repr((text or "")[:80])) from error
 
     def raw_layout(self) -> RawLayout | None:
         """`ir_width ir_height ir_dtype`, as far as given."""

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from contracts.codecs import check_counts, decode_pixels, decode_samples, one_channel
+from contracts.codecs import check_counts, decode_pixels, decode_samples, nodata_of, one_channel
 from contracts.errors import RejectReason, RejectRecord, SettingsError
 from contracts.frame import ContentType, FrameMeta, Pixels
 from contracts.limits import InputLimits
@@ -42,21 +42,26 @@ class ImageFile:
         bit_depth: significant bits: as stated, else those of the container.
         value: the bytes of the file.
         content_type: the codec where a frame message may hold `value` as it is; None where the pixels have to be encoded first.
+        nodata: values that are no measurement: as stated, else those the file names.
     """
 
     pixels_HW: Pixels
     bit_depth: int
     value: bytes
     content_type: ContentType | None
+    nodata: tuple[float, ...] = ()
 
 
-def read_image_file(path: Path, bit_depth: int | None = None, limits: InputLimits = FILE_LIMITS) -> ImageFile:
+def read_image_file(
+    path: Path, bit_depth: int | None = None, limits: InputLimits = FILE_LIMITS, nodata: tuple[float, ...] = ()
+) -> ImageFile:
     """Read and decode one file; the format is known by its first bytes, not by its name.
 
     Args:
         path: the file.
         bit_depth: stated significant bits; they do not count where colour became luma or the format is no message's.
         limits: sizes that are still believed.
+        nodata: values that are no measurement.
 
     Raises:
         RejectRecord: no image, damaged, truncated, several images, transparent, too large, contradicting `bit_depth`, not finite.
@@ -68,24 +73,24 @@ def read_image_file(path: Path, bit_depth: int | None = None, limits: InputLimit
     value = path.read_bytes()
     content_type = sniff(value)
     if content_type is None:
-        return _converted(_foreign(value, limits), value)
-    meta = FrameMeta(sensor_id="-", frame_id="-", captured_at=_ANY_TIME, content_type=content_type, bit_depth=bit_depth)
+        return _converted(_foreign(value, limits), value, nodata)
+    meta = FrameMeta(sensor_id="-", frame_id="-", captured_at=_ANY_TIME, content_type=content_type, bit_depth=bit_depth, nodata=nodata)
     try:
-        return ImageFile(*decode_pixels(value, meta, limits), value, content_type)
+        return ImageFile(*decode_pixels(value, meta, limits), value, content_type, nodata_of(value, meta))
     except RejectRecord as error:
         if error.reason is not RejectReason.UNSUPPORTED_PIXELS:
             raise
-    return _converted(_wider(value, content_type, limits), value)
+    return _converted(_wider(value, content_type, limits), value, nodata)
 
 
-def read_counts(path: Path, bit_depth: int | None = None, limits: InputLimits = FILE_LIMITS) -> Pixels:
+def read_counts(path: Path, bit_depth: int | None = None, limits: InputLimits = FILE_LIMITS, nodata: tuple[float, ...] = ()) -> Pixels:
     """The pixels of a file that a data set names, `(height, width)`.
 
     Raises:
         SettingsError: the file cannot be used; the text names it.
     """
     try:
-        return read_image_file(path, bit_depth, limits).pixels_HW
+        return read_image_file(path, bit_depth, limits, nodata).pixels_HW
     except RejectRecord as error:
         raise SettingsError(expected=error.expected, got=error.got, where=str(path), action="Save it anew or leave it out.") from error
     except OSError as error:
@@ -93,9 +98,18 @@ def read_counts(path: Path, bit_depth: int | None = None, limits: InputLimits = 
         raise SettingsError(expected="a readable image", got=got, where=str(path), action="Check this file of the data set.") from error
 
 
-def _converted(samples: Pixels, value: bytes) -> ImageFile:
+def nodata_of_file(path: Path) -> tuple[float, ...]:
+    """Values that are no measurement, as a TIFF names them (GDAL's tag); none in other formats."""
+    with path.open("rb") as file:
+        if sniff(file.read(8)) is not ContentType.TIFF:
+            return ()
+        file.seek(0)
+        return probe_tiff(file.read(), white_is_zero=True).nodata
+
+
+def _converted(samples: Pixels, value: bytes, nodata: tuple[float, ...]) -> ImageFile:
     pixels_HW = one_channel(samples, luma=True)
-    return ImageFile(pixels_HW, check_counts(pixels_HW, None), value, None)
+    return ImageFile(pixels_HW, check_counts(pixels_HW, None, nodata), value, None, nodata)
 
 
 def _wider(value: bytes, content_type: ContentType, limits: InputLimits) -> Pixels:

@@ -15,6 +15,7 @@ from contracts.errors import RejectReason, RejectRecord
 from contracts.frame import EVENT_TYPE, Band, ContentType, FrameMeta, Platform, RawLayout, RawRecord
 from contracts.headers import EARLIEST, LATEST, MAX_FRAME_NUMBER, SPEC_VERSION, Headers
 from contracts.limits import InputLimits as InputLimits
+from contracts.nodata import nodata_text
 from contracts.probes import sniff
 from contracts.text import well_formed
 
@@ -44,6 +45,7 @@ def parse_record(record: RawRecord, limits: InputLimits) -> FrameMeta:
         bit_depth=headers.bit_depth(),
         content_type=_content_type(headers, layout, value),
         raw_layout=layout,
+        nodata=headers.nodata(),
         headers=headers.kept,
     )
 
@@ -76,6 +78,7 @@ def encode_message(meta: FrameMeta, payload: bytes, *, source: str = "irstream")
         "ir_width": layout.width_px,
         "ir_height": layout.height_px,
         "ir_dtype": layout.dtype,
+        "ir_nodata": nodata_text(meta.nodata) or None,
     }
     fields |= meta.headers
     # A file name that is no UTF-8 arrives here with lone surrogates.

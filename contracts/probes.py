@@ -40,6 +40,7 @@ class ImageHeader:
         big_endian: for NPY, the byte order of the pixels.
         column_major: for NPY, Fortran order.
         white_is_zero: for TIFF, the highest count is the darkest.
+        nodata: for TIFF, values that are no measurement (GDAL's tag).
     """
 
     width_px: int
@@ -50,6 +51,7 @@ class ImageHeader:
     big_endian: bool = False
     column_major: bool = False
     white_is_zero: bool = False
+    nodata: tuple[float, ...] = ()
 
     @property
     def decoded_bytes(self) -> int:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 from contracts.errors import RejectReason, RejectRecord
+from contracts.nodata import nodata_values
 from contracts.probes import ImageHeader, corrupt, unsupported
 
 
@@ -31,11 +32,13 @@ class Tag(IntEnum):
     TILE_OFFSETS = 324
     TILE_BYTES = 325
     SAMPLE_FORMAT = 339
+    GDAL_NODATA = 42113
 
 
 _TAGS = frozenset(Tag)
 _COMPRESSIONS = {1: "none", 5: "LZW", 8: "Deflate", 32946: "Deflate (old)", 32773: "PackBits", 50000: "Zstandard"}
 _DTYPES = {(1, 8): "uint8", (1, 16): "uint16", (3, 32): "float32"}
+_TEXT = 2
 _UNSIGNED = {1: "B", 3: "H", 4: "I", 16: "Q"}  # TIFF field type -> struct code
 _MIN_IS_WHITE, _MIN_IS_BLACK, _RGB = 0, 1, 2
 _MAX_FIELDS = 1000  # a directory of a camera has about 20
@@ -102,10 +105,10 @@ def _directory(value: bytes) -> tuple[dict[int, tuple[int, ...]], int]:
         at += layout.entry.size
         if tag in fields:  # readers differ in which one they believe
             raise corrupt("each TIFF tag once", f"{Tag(tag).name} twice")
-        if tag in _TAGS and kind in _UNSIGNED:
+        if tag in _TAGS and (kind in _UNSIGNED or (kind == _TEXT and tag == Tag.GDAL_NODATA)):
             if num_values > _MAX_VALUES:
                 raise RejectRecord(RejectReason.TOO_LARGE, expected=f"at most {_MAX_VALUES} values in a TIFF field", got=f"{num_values}")
-            values = struct.Struct(f"{order}{num_values}{_UNSIGNED[kind]}")
+            values = struct.Struct(f"{order}{num_values}{_UNSIGNED.get(kind, 'B')}")
             place = at - layout.offset.size
             if values.size > layout.offset.size:
                 (place,) = layout.offset.unpack_from(value, place)
@@ -135,7 +138,16 @@ def _header(fields: dict[int, tuple[int, ...]], *, inverted: bool) -> ImageHeade
         raise unsupported("one channel, black is zero (or grey stored as RGB)", f"{num_channels} channels, photometric {photometric}")
     if not width_px or not height_px:
         raise corrupt("a TIFF that states its size", f"{width_px}x{height_px} px")
-    return ImageHeader(width_px, height_px, _DTYPES[sample], num_channels, white_is_zero=inverted)
+    return ImageHeader(width_px, height_px, _DTYPES[sample], num_channels, white_is_zero=inverted, nodata=_nodata(fields))
+
+
+def _nodata(fields: dict[int, tuple[int, ...]]) -> tuple[float, ...]:
+    """GDAL's text, `-9999` or `nan`, with a zero byte at its end. The tag is not of TIFF itself: what cannot be read is left alone."""
+    codes = fields.get(Tag.GDAL_NODATA, ())
+    try:
+        return nodata_values(bytes(code for code in codes if code).decode("ascii"))
+    except ValueError:
+        return ()
 
 
 def _check_segments(fields: dict[int, tuple[int, ...]], header: ImageHeader, message_bytes: int) -> None:

@@ -58,8 +58,10 @@ class Stratum:
     iou: float
 
 
-def targets_of(image_HW: NDArray[np.generic], predicted_HW: Mask, target_HW: Mask, protocol: Protocol) -> list[TargetRecord]:
-    """All targets of an image, in raster order."""
+def targets_of(
+    image_HW: NDArray[np.generic], predicted_HW: Mask, target_HW: Mask, protocol: Protocol, void_HW: Mask | None = None
+) -> list[TargetRecord]:
+    """All targets of an image, in raster order; void pixels are no part of their contrast."""
     predictions, targets = Regions.of(predicted_HW), Regions.of(target_HW)
     hits = dict(match(predictions, targets, protocol))
     records = []
@@ -69,7 +71,7 @@ def targets_of(image_HW: NDArray[np.generic], predicted_HW: Mask, target_HW: Mas
         records.append(
             TargetRecord(
                 area_px=int(targets.areas_N[index]),
-                scr=signal_to_clutter(image_HW, targets.labels_HW == index + 1, target_HW),
+                scr=signal_to_clutter(image_HW, targets.labels_HW == index + 1, target_HW, void_HW),
                 row_px=row,
                 column_px=column,
                 found=hit is not None,

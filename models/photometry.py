@@ -35,7 +35,7 @@ class TargetLight:
     scr: float
 
 
-def measure_light(image_HW: NDArray[np.generic], mask_HW: Mask, targets_HW: Mask | None = None) -> TargetLight:
+def measure_light(image_HW: NDArray[np.generic], mask_HW: Mask, targets_HW: Mask | None = None, void_HW: Mask | None = None) -> TargetLight:
     """Centre of light and contrast of one target.
 
     The centre is the mean of pixel positions weighted by how far each pixel is on the target's side of its surroundings' median
@@ -46,12 +46,19 @@ def measure_light(image_HW: NDArray[np.generic], mask_HW: Mask, targets_HW: Mask
         image_HW: `(H, W)` counts.
         mask_HW: `(H, W)` bool, one target, not empty.
         targets_HW: `(H, W)` bool, all targets: a neighbour is neither clutter nor light of this one. None: this one is alone.
+        void_HW: `(H, W)` bool, pixels that show no scene: neither light nor clutter, unless the target has no others. None: there are none.
     """
     window, top, left = _window(mask_HW)
     inside_hw, pixels_hw = mask_HW[window], image_HW[window].astype(np.float64)
     taken_hw = inside_hw if targets_HW is None else targets_HW[window] | inside_hw
-    around = pixels_hw[~_widened(taken_hw, _GUARD_PX)]
-    rows, columns = np.nonzero(_widened(inside_hw, _SKIRT_PX) & (inside_hw | ~taken_hw))
+    around_hw, lit_hw = ~_widened(taken_hw, _GUARD_PX), _widened(inside_hw, _SKIRT_PX) & (inside_hw | ~taken_hw)
+    if void_HW is not None:
+        shown_hw = ~void_HW[window]
+        around_hw &= shown_hw
+        if (inside_hw & shown_hw).any():
+            lit_hw, inside_hw = lit_hw & shown_hw, inside_hw & shown_hw
+    around = pixels_hw[around_hw]
+    rows, columns = np.nonzero(lit_hw)
     lights = np.zeros(len(rows))
     if len(around):
         level = float(np.median(around))
@@ -64,7 +71,7 @@ def measure_light(image_HW: NDArray[np.generic], mask_HW: Mask, targets_HW: Mask
     return TargetLight((left + column + 0.5, top + row + 0.5), _ratio(image_HW.dtype, pixels_hw[inside_hw], around))
 
 
-def signal_to_clutter(image_HW: NDArray[np.generic], mask_HW: Mask, targets_HW: Mask | None = None) -> float:
+def signal_to_clutter(image_HW: NDArray[np.generic], mask_HW: Mask, targets_HW: Mask | None = None, void_HW: Mask | None = None) -> float:
     """`|mean of the target - mean of its surroundings| / standard deviation of the surroundings`.
 
     Surroundings are the pixels of the target's box widened by 10 px on each side, less the targets widened by 2 px (their blur).
@@ -74,13 +81,14 @@ def signal_to_clutter(image_HW: NDArray[np.generic], mask_HW: Mask, targets_HW: 
         image_HW: `(H, W)` counts.
         mask_HW: `(H, W)` bool, one target, not empty.
         targets_HW: `(H, W)` bool, all targets; None: this one is alone.
+        void_HW: `(H, W)` bool, pixels that show no scene; None: there are none.
 
     Returns:
         NaN where the targets fill their surroundings.
 
     Source: the survey of docs/losses.md, metrics; Gao et al. 2013 (IPI), there with the same neighbourhood of 20 px.
     """
-    return measure_light(image_HW, mask_HW, targets_HW).scr
+    return measure_light(image_HW, mask_HW, targets_HW, void_HW).scr
 
 
 def _ratio(dtype: np.dtype[np.generic], inside: NDArray[np.float64], around: NDArray[np.float64]) -> float:

@@ -217,6 +217,7 @@ class _Run:
             bit_depth=picture.bit_depth,
             content_type=picture.content_type,
             raw_layout=picture.raw_layout,
+            nodata=picture.nodata,
             headers=picture.headers,
         )
         key, value, headers = encode_message(meta, picture.payload, source="irstream/publish")

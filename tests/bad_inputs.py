@@ -251,6 +251,7 @@ def _contradictions() -> Iterator[Message]:
     yield _bad("17 bits", depth, GOOD_PNG16, ir_bit_depth=b"17")
     yield _bad("0 bits", depth, ir_bit_depth=b"0")
     yield _bad("bits in words", RejectReason.HEADER_INVALID, ir_bit_depth=b"eight")
+    yield _bad("nodata in words", RejectReason.HEADER_INVALID, ir_nodata=b"none")
     yield _bad("integers called 32-bit", depth, GOOD_PNG16, ir_bit_depth=b"32")
     yield _bad("floats called 14-bit", depth, npy(FLOATS), ir_bit_depth=b"14")
     yield _bad("another width than the image's", header, ir_width=b"33")

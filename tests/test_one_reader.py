@@ -202,22 +202,31 @@ def spoilt(kind: str) -> Counts:
         frame[-2:] = np.arange(320).reshape(2, 160) * 199 % 16384
     if kind == "sentinel":
         frame[:, 5] = 0
+    if kind == "named":
+        frame = frame.astype(np.float32)
+        frame[:9, :70] = np.nan
+        frame[60] = 8003.0
     if kind == "border":
         frame = frame.astype(np.float32)
         frame[:4] = -3.4028235e38
     return frame
 
 
-@pytest.mark.parametrize("kind", ["hot", "telemetry", "sentinel", "border"])
+@pytest.mark.parametrize("kind", ["hot", "telemetry", "sentinel", "border", "named"])
 def test_the_stream_and_training_measure_and_fill_alike(tmp_path: Path, kind: str) -> None:
     frame_HW = spoilt(kind)
     value = npy(frame_HW)
-    (sample,) = read_samples([str(write(tmp_path, File(value, frame_HW, None if kind == "border" else 16)))], Role.TRAIN)
-    record = RawRecord(KafkaPosition("frames", 0, 0), b"cam", value, (), 0)
+    folder = write(tmp_path, File(value, frame_HW, 16 if frame_HW.dtype == np.uint16 else None))
+    line = json.loads((folder / INDEX_NAME).read_text()) | ({"nodata": ["nan", 8003]} if kind == "named" else {})
+    (folder / INDEX_NAME).write_text(json.dumps(line))
+    (sample,) = read_samples([str(folder)], Role.TRAIN)
+    headers = (("ir_nodata", b"nan,8003"),) if kind == "named" else ()
+    record = RawRecord(KafkaPosition("frames", 0, 0), b"cam", value, headers, 0)
     frame = decode_record(record, InputLimits())
     assert isinstance(frame, Frame), frame
     assert sample.normalisation == frame.normalisation
     np.testing.assert_array_equal(sample.pixels_HW, frame.pixels_HW)
+    np.testing.assert_array_equal(sample.void_HW, frame.void_HW)
     np.testing.assert_array_equal(sample.normalised(), normalise(frame.pixels_HW, frame.normalisation))
     assert frame.normalisation.scale == pytest.approx(SCENE.std(dtype=np.float64), rel=0.05)
     changed_HW = frame.pixels_HW != frame_HW

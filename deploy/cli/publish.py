@@ -11,6 +11,7 @@ import typer
 
 from contracts.errors import SettingsError
 from contracts.frame import Band, ContentType, Platform
+from contracts.nodata import nodata_values
 from deploy.cli.options import BootstrapOption, ConfigOption, JsonOption, TopicOption, load, print_json
 from synthetic.settings import Scene
 
@@ -67,6 +68,14 @@ CodecOption = Annotated[
     Codec, typer.Option(case_sensitive=False, help="Of frames we encode (synthetic, videos); image files stay as they are.")
 ]
 DepthOption = Annotated[int | None, typer.Option(min=8, max=16, help="Significant bits. Synthetic default: 14.", show_default=False)]
+NodataOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="V[,V...]",
+        help="Values of image files that are no measurement, such as -9999 or nan. Default: what the input says.",
+        show_default=False,
+    ),
+]
 SizeOption = Annotated[str, typer.Option(help="Synthetic: SIDE or WIDTHxHEIGHT, 64 to 4096 px.")]
 SceneOption = Annotated[
     Scene | None,
@@ -92,6 +101,7 @@ def publish_command(
     limit: LimitOption = None,
     codec: CodecOption = Codec.PNG,
     bit_depth: DepthOption = None,
+    nodata: NodataOption = None,
     size: SizeOption = "256",
     scene: SceneOption = None,
     seed: SeedOption = 0,
@@ -114,6 +124,7 @@ def publish_command(
     from pipeline.kafka.topics import describe_topic, ensure_topic
     from pipeline.publish import publish
 
+    no_measurement = _nodata(nodata)
     kafka = load(config, bootstrap_servers=bootstrap_servers, topic=topic).settings.kafka
     require_native_crc()
     if create_topic:
@@ -122,7 +133,7 @@ def publish_command(
     source = (
         _synthetic(sensors, sensor, scene, platform, band, size, bit_depth, fps, seed, codec, truth)
         if inputs == [SYNTHETIC]
-        else _files(inputs, sensors, sensor, platform, band, bit_depth, codec, split)
+        else _files(inputs, sensors, sensor, platform, band, bit_depth, codec, split, no_measurement)
     )
     rate = fps if fps is not None else source.fps or DEFAULT_FPS
     with stop_on_signals() as stop, SteadyProducer(kafka) as producer, show_progress(kafka.topic, quiet=as_json) as show:
@@ -161,12 +172,20 @@ def _files(
     bit_depth: int | None,
     codec: Codec,
     split: str | None,
+    nodata: tuple[float, ...],
 ) -> FrameSource:
     from pipeline.inputs.feeds import FrameSource
     from pipeline.inputs.find import Labels, find_sequences
 
-    labels = Labels(platform, band, bit_depth, codec.content_type, split)
+    labels = Labels(platform, band, bit_depth, codec.content_type, split, nodata)
     return FrameSource(find_sequences([Path(text) for text in inputs], labels), sensor, sensors)
+
+
+def _nodata(text: str | None) -> tuple[float, ...]:
+    try:
+        return () if text is None else nodata_values(text)
+    except ValueError as error:
+        raise SettingsError(expected=str(error), got=repr(text), where="--nodata", action="For example --nodata=-9999,nan.") from error
 
 
 def _size(text: str) -> tuple[int, int]:

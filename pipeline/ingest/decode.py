@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 import pyarrow as pa
 
 from contracts.block import FrameBlock, pack_block
-from contracts.codecs import decode_pixels
+from contracts.codecs import decode_pixels, nodata_of
 from contracts.errors import RejectReason, RejectRecord
 from contracts.frame import Frame, Pixels, RawRecord
 from contracts.limits import InputLimits
@@ -55,7 +55,7 @@ def decode_record(record: RawRecord, limits: InputLimits) -> Frame | DeadLetter:
         meta = parse_record(record, limits)
         assert record.value is not None  # parse_record refuses tombstones
         pixels_HW, bit_depth = decode_pixels(record.value, meta, limits)
-        filled = _fill(pixels_HW, bit_depth)
+        filled = _fill(pixels_HW, bit_depth, nodata_of(record.value, meta))
     except RejectRecord as reject:
         return _dead_letter(record, reject, limits)
     except MemoryError:
@@ -72,11 +72,12 @@ def decode_record(record: RawRecord, limits: InputLimits) -> Frame | DeadLetter:
         normalisation=filled.normalisation,
         ingested_at=kafka_moment(record.timestamp_ms),
         decode_ms=(time.perf_counter() - started) * 1e3,
+        void_HW=filled.void_HW,
     )
 
 
-def _fill(pixels_HW: Pixels, bit_depth: int) -> Filled:
-    filled = fill(pixels_HW, bit_depth)
+def _fill(pixels_HW: Pixels, bit_depth: int, nodata: tuple[float, ...]) -> Filled:
+    filled = fill(pixels_HW, bit_depth, nodata)
     normalisation = filled.normalisation
     if not (math.isfinite(normalisation.mean) and math.isfinite(normalisation.scale)):
         got = f"mean {normalisation.mean}, standard deviation {normalisation.scale}"

@@ -19,6 +19,7 @@ class DatasetIndex:
         path: of the index.
         platform, band, bit_depth: override what the index says; None to keep it.
         split: only images of this split.
+        nodata: likewise; none to keep it.
 
     Raises:
         SettingsError: not an index, or no image of the split.
@@ -26,10 +27,19 @@ class DatasetIndex:
 
     fps: float | None = None
 
-    def __init__(self, path: Path, platform: Platform | None, band: Band | None, bit_depth: int | None, split: str | None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        platform: Platform | None,
+        band: Band | None,
+        bit_depth: int | None,
+        split: str | None,
+        nodata: tuple[float, ...] = (),
+    ) -> None:
         """Read the index; images are read when their turn comes."""
         self.name = path.parent.name
         self._folder, self._platform, self._band, self._bit_depth = path.parent, platform, band, bit_depth
+        self._nodata = nodata
         self._lines: list[ImageLine] = []
         self._bad: list[Unusable] = []
         splits: set[str] = set()
@@ -58,4 +68,5 @@ class DatasetIndex:
         yield from self._bad
         for line in self._lines:
             bit_depth = line.bit_depth if self._bit_depth is None else self._bit_depth
-            yield read_image(self._folder / line.file, self._platform or line.platform, self._band or line.band, bit_depth, line.id)
+            platform, band, nodata = self._platform or line.platform, self._band or line.band, self._nodata or line.nodata
+            yield read_image(self._folder / line.file, platform, band, bit_depth, line.id, nodata)

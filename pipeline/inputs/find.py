@@ -26,6 +26,7 @@ class Labels:
         bit_depth: significant bits of image files.
         content_type: codec of frames that have to be encoded (videos).
         split: of dataset indexes.
+        nodata: values that are no measurement, of image files; none for those that files and indexes name.
     """
 
     platform: Platform | None = None
@@ -33,6 +34,7 @@ class Labels:
     bit_depth: int | None = None
     content_type: ContentType = ContentType.PNG
     split: str | None = None
+    nodata: tuple[float, ...] = ()
 
 
 def find_sequences(paths: Sequence[Path], labels: Labels) -> list[PictureSequence]:
@@ -77,7 +79,7 @@ def _folder(folder: Path, labels: Labels) -> list[PictureSequence]:
 
 
 def _images(name: str, paths: list[Path], labels: Labels) -> PictureSequence:
-    return ImageFolder(name, paths, labels.platform or Platform.UNKNOWN, labels.band or Band.UNKNOWN, labels.bit_depth)
+    return ImageFolder(name, paths, labels.platform or Platform.UNKNOWN, labels.band or Band.UNKNOWN, labels.bit_depth, labels.nodata)
 
 
 def _video(path: Path, labels: Labels) -> PictureSequence:
@@ -85,7 +87,7 @@ def _video(path: Path, labels: Labels) -> PictureSequence:
 
 
 def _index(path: Path, labels: Labels) -> PictureSequence:
-    return DatasetIndex(path.resolve(), labels.platform, labels.band, labels.bit_depth, labels.split)
+    return DatasetIndex(path.resolve(), labels.platform, labels.band, labels.bit_depth, labels.split, labels.nodata)
 
 
 def _nothing(path: Path, got: str) -> SettingsError:

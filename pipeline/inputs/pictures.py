@@ -22,6 +22,7 @@ class Picture:
         raw_layout: for raw pixels.
         headers: further headers (`item` names the picture within its input).
         truth: for synthetic frames.
+        nodata: values that are no measurement.
     """
 
     payload: bytes
@@ -32,6 +33,7 @@ class Picture:
     raw_layout: RawLayout | None = None
     headers: dict[str, str] = field(default_factory=dict)
     truth: FrameTruth | None = None
+    nodata: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import warnings
+from dataclasses import replace
 from typing import Any
 
 import cv2
@@ -228,3 +229,20 @@ def test_closing_finishes_what_waits(settings_of: MakeSettings) -> None:
         return await asyncio.wait_for(waiting, 20)
 
     assert counts(asyncio.run(scenario())) == [1, 2, 0, 1, 1]
+
+
+@pytest.mark.parametrize(("kind", "name"), FAKE_FRAME_ACTORS)
+@pytest.mark.parametrize("tiles", [None, TileSettings(side_px=64, overlap_px=32)], ids=["whole", "tiled"])
+def test_what_lies_in_void_pixels_is_not_answered(
+    kind: AnyFrameActor, name: str, tiles: TileSettings | None, settings_of: MakeSettings
+) -> None:
+    """Filled pixels have an edge, which a network may take for something."""
+    bright = scene(96, 112, [(10, 10, 3, 3), (70, 90, 3, 3)])
+    void_HW = np.zeros(bright.shape, bool)
+    void_HW[:20] = True
+    frames = [replace(frame_of(bright, 0), void_HW=void_HW), frame_of(bright, 1)]
+    actor = kind(settings_of(name, **({} if tiles is None else {"tiles": tiles})), QUICK)
+    reply: Reply[Any] = play(actor, lambda: actor.run(block_of(frames)))
+    shown, every = ([] if isinstance(output, FramePoison) else output.boxes_xyxy_px[:, 1].tolist() for output in reply.outputs)
+    assert min(every) < 20
+    assert sorted(shown) == sorted(top for top in every if top > 20) != []

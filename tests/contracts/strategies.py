@@ -47,5 +47,6 @@ def metas(draw: st.DrawFn) -> FrameMeta:
         bit_depth=draw(st.none() | st.integers(8, 16) | st.just(32)),
         content_type=content_type,
         raw_layout=layout if content_type is ContentType.RAW or draw(st.booleans()) else None,
+        nodata=draw(st.lists(st.floats(), unique_by=repr, max_size=3).map(tuple)),
         headers={**draw(st.dictionaries(HEADER_NAMES, TEXT, max_size=4)), "ce_source": draw(TEXT)},
     )

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
 from contracts.block import BLOCK_SCHEMA, FrameBlock, pack_block, unpack_block
@@ -25,10 +26,13 @@ FINITE = st.floats(allow_nan=False, allow_infinity=False)
 
 @st.composite
 def frames(draw: st.DrawFn, position: KafkaPosition) -> Frame:
+    pixels_HW = draw(st.sampled_from(DTYPES).flatmap(pixels))
+    void_HW = draw(st.none() | arrays(bool, pixels_HW.shape))
     return Frame(
         position=position,
         meta=draw(metas()),
-        pixels_HW=draw(st.sampled_from(DTYPES).flatmap(pixels)),
+        pixels_HW=pixels_HW,
+        void_HW=void_HW,
         bit_depth=draw(st.sampled_from([8, 12, 16, 32])),
         normalisation=Normalisation(draw(FINITE), draw(FINITE)),
         ingested_at=draw(MICROSECOND),
@@ -83,6 +87,8 @@ def assert_equal(got: FrameBlock, sent: FrameBlock) -> None:
             assert getattr(mine, name) == getattr(theirs, name), name
         assert mine.pixels_HW.dtype == theirs.pixels_HW.dtype
         np.testing.assert_array_equal(mine.pixels_HW, theirs.pixels_HW)
+        assert (mine.void_HW is None) is (theirs.void_HW is None)
+        np.testing.assert_array_equal(mine.void_HW, theirs.void_HW)
 
 
 @given(block=blocks())

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from contracts.codecs import check_counts, decode_pixels, encode_pixels, probe
+from contracts.codecs import check_counts, decode_pixels, encode_pixels, nodata_of, probe
 from contracts.errors import RejectReason, RejectRecord
 from contracts.frame import ContentType, FrameMeta, RawLayout
 from contracts.limits import InputLimits
@@ -31,7 +31,9 @@ LOSSLESS = [
 ]
 
 
-def meta_of(content_type: ContentType, pixels_HW: NDArray[Any] | None = None, bit_depth: int | None = None) -> FrameMeta:
+def meta_of(
+    content_type: ContentType, pixels_HW: NDArray[Any] | None = None, bit_depth: int | None = None, nodata: tuple[float, ...] = ()
+) -> FrameMeta:
     layout = None
     if content_type is ContentType.RAW and pixels_HW is not None:
         layout = RawLayout(width_px=pixels_HW.shape[1], height_px=pixels_HW.shape[0], dtype=pixels_HW.dtype.name)
@@ -42,6 +44,7 @@ def meta_of(content_type: ContentType, pixels_HW: NDArray[Any] | None = None, bi
         content_type=content_type,
         raw_layout=layout,
         bit_depth=bit_depth,
+        nodata=nodata,
     )
 
 
@@ -167,6 +170,42 @@ def test_one_value_that_is_not_finite_is_found(value: float, at: tuple[int, int]
     frame = counts("float32")
     frame[at] = value
     assert reason_of(npy(frame), meta_of(ContentType.NPY)) is RejectReason.NOT_FINITE
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_what_is_not_finite_is_taken_where_the_message_names_it(value: float) -> None:
+    frame = counts("float32")
+    frame[3:5] = value
+    for named in (np.nan, np.inf, -np.inf, 0.0):
+        reason = reason_of(npy(frame), meta_of(ContentType.NPY, nodata=(-9999.0, named)))
+        assert reason is (None if repr(named) == repr(value) else RejectReason.NOT_FINITE)
+    with pytest.raises(RejectRecord, match=r"name them in the header ir_nodata.*64 of 768"):
+        decode_pixels(npy(frame), meta_of(ContentType.NPY), LIMITS)
+
+
+def test_nodata_may_need_more_bits_than_the_counts() -> None:
+    frame = np.full((16, 16), 16383, np.uint16)
+    frame[0] = 65535
+    assert reason_of(npy(frame), meta_of(ContentType.NPY, bit_depth=14)) is RejectReason.BIT_DEPTH_CONTRADICTION
+    assert reason_of(npy(frame), meta_of(ContentType.NPY, bit_depth=14, nodata=(65535.0,))) is None
+    frame[1, 1] = 16384
+    assert reason_of(npy(frame), meta_of(ContentType.NPY, bit_depth=14, nodata=(65535.0,))) is RejectReason.BIT_DEPTH_CONTRADICTION
+
+
+@pytest.mark.parametrize(
+    ("text", "values"), [("-9999", (-9999.0,)), ("nan", "nan"), ("-3.4028234663852886e+38 ", (-3.4028234663852886e38,)), ("1.#QNAN", ())]
+)
+@pytest.mark.parametrize("bigtiff", [False, True])
+def test_a_tiff_names_its_nodata_as_gdal_writes_it(text: str, values: Any, bigtiff: bool) -> None:
+    frame = counts("float32")
+    value = tiff(frame, extratags=[(42113, "s", 0, text, True)], bigtiff=bigtiff)
+    found = nodata_of(value, meta_of(ContentType.TIFF))
+    assert str(found) == str((np.nan,)) if values == "nan" else found == values
+    assert nodata_of(value, meta_of(ContentType.TIFF, nodata=(7.0,))) == (7.0,)
+    np.testing.assert_array_equal(decode_pixels(value, meta_of(ContentType.TIFF), LIMITS)[0], frame)
+    frame[0, 0] = np.nan
+    spoilt = tiff(frame, extratags=[(42113, "s", 0, text, True)], bigtiff=bigtiff)
+    assert reason_of(spoilt, meta_of(ContentType.TIFF)) is (None if values == "nan" else RejectReason.NOT_FINITE)
 
 
 def test_infinities_that_cancel_and_sums_that_overflow() -> None:

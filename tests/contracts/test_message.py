@@ -164,6 +164,28 @@ def test_a_header_without_value_is_no_crash() -> None:
     assert (meta.headers, meta.band) == ({"note": ""}, Band.UNKNOWN)
 
 
+@pytest.mark.parametrize(
+    ("text", "values"),
+    [
+        ("-9999", "-9999.0"),
+        (" -3.4028235e+38 , NaN", "-3.4028235e+38 nan"),
+        ("-nan,nan", "nan"),
+        ("inf,-Inf, +0.5,.5,5.", "inf -inf 0.5 5.0"),
+        ("1e400", "inf"),
+    ],
+)
+def test_nodata_is_a_list_of_numbers(text: str, values: str) -> None:
+    assert " ".join(map(str, parse(("ir_nodata", text.encode())).nodata)) == values
+
+
+@pytest.mark.parametrize(
+    "text", ["none", "-9999;0", "1_000", "0x10", "1,,2", ",", "nan(0)", "infinity", "\u0661", ",".join("123456789"), "1e"]
+)
+def test_other_nodata_is_refused(text: str) -> None:
+    with pytest.raises(RejectRecord, match=r"header_invalid.*ir_nodata: a number, nan or inf"):
+        parse(("ir_nodata", text.encode()))
+
+
 @pytest.mark.parametrize("word", [*Platform, *(word.upper() for word in Platform), "Land"])
 def test_platform_words(word: str) -> None:
     assert parse(("ir_platform", word.encode())).platform == word.lower()

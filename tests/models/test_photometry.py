@@ -99,3 +99,18 @@ def test_regions_are_told_with_their_light_wherever_they_are() -> None:
         mask[box[1] : box[3], box[0] : box[2]] = True
         alone = mask & (map_HW > 0.5)
         assert row == pytest.approx(signal_to_clutter(image, alone, map_HW > 0.5))
+
+
+def test_void_pixels_are_neither_clutter_nor_light() -> None:
+    """A border or a dead column beside a target, whatever it is filled with, changes neither its contrast nor its place."""
+    rng = np.random.default_rng(0)
+    image = spot(20.5, 12.5, 60) + rng.normal(scale=2, size=(40, 50))
+    mask, void = spot(20.5, 12.5, 60) > 120, np.zeros((40, 50), bool)
+    void[:6], void[:, 22] = True, True
+    spoilt = np.where(void, 5000.0, image)
+    light = measure_light(spoilt, mask, void_HW=void)
+    assert light.scr == pytest.approx(signal_to_clutter(image, mask), rel=0.15)
+    assert math.dist(light.centroid_xy_px, (20.5, 12.5)) < 0.1
+    assert signal_to_clutter(spoilt, mask) < light.scr / 20
+    assert measure_light(image, mask, void_HW=np.zeros_like(void)) == measure_light(image, mask)
+    assert math.isnan(measure_light(image, mask, void_HW=np.ones_like(void)).scr), "nothing to compare with"

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from pycocotools import mask as coco
 
-from models.regions import answer_of, regions_of
+from models.regions import answer_of, boxes_shown, regions_of
 
 # pycocotools' own array type predates numpy 2's copy keyword.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -77,3 +77,21 @@ def test_masks_boxes_and_areas_describe_the_same_pixels(mask: np.ndarray) -> Non
         assert not (union & region).any()
         union |= region
     np.testing.assert_array_equal(union, mask)
+
+
+def test_what_comes_from_void_pixels_is_no_region_and_a_dead_column_through_a_target_costs_nothing() -> None:
+    map_HW, void_HW = np.zeros((20, 20), np.float32), np.zeros((20, 20), bool)
+    map_HW[2:5, 2:5] = map_HW[10:13, 10:13] = 0.9
+    void_HW[:8, :8] = void_HW[:, 11] = True
+    found = regions_of(map_HW, 0.5, void_HW=void_HW)
+    np.testing.assert_array_equal(found.boxes_xyxy_px, [[10, 10, 13, 13]])
+    np.testing.assert_array_equal(answer_of(map_HW, 0.5, void_HW=void_HW), decode(found.mask_rles[0], 20, 20))
+    assert len(regions_of(map_HW, 0.5)) == 2
+
+
+def test_boxes_in_the_void_are_not_shown() -> None:
+    void_HW = np.zeros((20, 30), bool)
+    void_HW[:6] = void_HW[:, 20] = True
+    boxes = np.array([[3, 1, 6, 4], [3, 4, 6, 9], [18, 10, 23, 14], [-4, -4, 2, 2], [28, 18, 35, 25], [20, 10, 20, 10]], np.float32)
+    assert boxes_shown(boxes, void_HW).tolist() == [False, True, True, False, True, False]
+    assert boxes_shown(np.zeros((0, 4), np.float32), void_HW).shape == (0,)

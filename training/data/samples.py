@@ -23,7 +23,7 @@ from contracts.codecs import FLOAT_BIT_DEPTH
 from contracts.dataset_index import INDEX_NAME, TRACKS_NAME, ClipTrack, IndexEntry, read_entries, read_tracks
 from contracts.errors import SettingsError
 from contracts.frame import Band, Normalisation, Pixels, Platform
-from contracts.image_files import read_counts
+from contracts.image_files import nodata_of_file, read_counts
 from contracts.video_files import grey_frames
 from models.normalisation import Filled, fill
 from models.transforms import crop_square, normalise
@@ -59,6 +59,7 @@ class Sample:
         band: of the camera.
         bit_depth: significant bits of integer counts.
         image_path: image file, or None where it is a frame of a clip.
+        nodata: values that are no measurement; none: those the image file names.
     """
 
     dataset: str
@@ -72,6 +73,7 @@ class Sample:
     band: Band = Band.UNKNOWN
     bit_depth: int = 8
     image_path: Path | None = None
+    nodata: tuple[float, ...] = ()
 
     @property
     def pixels_HW(self) -> Pixels:
@@ -117,10 +119,16 @@ class Sample:
         """As the stream would measure this frame."""
         return self._filled.normalisation
 
+    @property
+    def void_HW(self) -> NDArray[np.bool_] | None:
+        """True where a pixel shows no scene, as the stream would find it; None where all do."""
+        return self._filled.void_HW
+
     @cached_property
     def _filled(self) -> Filled:
         pixels_HW = self.read_pixels()
-        return fill(pixels_HW, FLOAT_BIT_DEPTH if pixels_HW.dtype == np.float32 else self.bit_depth)
+        nodata = self.nodata or (nodata_of_file(self.image_path) if self.image_path else ())
+        return fill(pixels_HW, FLOAT_BIT_DEPTH if pixels_HW.dtype == np.float32 else self.bit_depth, nodata)
 
     def normalised(self, window: tuple[slice, slice] = _WHOLE) -> NDArray[np.float32]:
         """The frame, or a window of it (rows, columns; inside the frame), as the networks see it."""
@@ -288,7 +296,7 @@ def _sample(folder: Path, dataset: str, known: str | None, entry: IndexEntry) ->
         dataset=dataset,
         image_id=entry.id,
         role=_role(entry, known),
-        read_pixels=partial(read_counts, folder / entry.file, entry.bit_depth),
+        read_pixels=partial(read_counts, folder / entry.file, entry.bit_depth, nodata=entry.nodata),
         image_path=folder / entry.file,
         mask_path=folder / entry.mask if entry.mask else None,
         boxes_xyxy_px=boxes_xyxy,
@@ -296,6 +304,7 @@ def _sample(folder: Path, dataset: str, known: str | None, entry: IndexEntry) ->
         platform=entry.platform,
         band=entry.band,
         bit_depth=entry.bit_depth or 8,
+        nodata=entry.nodata,
     )
 
 

@@ -82,12 +82,12 @@ def evaluate(
     ties = count()
     for number, (sample, map_HW) in enumerate(probability_maps(model, samples), start=1):
         known_HW, truth_HW = sample.unknown_HW == 0, sample.mask_HW > 0
-        answer_HW = answer_of(map_HW, threshold, min_area_px) & known_HW
+        answer_HW = answer_of(map_HW, threshold, min_area_px, sample.void_HW) & known_HW
         curves.update(map_HW[known_HW][None], truth_HW[known_HW][None])
         for each, metrics in sweep.items():
-            metrics.update(answer_of(map_HW, each, min_area_px) & known_HW, truth_HW)
+            metrics.update(answer_of(map_HW, each, min_area_px, sample.void_HW) & known_HW, truth_HW)
         counts = count_image(answer_HW, truth_HW, protocol)
-        row = ImageRow(sample.image_id, counts, tuple(targets_of(sample.pixels_HW, answer_HW, truth_HW, protocol)))
+        row = ImageRow(sample.image_id, counts, tuple(targets_of(sample.pixels_HW, answer_HW, truth_HW, protocol, sample.void_HW)))
         rows.append(row)
         if counts.union_px:
             heapq.heappush(worst, (-row.iou, next(ties), sample, answer_HW))

@@ -27,7 +27,7 @@ from models.detection.base import DetectionModel
 from models.devices import fastest_dtype
 from models.inference import InferenceModel, prepare
 from models.interface import MetadataBatch
-from models.regions import answer_of
+from models.regions import answer_of, boxes_shown
 from models.segmentation.base import SegmentationModel
 from models.transforms import padded_size
 from training.data.batches import metadata_of
@@ -167,7 +167,7 @@ def _segmentation_metrics(
     for number, (sample, map_HW) in enumerate(probability_maps(prepare(network, device, dtype), samples), start=1):
         known_HW = sample.unknown_HW == 0
         for threshold in thresholds:
-            answer_HW = answer_of(map_HW, threshold, network.settings.min_area_px)
+            answer_HW = answer_of(map_HW, threshold, network.settings.min_area_px, sample.void_HW)
             metrics[sample.dataset, threshold].update(answer_HW & known_HW, sample.mask_HW > 0)
         report(number, len(samples))
     return metrics
@@ -182,7 +182,11 @@ def detect(
     model.model.configure(network.settings.model_dump() | {"score_threshold": lowest_score})
     for sample in samples:
         raw = run_frame(model, sample.normalised(), metadata_of(sample))
-        yield sample, model.model.postprocess(raw, [sample.pixels_HW.shape])[0]
+        found = model.model.postprocess(raw, [sample.pixels_HW.shape])[0]
+        if sample.void_HW is not None:
+            shown_N = boxes_shown(found.boxes_xyxy_px, sample.void_HW)
+            found = Detections(found.boxes_xyxy_px[shown_N], found.scores[shown_N])
+        yield sample, found
 
 
 def boxes_of(sample: Sample) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

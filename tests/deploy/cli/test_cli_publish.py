@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from kafka import KafkaConsumer
 
 from contracts.codecs import encode_pixels
 from contracts.frame import ContentType
@@ -47,6 +48,25 @@ def test_synthetic_cameras_into_a_topic_made_for_them(kafka: RealKafka) -> None:
     assert summary["sensor_ids"] == ["land-skyline-mwir", "air-ground-mwir"]
     assert len(end_offsets(kafka.settings(topic=topic), topic)) == 3
     assert num_messages(kafka, topic) == 20
+
+
+def test_nodata_that_is_no_number_is_said_before_a_broker_is_asked() -> None:
+    done = run("127.0.0.1:1", "frames", "--nodata", "none")
+    assert done.returncode == 2
+    assert "--nodata: expected a number, nan or inf" in done.stderr
+    assert "'none'" in done.stderr
+
+
+@pytest.mark.broker
+def test_nodata_is_sent_along(kafka: RealKafka, tmp_path: Path) -> None:
+    floats = np.full((16, 16), np.nan, np.float32)
+    (tmp_path / "a.npy").write_bytes(encode_pixels(floats, ContentType.NPY))
+    topic = kafka.new_topic()
+    done = run(kafka.bootstrap_servers, str(tmp_path), "--topic", topic, "--nodata=nan,-9999")
+    assert done.returncode == 0, done.stderr
+    consumer = KafkaConsumer(topic, bootstrap_servers=kafka.bootstrap_servers, auto_offset_reset="earliest", consumer_timeout_ms=20_000)
+    assert dict(next(consumer).headers)["ir_nodata"] == b"nan,-9999"
+    consumer.close()
 
 
 @pytest.mark.broker

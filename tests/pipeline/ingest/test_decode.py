@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from contracts.codecs import decode_pixels, encode_pixels
 from contracts.errors import RejectReason, RejectRecord
@@ -21,11 +22,16 @@ from contracts.limits import InputLimits
 from contracts.message import encode_message
 from contracts.position import KafkaPosition
 from contracts.result import DeadLetter
+from models.inference import prepare
 from models.normalisation import measure
+from models.regions import regions_of
+from models.segmentation.base import SegmentationModel
 from models.transforms import normalise
+from models.zoo import load_model
 from pipeline.ingest.decode import decode_record
 from tests.bad_inputs import BAD, GOOD, GOOD_PNG, GREY, Message
 from tests.image_builders import ihdr, png, rows
+from training.tasks.measuring import run_frame
 
 LIMITS = InputLimits()
 POSITION = KafkaPosition("frames", 3, 1234)
@@ -196,6 +202,55 @@ def test_decompression_ratio_counts_only_above_the_free_size() -> None:
     assert isinstance(refused, DeadLetter)
     assert refused.reason is RejectReason.TOO_LARGE
     assert isinstance(decode_record(record(black), tight.model_copy(update={"ratio_free_bytes": 256 * 256})), Frame)
+
+
+def kelvin_scene() -> NDArray[np.float32]:
+    """Soft clouds in kelvin and a target of a few pixels."""
+    rng = np.random.default_rng(5)
+    clouds = cv2.GaussianBlur(rng.standard_normal((96, 128)), (0, 0), 9)
+    scene_HW = 280 + 3 * clouds / clouds.std() + rng.normal(scale=0.1, size=clouds.shape)
+    rows, columns = np.mgrid[:96, :128]
+    return np.asarray(scene_HW + 12 * np.exp(-((rows - 40.3) ** 2 + (columns - 70.6) ** 2) / 2.4), np.float32)
+
+
+def found_in(pixels_HW: NDArray[Any], nodata: bytes = b"") -> list[tuple[list[float], float]]:
+    """Boxes and contrasts that the segmenter which ships finds in the frame of a message."""
+    frame = decode_record(record(encode_pixels(pixels_HW, ContentType.NPY), ir_nodata=nodata), LIMITS)
+    assert isinstance(frame, Frame), frame
+    network, _ = load_model("kestrel_adaptive")
+    assert isinstance(network, SegmentationModel)
+    raw = run_frame(prepare(network, "cpu"), normalise(frame.pixels_HW, frame.normalisation))
+    map_HW = network.probabilities(raw)[0, :96, :128].cpu().numpy()
+    settings = network.settings
+    regions = regions_of(map_HW, settings.threshold, settings.min_area_px, pixels_HW=frame.pixels_HW, void_HW=frame.void_HW)
+    return list(zip(regions.boxes_xyxy_px.tolist(), regions.scrs.tolist(), strict=True))
+
+
+@pytest.mark.parametrize("where", ["border", "near", "wedge"])
+@pytest.mark.parametrize("value", [-3.4028235e38, -9999.0, 0.0, np.nan, np.inf])
+@pytest.mark.parametrize("named", [False, True])
+def test_what_is_no_measurement_hides_no_target(where: str, value: float, named: bool) -> None:
+    """A border as GDAL writes it, found and filled by itself or named; only NaN and infinity have to be."""
+    clean = kelvin_scene()
+    rows, columns = np.mgrid[:96, :128]
+    void_HW = {"border": rows < 4, "near": columns > 75, "wedge": rows + 2 * columns < 60}[where]
+    spoilt = np.where(void_HW, np.float32(value), clean).astype(np.float32)
+    ((box, scr),) = found_in(clean)
+    if not named and not np.isfinite(value):
+        refused = decode_record(record(encode_pixels(spoilt, ContentType.NPY)), LIMITS)
+        assert isinstance(refused, DeadLetter)
+        assert "ir_nodata" in refused.detail
+        return
+    ((found_box, found_scr),) = found_in(spoilt, str(value).encode() if named else b"")
+    np.testing.assert_allclose(found_box, box, atol=1)
+    assert found_scr == pytest.approx(scr, rel=0.5)
+
+
+def test_a_frame_of_which_nothing_counts_is_flat() -> None:
+    """What lies beyond the edge of a mosaic is no fault of the message."""
+    assert found_in(np.full((96, 128), np.nan, np.float32), b"nan") == []
+    assert found_in(np.full((96, 128), -9999, np.float32), b"-9999") == []
+    assert found_in(np.full((96, 128), 65535, np.uint16), b"65535") == []
 
 
 class Hostile(bytes):

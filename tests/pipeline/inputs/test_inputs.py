@@ -19,6 +19,7 @@ from pipeline.inputs.feeds import FrameSource
 from pipeline.inputs.find import Labels, find_sequences
 from pipeline.inputs.images import natural_key
 from pipeline.inputs.pictures import Picture, PictureSequence, Unusable
+from tests.image_builders import tiff
 
 RAMP = np.arange(32 * 40, dtype=np.uint16).reshape(32, 40)
 
@@ -75,6 +76,25 @@ def test_stated_bit_depth_goes_along_and_a_wrong_one_is_refused(tmp_path: Path) 
     pictures, unusable = all_of(sequence)
     assert [(picture.bit_depth, picture.platform, picture.band) for picture in pictures] == [(12, Platform.SPACE, Band.MWIR)]
     assert "at most 4095" in unusable[0].why
+
+
+def test_nodata_goes_along_as_stated_by_the_index_or_by_the_file(tmp_path: Path) -> None:
+    floats = RAMP.astype(np.float32)
+    floats[0] = np.nan
+    (tmp_path / "a.npy").write_bytes(encode_pixels(floats, ContentType.NPY))
+    (tmp_path / "b.tiff").write_bytes(tiff(floats, extratags=[(42113, "s", 0, "nan", True)]))
+    (sequence,) = find_sequences([tmp_path], Labels())
+    pictures, (refused,) = all_of(sequence)
+    assert [str(picture.nodata) for picture in pictures] == ["(nan,)"]
+    assert "ir_nodata" in refused.why
+    (stated,) = find_sequences([tmp_path], Labels(nodata=(np.nan, -9999.0)))
+    assert [str(picture.nodata) for picture in all_of(stated)[0]] == ["(nan, -9999.0)"] * 2
+    lines = [{"file": "a.npy", "nodata": "nan"}, {"file": "b.tiff", "nodata": [0, "NaN"]}, {"file": "a.npy", "nodata": "none"}]
+    (tmp_path / "index.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    (indexed,) = find_sequences([tmp_path], Labels())
+    pictures, (refused,) = all_of(indexed)
+    assert [str(picture.nodata) for picture in pictures] == ["(nan,)", "(0.0, nan)"]
+    assert "nodata" in refused.why
 
 
 def test_files_are_taken_in_natural_order(tmp_path: Path) -> None:
