@@ -52,7 +52,7 @@ def sketch(name: str) -> Sketch:
     with torch.device("meta"):
         model = create_model(name)
         side_px = model.input_spec.fixed_size_px or FRAME_PX
-        return Sketch(name, str(model.task), model.paper, num_parameters(model), round(gmacs(model, side_px), 4), side_px)
+        return Sketch(name, str(model.task), model.paper, num_parameters(model), round(gmacs(model, side_px), 6), side_px)
 
 
 def num_parameters(model: AnyModel) -> int:

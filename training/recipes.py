@@ -12,6 +12,7 @@ from types import MappingProxyType
 
 from contracts.choices import chosen
 from contracts.errors import SettingsError
+from contracts.text import counted
 from models.interface import Task
 from models.layers.texture import BLOCK_PX
 from models.zoo import AnyModel
@@ -99,7 +100,7 @@ class TrainingPlan:
         steps = max(1, math.ceil(self.epochs * epoch_steps))
         if self.validate_every_epochs >= self.epochs or every_steps >= steps:
             raise SettingsError(
-                expected=f"fewer than the {self.epochs:g} epochs of the training",
+                expected=f"fewer than the {counted(self.epochs, 'epoch')} of the training",
                 got=f"{self.validate_every_epochs:g}",
                 where="`epochs between validations`",
                 action="Validate more often, or not at all.",
@@ -113,7 +114,7 @@ class TrainingPlan:
 
     def length(self) -> str:
         """Text: the length of the training."""
-        return f"{self.minutes:g} minutes" if self.minutes else f"{self.epochs:g} epochs"
+        return counted(self.minutes, "minute") if self.minutes else counted(self.epochs, "epoch")
 
 
 def ours() -> TrainingPlan:

@@ -23,7 +23,7 @@ from deploy.cli.options import (
 if TYPE_CHECKING:
     from pipeline.ops.audit import PartitionAudit
 
-app = typer.Typer(pretty_exceptions_enable=False)
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
 @app.command()

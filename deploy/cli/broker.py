@@ -40,7 +40,10 @@ PortOption = Annotated[
 ]
 
 app = typer.Typer(
-    help="Start, stop and find a real one-node Kafka for demos and tests.", no_args_is_help=True, pretty_exceptions_enable=False
+    help="Start, stop and find a real one-node Kafka for demos and tests.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
 )
 
 

@@ -8,7 +8,7 @@ import typer
 
 from deploy.cli.options import ConfigOption, JsonOption, load, print_json
 
-app = typer.Typer(help="Check and show the settings.", no_args_is_help=True, pretty_exceptions_enable=False)
+app = typer.Typer(help="Check and show the settings.", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
 
 @app.command()

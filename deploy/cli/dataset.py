@@ -10,7 +10,9 @@ import typer
 
 from deploy.cli.options import JsonOption, print_json
 
-app = typer.Typer(help="Labelled data sets: write the synthetic one.", no_args_is_help=True, pretty_exceptions_enable=False)
+app = typer.Typer(
+    help="Labelled data sets: write the synthetic one.", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False
+)
 
 
 @app.callback()

@@ -10,7 +10,7 @@ import typer
 from deploy.cli.errors import debugging
 from deploy.cli.options import ConfigOption, JsonOption, load, print_json, stdout_for_json
 
-app = typer.Typer(pretty_exceptions_enable=False)
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
 @app.command()

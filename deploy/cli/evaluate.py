@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from training.report.evaluate import EvaluationPlan
 
 SUITES = ("robust",)
-app = typer.Typer(pretty_exceptions_enable=False)
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
 @app.command()
@@ -82,10 +82,10 @@ def evaluate(
         evaluate_suite(names, every, threshold, flips, device, html, parquet, as_json)
         return
     dataset = _required(dataset, every)
+    networks = load_segmenters(names)
     samples = evaluation_samples(dataset)
     plan = EvaluationPlan(protocol=protocol, threshold=threshold, flips=flips, device=device)
     console = note_console()
-    networks = load_segmenters(names)
     with status("timing", console):
         costs = costs_of([each.network for each in networks], plan)
     results = [_run(each, samples, plan, cost, show_on(console, "images")) for each, cost in zip(networks, costs, strict=True)]

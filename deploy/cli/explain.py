@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from deploy.settings.app_settings import AppSettings
     from pipeline.ops.explain import Explanation
 
-app = typer.Typer(pretty_exceptions_enable=False)
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 _IMAGE_INCHES = 8.0
 
 

@@ -37,7 +37,7 @@ class Codec(StrEnum):
         return ContentType[self.name]
 
 
-app = typer.Typer(pretty_exceptions_enable=False)
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 InputsArgument = Annotated[
     list[str], typer.Argument(metavar="PATH...|synthetic", help="Images, videos, folders of them, an index.jsonl; or the word synthetic.")
 ]

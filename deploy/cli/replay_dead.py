@@ -20,7 +20,7 @@ from deploy.cli.options import (
     stdout_for_json,
 )
 
-app = typer.Typer(pretty_exceptions_enable=False)
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
 @app.command("replay-dead")

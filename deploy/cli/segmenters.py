@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -58,7 +59,10 @@ def _load(name: str) -> LoadedSegmenter:
     network, card = load_model(name) if path is None else load_model(read_card(path.with_suffix(".json")).name, path)
     if not isinstance(network, SegmentationModel):
         raise SettingsError(
-            expected="a segmenter", got=f"{card.task} network {name}", where="MODEL", action="irstream models list names them."
+            expected="a segmenter",
+            got=f"{name}, a network of {card.task}",
+            where="MODEL, --with",
+            action=f"Measure it with irstream models measure {card.name}{'' if path is None else f' --weights {shlex.quote(str(path))}'}.",
         )
     # `irstream train` writes weights.safetensors into the folder of the run: that is the name people know it by.
     known_as = card.name if path is None else path.parent.name if path.stem == "weights" else path.stem

@@ -22,7 +22,7 @@ from deploy.cli.options import (
 if TYPE_CHECKING:
     from deploy.settings.app_settings import AppSettings
 
-app = typer.Typer(pretty_exceptions_enable=False)
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
 @app.command()

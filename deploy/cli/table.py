@@ -10,7 +10,7 @@ import typer
 from contracts.errors import SettingsError
 from deploy.cli.options import ConfigOption, JsonOption, TableOption, length_of_time_s, load, print_json
 
-app = typer.Typer(help="Care of the results table.", no_args_is_help=True, pretty_exceptions_enable=False)
+app = typer.Typer(help="Care of the results table.", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 _LEAST_S = 60
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from contracts.errors import SettingsError
+from contracts.text import counted
 from deploy.cli.errors import named_as_options
 from deploy.cli.options import JsonOption, print_json
 from deploy.cli.train_options import (
@@ -50,7 +51,7 @@ if TYPE_CHECKING:
     from training.registry.export import Provenance
     from training.tasks.base import Recipe
 
-app = typer.Typer(pretty_exceptions_enable=False)
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
 @app.command()
@@ -82,8 +83,8 @@ def train(
 ) -> None:
     """Train a registered network and write `weights.safetensors` with its card into the folder of the run.
 
-    Started again with the same folder it goes on where it was killed. Held-out training images choose the threshold; with the recipes
-    of papers all of them teach, and it stays 0.5, as published.
+    The same command goes on where it was killed or stopped. Held-out training images choose the threshold. With the recipes of papers
+    all images teach, and the threshold stays 0.5, as published.
     """
     from deploy.terminal.consoles import note_console
     from deploy.terminal.training_view import export_shown, learn
@@ -122,7 +123,7 @@ def _require_one_length(epochs: float | None, minutes: float | None) -> None:
     if epochs is not None and minutes:
         raise SettingsError(
             expected="one length of the training",
-            got=f"{epochs:g} epochs and {minutes:g} minutes",
+            got=f"{counted(epochs, 'epoch')} and {counted(minutes, 'minute')}",
             where="--epochs, --minutes",
             action="Leave one of them out.",
         )
@@ -132,7 +133,8 @@ def _print_result(report: LoopReport, card: ModelCard, folder: Path, device: str
     if as_json:
         print_json({"weights": str(folder / "weights.safetensors"), "steps": report.steps, "card": card.model_dump(mode="json")})
         return
-    typer.echo(f"{report.steps} steps in {report.elapsed_s:.0f} s{' of processor time' * (device == 'cpu')}, loss {report.last_loss:.4f}")
+    took = f"{report.elapsed_s:.0f} s{' of processor time' * (device == 'cpu')}"
+    typer.echo(f"{counted(report.steps, 'step')} in {took}, loss {report.last_loss:.4f}")
     if report.best_score is not None:
         typer.echo(f"{'stopped early: ' * report.stopped_early}best on held-out images {report.best_score:.4f} at step {report.best_step}")
     for measured in card.measured:

@@ -15,15 +15,20 @@ TaskOption = Annotated[
     typer.Option("--task", help="detection, segmentation or classification; default: the network's own.", show_default=False),
 ]
 DataOption = Annotated[
-    list[str] | None, typer.Option("--data", help="Data set or folder to learn from (several times; default: the recipe's).")
+    list[str] | None,
+    typer.Option("--data", help="Data set or folder to learn from (several times); default: those of the recipe.", show_default=False),
 ]
 RecipeOption = Annotated[
-    str, typer.Option("--recipe", help="ours; of segmenters also robust, stranger, basicirstd, sgem_paper, compared and those of networks.")
+    str, typer.Option("--recipe", help="ours, or for segmenters robust, stranger, basicirstd, sgem_paper or compared (docs/networks.md).")
 ]
-EpochsOption = Annotated[float | None, typer.Option("--epochs", help="Passes over the images; default: as many as the recipe.")]
+EpochsOption = Annotated[
+    float | None, typer.Option("--epochs", help="Passes over the images; default: those of the recipe.", show_default=False)
+]
 MinutesOption = Annotated[
     float | None,
-    typer.Option("--minutes", min=0, help="Minutes of training in place of epochs: on a CPU those of its clock.", show_default=False),
+    typer.Option(
+        "--minutes", min=0, help="Minutes of training in place of epochs; on a CPU, minutes of processor time.", show_default=False
+    ),
 ]
 StartOption = Annotated[
     str | None,
@@ -32,29 +37,37 @@ StartOption = Annotated[
     ),
 ]
 LossOption = Annotated[
-    str | None, typer.Option("--loss", help="Of a segmenter, instead of the recipe's (docs/losses.md).", show_default=False)
+    str | None, typer.Option("--loss", help="Loss of a segmenter (docs/losses.md); default: that of the recipe.", show_default=False)
 ]
 ScheduleOption = Annotated[
     str | None,
-    typer.Option("--schedule", help="one_cycle, cosine, warm_up_stable_decay, poly, multi_step or constant.", show_default=False),
+    typer.Option(
+        "--schedule",
+        help="Learning rate over the training: one_cycle, cosine, warm_up_stable_decay, poly, multi_step or constant.",
+        show_default=False,
+    ),
 ]
 RateOption = Annotated[float | None, typer.Option("--lr", min=0, help="Peak learning rate.", show_default=False)]
-BatchSizeOption = Annotated[int | None, typer.Option("--batch-size", min=2, help="Crops a step.", show_default=False)]
-CropOption = Annotated[int | None, typer.Option("--crop-px", min=32, help="Side of the crops.", show_default=False)]
+BatchSizeOption = Annotated[int | None, typer.Option("--batch-size", min=2, help="Crops in a step.", show_default=False)]
+CropOption = Annotated[int | None, typer.Option("--crop-px", min=32, help="Side of the crops, in pixels.", show_default=False)]
 AverageOption = Annotated[
     float | None, typer.Option("--ema", min=0, max=0.99999, help="Decay of the averaged weights; 0: none.", show_default=False)
 ]
 FrozenNormsOption = Annotated[
-    bool, typer.Option("--frozen-norms", help="Batch norms keep the statistics of the weights to begin with: faster, for going on.")
+    bool, typer.Option("--frozen-norms", help="With --start: batch norms keep the statistics of those weights. Faster steps.")
 ]
 UnknownOption = Annotated[
     float | None,
     typer.Option(
-        "--unknown-share", min=0, max=1, help="Share of the crops whose platform, and whose band, is given as unknown.", show_default=False
+        "--unknown-share",
+        min=0,
+        max=1,
+        help="Share of the crops that hide their platform, and of those that hide their band.",
+        show_default=False,
     ),
 ]
-SeedOption = Annotated[int | None, typer.Option("--seed", min=0, help="Of the first weights and of all crops.", show_default=False)]
-PrecisionOption = Annotated[str, typer.Option("--precision", help="auto, float32 or bfloat16.")]
+SeedOption = Annotated[int | None, typer.Option("--seed", min=0, help="Seed of the first weights and of all crops.", show_default=False)]
+PrecisionOption = Annotated[str, typer.Option("--precision", help="Numbers of the forward pass: auto, float32 or bfloat16.")]
 EarlyStopOption = Annotated[
     int, typer.Option("--early-stop", min=0, help="End after so many validations on held-out images without a better one; 0: never.")
 ]
@@ -63,12 +76,12 @@ ValidateEveryOption = Annotated[
     typer.Option(
         "--validate-every",
         min=0.1,
-        help="Epochs between validations on held-out images, the best weights are kept; default: none, with --early-stop 5.",
+        help="Epochs between validations on held-out images; the best weights are kept. Default: no validation; 5 with --early-stop.",
         show_default=False,
     ),
 ]
 CheckpointOption = Annotated[float, typer.Option("--checkpoint-s", min=0, help="Seconds between checkpoints.")]
-OutOption = Annotated[Path | None, typer.Option("--out", help="Folder of the run; default runs/train/MODEL.")]
+OutOption = Annotated[Path | None, typer.Option("--out", help="Folder of the run; default runs/train/MODEL.", show_default=False)]
 DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")]
 WorkersOption = Annotated[
     int | None,

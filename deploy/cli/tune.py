@@ -10,7 +10,7 @@ import typer
 
 from deploy.cli.options import ConfigOption, JsonOption, RunIdOption, TableOption, length_of_time_s, load, print_json
 
-app = typer.Typer(pretty_exceptions_enable=False)
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
 @app.command()

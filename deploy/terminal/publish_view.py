@@ -12,6 +12,7 @@ from types import FrameType
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 
+from contracts.text import counted
 from pipeline.publish import PublishProgress
 
 _LINE_EVERY_S = 5.0
@@ -99,7 +100,8 @@ def print_summary(summary: PublishProgress, topic: str) -> None:
     how = "interrupted after" if summary.interrupted else "in"
     megabytes = summary.sent_bytes / 1e6
     console.print(
-        f"{summary.acked} frames of {summary.sensors} sensor(s) in topic {topic}, {megabytes:.1f} MB, {how} {summary.elapsed_s:.1f} s",
+        f"{counted(summary.acked, 'frame')} of {counted(summary.sensors, 'sensor')} in topic {topic}, {megabytes:.1f} MB, "
+        f"{how} {summary.elapsed_s:.1f} s",
         markup=False,
     )
     console.print(f"  rate     {rate_text(summary)}", markup=False)

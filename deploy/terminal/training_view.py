@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from contracts.text import counted
 from deploy.cluster.interrupts import interruptible
 from deploy.terminal.progress import show_on
 from training.fit import Machine, fit_network
@@ -20,11 +20,20 @@ if TYPE_CHECKING:
     from models.card import ModelCard
     from training.recipes import TrainingPlan
 
+_TRAINED = "stopped; the training is done, and the same command writes its weights"
+
 
 def learn(
     console: Console, model: str, plan: TrainingPlan, folder: Path, machine: Machine | None = None, start: Path | None = None
 ) -> LoopReport:
     """Train, and show it; see `fit_network`."""
+    over = False
+
+    def begin(done: Progress, loop: LoopSettings) -> None:
+        nonlocal over
+        over = loop.is_over(done)
+        _show_begin(console, done, loop)
+
     with interruptible(), show_on(console, "steps") as show:
         try:
             _, report = fit_network(
@@ -33,20 +42,24 @@ def learn(
                 folder,
                 machine,
                 start=start,
-                begin=partial(_show_begin, console),
+                begin=begin,
                 report=lambda progress, steps: show("", progress.steps, steps, _text_of(progress)),
             )
         except KeyboardInterrupt:
-            _show_how_to_go_on(console, folder)
+            _show_how_to_go_on(console, folder, over)
             raise
     return report
 
 
 def export_shown(console: Console, model: str, folder: Path, provenance: Provenance, device: str) -> ModelCard:
     """Choose the threshold, measure and write weights with their card into the folder of a run, and show it; see `export`."""
-    console.print("choosing the threshold, measuring on test images")
     with show_on(console, "images") as show:
-        return export(model, folder / "checkpoint.pt", folder / "weights.safetensors", provenance, device=device, report=show)
+        try:
+            console.print("choosing the threshold, measuring on test images")
+            return export(model, folder / "checkpoint.pt", folder / "weights.safetensors", provenance, device=device, report=show)
+        except KeyboardInterrupt:
+            console.print(_TRAINED, soft_wrap=True)
+            raise
 
 
 def _text_of(progress: Progress) -> str:
@@ -56,13 +69,15 @@ def _text_of(progress: Progress) -> str:
 
 def _show_begin(console: Console, done: Progress, loop: LoopSettings) -> None:
     if loop.is_over(done):
-        console.print(f"already done: {done.steps} steps")
+        console.print(f"already done: {counted(done.steps, 'step')}")
     elif done.steps:
         console.print(f"going on at step {done.steps}{_of(loop)}")
 
 
-def _show_how_to_go_on(console: Console, folder: Path) -> None:
-    if steps := steps_done(folder):
+def _show_how_to_go_on(console: Console, folder: Path, over: bool) -> None:
+    if over:
+        console.print(_TRAINED, soft_wrap=True)
+    elif steps := steps_done(folder):
         console.print(f"stopped at step {steps}; the same command goes on there", soft_wrap=True)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -19,6 +19,12 @@ from training.loop.optimisers import make_optimiser
 from training.loop.schedules import schedule_named
 from training.recipes import TRAINING_PLANS, TrainingPlan, plan_named
 from training.tasks.segmentation import SegmentationRecipe
+
+
+def test_a_length_of_one_has_no_s() -> None:
+    plan = plan_named("ours")
+    lengths = [replace(plan, minutes=minutes, epochs=epochs).length() for minutes, epochs in ((0, 1), (0, 1.5), (1, 9), (20, 9))]
+    assert lengths == ["1 epoch", "1.5 epochs", "1 minute", "20 minutes"]
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,10 @@ from types import MappingProxyType
 
 SYNTHETIC = "synthetic"
 SYNTHETIC_FOLDER = Path("runs/synthetic")
-HELP = f"Set IRSTREAM_DATA to the folder of the known data sets; irstream dataset synthetic {SYNTHETIC_FOLDER} makes the synthetic one."
+HELP = (
+    "Set IRSTREAM_DATA to the folder of the data sets (docs/datasets.md); "
+    f"irstream dataset synthetic {SYNTHETIC_FOLDER} makes the synthetic one."
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

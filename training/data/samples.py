@@ -31,6 +31,7 @@ from training.data.catalogue import HELP, KNOWN, KNOWN_SETS, LEARNT_SETS, SYNTHE
 from training.data.label_conventions import marked
 from training.data.label_files import boxes_of_mask, read_mask
 
+VARIABLE = "IRSTREAM_DATA"
 _CLIP_STEP_FRAMES = 15
 _WHOLE = (slice(None), slice(None))
 
@@ -142,7 +143,7 @@ class Sample:
 
 def data_root() -> Path:
     """Folder of the labelled images: `IRSTREAM_DATA`, or `../shared/data`."""
-    return Path(os.environ.get("IRSTREAM_DATA", "../shared/data"))
+    return Path(os.environ.get(VARIABLE, "../shared/data"))
 
 
 def read_samples(datasets: Iterable[str], role: Role, root: Path | None = None) -> list[Sample]:
@@ -246,7 +247,13 @@ def _present(index: Path) -> Path:
     if not index.is_file():
         own = index.parent.name
         here = f"Write ./{own} for the folder here. " if (Path(own) / index.name).is_file() else ""
-        raise SettingsError(expected="a data set", got="no index", where=str(index), action=here + HELP)
+        unset = index.parent == data_root() / own and VARIABLE not in os.environ
+        raise SettingsError(
+            expected="a data set",
+            got=f"no folder that has it: {VARIABLE} is not set" if unset else "no index",
+            where=own if unset else str(index),
+            action=here + HELP,
+        )
     return index
 
 

@@ -115,7 +115,7 @@ def _measured_card(
         task=str(model.task),
         paper=model.paper,
         parameters=num_parameters(model),
-        gmacs=max(round(gmacs(model, model.input_spec.fixed_size_px or FRAME_PX), 4), 1e-4),
+        gmacs=max(round(gmacs(model, model.input_spec.fixed_size_px or FRAME_PX), 6), 1e-6),
         input_px=model.input_spec.fixed_size_px or FRAME_PX,
         classes=model.class_names,
         data=f"{', '.join(sets)} ({provenance.splits})",

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from contracts.text import counted
 from models.card import read_card
 from models.cost import FRAME_PX, latencies_ms, sketch
 from models.devices import fastest_dtype
@@ -92,7 +93,7 @@ def measure(runs: Sequence[Path], before: Sequence[Row] = (), batches: Sequence[
     names = list(dict.fromkeys(row.name for row in rows))
     times = [dict(zip(names, _times(names, dtype, batches), strict=True)) for dtype in _formats()]
     threads = torch.get_num_threads()
-    device = f"{platform.machine()}, {threads} thread{'s' * (threads > 1)}"
+    device = f"{platform.machine()}, {counted(threads, 'thread')}"
     empty: dict[str, dict[str, float]] = {}
     plain, half = (*times, empty)[:2]
     return [replace(row, ms=plain[row.name], ms_bfloat16=half.get(row.name, {}), device=device) for row in rows]

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from contracts.text import counted
 from evaluation.curves import CurveMetrics
 from evaluation.results import Cost, ImageRow, ModelResult, WorstFrame
 from evaluation.segmentation import SegmentationMetrics, count_image
@@ -112,7 +113,7 @@ def costs_of(networks: Sequence[SegmentationModel], plan: EvaluationPlan) -> lis
     models = [_prepared(network, plan) for network in networks]
     device = models[0].device
     threads = torch.get_num_threads()
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{platform.machine()}, {threads} thread{'s' * (threads > 1)}"
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{platform.machine()}, {counted(threads, 'thread')}"
     return [
         Cost(
             parameters=num_parameters(network),

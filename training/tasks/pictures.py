@@ -126,6 +126,6 @@ def _sheet(tiles: Sequence[Picture]) -> Picture:
             expected="test images with targets, to draw on",
             got="none",
             where="data sets whose licence allows showing them",
-            action="Name the folder of the known data sets in IRSTREAM_DATA.",
+            action="Set IRSTREAM_DATA to the folder of the data sets (docs/datasets.md).",
         )
     return in_rows(tiles, _COLUMNS)

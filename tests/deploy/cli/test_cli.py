@@ -8,10 +8,12 @@ import re
 import resource
 import subprocess
 import sys
+from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
 
 import pytest
+from typer.main import get_command
 
 pytestmark = pytest.mark.slow
 
@@ -73,6 +75,16 @@ def test_every_command_shows_its_help(tmp_path: Path) -> None:
         done = irstream(name, "--help", cwd=tmp_path)
         assert done.returncode == 0, done.stderr
         assert f"Usage: -c {name} " in done.stdout
+
+
+def test_completion_is_offered_at_the_root_only(tmp_path: Path) -> None:
+    from deploy.cli.main import COMMANDS
+
+    assert "--install-completion" in irstream("--help", cwd=tmp_path).stdout
+    # In processes of their own the commands would take a second each.
+    asked = [param for _, module, _ in COMMANDS for param in get_command(import_module(module).app).params]
+    assert asked
+    assert [param.name for param in asked if "completion" in str(param.name)] == []
 
 
 def test_version(tmp_path: Path) -> None:

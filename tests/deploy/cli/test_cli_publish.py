@@ -77,7 +77,7 @@ def test_a_folder_with_a_bad_file_says_so_and_goes_on(kafka: RealKafka, tmp_path
     topic = kafka.new_topic()
     done = run(kafka.bootstrap_servers, str(tmp_path), "--topic", topic, "--sensor", "cam", "--fps", "50")
     assert done.returncode == 0, done.stderr
-    assert "3 frames of 1 sensor(s)" in done.stdout
+    assert "3 frames of 1 sensor in topic" in done.stdout
     assert "skipped" in done.stderr
     assert "1b.png" in done.stderr
     assert num_messages(kafka, topic) == 3

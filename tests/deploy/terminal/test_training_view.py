@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,11 +11,12 @@ import torch
 from rich.console import Console
 
 from deploy.terminal.progress import Bars, Lines, show_on
-from deploy.terminal.training_view import learn
+from deploy.terminal.training_view import export_shown, learn
 from models.segmentation.base import SegmentationModel
 from models.zoo import load_model
 from tests.training.loop.test_checkpoint import small
 from training.data.samples import Role
+from training.registry.export import Provenance
 from training.tasks.measuring import choose_segmentation_threshold, measure_segmentation
 
 
@@ -60,6 +62,38 @@ def test_where_a_training_begins_is_told(tmp_path: Path) -> None:
     for epochs in (0.5, 0.7, 0.7):
         learn(console, "acm", small(epochs), tmp_path)
     assert out.getvalue().splitlines() == ["going on at step 3 of 5", "already done: 5 steps"]
+
+
+class Impatient(io.StringIO):
+    """A screen before which somebody presses Ctrl-C at some words, once."""
+
+    def __init__(self, words: str) -> None:
+        super().__init__()
+        self._words, self._pressed = words, False
+
+    def write(self, text: str) -> int:
+        written = super().write(text)
+        if self._words in text and not self._pressed:
+            self._pressed = True
+            raise KeyboardInterrupt
+        return written
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("made_data")
+def test_a_training_that_is_done_does_not_go_on_when_it_is_stopped(tmp_path: Path) -> None:
+    plan = small(0.5)
+    learn(Console(file=io.StringIO()), "acm", plan, tmp_path)
+    provenance = Provenance("irstream train acm", plan.source, plan.recipe)
+    steps: list[tuple[str, Callable[[Console], object]]] = [
+        ("already done", lambda console: learn(console, "acm", plan, tmp_path)),
+        ("choosing the threshold", lambda console: export_shown(console, "acm", tmp_path, provenance, "cpu")),
+    ]
+    for words, step in steps:
+        screen = Impatient(words)
+        with pytest.raises(KeyboardInterrupt):
+            step(Console(file=screen, soft_wrap=True))
+        assert screen.getvalue().splitlines()[-1] == "stopped; the training is done, and the same command writes its weights"
 
 
 @pytest.mark.usefixtures("made_data")

@@ -186,3 +186,19 @@ def test_the_catalogue_says_of_every_real_set_whether_it_is_unseen(dataset: str,
         return
     splits = {json.loads(line)["split"] for line in index.read_text().splitlines()}
     assert ("unseen" in splits) == KNOWN[dataset].unseen
+
+
+@pytest.mark.parametrize("dataset", ["irstd-1k", "drone-ir-clips"])
+def test_without_a_folder_of_data_sets_the_variable_is_named_and_no_path_that_nobody_wrote(
+    dataset: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    monkeypatch.delenv("IRSTREAM_DATA", raising=False)
+    write_set(tmp_path / "shared" / "data", "drone-ir", [{"id": "a", "split": "train", "boxes": []}])
+    with pytest.raises(
+        SettingsError, match=r"got no folder that has it: IRSTREAM_DATA is not set\. Set IRSTREAM_DATA to the folder"
+    ) as told:
+        read_samples([dataset], Role.TRAIN)
+    assert told.value.where == dataset
+    assert ".." not in str(told.value)

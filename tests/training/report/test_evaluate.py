@@ -274,7 +274,12 @@ def test_a_folder_of_ones_own_is_evaluated(made_root: Path) -> None:
             "MODEL, --with: expected a registered segmenter, a safetensors file with its card beside it, or a run's folder",
         ),
         (("acm", "nowhere"), "expected one of nudt-sirst, irstd-1k, sirst-v2, synthetic, or a folder"),
-        (("fcos_light", "nudt-sirst"), "expected a segmenter, got detection network fcos_light"),
+        (
+            ("fcos_light", "nudt-sirst"),
+            "expected a segmenter, got fcos_light, a network of detection. Measure it with irstream models measure",
+        ),
+        (("fcos_light", "hit-uav"), "expected a segmenter, got fcos_light"),
+        (("basic_cnn", "nudt-sirst"), "network of classification. Measure it with irstream models measure basic_cnn"),
         (("acm", "nudt-sirst", "--protocol", "mine"), "expected one of default, basicirstd"),
         (("dnanet", "nudt-sirst"), "trained weights"),
         (("acm", "nudt-sirst", "--with", "acm"), "expected different weights, got the same twice among acm, acm"),
