@@ -20,7 +20,8 @@ class Measurement(BaseModel):
         data: data set and split, such as `nudt-sirst test (506 images)`.
         command: how to measure it again.
         values: name to figure; rates are fractions in [0, 1], `fa_ppm` false-alarm pixels per million pixels, `iou_bfloat16` the IoU
-            where the network computes in bfloat16 (absent where the measuring machine is not faster with it).
+            where the network computes in bfloat16 (absent where the measuring machine is not faster with it), `iou_beside_bfloat16`
+            the one in float32 of that measurement, where `iou` is newer.
         confusion: for classifiers, rows are truth, columns are predictions, in the order of the card's classes.
     """
 
@@ -30,6 +31,23 @@ class Measurement(BaseModel):
     command: str
     values: dict[str, float]
     confusion: list[list[int]] | None = None
+
+    @property
+    def bfloat16_pair(self) -> tuple[float, float] | None:
+        """IoU in float32 and in bfloat16, measured side by side; None where nobody did."""
+        if "iou_bfloat16" not in self.values:
+            return None
+        return self.values.get("iou_beside_bfloat16", self.values["iou"]), self.values["iou_bfloat16"]
+
+    def replacing(self, before: Measurement) -> Measurement:
+        """These figures in the place of older ones of the same images; how to measure them again stays.
+
+        A machine that is no faster with bfloat16 does not measure it: the older pair stays then, which says how far it moves the IoU.
+        """
+        values = dict(self.values)
+        if before.bfloat16_pair is not None and self.bfloat16_pair is None:
+            values["iou_beside_bfloat16"], values["iou_bfloat16"] = before.bfloat16_pair
+        return self.model_copy(update={"command": before.command, "values": values})
 
 
 class ModelCard(BaseModel):
@@ -76,7 +94,7 @@ class ModelCard(BaseModel):
     @property
     def bfloat16_iou_change(self) -> float | None:
         """By how much bfloat16 moves IoU, at most, on any measured set of images; None where one was not measured so."""
-        changes = [abs(each.values["iou"] - each.values["iou_bfloat16"]) for each in self.measured if "iou_bfloat16" in each.values]
+        changes = [abs(pair[1] - pair[0]) for each in self.measured if (pair := each.bfloat16_pair) is not None]
         return round(max(changes), FIGURE_DIGITS) if changes and len(changes) == len(self.measured) else None
 
 

@@ -67,5 +67,5 @@ def remeasured(card: ModelCard, measured: Sequence[Measurement]) -> ModelCard:
             where="figures to replace",
             action="Measure without writing, or on the data sets of the card.",
         )
-    kept = (newer.get(before.data, before).model_copy(update={"command": before.command}) for before in card.measured)
+    kept = (newer[before.data].replacing(before) if before.data in newer else before for before in card.measured)
     return card.model_copy(update={"measured": tuple(kept)})

@@ -58,8 +58,8 @@ def bfloat16_rows() -> Iterator[Sequence[str]]:
     yield from _head("network", "data", "IoU in float32", "in bfloat16", "points")
     for card in map(_card, SEGMENTERS):
         for measured in card.measured:
-            if "iou_bfloat16" in measured.values:
-                plain, half = (measured.values[name] * 100 for name in ("iou", "iou_bfloat16"))
+            if measured.bfloat16_pair is not None:
+                plain, half = (iou * 100 for iou in measured.bfloat16_pair)
                 yield f"`{card.name}`", measured.data, f"{plain:.2f}", f"{half:.2f}", f"{half - plain:+.2f}"
 
 

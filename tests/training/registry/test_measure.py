@@ -27,6 +27,16 @@ def test_only_what_was_measured_again_is_replaced() -> None:
     assert after.measured == (card.measured[0], figures("two test (2 images)", 0.8), card.measured[2])
 
 
+def test_the_change_by_bfloat16_stays_where_this_machine_cannot_measure_it() -> None:
+    with_half = figures("one test (2 images)", 0.5).model_copy(update={"values": {"iou": 0.5, "iou_bfloat16": 0.5004}})
+    once = remeasured(card_with(with_half), [figures("one test (2 images)", 0.7)])
+    twice = remeasured(once, [figures("one test (2 images)", 0.8)])
+    for after, iou in ((once, 0.7), (twice, 0.8)):
+        assert after.measured[0].values == {"iou": iou, "iou_beside_bfloat16": 0.5, "iou_bfloat16": 0.5004}
+        assert after.bfloat16_iou_change == pytest.approx(0.0004)
+    assert remeasured(twice, [with_half]).measured == (with_half,)
+
+
 def test_a_card_without_figures_of_these_images_is_not_written() -> None:
     with pytest.raises(SettingsError, match=r"figures of: one test \(2 images\), got two test"):
         remeasured(card_with(figures("one test (2 images)", 0.1)), [figures("two test (2 images)", 0.8)])
