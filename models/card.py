@@ -10,6 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue
 from contracts.errors import SettingsError
 
 FIGURE_DIGITS = 4
+NOTHING = "nothing"
+"""Data of a filter, which learns none."""
 """Decimal places of the figures in cards."""
 
 
@@ -74,8 +76,8 @@ class ModelCard(BaseModel):
     name: str
     task: str
     paper: str
-    parameters: int = Field(gt=0)
-    gmacs: float = Field(gt=0)
+    parameters: int = Field(ge=0)
+    gmacs: float = Field(ge=0)
     input_px: int = Field(gt=0)
     classes: tuple[str, ...] = ("target",)
     data: str
@@ -89,7 +91,7 @@ class ModelCard(BaseModel):
     @property
     def learnt_from(self) -> tuple[str, ...]:
         """Names of the data sets whose training splits it was trained on; empty where nothing was learnt."""
-        return tuple(name for name in self.data.rpartition(" (")[0].split(", ") if name)
+        return tuple(name for name in self.data.rpartition(" (")[0].split(", ") if name not in ("", NOTHING))
 
     @property
     def bfloat16_iou_change(self) -> float | None:

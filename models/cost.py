@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import chain
 
 import torch
 from torch import Tensor
@@ -65,7 +66,7 @@ def gmacs(model: AnyModel, side_px: int = FRAME_PX) -> float:
 
     Counted of what runs in inference, where branches of re-parameterised convolutions are one.
     """
-    device = next(model.parameters()).device
+    device = next(chain(model.parameters(), model.buffers())).device  # a filter has buffers only
     folded = fold_batch_norms(deepcopy(model).eval())
     with torch.inference_mode(), FlopCounterMode(display=False) as counter:
         folded(torch.zeros(1, 1, side_px, side_px, device=device), MetadataBatch.unknown((side_px, side_px)).to(device))

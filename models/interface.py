@@ -99,6 +99,7 @@ class Model(nn.Module, ABC, Generic[Output]):
         input_spec: what `forward` accepts.
         class_names: labels in column order; `target` alone where a network knows only targets.
         paper: where it is from.
+        learns: False for filters: there is nothing in them to train.
     """
 
     name: str
@@ -106,6 +107,7 @@ class Model(nn.Module, ABC, Generic[Output]):
     input_spec: InputSpec
     class_names: tuple[str, ...] = ("target",)
     paper: str = ""
+    learns: bool = True
 
     @abstractmethod
     def forward(self, pixels_BCHW: Tensor, metadata: MetadataBatch) -> Tensor | tuple[Tensor, ...]:

@@ -22,6 +22,7 @@ from models.weights import WEIGHTS_FOLDER, digest_of, load_weights
 _MODULES = (
     "models.segmentation.acm",
     "models.segmentation.alcnet",
+    "models.segmentation.classical",
     "models.segmentation.dnanet",
     "models.segmentation.kestrel",
     "models.segmentation.merlin",
@@ -73,6 +74,11 @@ def create_model(name: str) -> AnyModel:
         SettingsError: unknown name; the text lists those that exist.
     """
     return _kind(name)()
+
+
+def list_learning(task: Task | str | None = None) -> list[str]:
+    """Those of `list_models` that can be trained: all but filters."""
+    return [name for name in list_models(task) if _kind(name).learns]
 
 
 def task_named(name: str) -> Task:

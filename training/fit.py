@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from contracts.errors import SettingsError
 from models.devices import fastest_dtype
 from models.weights import digest_of, load_weights
 from models.zoo import AnyModel, create_model
@@ -71,6 +72,13 @@ def fit_network(
     """
     torch.manual_seed(plan.recipe.seed)
     model = create_model(name)
+    if not model.learns:
+        raise SettingsError(
+            expected="a network that learns",
+            got=f"{name}, a filter without parameters",
+            where="network to train",
+            action=f"Use it as it is (irstream evaluate {name} DATASET); irstream models export {name} chooses its threshold anew.",
+        )
     if start is not None:
         load_weights(model, start)
     begins = _RANDOM if start is None else digest_of(start)

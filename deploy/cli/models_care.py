@@ -35,19 +35,24 @@ def export(
     device: DeviceOption = "cpu",
     as_json: JsonOption = False,
 ) -> None:
-    """Write weights and card of a checkpoint, also of a training that was stopped; `irstream train` does it at its end."""
+    """Write weights and card of a checkpoint, also of a training that was stopped; `irstream train` does it at its end.
+
+    Of a filter, which needs no checkpoint: its threshold is chosen, and its figures are measured.
+    """
     from models.devices import choose_device
-    from models.zoo import task_named
+    from models.zoo import list_learning, task_named
     from training.recipes import plan_named
-    from training.registry.export import Provenance
+    from training.registry.export import FILTER, Provenance
     from training.registry.export import export as export_one
     from training.tasks.base import with_data
 
     file = checkpoint or Path("runs/train") / name / "checkpoint.pt"
     with named_as_options({"folder": "--checkpoint"}):
         plan = plan_named(recipe, data or (), task=task_named(name))
-        command = f"irstream train {name} --recipe {recipe}{with_data(data or ())}"
-        provenance = Provenance(command, plan.source, plan.recipe)
+        learns = name in list_learning()
+        made = f"train {name} --recipe {recipe}" if learns else f"models export {name}"
+        command = f"irstream {made}{with_data(data or ())}"
+        provenance = Provenance(command, plan.source if learns else FILTER, plan.recipe)
         card = export_one(name, file, weights or file.with_name("weights.safetensors"), provenance, device=str(choose_device(device)))
     _print(card.measured, as_json)
 

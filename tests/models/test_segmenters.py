@@ -16,9 +16,9 @@ from models.interface import MetadataBatch, Task
 from models.layers.reparam import RepConv
 from models.segmentation.sgem_unet import SgemUNet
 from models.transforms import padded_size
-from models.zoo import create_model, list_models
+from models.zoo import create_model, list_learning
 
-NAMES = list_models(Task.SEGMENTATION)
+NAMES = list_learning(Task.SEGMENTATION)
 HEADS = {
     "dnanet": 4,
     "uiunet": 7,

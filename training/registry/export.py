@@ -15,7 +15,7 @@ from typing import Any
 from pydantic import BaseModel, JsonValue
 
 from contracts.errors import SettingsError
-from models.card import ModelCard, train_command, write_card
+from models.card import NOTHING, ModelCard, train_command, write_card
 from models.cost import FRAME_PX, gmacs, num_parameters
 from models.transforms import PREPROCESS_VERSION
 from models.weights import load_weights, save_weights
@@ -28,6 +28,8 @@ from training.loop.norms import calibrate_norms
 from training.tasks.base import Recipe
 from training.tasks.known import task_of
 
+FILTER = "a filter: its threshold is chosen, nothing is learnt"
+"""Details of a card without a training."""
 ReportPart = Callable[[str, int, int], None]
 """Gets what is done to the images, how many are done, and of how many."""
 
@@ -65,6 +67,8 @@ def export(
     report: ReportPart = lambda part, done, of: None,
 ) -> ModelCard:
     """Write weights and card of a trained network: the best averaged weights where held-out images were asked, else the last ones.
+
+    A filter (`Model.learns`) needs no checkpoint: its threshold is chosen and its figures are measured.
 
     Weights and card that are there are replaced together, after the measurement; where that fails they stay.
 
@@ -115,11 +119,11 @@ def _measured_card(
         task=str(model.task),
         paper=model.paper,
         parameters=num_parameters(model),
-        gmacs=max(round(gmacs(model, model.input_spec.fixed_size_px or FRAME_PX), 6), 1e-6),
+        gmacs=round(gmacs(model, model.input_spec.fixed_size_px or FRAME_PX), 6),
         input_px=model.input_spec.fixed_size_px or FRAME_PX,
         classes=model.class_names,
-        data=f"{', '.join(sets)} ({provenance.splits})",
-        data_licence="; ".join(licence_of(dataset) for dataset in sets),
+        data=f"{', '.join(sets)} ({provenance.splits})" if model.learns else f"{NOTHING} (threshold: held-out images of {', '.join(sets)})",
+        data_licence="; ".join(licence_of(dataset) for dataset in sets) if model.learns else f"{NOTHING} was learnt",
         recipe=_recipe(provenance, state),
         postprocess=settings.model_dump(),
         measured=tuple(measured),
@@ -134,6 +138,8 @@ def _trained(name: str, checkpoint: Path, recipe: Recipe) -> tuple[AnyModel, dic
     Averaged weights of a training that was stopped have the norms that the training would have given them at its end.
     """
     model = create_model(name)
+    if not model.learns:
+        return model, {"steps": 0, "spent_s": 0.0}
     if not checkpoint.is_file():
         raise SettingsError(
             expected="a checkpoint",

@@ -15,7 +15,7 @@ from models.weights import WEIGHTS_FOLDER
 from training.report.comparison import LONG, equal_rows, other_rows, printed_rows, read_rows, scores_text
 
 SEGMENTERS, DETECTOR, CLASSIFIER = (
-    ("kestrel_wide", "kestrel_adaptive", "kestrel", "kestrel_fine", "acm", "unet_light"),
+    ("kestrel_wide", "kestrel_adaptive", "kestrel", "kestrel_fine", "acm", "unet_light", "top_hat"),
     "fcos_light",
     "basic_cnn",
 )
@@ -100,10 +100,11 @@ def confusion_rows() -> Iterator[Sequence[str]]:
 
 
 def training_rows() -> Iterator[Sequence[str]]:
-    """One row for each network that ships: its training images, steps and minutes."""
+    """One row for each network that ships and has learnt: its training images, steps and minutes."""
     yield from _head("network", "learnt from", "steps", "minutes")
     for card in map(_card, (*SEGMENTERS, DETECTOR, CLASSIFIER)):
-        yield f"`{card.name}`", _without_split(card), f"{card.recipe['steps']:,}", _minutes(card)
+        if card.learnt_from:
+            yield f"`{card.name}`", ", ".join(card.learnt_from), f"{card.recipe['steps']:,}", _minutes(card)
 
 
 def comparison_rows() -> Iterator[Sequence[str]]:
@@ -138,10 +139,6 @@ def _minutes(card: ModelCard) -> str:
 
 def _card(name: str) -> ModelCard:
     return read_card(WEIGHTS_FOLDER / f"{name}.json")
-
-
-def _without_split(card: ModelCard) -> str:
-    return card.data.removesuffix(" (training splits)")
 
 
 def _head(*names: str) -> tuple[Sequence[str], Sequence[str]]:

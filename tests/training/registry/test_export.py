@@ -13,13 +13,14 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from contracts.errors import SettingsError
 from deploy.cli.main import main
 from models.card import Measurement, read_card, write_card
 from models.devices import fastest_dtype
 from models.inference import InferenceModel, prepare
 from models.segmentation.base import SegmentationModel
 from models.weights import WEIGHTS_FOLDER, digest_of
-from models.zoo import create_model, list_trained, load_model, task_named
+from models.zoo import create_model, list_learning, list_trained, load_model, task_named
 from training.data.catalogue import BOX_SETS, SYNTHETIC
 from training.data.samples import Role, Sample, read_samples
 from training.fit import fit_network
@@ -31,7 +32,19 @@ from training.tasks.measuring import measure_segmentation, probability_maps
 pytestmark = [pytest.mark.usefixtures("made_data"), pytest.mark.slow]
 
 
-@pytest.mark.parametrize("name", list_trained())
+def test_a_filter_needs_no_training_and_its_card_says_so(tmp_path: Path) -> None:
+    plan = plan_named("ours", ("nudt-sirst",), task=task_named("rx"))
+    weights = tmp_path / "rx.safetensors"
+    card = export("rx", tmp_path / "no checkpoint", weights, Provenance("made here", plan.source, plan.recipe))
+    assert load_model("rx", weights)[1] == card
+    assert (card.parameters, card.gmacs, card.learnt_from, card.recipe["steps"]) == (0, 0, (), 0)
+    assert card.data == "nothing (threshold: held-out images of nudt-sirst)"
+    assert [each.data for each in card.measured] == ["nudt-sirst test (2 images)"]
+    with pytest.raises(SettingsError, match=r"a network that learns.*got rx, a filter"):
+        fit_network("rx", plan, tmp_path / "run")
+
+
+@pytest.mark.parametrize("name", [name for name in list_trained() if name in list_learning()])
 def test_a_trained_network_becomes_weights_that_load(name: str, tmp_path: Path) -> None:
     provenance = trained(name, tmp_path / "run")
     weights = tmp_path / "out" / f"{name}.safetensors"
