@@ -19,6 +19,7 @@ from deploy.settings.app_settings import AppSettings, settings_from_args
 from models.card import read_card
 from pipeline.inputs.cameras import synthetic_source
 from pipeline.kafka.producer import SteadyProducer
+from pipeline.kafka.topics import end_offsets
 from pipeline.publish import publish
 from pipeline.runtime.progress import StreamProgress
 from pipeline.stream import run_stream
@@ -78,6 +79,9 @@ def under_load(settings: AppSettings) -> Iterator[Callable[[int], StreamProgress
         finally:
             stop_camera.set()
             work[0].join(60)
+            sent = sum(end_offsets(settings.kafka, settings.kafka.topic).values())
+            with moved:
+                moved.wait_for(lambda: newest[0].frames_out >= sent, WAIT_S)
             stop.set()
             work[1].join(120)
 
