@@ -43,8 +43,9 @@ class SegmenterActor(FrameActor[Segmentation | Float32, Segmentation]):
 
 
 def _regions(network: SegmentationModel, probability_HW: Float32, frame: Frame) -> Segmentation:
-    settings = network.settings
-    return regions_of(probability_HW, settings.threshold, settings.min_area_px, pixels_HW=frame.pixels_HW, void_HW=frame.void_HW)
+    how = network.settings
+    pixels_HW, void_HW = frame.pixels_HW, frame.void_HW
+    return regions_of(probability_HW, how.threshold, how.min_area_px, pixels_HW=pixels_HW, void_HW=void_HW, score_map=how.score_map)
 
 
 def _network(loaded: LoadedModel) -> SegmentationModel:

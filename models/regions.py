@@ -15,8 +15,10 @@ from pycocotools import mask as coco
 from contracts.frame import Pixels
 from contracts.outputs import Segmentation
 from models.photometry import REACH_PX, measure_light
+from models.scores import ScoreMap
 
 MAX_REGIONS = 1000
+_PLAIN = ScoreMap()
 
 
 def answer_of(
@@ -38,6 +40,7 @@ def regions_of(
     *,
     pixels_HW: Pixels | None = None,
     void_HW: NDArray[np.bool_] | None = None,
+    score_map: ScoreMap = _PLAIN,
 ) -> Segmentation:
     """Threshold a probability map and describe every 8-connected component.
 
@@ -50,6 +53,7 @@ def regions_of(
             ratio, without them centroids are those of the masks.
         void_HW: `(H, W)`, pixels that show no scene: they are no light, and a region most of which they are is no target; None: there are
             none.
+        score_map: score of a region from the probability of its surest pixel.
 
     Returns:
         Regions by falling score.
@@ -58,8 +62,9 @@ def regions_of(
     keep: list[int] = (np.flatnonzero(_kept(labels_HW, stats_N5, min_area_px, void_HW)[1:]) + 1).tolist()
     if not keep:
         return Segmentation.empty()
-    sums = np.bincount(labels_HW.reshape(-1), weights=probability_HW.reshape(-1), minlength=num)
-    scores = sums / np.maximum(stats_N5[:, cv2.CC_STAT_AREA], 1)  # the background may have no pixel at all
+    found_HW, peaks_N = labels_HW > 0, np.zeros(num, np.float32)
+    np.maximum.at(peaks_N, labels_HW[found_HW].astype(np.intp), probability_HW[found_HW])
+    scores = score_map.of(peaks_N)
     keep = sorted(keep, key=lambda index: -scores[index])[:max_regions]
     areas, left_top_N2, sizes_N2 = stats_N5[keep, 4], stats_N5[keep, :2], stats_N5[keep, 2:4]
     masks = [

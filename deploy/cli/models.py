@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 app = typer.Typer(
     help="The registered networks and their model cards.", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False
 )
-for _command in (models_care.export, models_care.measure, models_care.average, models_care.ship):
+for _command in (models_care.export, models_care.measure, models_care.calibrate, models_care.average, models_care.ship):
     app.command()(_command)
 for _report in (models_reports.tables, models_reports.compare, models_reports.pictures, models_reports.augmentation):
     app.command()(_report)

@@ -1,4 +1,4 @@
-"""`irstream models export|average|ship|measure`: from runs to weights that ship, and their figures."""
+"""`irstream models export|average|ship|measure|calibrate`: from runs to weights that ship, and their figures."""
 
 from __future__ import annotations
 
@@ -78,6 +78,27 @@ def measure(
         images = chosen({each.value: each for each in Role}, role, "--role")
         on = str(choose_device(device))
         _print(measure_weights(name, weights, images, data or (), write=write, device=on), as_json)
+
+
+def calibrate(
+    name: NameArgument,
+    weights: WeightsOption = None,
+    data: Annotated[
+        list[str] | None, typer.Option("--data", help="Data sets (several times); default: all that have masks.", show_default=False)
+    ] = None,
+    device: DeviceOption = "cpu",
+    as_json: JsonOption = False,
+) -> None:
+    """Choose anew what a segmenter's scores mean, on held-out images, and write it into its card."""
+    from models.devices import choose_device
+    from training.registry.calibrate import calibrate_scores
+
+    with named_as_options(SETTINGS):
+        scores = calibrate_scores(name, weights, data, device=str(choose_device(device)))
+    if as_json:
+        print_json({"slope": scores.slope, "offset": scores.offset})
+    else:
+        typer.echo(f"{name}: score = sigmoid({scores.slope:g} * logit of the surest pixel {scores.offset:+g})")
 
 
 def average(

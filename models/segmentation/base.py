@@ -10,18 +10,26 @@ from torch import Tensor
 from contracts.outputs import Segmentation
 from models.interface import InputSpec, Model, Task
 from models.regions import regions_of
+from models.scores import ScoreMap
 
 # Targets are about a thousandth of all pixels: starting there spares the first epochs of learning "everything is background".
 HEAD_BIAS = -4.0
 
 
 class SegmentationPostprocess(BaseModel):
-    """Thresholds that turn a probability map into regions; chosen on validation images and kept in the card."""
+    """Thresholds and score map: from a probability map to regions; chosen on validation images and kept in the card."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     threshold: float = Field(default=0.5, gt=0, lt=1)
     min_area_px: int = Field(default=1, ge=1)
+    score_slope: float = Field(default=1.0, gt=0)
+    score_offset: float = 0.0
+
+    @property
+    def score_map(self) -> ScoreMap:
+        """Score of a region."""
+        return ScoreMap(self.score_slope, self.score_offset)
 
 
 class SegmentationModel(Model[Segmentation]):
@@ -47,7 +55,8 @@ class SegmentationModel(Model[Segmentation]):
     def postprocess(self, raw: Tensor | tuple[Tensor, ...], sizes_px: Sequence[tuple[int, int]]) -> list[Segmentation]:
         """Logits to the regions of each item; padding is cut off first."""
         maps_BHW = self.probabilities(raw).cpu().numpy()
+        how = self.settings
         return [
-            regions_of(map_HW[:height_px, :width_px], self.settings.threshold, self.settings.min_area_px)
+            regions_of(map_HW[:height_px, :width_px], how.threshold, how.min_area_px, score_map=how.score_map)
             for map_HW, (height_px, width_px) in zip(maps_BHW, sizes_px, strict=True)
         ]

@@ -35,7 +35,7 @@ class Trouble:
     Attributes:
         capacity: items that fit into memory together.
         sick: every call fails.
-        poison: an item with a pixel this many standard deviations above the mean fails the batch; None for no poison.
+        poison: an item with a pixel this many scales above the mean fails the batch; None for no poison.
         not_a_number: as `poison`, but the output of that item becomes NaN.
         batches: size of every batch.
         metadata: of every batch.

@@ -155,7 +155,7 @@ def test_a_poisoned_frame_costs_only_itself(kind: AnyFrameActor, name: str, how:
     actor = kind(settings, QUICK)
     poisoned = scene(64, 80)
     poisoned[5, 5] = 65535
-    setattr(trouble, how, 60.0)
+    setattr(trouble, how, 400.0)
 
     reply: Reply[Any] = play(actor, lambda: actor.run(block_of_scenes([MIXED[0], poisoned, *MIXED[1:]])))
 

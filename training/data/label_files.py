@@ -47,7 +47,12 @@ def boxes_of_mask(path: Path) -> NDArray[np.float32]:
     Raises:
         SettingsError: as `read_mask`.
     """
-    _, _, stats_N5, _ = cv2.connectedComponentsWithStats(_target_pixels(_read_greys(path), path), connectivity=8)
+    return boxes_of_regions(_target_pixels(_read_greys(path), path))
+
+
+def boxes_of_regions(mask_HW: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """The same of a mask that is there, `(H, W)`, 0 or not."""
+    _, _, stats_N5, _ = cv2.connectedComponentsWithStats(mask_HW, connectivity=8)
     left_top_N2, sizes_N2 = stats_N5[1:, :2], stats_N5[1:, 2:4]
     return np.concatenate([left_top_N2, left_top_N2 + sizes_N2], axis=1).astype(np.float32)
 

@@ -42,6 +42,7 @@ from training.tasks.measuring import (
 )
 from training.tasks.phases import Phases
 from training.tasks.pictures import segmentation_picture
+from training.tasks.score_choice import choose_score_map
 
 _OUTLINE_PX = 2
 
@@ -221,11 +222,13 @@ class SegmentationTask(TrainingTask):
         return segmentation_validator(read_samples(self.recipe.sets, Role.SELECT))
 
     def choose(self, model: AnyModel, *, device: str = "cpu", report: Report = no_report) -> dict[str, float]:
-        """The threshold of the recipe, or the best one on held-out images."""
+        """The threshold of the recipe, or the best one on held-out images, and the map of scores that fits these."""
         assert isinstance(model, SegmentationModel)
         if self.recipe.threshold is not None:
             return model.settings.model_dump() | {"threshold": self.recipe.threshold}
-        return choose_segmentation_threshold(model, self.recipe.sets, device=device, report=report)
+        model.configure(choose_segmentation_threshold(model, self.recipe.sets, device=device, report=report))
+        scores = choose_score_map(model, self.recipe.sets, device=device, report=report)
+        return model.settings.model_dump() | {"score_slope": round(scores.slope, 4), "score_offset": round(scores.offset, 4)}
 
     def measure(
         self, model: AnyModel, role: Role = Role.TEST, weights: Path | None = None, *, device: str = "cpu", report: Report = no_report
