@@ -39,7 +39,7 @@ pytestmark = pytest.mark.usefixtures("made_data")
 ROOT = Path(__file__).resolve().parents[2]
 DATA = {"toy_segmenter": ("sirst-v2",), "toy_detector": ("sirst-v2", "hit-uav"), "toy_classifier": ("hit-uav", "sirst-v2")}
 TOYS = tuple(DATA)
-STEPS = 30
+STEPS = 20
 CODE = "import tests.training.toy_networks; from deploy.cli.main import main; main()"
 
 
@@ -104,7 +104,7 @@ def assert_same_state(one: dict[str, Any], other: dict[str, Any]) -> None:
     ("name", "more"),
     [
         *((name, ()) for name in TOYS),
-        ("toy_segmenter", ("--validate-every", "0.3")),
+        ("toy_segmenter", ("--validate-every", "0.7")),
         ("toy_segmenter", ("--recipe", "stranger", "--crop-px", "48")),
     ],
 )
