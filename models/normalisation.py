@@ -5,6 +5,7 @@ that targets vanish. What is done about it is the same for a message, an image t
 
 - *Void* pixels do not count, and get the frame's mean, so that what they held never reaches a network: those without a finite value,
   those of the nodata values that the message or the index names, and those of `models.void`: sentinels and rows of telemetry.
+- Hot and dead pixels are void too; they get the level of the pixels around them.
 - Of the others the extremes are left out of mean and scale: 0.05 % at each end. They stay as they are; nothing is clipped.
 - The scale is no smaller than one count (a flat frame must not have its rounding blown up), for floats a millionth of their level.
 """
@@ -21,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contracts.frame import Normalisation, Pixels
-from models.void import EDGE_ROWS, Levels, not_objects, num_trimmed, sentinels, telemetry_rows
+from models.void import EDGE_ROWS, Levels, lone_pixels, not_objects, num_trimmed, sentinels, telemetry_rows
 
 _SAMPLE_PX = 32_768
 # A sample's ends at eight times the trimmed share lie inside the frame's ends.
@@ -36,7 +37,7 @@ class Filled:
     """A frame as everything behind sees it.
 
     Attributes:
-        pixels_HW: the counts; void ones are the mean. The very array that was given where nothing is void.
+        pixels_HW: the counts; void ones are filled. The very array that was given where nothing is void.
         normalisation: its linear map.
         void_HW: True where a pixel does not count; None where all count.
     """
@@ -61,7 +62,7 @@ def measure(pixels_HW: Pixels, bit_depth: int, nodata: Sequence[float] = ()) -> 
 
 
 def fill(pixels_HW: Pixels, bit_depth: int, nodata: Sequence[float] = ()) -> Filled:
-    """Measure a frame, and fill what does not count with its mean (of integers, the nearest count).
+    """Measure a frame, and fill what does not count: with its mean, hot and dead pixels with what is around (integers are rounded).
 
     A frame of which nothing counts is flat.
 
@@ -74,10 +75,17 @@ def fill(pixels_HW: Pixels, bit_depth: int, nodata: Sequence[float] = ()) -> Fil
         ValueError: not a two-dimensional, non-empty image.
     """
     normalisation, void_HW = _measure(pixels_HW, bit_depth, nodata)
-    if void_HW is None:
+    lone = lone_pixels(pixels_HW, normalisation, void_HW)
+    if void_HW is None and not lone:
         return Filled(pixels_HW, normalisation, None)
     counts_HW: Any = pixels_HW.copy()
-    counts_HW[void_HW] = normalisation.mean if counts_HW.dtype == np.float32 else round(normalisation.mean)
+    count = float if counts_HW.dtype == np.float32 else round
+    if void_HW is None:
+        void_HW = np.zeros(pixels_HW.shape, bool)
+    counts_HW[void_HW] = count(normalisation.mean)
+    for pixel in lone:
+        counts_HW[pixel.row, pixel.column] = count(pixel.around)
+        void_HW[pixel.row, pixel.column] = True
     return Filled(counts_HW, normalisation, void_HW)
 
 

@@ -1,6 +1,6 @@
-"""Pixels that show no scene though nobody said so: sentinel values, and rows of telemetry.
+"""Pixels that show no scene though nobody said so: sentinel values, rows of telemetry, hot and dead pixels.
 
-Both rules rather miss one than take a real object for it: light never stops at once, so an object has pixels of every level between its own
+All rules rather miss one than take a real object for it: light never stops at once, so an object has pixels of every level between its own
 and its surroundings' along its edge. What they do on 4,000 real images: benchmarks/2026-11-normalisation.md.
 """
 
@@ -13,6 +13,8 @@ from typing import Any
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+
+from contracts.frame import Normalisation
 
 TRIMMED = 0.0005
 """Share of the pixels left out of mean and scale at each end."""
@@ -33,6 +35,24 @@ _SKIRT = 0.05
 def num_trimmed(num: float) -> float:
     """Pixels left out at each end of `num`: 0.05 %, of small frames 16 pixels, but no more than 0.2 %."""
     return min(max(TRIMMED * num, _TRIMMED_PX), _MOST_TRIMMED * num)
+
+
+# Far from the mean, in scales; so many of them are a structure of the scene, or noise that nobody can mend.
+_LONE_SCALES, _LONE_PX, _MOST_LONE = 16.0, 2, 1000
+
+
+@dataclass(frozen=True, slots=True)
+class LonePixel:
+    """A hot or dead pixel.
+
+    Attributes:
+        row, column: where it is.
+        around: median of the pixels around.
+    """
+
+    row: int
+    column: int
+    around: float
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -119,6 +139,48 @@ def _solid(held_HW: NDArray[np.bool_]) -> bool:
     left_N, top_N, width_N, height_N, area_N = stats_NS[1:].T
     inside_N = (left_N > 0) & (top_N > 0) & (left_N + width_N < held_HW.shape[1]) & (top_N + height_N < held_HW.shape[0])
     return bool((inside_N & (area_N >= _LEAST_OBJECT_PX) & (area_N > _SOLID * width_N * height_N)).all())
+
+
+def lone_pixels(pixels_HW: NDArray[Any], normalisation: Normalisation, void_HW: NDArray[np.bool_] | None) -> list[LonePixel]:
+    """Hot and dead pixels: alone or two together, far beyond the scene, and the pixels around show nothing of them.
+
+    Light of that strength would: optics that blur by half a pixel only leave a tenth of it beside it. So a target of one pixel that optics
+    drew stays, and so does whatever is not farther from the mean than 16 scales: no 8-bit frame of usual contrast has room for that.
+
+    Args:
+        pixels_HW: counts.
+        normalisation: of the frame.
+        void_HW: pixels known to show nothing; None: there are none.
+    """
+    reach = _LONE_SCALES * normalisation.scale
+    low, high = normalisation.mean - reach, normalisation.mean + reach
+    smallest, largest = cv2.minMaxLoc(pixels_HW)[:2]
+    if low <= smallest and largest <= high:
+        return []
+    far_HW = (pixels_HW < low) | (pixels_HW > high)
+    if void_HW is not None:
+        far_HW &= ~void_HW
+    num, labels_HW, stats_NS, _ = cv2.connectedComponentsWithStats(far_HW.view(np.uint8), connectivity=8)
+    if num - 1 > _MOST_LONE:
+        return []
+    found = []
+    for index in 1 + np.flatnonzero(stats_NS[1:, cv2.CC_STAT_AREA] <= _LONE_PX):
+        left, top, width, height, _ = (int(value) for value in stats_NS[index])
+        window = np.s_[max(top - 1, 0) : top + height + 1, max(left - 1, 0) : left + width + 1]
+        here = labels_HW[window] == index
+        # Neighbours that are void, or far in their own right, say nothing of this one.
+        beside = pixels_HW[window][~here & ~far_HW[window] & (True if void_HW is None else ~void_HW[window])].astype(np.float64)
+        if not beside.size:
+            continue
+        around = float(np.median(beside))
+        step = float(np.abs(pixels_HW[window][here].astype(np.float64) - around).min())
+        if np.abs(beside - around).max() < _SKIRT * step:
+            rows, columns = np.nonzero(here)
+            found += [
+                LonePixel(window[0].start + int(row), window[1].start + int(column), around)
+                for row, column in zip(rows, columns, strict=True)
+            ]
+    return found
 
 
 def _leading(flags: NDArray[np.bool_]) -> int:

@@ -229,9 +229,11 @@ def test_the_stream_and_training_measure_and_fill_alike(tmp_path: Path, kind: st
     np.testing.assert_array_equal(sample.void_HW, frame.void_HW)
     np.testing.assert_array_equal(sample.normalised(), normalise(frame.pixels_HW, frame.normalisation))
     assert frame.normalisation.scale == pytest.approx(SCENE.std(dtype=np.float64), rel=0.05)
-    changed_HW = frame.pixels_HW != frame_HW
-    assert (kind == "hot") is not changed_HW.any()
-    assert np.abs(sample.normalised()[changed_HW]).max(initial=0) < 0.01
+    hot_HW = frame_HW == 16383
+    np.testing.assert_allclose(sample.normalised()[hot_HW], normalise(SCENE, frame.normalisation)[hot_HW], atol=0.3)
+    assert frame.void_HW is not None
+    assert (kind == "hot") is not (frame.void_HW & ~hot_HW).any()
+    assert np.abs(sample.normalised()[frame.void_HW & ~hot_HW]).max(initial=0) < 0.01
     assert sample.normalised()[50:52, 60:62].min() > 5
 
 

@@ -43,15 +43,50 @@ def assert_alike(found: Filled, wanted: Filled, tolerance: float = 0.02) -> None
 @pytest.mark.parametrize("kind", [np.uint16, np.float32], ids=["counts", "floats"])
 @pytest.mark.parametrize("num", [1, 3, 10])
 @pytest.mark.parametrize("shape", [(512, 640), (256, 256), (120, 160)], ids=str)
-def test_hot_pixels_move_nothing_and_stay_as_they_are(shape: tuple[int, int], num: int, kind: Any) -> None:
+def test_hot_pixels_move_nothing_and_get_the_level_around(shape: tuple[int, int], num: int, kind: Any) -> None:
     clean = scene(*shape).astype(kind)
     hot = with_points(clean, num, 16383)
     bits = 32 if kind is np.float32 else 14
     found = fill(hot, bits)
     assert_alike(found, fill(clean, bits))
-    assert found.void_HW is None
-    assert found.pixels_HW is hot
-    assert normalise(hot, found.normalisation).max() > 50
+    assert found.void_HW is not None
+    np.testing.assert_array_equal(found.void_HW, hot == 16383)
+    away = np.abs(found.pixels_HW.astype(float) - clean)
+    assert away.max() < 60, "about the noise of one pixel"
+    np.testing.assert_array_equal(away[~found.void_HW], 0)
+    assert (hot == 16383).sum() == num, "what was given stays as it is"
+
+
+@pytest.mark.parametrize("value", [0, 16383], ids=["dead", "hot"])
+def test_two_bad_pixels_side_by_side_are_filled_and_at_the_border_too(value: int) -> None:
+    clean = scene()
+    bad = clean.copy()
+    places = [(100, 100), (101, 101), (50, 60), (50, 61), (0, 0), (0, 200), (255, 319)]
+    for place in places:
+        bad[place] = value
+    found = fill(bad, 14)
+    assert found.void_HW is not None
+    assert {(int(row), int(column)) for row, column in np.argwhere(found.void_HW)} == set(places)
+    assert np.abs(found.pixels_HW.astype(float) - clean).max() < 60
+
+
+@pytest.mark.parametrize("sigma_px", [0.5, 0.7, 1.5])
+@pytest.mark.parametrize("peak", [5000, 8000])
+def test_a_target_as_optics_draw_it_is_no_hot_pixel(sigma_px: float, peak: float) -> None:
+    rows_HW, columns_HW = np.mgrid[:256, :320]
+    for shift in (0.0, 0.5):
+        squares_HW = (rows_HW - 120 - shift) ** 2 + (columns_HW - 77 - shift) ** 2
+        counts_HW = np.rint(scene() + peak * np.exp(-squares_HW / (2 * sigma_px**2))).astype(np.uint16)
+        found = fill(counts_HW, 14)
+        assert found.void_HW is None
+        assert found.pixels_HW is counts_HW
+        assert normalise(counts_HW, found.normalisation).max() > 16, "far enough to be looked at"
+
+
+def test_three_bad_pixels_together_stay() -> None:
+    counts_HW = with_points(scene(), 0, 0)
+    counts_HW[40, 40:43] = 16383
+    assert fill(counts_HW, 14).void_HW is None
 
 
 @pytest.mark.parametrize(

@@ -59,6 +59,7 @@ def test_networks_have_their_published_size(name: str) -> None:
     assert plan.gmacs == pytest.approx(PUBLISHED[name].gmacs, rel=0.005)
 
 
+@pytest.mark.slow
 def test_the_pages_say_the_size_of_every_segmenter() -> None:
     root = Path(__file__).parents[2]
     pages = [(root / name).read_text(encoding="utf-8") for name in ("docs/networks.md", "benchmarks/2026-11-segmenters.md")]

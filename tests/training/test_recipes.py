@@ -15,6 +15,7 @@ from models.interface import Task
 from models.layers.texture import BLOCK_PX
 from models.losses import loss_named
 from models.weights import WEIGHTS_FOLDER
+from models.zoo import create_model
 from training.loop.optimisers import make_optimiser
 from training.loop.schedules import schedule_named
 from training.recipes import TRAINING_PLANS, TrainingPlan, plan_named
@@ -160,4 +161,6 @@ def test_every_task_has_a_default_recipe(task: Task) -> None:
 @pytest.mark.parametrize("path", sorted(WEIGHTS_FOLDER.rglob("*.json")), ids=lambda path: path.stem)
 def test_the_command_of_a_card_says_how_long(path: Path) -> None:
     command = str(read_card(path).recipe["command"])
-    assert command.startswith("irstream models average ") or "--minutes " in command or "--epochs " in command
+    learns = create_model(path.stem).learns
+    assert not learns or command.startswith("irstream models average ") or "--minutes " in command or "--epochs " in command
+    assert learns or command.startswith(f"irstream models export {path.stem} "), "a filter has only its threshold chosen"

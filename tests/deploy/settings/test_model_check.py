@@ -72,7 +72,7 @@ def test_weights_are_a_file_with_a_card_of_this_network(tmp_path: Path, monkeypa
 def test_postprocessing_the_network_does_not_know_is_named(tmp_path: Path) -> None:
     assert told("segmenter", postprocess={"threshold": 0.4}) == []
     (unknown,) = told("segmenter", postprocess={"treshold": 0.4})
-    known = "expected a value that kestrel_wide knows (threshold, min_area_px), got an unknown one"
+    known = "expected a value that kestrel_wide knows (threshold, min_area_px, score_slope, score_offset), got an unknown one"
     assert f"models.segmenter.postprocess.treshold: {known}" in unknown
     # A network may know more than its card says.
     weights = own_weights(tmp_path, "kestrel_wide", postprocess={"threshold": 0.5})
