@@ -100,6 +100,7 @@ def test_found_targets_have_their_figures_and_dashes_where_none_can_be() -> None
     ]
 
 
+@pytest.mark.slow
 def test_the_page_is_one_file_and_escapes_what_it_shows() -> None:
     page = render_robust([result(), result("other")], title="a <title>", lead="lead", foot="irstream evaluate")
     assert "worse &lt;b&gt;" in page

@@ -39,7 +39,7 @@ pytestmark = pytest.mark.usefixtures("made_data")
 ROOT = Path(__file__).resolve().parents[2]
 DATA = {"toy_segmenter": ("sirst-v2",), "toy_detector": ("sirst-v2", "hit-uav"), "toy_classifier": ("hit-uav", "sirst-v2")}
 TOYS = tuple(DATA)
-STEPS = 20
+STEPS = 30
 CODE = "import tests.training.toy_networks; from deploy.cli.main import main; main()"
 
 

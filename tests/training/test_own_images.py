@@ -155,6 +155,7 @@ def train_own(folder: Path, out: Path, capsys: pytest.CaptureFixture[str]) -> tu
     return read_card(Path(json.loads(told.out)["weights"]).with_suffix(".json")), " ".join(told.err.split())
 
 
+@pytest.mark.slow
 def test_training_on_ones_own_chooses_and_measures_on_its_splits(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     splits = ["train"] * 6 + ["val"] * 2 + ["test"] * 3
     write_own(tmp_path / "mine", [{"id": str(number), "split": split} for number, split in enumerate(splits)])
@@ -213,6 +214,7 @@ def test_a_set_without_targets_does_not_choose() -> None:
     assert overlap([quiet, found]) == overlap([found]) == pytest.approx(0.5)
 
 
+@pytest.mark.slow
 def test_the_command_on_a_card_measures_again_where_the_folder_lies_beside_the_known_sets(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -228,6 +230,7 @@ def test_the_command_on_a_card_measures_again_where_the_folder_lies_beside_the_k
     assert "1 test images of mine, 1 targets" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_without_held_out_images_the_threshold_stays_and_that_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_own(tmp_path / "mine", [{"id": str(number)} for number in range(6)])
     card, told = train_own(tmp_path / "mine", tmp_path / "run", capsys)

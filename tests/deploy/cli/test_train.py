@@ -48,7 +48,7 @@ def test_weights_with_their_card_come_out(workers: str, tmp_path: Path, capsys: 
     assert told["steps"] == steps == steps_done(tmp_path)
     network, card = load_model("acm", told["weights"])
     assert network.name == "acm"
-    assert card.recipe["details"] == "ours (docs/networks.md); changed as the command says; 1 epochs, float32"
+    assert card.recipe["details"] == "ours (docs/networks.md); changed as the command says; 1 epoch, float32"
     assert set(card.recipe) == {"command", "details", "steps", "processor_minutes"}
     assert card.data == "nudt-sirst (training splits)"
     assert card.measured[0].command == f"irstream evaluate {told['weights']} nudt-sirst"
@@ -231,7 +231,7 @@ def test_recipes_of_papers_learn_from_all_training_images_and_choose_nothing(
     assert told["steps"] == math.ceil((taught + held_out) / 4) > math.ceil(taught / 4)
     assert told["card"]["postprocess"]["threshold"] == 0.5
     assert told["card"]["data"] == "sirst-v2 (training and validation splits)"
-    assert "learnt from all training and validation images, threshold not chosen; 1 epochs" in told["card"]["recipe"]["details"]
+    assert "learnt from all training and validation images, threshold not chosen; 1 epoch" in told["card"]["recipe"]["details"]
     assert run("acm", *options, "--epochs", "40", "--early-stop", "2") == 2
     assert "validation (--early-stop, --validate-every): expected a recipe that holds images out, got one" in capsys.readouterr().err
 
@@ -259,7 +259,7 @@ def test_recipes_have_the_steps_of_their_epochs() -> None:
         (("acm", "--data", "nudt_sirst"), "got 'nudt_sirst'. Did you mean 'nudt-sirst'?"),
         (
             ("acm", "--epochs", "1", "--minutes", "1"),
-            "--epochs, --minutes: expected one length of the training, got 1 epochs",
+            "--epochs, --minutes: expected one length of the training, got 1 epoch",
         ),
         (("acm", "--epochs", "0"), "passes over the images (--epochs): expected a number, above 0, got 0"),
         (("acm", "--epochs", "-1"), "passes over the images (--epochs): expected a number, above 0, got -1"),
