@@ -75,7 +75,8 @@ def fill(pixels_HW: Pixels, bit_depth: int, nodata: Sequence[float] = ()) -> Fil
         ValueError: not a two-dimensional, non-empty image.
     """
     normalisation, void_HW = _measure(pixels_HW, bit_depth, nodata)
-    lone = lone_pixels(pixels_HW, normalisation, void_HW)
+    flat = normalisation.scale <= _floor(normalisation.mean, bit_depth)  # there is no scene to be far from
+    lone = [] if flat else lone_pixels(pixels_HW, normalisation, void_HW)
     if void_HW is None and not lone:
         return Filled(pixels_HW, normalisation, None)
     counts_HW: Any = pixels_HW.copy()
@@ -94,8 +95,12 @@ def _measure(pixels_HW: Pixels, bit_depth: int, nodata: Sequence[float]) -> tupl
         raise ValueError(f"expected a non-empty (height, width) image, got shape {pixels_HW.shape}")
     ways = _reals if np.issubdtype(pixels_HW.dtype, np.floating) else _integers
     mean, deviation, void_HW = ways(pixels_HW, nodata)
-    floor = 1.0 if bit_depth <= 16 else max(abs(mean) * 1e-6, 1e-12)
-    return Normalisation(mean=mean, scale=max(deviation, floor)), void_HW
+    return Normalisation(mean=mean, scale=max(deviation, _floor(mean, bit_depth))), void_HW
+
+
+def _floor(mean: float, bit_depth: int) -> float:
+    """Smallest scale that means something: one count, of floats a millionth of their level."""
+    return 1.0 if bit_depth <= 16 else max(abs(mean) * 1e-6, 1e-12)
 
 
 def _integers(pixels_HW: Array, nodata: Sequence[float]) -> tuple[float, float, Mask | None]:

@@ -83,6 +83,15 @@ def test_a_target_as_optics_draw_it_is_no_hot_pixel(sigma_px: float, peak: float
         assert normalise(counts_HW, found.normalisation).max() > 16, "far enough to be looked at"
 
 
+@pytest.mark.parametrize("kind", [np.uint8, np.float32], ids=["counts", "floats"])
+def test_a_point_in_a_flat_frame_stays(kind: Any) -> None:
+    counts_HW = np.full((64, 96), 7, kind)
+    counts_HW[0, 0] = counts_HW[30, 40] = 200
+    found = fill(counts_HW, 32 if kind is np.float32 else 8)
+    assert found.void_HW is None
+    assert found.pixels_HW is counts_HW
+
+
 def test_three_bad_pixels_together_stay() -> None:
     counts_HW = with_points(scene(), 0, 0)
     counts_HW[40, 40:43] = 16383
