@@ -153,7 +153,7 @@ def running_models(settings: AppSettings, say: Callable[[str], None] = lambda _:
         SettingsError: a model cannot be loaded, or they ask for more than a local Ray has.
     """
     on_cluster, name = cluster_address() is not None, app_name(settings)
-    resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]  # Ray's own gap
+    resources: dict[str, float] = ray.cluster_resources()
     lacking = lacking_resources(settings, resources)
     if lacking and not on_cluster:
         raise SettingsError(

@@ -105,7 +105,9 @@ class TrainingPlan:
                 where="`epochs between validations`",
                 action="Validate more often, or not at all.",
             )
-        return replace(self.loop, max_steps=steps, validate_every_steps=every_steps)
+        # A training of a few steps does not end with more batches than it learnt from.
+        calibration_batches = min(self.loop.calibration_batches, steps)
+        return replace(self.loop, max_steps=steps, validate_every_steps=every_steps, calibration_batches=calibration_batches)
 
     def identity(self, network: str, epoch_size: int) -> Identity:
         """Settings that make it this training and no other; its length does not."""

@@ -75,7 +75,7 @@ def hoard(folder: Path) -> None:
         if not seconds:
             continue
         held: list[Any] = []
-        room = ray.cluster_resources().get("object_store_memory", 0.0)  # type: ignore[no-untyped-call]  # Ray's own gap
+        room = ray.cluster_resources().get("object_store_memory", 0.0)
         while len(held) * _CHUNK_BYTES < room * 0.97:
             held.append(ray.get(ray.put(np.ones(_CHUNK_BYTES, np.uint8))))
         (folder / "hoarding").write_text(str(len(held) * _CHUNK_BYTES))

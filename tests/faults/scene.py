@@ -115,6 +115,7 @@ class Scene:
             "IRSTREAM_KAFKA__BOOTSTRAP_SERVERS": self.kafka.bootstrap_servers,
             "IRSTREAM_SINK__TABLE": str(self.table),
             "IRSTREAM_STREAM__EPOCH_S": "60",
+            "IRSTREAM_MODELS__SEGMENTER__MODEL": "acm",  # faults hit any network alike, and this one leaves two cores for the rest
             **environment,
         }
         with log.open("ab") as out:

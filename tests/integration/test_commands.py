@@ -37,18 +37,6 @@ def run(*arguments: str, cwd: Path, env: dict[str, str]) -> Any:
     return json.loads(done.stdout)
 
 
-def test_the_demo_shows_every_frame_it_published(kafka: RealKafka, tmp_path: Path) -> None:
-    told = run("demo", "--num-frames", "12", "--fps", "5", "--out", "out", cwd=tmp_path, env=environment(kafka))
-    assert told["summary"]["progress"]["frames_out"] == 12
-    assert told["summary"]["drained"]
-    assert len(told["summary"]["by_sensor"]) == 4
-    rows = DeltaTable(str(tmp_path / told["table"])).to_pyarrow_dataset()
-    assert duckdb.connect().register("rows", rows).execute(
-        "select count(*), count(distinct (source_partition, source_offset)) from rows"
-    ).fetchone() == (12, 12)
-    assert (tmp_path / told["contact_sheet"]).read_bytes().startswith(b"\x89PNG")
-
-
 def test_kill_9_and_ctrl_c_cost_no_row_and_leave_no_process(kafka: RealKafka, tmp_path: Path) -> None:
     env = environment(
         kafka,

@@ -6,7 +6,9 @@ import json
 import subprocess
 from pathlib import Path
 
+import duckdb
 import pytest
+from deltalake import DeltaTable
 
 from irstream_names import PACKAGES
 from tests.conftest import RealKafka
@@ -85,13 +87,21 @@ def test_workers_of_a_cluster_find_ours(installed: Environment, strangers: Path)
 
 
 @pytest.mark.broker
-def test_the_demo_of_a_wheel_runs_among_strangers(installed: Environment, strangers: Path, kafka: RealKafka) -> None:
-    words = ("demo", "--num-frames", "8", "--fps", "5", "--out", "out", "--json")
+def test_the_demo_of_a_wheel_shows_every_frame_it_published_among_strangers(
+    installed: Environment, strangers: Path, kafka: RealKafka
+) -> None:
+    words = ("demo", "--num-frames", "12", "--fps", "5", "--out", "out", "--json")
     done = installed.run("irstream", *words, cwd=strangers, env=clean(environment(kafka, PYTHONPATH="")), timeout_s=800)
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)
-    assert told["summary"]["progress"]["frames_out"] == 8
+    assert told["summary"]["progress"]["frames_out"] == 12
     assert told["summary"]["drained"]
+    assert len(told["summary"]["by_sensor"]) == 4
+    rows = DeltaTable(str(strangers / told["table"])).to_pyarrow_dataset()
+    assert duckdb.connect().register("rows", rows).execute(
+        "select count(*), count(distinct (source_partition, source_offset)) from rows"
+    ).fetchone() == (12, 12)
+    assert (strangers / told["contact_sheet"]).read_bytes().startswith(b"\x89PNG")
 
 
 @pytest.mark.broker

@@ -63,7 +63,7 @@ def test_publish_and_stream_over_scram_leave_the_password_nowhere(secured_kafka:
         SASL_USERNAME=user,
         SASL_PASSWORD=password,
         SSL_CAFILE=str(secured_kafka.authority.pem),
-    ) | {"RAY_TMPDIR": str(ray_folder), "IRSTREAM_DEBUG": "1"}
+    ) | {"RAY_TMPDIR": str(ray_folder), "IRSTREAM_DEBUG": "1", "IRSTREAM_MODELS__SEGMENTER__MODEL": "acm"}
     allow(secured_kafka, f"User:{user}", env)
     told = run(tmp_path, env, "publish", "synthetic", "--limit", "10", "--fps", "0")
     told += run(tmp_path, env, "config", "show") + run(tmp_path, env, "config", "check", "--json")

@@ -29,6 +29,8 @@ from tests.integration.feeds import assert_exactly_once, rows
 pytestmark = [pytest.mark.broker, pytest.mark.ray, pytest.mark.usefixtures("local_ray")]
 
 STANDSTILL_S = 120
+# The demo, tests/integration/test_names.py, runs the default.
+LIGHT = {"segmenter": {"model": "acm"}}
 CAMERAS = (
     SyntheticSettings(width_px=256, height_px=256, bit_depth=14, seed=1),
     SyntheticSettings(width_px=320, height_px=256, bit_depth=8, seed=2),
@@ -38,7 +40,7 @@ CAMERAS = (
 
 @pytest.fixture(scope="module")
 def models() -> Iterator[ModelHandles]:
-    with running_models(settings_from_args({})) as handles:
+    with running_models(settings_from_args({"models": LIGHT})) as handles:
         yield handles
 
 
@@ -46,7 +48,7 @@ def models() -> Iterator[ModelHandles]:
 def settings(kafka: RealKafka, tmp_path: Path) -> AppSettings:
     topics = {"topic": kafka.new_topic(2), "alerts_topic": kafka.new_topic(1), "dead_letter_topic": kafka.new_topic(1)}
     return settings_from_args(
-        {"kafka": topics | {"bootstrap_servers": kafka.bootstrap_servers}, "sink": {"table": str(tmp_path / "table")}}
+        {"kafka": topics | {"bootstrap_servers": kafka.bootstrap_servers}, "sink": {"table": str(tmp_path / "table")}, "models": LIGHT}
     )
 
 
@@ -57,7 +59,7 @@ def feed_synthetic(settings: KafkaSettings, num: int) -> None:
 
 
 def test_three_networks_answer_for_every_frame_whatever_its_size(settings: AppSettings, models: ModelHandles) -> None:
-    feed_synthetic(settings.kafka, 36)
+    feed_synthetic(settings.kafka, 18)
     summary = run_stream(stream_job(settings, models), stop=threading.Event(), until_caught_up=True)
     found = rows(Path(settings.sink.table))
     assert_exactly_once(found, settings.kafka)
@@ -65,7 +67,7 @@ def test_three_networks_answer_for_every_frame_whatever_its_size(settings: AppSe
     assert {(row["width_px"], row["height_px"], row["bit_depth"]) for row in found} == {(256, 256, 14), (320, 256, 8), (1280, 1088, 16)}
     assert summary.progress.generation == 1, summary.progress.note
     detections = [(row, detection) for row in found for detection in row["detections"]]
-    assert detections, "36 synthetic frames with targets and nothing found"
+    assert detections, "18 synthetic frames with targets and nothing found"
     for row, detection in detections:
         check_detection(row, detection)
     for row in found:

@@ -96,7 +96,7 @@ def exported_by_ray() -> str:
     """What Prometheus would read of this node, without the tags that Ray adds."""
     import ray
 
-    (node,) = ray.nodes()  # type: ignore[no-untyped-call]  # Ray's own gap
+    (node,) = ray.nodes()
     with urlopen(f"http://{node['NodeManagerAddress']}:{node['MetricsExportPort']}", timeout=10) as answer:
         text: str = answer.read().decode()
     return re.sub(r'(\w+)="[^"]*",?', lambda tag: tag[0] if tag[1] in KEPT_TAGS else "", text).replace(",}", "}")

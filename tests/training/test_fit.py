@@ -104,7 +104,7 @@ def assert_same_state(one: dict[str, Any], other: dict[str, Any]) -> None:
     ("name", "more"),
     [
         *((name, ()) for name in TOYS),
-        ("toy_segmenter", ("--validate-every", "0.7")),
+        ("toy_segmenter", ("--validate-every", "1.7")),
         ("toy_segmenter", ("--recipe", "stranger", "--crop-px", "48")),
     ],
 )
@@ -254,7 +254,8 @@ def test_averaged_weights_come_out_with_statistics_of_their_own(tmp_path: Path, 
     network = create_model("toy_segmenter")
     network.load_state_dict(state["average"])
     source = task_of(network, task.recipe.with_numbers(batch_size=4, unknown_share=1.0)).source()
-    calibrate_norms(network.eval(), source.calibration(32))
+    calibrate_norms(network.eval(), source.calibration(state["calibration_batches"]))
+    assert state["calibration_batches"] == 5, "no more than it has steps"
     for name, tensor in network.state_dict().items():
-        torch.testing.assert_close(state["result"][name], tensor, msg=name)
+        torch.testing.assert_close(state["result"][name], tensor, atol=1e-4, rtol=1e-3, msg=name)
     assert not torch.equal(state["result"]["body.1.running_mean"], state["average"]["body.1.running_mean"])

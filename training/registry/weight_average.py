@@ -54,7 +54,7 @@ def weight_average(runs: Sequence[Path], folder: Path) -> ModelCard:
     steps, spent_s = (sum(state[name] for state in states) for name in ("steps", "spent_s"))
     mean = {key: _mean([state["average"][key] for state in states]) for key in states[0]["average"]}
     recipe = _recipe_of(cards[0])
-    result = _calibrated(cards[0].name, mean, recipe)
+    result = _calibrated(cards[0].name, mean, recipe, min(LoopSettings(max_steps=steps).calibration_batches, steps))
     folder.mkdir(parents=True, exist_ok=True)
     state = {"average": mean, "result": result, "steps": steps, "spent_s": spent_s, "identity": {"network": cards[0].name}}
     torch.save(state, folder / "checkpoint.pt")
@@ -74,10 +74,10 @@ def _recipe_of(card: ModelCard) -> Recipe:
     return plan_named(DEFAULT, card.data.removesuffix(_SPLITS).split(", "), task=Task(card.task)).recipe
 
 
-def _calibrated(name: str, tensors: dict[str, Tensor], recipe: Recipe) -> dict[str, Tensor]:
+def _calibrated(name: str, tensors: dict[str, Tensor], recipe: Recipe, batches: int) -> dict[str, Tensor]:
     network = create_model(name)
     network.load_state_dict(tensors)
-    calibrate(network, recipe, LoopSettings(max_steps=1).calibration_batches)
+    calibrate(network, recipe, batches)
     return dict(network.state_dict())
 
 

@@ -59,8 +59,8 @@ def test_weights_of_zero_leave_the_loss_as_if_nothing_were_there() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["acm", "dnanet", "kestrel", "uiunet"])
-@pytest.mark.parametrize("crop_px", [33, 50, 100])
+@pytest.mark.parametrize("name", ["acm", "dnanet", "kestrel"])
+@pytest.mark.parametrize("crop_px", [33, 50])
 def test_a_crop_of_any_size_is_padded_with_what_weighs_nothing(name: str, crop_px: int) -> None:
     torch.manual_seed(0)
     recipe = SegmentationRecipe(batch_size=2, augmentation=Augmentation(crop_px=crop_px))
