@@ -70,7 +70,19 @@ def read_image_file(
     num_bytes = path.stat().st_size
     if num_bytes > limits.max_bytes:
         raise RejectRecord(RejectReason.TOO_LARGE, expected=f"a file of at most {limits.max_bytes} bytes", got=f"{num_bytes}")
-    value = path.read_bytes()
+    return decode_image(path.read_bytes(), bit_depth, limits, nodata)
+
+
+def decode_image(
+    value: bytes, bit_depth: int | None = None, limits: InputLimits = FILE_LIMITS, nodata: tuple[float, ...] = ()
+) -> ImageFile:
+    """Decode the bytes of a file, wherever they lie: see `read_image_file`.
+
+    Raises:
+        RejectRecord: as there.
+    """
+    if len(value) > limits.max_bytes:
+        raise RejectRecord(RejectReason.TOO_LARGE, expected=f"a file of at most {limits.max_bytes} bytes", got=f"{len(value)}")
     content_type = sniff(value)
     if content_type is None:
         return _converted(_foreign(value, limits), value, nodata)

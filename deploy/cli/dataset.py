@@ -1,18 +1,31 @@
-"""`irstream dataset synthetic`: labelled frames of the synthetic cameras, for trainings and measurements."""
+"""`irstream dataset`: labelled data sets, made, imported, looked at and checked."""
 
 from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from deploy.cli.options import JsonOption, print_json
+from deploy.cli.options import JsonOption, print_json, require_writable, write_result
+
+if TYPE_CHECKING:
+    import re
+
+    from training.data.reading import Defaults
 
 app = typer.Typer(
-    help="Labelled data sets: write the synthetic one.", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False
+    help="Labelled data sets: import, check, show; write the synthetic one.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
 )
+_FORMATS = "sirst, nudt, irstd, hituav, droneir, index, coco, voc, yolo, wideirstd, masks or folders"
+FoldersArgument = Annotated[list[Path], typer.Argument(help="Data sets in Parquet (irstream dataset import).", show_default=False)]
+NearOption = Annotated[
+    float, typer.Option("--near", min=0.5, max=1.0, help="Correlation of two small pictures from which on frames are nearly the same.")
+]
 
 
 @app.callback()
@@ -36,3 +49,153 @@ def synthetic(
         print_json({"folder": str(folder), "frames": frames})
     else:
         print(f"{frames} frames in {folder}")
+
+
+@app.command("import")
+def import_(
+    format_name: Annotated[str, typer.Argument(metavar="FORMAT", help=f"{_FORMATS} (docs/datasets.md).")],
+    path: Annotated[Path, typer.Argument(help="Folder or file of the data set as it came.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder to write; the same command goes on in it after a kill.")],
+    name: Annotated[str | None, typer.Option("--name", help="Name of the set; default: the known one, or the folder's.")] = None,
+    licence: Annotated[str | None, typer.Option("--licence", help="Licence as stated; default: that of a known set.")] = None,
+    group: Annotated[
+        str | None,
+        typer.Option("--group", metavar="PATTERN", help="Regular expression on image names: its first group names the sequence or scene."),
+    ] = None,
+    platform: Annotated[str | None, typer.Option("--platform", help="Of the camera, where the set is silent.")] = None,
+    band: Annotated[str | None, typer.Option("--band", help="Of the camera, where the set is silent.")] = None,
+    bit_depth: Annotated[int | None, typer.Option("--bit-depth", help="Significant bits, where the set is silent.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Import a labelled data set into Parquet: frames as they came, masks, boxes, classes, groups, splits.
+
+    What cannot be used is left out and reported by reason; `refused.jsonl` in the folder names every image.
+    """
+    from deploy.terminal.consoles import note_console
+    from deploy.terminal.progress import show_on
+    from training.data.importing import import_set
+
+    defaults = _defaults(format_name, path, name, licence, group, (platform, band), bit_depth)
+    with show_on(note_console(), "images") as show:
+        found = import_set(format_name, path, out, defaults, report=partial(show, defaults.dataset))
+    refused = sum(found.refused.values())
+    if as_json:
+        answer = {
+            "folder": str(out),
+            "dataset": found.dataset,
+            "frames": found.frames,
+            "new": found.new,
+            "content_hash": found.content_hash,
+        }
+        print_json(answer | {"refused": dict(found.refused)})
+        return
+    typer.echo(f"{found.frames} frames of {found.dataset} in {out}, {found.new} of them new, {refused} refused")
+    for reason, number in found.refused.most_common():
+        typer.echo(f"  {reason}: {number}, first {found.examples[reason]}")
+
+
+def _defaults(
+    format_name: str,
+    path: Path,
+    name: str | None,
+    licence: str | None,
+    group: str | None,
+    camera: tuple[str | None, str | None],
+    bit_depth: int | None,
+) -> Defaults:
+    from contracts.words import band_named, platform_named
+    from training.data.catalogue import KNOWN
+    from training.data.reading import Defaults
+    from training.data.sources.formats import format_named
+
+    known = format_named(format_name, path).known
+    dataset_name = name or known or path.resolve().stem
+    return Defaults(
+        dataset=dataset_name,
+        licence=licence or (KNOWN[dataset_name].licence if dataset_name in KNOWN else "not stated"),
+        platform=platform_named(camera[0]),
+        band=band_named(camera[1]),
+        bit_depth=_bits(bit_depth),
+        group=_pattern(group),
+    )
+
+
+def _bits(bit_depth: int | None) -> int | None:
+    from contracts.errors import SettingsError
+    from contracts.headers import BIT_DEPTHS
+
+    if bit_depth is not None and bit_depth not in BIT_DEPTHS:
+        raise SettingsError(expected="8 to 16, or 32 for float32", got=str(bit_depth), where="--bit-depth", action="Correct it.")
+    return bit_depth
+
+
+def _pattern(group: str | None) -> re.Pattern[str] | None:
+    import re
+
+    from contracts.errors import SettingsError
+
+    try:
+        return None if group is None else re.compile(group)
+    except re.error as error:
+        raise SettingsError(expected="a regular expression", got=f"{group!r}: {error}", where="--group", action="Correct it.") from error
+
+
+@app.command()
+def check(
+    folders: FoldersArgument,
+    classes: Annotated[list[str] | None, typer.Option("--class", help="Class that is known (several times).", show_default=False)] = None,
+    near: NearOption = 0.98,
+    as_json: JsonOption = False,
+) -> None:
+    """Look for leaks between splits, empty masks, boxes outside and unknown classes; exit code 1 when something is wrong."""
+    from deploy.terminal.consoles import note_console
+    from deploy.terminal.progress import show_on
+    from training.data.parquet_set import require_parquet_set
+    from training.data.set_checks import check_sets, summary
+
+    for folder in folders:
+        require_parquet_set(folder)
+    with show_on(note_console(), "frames") as show:
+        findings = check_sets(folders, classes=classes or (), near=near, report=partial(show, "comparing"))
+    serious = sum(finding.serious for finding in findings)
+    if as_json:
+        print_json({"serious": serious, "findings": [_finding(each) for each in findings]})
+    else:
+        for kind, (number, examples) in summary(findings).items():
+            typer.echo(f"{kind}: {number}")
+            for example in examples:
+                typer.echo(f"  {example}")
+        typer.echo(f"{serious} serious of {len(findings)} findings" if findings else "nothing is wrong")
+    if serious:
+        raise typer.Exit(1)
+
+
+def _finding(finding: Any) -> dict[str, Any]:
+    return {"kind": finding.kind, "sample_id": finding.sample_id, "detail": finding.detail, "serious": finding.serious}
+
+
+@app.command()
+def stats(
+    folder: Annotated[Path, typer.Argument(help="Data set in Parquet.")],
+    html: Annotated[
+        Path | None, typer.Option("--html", help="Page to write; default stats.html in the folder.", show_default=False)
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show sizes, contrasts, cameras, classes and some frames of a data set on one page."""
+    from deploy.terminal.consoles import note_console
+    from deploy.terminal.progress import show_on
+    from training.data.parquet_set import require_parquet_set
+    from training.report.dataset_page import render_dataset_page, set_statistics
+
+    manifest = require_parquet_set(folder)
+    page = html or folder / "stats.html"
+    require_writable(page, "--html")
+    with show_on(note_console(), "frames") as show:
+        statistics, sheet = set_statistics(folder, partial(show, "reading"))
+    text = render_dataset_page(str(manifest["dataset"]), manifest, statistics, sheet)
+    write_result(page, "--html", lambda: page.write_text(text, encoding="utf-8"))
+    if as_json:
+        print_json(statistics | {"page": str(page)})
+    else:
+        typer.echo(f"{statistics['frames']} frames, {statistics['targets']} targets, {statistics['groups']} groups; {page}")

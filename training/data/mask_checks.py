@@ -14,7 +14,7 @@ def refuse_without_masks(samples: Sequence[Sample], where: str) -> None:
     Raises:
         SettingsError: that is so.
     """
-    if all(sample.mask_path is None for sample in samples):
+    if not any(sample.has_mask for sample in samples):
         names = ", ".join(dict.fromkeys(sample.dataset for sample in samples))
         raise SettingsError(
             expected="at least one image with a mask",
@@ -31,10 +31,10 @@ def refuse_empty_masks(samples: Sequence[Sample]) -> None:
         SettingsError: that is so, or a mask cannot be read.
     """
     for sample in samples:
-        if sample.mask_path is not None and not sample.ignored_N.all() and not sample.mask_HW.any():
+        if sample.has_mask and not sample.ignored_N.all() and not sample.mask_HW.any():
             raise SettingsError(
                 expected=f"target pixels: image {sample.image_id} has {int((~sample.ignored_N).sum())} boxes",
                 got="an empty mask",
-                where=str(sample.mask_path),
+                where=str(sample.mask_path or sample.image_id),
                 action="Draw the targets, or write null for the mask of an image that has boxes only.",
             )

@@ -61,6 +61,7 @@ class Sample:
         bit_depth: significant bits of integer counts.
         image_path: image file, or None where it is a frame of a clip.
         nodata: values that are no measurement; none: those the image file names.
+        read_mask: gives the mask, `(H, W)`, 0 or 1, where it is no file; None: `mask_path` counts.
     """
 
     dataset: str
@@ -75,6 +76,12 @@ class Sample:
     bit_depth: int = 8
     image_path: Path | None = None
     nodata: tuple[float, ...] = ()
+    read_mask: Callable[[], NDArray[np.uint8]] | None = None
+
+    @property
+    def has_mask(self) -> bool:
+        """True where somebody drew the targets, be it none."""
+        return self.mask_path is not None or self.read_mask is not None
 
     @property
     def pixels_HW(self) -> Pixels:
@@ -92,6 +99,8 @@ class Sample:
         Raises:
             SettingsError: the file cannot be read, or is no mask of this image.
         """
+        if self.read_mask is not None:
+            return self.read_mask()
         if self.mask_path is None:
             return np.zeros(self.pixels_HW.shape, np.uint8)
         return read_mask(self.mask_path, self.pixels_HW.shape, str(self.image_path or self.image_id))
@@ -110,7 +119,7 @@ class Sample:
     def unknown_HW(self) -> NDArray[np.uint8]:
         """Pixels of which nobody knows whether they are target, 0 or 1: ignored regions but their targets, and boxes without a mask."""
         unknown_HW = np.zeros(self.pixels_HW.shape, np.uint8)
-        boxes_N4 = self.boxes_xyxy_px if self.mask_path is None else self.boxes_xyxy_px[self.ignored_N]
+        boxes_N4 = self.boxes_xyxy_px[self.ignored_N] if self.has_mask else self.boxes_xyxy_px
         for x_min, y_min, x_max, y_max in boxes_N4.astype(int):
             unknown_HW[max(y_min, 0) : y_max, max(x_min, 0) : x_max] = 1
         return unknown_HW & (1 - self.mask_HW)

@@ -161,7 +161,7 @@ def _segmentation_metrics(
 ) -> dict[tuple[str, float], SegmentationMetrics]:
     """By data set that has masks, and threshold; findings in regions that nobody labelled count neither way."""
     samples = read_samples(sets, role)
-    masked = {sample.dataset for sample in samples if sample.mask_path is not None}
+    masked = {sample.dataset for sample in samples if sample.has_mask}
     metrics = {(name, threshold): SegmentationMetrics() for name in sets if name in masked for threshold in thresholds}
     samples = [sample for sample in samples if sample.dataset in masked]
     for number, (sample, map_HW) in enumerate(probability_maps(prepare(network, device, dtype), samples), start=1):

@@ -50,7 +50,7 @@ def choose_score_map(
             where="`network`",
             action="irstream models list names them.",
         )
-    samples = [sample for sample in read_samples(mask_sets(sets), Role.SELECT) if sample.mask_path is not None]
+    samples = [sample for sample in read_samples(mask_sets(sets), Role.SELECT) if sample.has_mask]
     model, how, found = prepare(network, device), network.settings, FoundMetrics()
     for number, sample in enumerate(samples, start=1):
         for given, map_HW in probability_maps(model, [sample, *_changed(sample)]):

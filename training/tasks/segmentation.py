@@ -254,7 +254,7 @@ def segmentation_validator(samples: Sequence[Sample]) -> Validator:
     Raises:
         SettingsError: there is no target in them.
     """
-    masked = {sample.dataset for sample in samples if sample.mask_path is not None}
+    masked = {sample.dataset for sample in samples if sample.has_mask}
     kept = [sample for sample in samples if sample.dataset in masked]
     if not any(sample.mask_HW.any() for sample in kept):
         raise SettingsError(
