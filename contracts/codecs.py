@@ -3,7 +3,8 @@
 The decoders below were chosen by measurement (benchmarks/codecs.py). What each library lets pass silently decided as much:
 
 - PNG: libpng draws a picture from data that is longer than its header promises; `contracts.png` inflates by itself.
-- JPEG: libjpeg fills what is missing with grey and only warns. `simplejpeg` is the one binding that turns the warning into an error.
+- JPEG: libjpeg fills what is missing with grey and only warns. `simplejpeg` is the one binding that turns the warning into an error;
+  `contracts.jpeg` gives it the picture alone, so that what remains to be warned of is damage.
 - TIFF: libtiff reports short strips; told no size, it allocates whatever the directory says.
 """
 
@@ -19,13 +20,13 @@ from numpy.typing import NDArray
 
 from contracts.errors import RejectReason, RejectRecord
 from contracts.frame import ContentType, FrameMeta, Pixels, RawLayout
+from contracts.jpeg import decode_jpeg, probe_jpeg
 from contracts.limits import InputLimits
 from contracts.png import decode_png, probe_png
-from contracts.probes import ImageHeader, corrupt, probe_jpeg, probe_npy, unsupported
+from contracts.probes import ImageHeader, corrupt, probe_npy, unsupported
 from contracts.tiff import probe_tiff
 
 FLOAT_BIT_DEPTH = 32
-_MAX_JPEG_SCANS = 128  # a progressive file has about 10; thousands of them are a way to burn our time
 _JPEG_QUALITY = 95
 
 
@@ -181,20 +182,6 @@ def one_channel(samples: Pixels, *, luma: bool = False) -> Pixels:
     return np.asarray(grey, channels_HWC.dtype)
 
 
-def _decode_jpeg(value: bytes, header: ImageHeader) -> Pixels:
-    """Luma: of a colour JPEG the Y channel as stored (ITU-R BT.601), without a way through RGB."""
-    import simplejpeg
-
-    if value.count(b"\xff\xda") > _MAX_JPEG_SCANS:
-        raise RejectRecord(RejectReason.TOO_LARGE, expected=f"at most {_MAX_JPEG_SCANS} scans in a JPEG", got="more")
-    pixels = np.empty((header.height_px, header.width_px, 1), np.uint8)
-    try:
-        simplejpeg.decode_jpeg(value, colorspace="GRAY", strict=True, buffer=pixels)
-    except ValueError as error:
-        raise corrupt("an intact JPEG", str(error)) from error
-    return pixels[..., 0]
-
-
 def _decode_tiff(value: bytes, header: ImageHeader) -> Pixels:
     import imagecodecs
 
@@ -238,7 +225,7 @@ def _raw_header(layout: RawLayout | None) -> ImageHeader:
 
 _DECODERS: dict[ContentType, Callable[[bytes, ImageHeader], Pixels]] = {
     ContentType.PNG: decode_png,
-    ContentType.JPEG: _decode_jpeg,
+    ContentType.JPEG: decode_jpeg,
     ContentType.TIFF: _decode_tiff,
     ContentType.NPY: _decode_npy,
     ContentType.RAW: _decode_raw,

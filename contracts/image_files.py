@@ -18,9 +18,10 @@ import numpy as np
 from contracts.codecs import check_counts, decode_pixels, decode_samples, nodata_of, one_channel
 from contracts.errors import RejectReason, RejectRecord, SettingsError
 from contracts.frame import ContentType, FrameMeta, Pixels
+from contracts.jpeg import probe_jpeg
 from contracts.limits import InputLimits
 from contracts.png import probe_png
-from contracts.probes import ImageHeader, corrupt, probe_jpeg, probe_npy, sniff, unsupported
+from contracts.probes import ImageHeader, corrupt, probe_npy, sniff, unsupported
 from contracts.tiff import probe_tiff
 
 MESSAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".npy"})

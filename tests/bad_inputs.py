@@ -171,7 +171,7 @@ def _bad_jpeg() -> Iterator[Message]:
     corrupt = RejectReason.CORRUPT_IMAGE
     yield _bad("JPEG cut in half", corrupt, NOISY_JPEG[: len(NOISY_JPEG) // 2])
     yield _bad("JPEG cut in half, end mark put back", corrupt, NOISY_JPEG[: len(NOISY_JPEG) // 2] + b"\xff\xd9")
-    yield _bad("JPEG without its last two bytes", corrupt, NOISY_JPEG[:-2])
+    yield _bad("JPEG without its last bytes", corrupt, NOISY_JPEG[:-20])
     yield _bad("JPEG signature alone", corrupt, b"\xff\xd8\xff")
     yield _bad("JPEG that claims more rows", corrupt, resized_jpeg(NOISY_JPEG, 72, 640))
     yield _bad("JPEG bomb: 65,000 x 65,000", RejectReason.TOO_LARGE, resized_jpeg(GOOD_JPEG, 65_000, 65_000))
@@ -280,6 +280,7 @@ def _good_images() -> Iterator[Message]:
     yield _good("PNG with text, gamma and sBIT", GREY16, png(ihdr(32, 24, 16), rows(GREY16), before=png_annotations()))
     yield _good("bytes after the end of the PNG", GREY, GOOD_PNG + b"camera trailer")
     yield _good("bytes after the end of the JPEG", np.full((24, 32), 99, np.uint8), GOOD_JPEG + b"camera trailer")
+    yield _good("JPEG without its end marker", np.full((24, 32), 99, np.uint8), GOOD_JPEG[:-2])
     yield _good("big-endian TIFF", GREY16, tiff(GREY16, byteorder=">"))
     yield _good("BigTIFF", GREY16, tiff(GREY16, bigtiff=True))
     yield _good("tiled TIFF", GREY16, tiff(GREY16, tile=(16, 16)))
@@ -290,6 +291,9 @@ def _good_images() -> Iterator[Message]:
     yield _good("big-endian NPY", GREY16, npy(GREY16.astype(">u2")))
     yield _good("column-major NPY", FLOATS, npy(np.asfortranarray(FLOATS)))
     yield _good("NPY with a header in another order", GREY, npy(GREY, header="{'shape': (24,32), 'fortran_order': False, 'descr': '<u1'}"))
+    python_2 = "{'descr': '|u1', 'fortran_order': False, 'shape': (24L, 32L), }"
+    yield _good("NPY as Python 2 writes it", GREY, npy(GREY, header=python_2))
+    yield _good("NPY of one frame with three axes", GREY, npy(GREY[..., None]))
     yield _good("negative and huge floats", FLOATS * -1e30, npy((FLOATS * -1e30).astype(np.float32)))
     yield _good("a lens cap: all zero", np.zeros((512, 512), np.uint16), cv2_image(".png", np.zeros((512, 512), np.uint16)))
     yield _good("raw that begins like a PNG", RAW_LIKE_PNG, RAW_LIKE_PNG.tobytes(), **_layout())

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from contracts.frame import RawRecord
 from contracts.position import KafkaPosition
+from tests import fuzz_grammars
 from tests.bad_inputs import BAD, FLOATS, GOOD, GOOD_JPEG, GOOD_PNG, GREY, GREY16, TYPES
 from tests.image_builders import chunk, edited_tiff, ihdr, npy, npy_header, png, png_bomb, resized_jpeg, rows, tiff, with_one
 
@@ -102,7 +103,7 @@ def _matching(value: bytes, dice: random.Random) -> Headers:
     return (("content-type", TYPES["raw"]), *layout, ("ir_dtype", dice.choice((b"uint8", b"uint16", b"float32"))))
 
 
-_STARTS = {"png": b"\x89PNG", "jpeg": b"\xff\xd8\xff", "tiff": b"II", "npy": b"\x93NUMPY"}
+_STARTS: dict[str, bytes | tuple[bytes, ...]] = {"png": b"\x89PNG", "jpeg": b"\xff\xd8\xff", "tiff": (b"II", b"MM"), "npy": b"\x93NUMPY"}
 
 
 def _headers(dice: random.Random) -> Headers:
@@ -185,6 +186,7 @@ _MAKERS: Sequence[Callable[[random.Random], bytes]] = (
     _absurd_tiff,
     _absurd_tiff,
     _absurd_npy,
+    *fuzz_grammars.GRAMMARS.values(),
     _not_finite,
     lambda dice: dice.randbytes(dice.randrange(1, 1500)),
     lambda dice: GREY.tobytes() if dice.random() < 0.95 else dice.choice(_BOMBS),

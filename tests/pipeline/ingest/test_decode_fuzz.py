@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import random
 import subprocess
 import sys
+from collections import Counter
 
 import pytest
 from hypothesis import given, settings
@@ -12,6 +14,7 @@ from contracts.frame import Frame
 from contracts.limits import InputLimits
 from contracts.result import DeadLetter
 from pipeline.ingest.decode import decode_record
+from tests.fuzz_grammars import GRAMMARS
 from tests.fuzz_messages import Fuzz, messages
 
 
@@ -25,6 +28,18 @@ def test_an_arbitrary_record_is_a_frame_or_a_letter(message: Fuzz) -> None:
         assert outcome.detail.startswith("expected ")
     else:
         assert min(outcome.pixels_HW.shape) >= InputLimits().min_side_px
+
+
+@pytest.mark.parametrize("name", GRAMMARS)
+def test_whatever_the_grammar_of_a_format_allows_is_a_frame_or_a_letter(name: str) -> None:
+    outcomes = Counter[str]()
+    for number in range(250):
+        value = GRAMMARS[name](random.Random(f"{name}/{number}"))
+        outcome = decode_record(Fuzz(b"cam-1", value, ()).record(), InputLimits())
+        outcomes[outcome.reason.value if isinstance(outcome, DeadLetter) else "ok"] += 1
+    assert outcomes["poison"] == 0
+    assert outcomes["ok"] >= 15, outcomes  # or it would try one door only
+    assert len(outcomes) >= 3, outcomes
 
 
 _UNDER_LIMITS = """
