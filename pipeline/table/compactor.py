@@ -15,6 +15,7 @@ import structlog
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
+from contracts.errors import StopPipeline
 from pipeline.table.merge import merge_small_files
 from pipeline.table.settings import MergePolicy
 
@@ -63,8 +64,8 @@ class Compactor:
         try:
             table = DeltaTable(self._path, storage_options=self._storage_options or None)
             merged = merge_small_files(table, self._storage_options, self._policy, self._run_id)
-        except (DeltaError, OSError) as error:
-            # The next time will do.
+        except (DeltaError, OSError, StopPipeline) as error:
+            # The next time will do; a table that we must not touch stops the stream at its next commit.
             log.info("compaction_skipped", error=str(error))
             return
         log.info(

@@ -22,6 +22,7 @@ from pyarrow.fs import FileSystem, PyFileSystem
 
 from contracts.arrow import PARTITION_COLUMNS, RESULTS_SCHEMA
 from contracts.errors import RetryLater, SettingsError
+from pipeline.table.features import feature_of, refusal, require_readable_features, require_writable_features
 
 _CONFIGURATION: Mapping[str, str | None] = {
     # A reader replays the log from the last checkpoint: 100 small files at most.
@@ -41,8 +42,8 @@ def open_or_create_results(uri: str, storage_options: dict[str, str]) -> DeltaTa
     A table of an earlier version gets the columns that were added since, null in its rows.
 
     Raises:
-        SettingsError: the place cannot be used: a file in the way, no permission, another table, an unknown URL
-            scheme, an object store that does not answer.
+        SettingsError: the place cannot be used: a file in the way, no permission, another table, one with features that
+            we do not know, an unknown URL scheme, an object store that does not answer.
         RetryLater: others commit so often that columns could not be added.
     """
     if "://" not in uri:
@@ -50,12 +51,15 @@ def open_or_create_results(uri: str, storage_options: dict[str, str]) -> DeltaTa
     try:
         table = _open(uri, storage_options) or _create(uri, storage_options)
     except (DeltaError, OSError) as error:
+        if feature := feature_of(error):
+            raise refusal([feature], uri) from error
         raise SettingsError(
             expected="a Delta table, or a place where one can be created",
             got=plain_text(error),
             where=f"sink.table = {uri}",
             action="Choose another folder or URL, or check credentials and sink.storage_options.",
         ) from error
+    require_writable_features(table, uri)
     _require_results_schema(table, uri)
     _add_missing_columns(table)
     return table
@@ -65,11 +69,14 @@ def open_results(uri: str, storage_options: dict[str, str]) -> DeltaTable:
     """Open the newest version of a table that exists; nothing is created, and columns added since it was written may be missing.
 
     Raises:
-        SettingsError: there is none, it is another table, or the object store does not answer.
+        SettingsError: there is none, it is another table, its rows cannot be read rightly (deletion vectors, column mapping),
+            or the object store does not answer.
     """
     try:
         table = _open(uri, storage_options)
     except (DeltaError, OSError) as error:
+        if feature := feature_of(error):
+            raise refusal([feature], uri) from error
         table, got = None, plain_text(error)
     else:
         got = "no table there"
@@ -80,8 +87,26 @@ def open_results(uri: str, storage_options: dict[str, str]) -> DeltaTable:
             where=f"sink.table = {uri}",
             action="Name the table with `sink.table` or IRSTREAM_SINK__TABLE, or start a stream first; check credentials.",
         )
+    require_readable_features(table, uri)
     _require_results_schema(table, uri)
     return table
+
+
+def refresh(table: DeltaTable, uri: str) -> None:
+    """Bring a handle to the newest version, and check that we may still write to the table.
+
+    Raises:
+        SettingsError: another program has added a feature that we do not know, or changed our columns.
+        DeltaError, OSError: the object store failed.
+    """
+    try:
+        table.update_incremental()
+    except DeltaError as error:
+        if feature := feature_of(error):
+            raise refusal([feature], uri) from error
+        raise
+    require_writable_features(table, uri)
+    _require_results_schema(table, uri)
 
 
 class _BytesOnly:

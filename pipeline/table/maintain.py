@@ -12,7 +12,8 @@ from deltalake.exceptions import DeltaError
 from pyarrow.fs import FileSystem
 
 from contracts.errors import RetryLater, SettingsError
-from pipeline.table.delta import object_store, open_results, plain_text, require_writable_folder
+from pipeline.table.delta import object_store, open_results, plain_text, refresh, require_writable_folder
+from pipeline.table.features import require_writable_features
 from pipeline.table.merge import Merged, data_files, merge_small_files, plan_merges
 from pipeline.table.settings import SinkSettings
 from pipeline.table.vacuum import StoredFile, delete_files, find_deletable, list_files
@@ -82,12 +83,13 @@ def maintain(sink: SinkSettings, *, older_than_s: float | None = None, dry_run: 
         say: gets a line now and then.
 
     Raises:
-        SettingsError: no such table, another table, no right to write.
+        SettingsError: no such table, another table, one with features that we do not know, no right to write.
         RetryLater: the object store failed on the way; what is done stays done.
     """
     began_s = time.monotonic()
     options = sink.plain_storage_options()
     table = open_results(sink.table, options)
+    require_writable_features(table, sink.table)
     if not dry_run and "://" not in sink.table:
         require_writable_folder(Path(sink.table))
     try:
@@ -119,7 +121,7 @@ def _maintain(table: DeltaTable, sink: SinkSettings, retention_s: float, dry_run
     deleted = _delete(store, sink.table, found.files, dry_run, say)
     if not dry_run:
         say("writing a checkpoint, removing expired log entries")
-        table.update_incremental()
+        refresh(table, sink.table)
         table.create_checkpoint()
         table.cleanup_metadata()
         table.update_incremental()

@@ -3,15 +3,20 @@
 Delta's own `optimize.compact` is not used: two of them at the same time both commit, and every row is there twice (deltalake
 1.6.6; docs/adr/0012-a-merge-of-our-own.md). Here a merge commits only as the very next version after the one in which
 it has seen all its files alive; whoever comes first, a stream, another merge or Delta's, the slower merge looks again.
+
+Delta's merge has no such check: begun before ours and committed after it, it would double every row. It is refused where the table's
+metadata have changed meanwhile, and only there. So each merge of ours changes a property of the table right before and right after.
 """
 
 from __future__ import annotations
 
 import time
+import uuid
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import unquote
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -21,12 +26,13 @@ from deltalake.exceptions import CommitFailedError
 from deltalake.transaction import AddAction, RemoveAction
 from pyarrow.fs import FileSystem
 
-from pipeline.table.delta import object_store, write_partition_file
+from pipeline.table.delta import object_store, refresh, write_partition_file
 from pipeline.table.settings import MergePolicy
 
 _LOG_ORDER = [(name, "ascending") for name in ("source_topic", "source_partition", "source_offset")]
 # A neighbour that commits every few milliseconds wins most races; one that commits every second, hardly any.
 _MAX_TRIES = 50
+_PROPERTY = "irstream.merges"
 _UNKNOWN = 2**31  # rows of a file of another program that does not count them: never small
 
 
@@ -85,8 +91,10 @@ def merge_small_files(
         on_merge: called after each merge with the sum so far.
 
     Raises:
+        SettingsError: the table has features that we do not know; a merge could bring deleted rows back.
         DeltaError, OSError: the object store failed; what is committed by then stays.
     """
+    refresh(table, table.table_uri)
     store = object_store(table.table_uri, dict(storage_options))
     done = Merged()
     for files in plan_merges(data_files(table), policy, run_id):
@@ -133,25 +141,29 @@ def plan_merges(files: Sequence[DataFile], policy: MergePolicy, run_id: str | No
 
 def _data_file(action: Mapping[str, Any]) -> DataFile:
     partition = tuple((name, str(value)) for name, value in action["partition"].items())
-    num_rows = _UNKNOWN if action["num_records"] is None else action["num_records"]
+    elsewhere = "://" in action["path"]  # a shallow clone refers to the files of another table
+    num_rows = _UNKNOWN if elsewhere or action["num_records"] is None else action["num_records"]
     return DataFile(action["path"], action["size_bytes"], num_rows, action["modification_time"], partition)
 
 
 def _merge(table: DeltaTable, store: FileSystem, files: Sequence[DataFile]) -> int | None:
     """Bytes of the merged file, or None: a file is gone, or every try was overtaken."""
-    table.update_incremental()
+    refresh(table, table.table_uri)
     if not _alive(table, files):
         return None
-    rows = _read(store, files)
+    rows = _read(store, files, _file_schema(table))
     merged = write_partition_file(store, rows, dict(files[0].partition), data_change=False)
     for _ in range(_MAX_TRIES):
-        table.update_incremental()
-        if not _alive(table, files):
-            break
+        refresh(table, table.table_uri)
         try:
+            _refuse_merges_under_way(table)
+            if not _alive(table, files):
+                break
             _commit(table, merged, files)
         except CommitFailedError:
             continue
+        with suppress(CommitFailedError):
+            _refuse_merges_under_way(table)
         return merged.size
     _discard(table, store, merged)
     return None
@@ -162,11 +174,22 @@ def _alive(table: DeltaTable, files: Sequence[DataFile]) -> bool:
     return bool(pc.all(pc.is_in(pa.array([file.path for file in files]), value_set=paths.combine_chunks())).as_py())
 
 
-def _read(store: FileSystem, files: Sequence[DataFile]) -> pa.Table:
+def _file_schema(table: DeltaTable) -> pa.Schema:
+    schema = pa.schema(table.schema().to_arrow())
+    partitions = table.metadata().partition_columns
+    return pa.schema([field for field in schema if field.name not in partitions])
+
+
+def _read(store: FileSystem, files: Sequence[DataFile], schema: pa.Schema) -> pa.Table:
+    """Their rows in log order; other programs write the same types in other layouts (deltalake's `DELETE`: string views)."""
     parts = []
     for file in files:
-        with store.open_input_file(file.path) as opened:
-            parts.append(pq.ParquetFile(opened).read())
+        with store.open_input_file(unquote(file.path)) as opened:  # the log holds names as in a URL
+            part = pq.ParquetFile(opened).read()
+        try:
+            parts.append(part.cast(pa.schema([schema.field(name) for name in part.column_names])))
+        except (KeyError, pa.ArrowException) as error:
+            raise OSError(f"expected the columns of the table in {file.path}, got {error}") from error
     # Promoted: files from before a column was added have it as null.
     rows = pa.concat_tables(parts, promote_options="default").combine_chunks()
     if (expected := sum(file.num_rows for file in files)) != rows.num_rows:
@@ -182,6 +205,10 @@ def _commit(table: DeltaTable, merged: AddAction, files: Sequence[DataFile]) -> 
         max_commit_retries=0,  # with one retry Delta takes it for an append, which never conflicts, and rows double
     )
     table.create_write_transaction([merged, *removed], "append", table.schema(), commit_properties=properties)
+
+
+def _refuse_merges_under_way(table: DeltaTable) -> None:
+    table.alter.set_table_properties({_PROPERTY: uuid.uuid4().hex}, raise_if_not_exists=False)
 
 
 def _discard(table: DeltaTable, store: FileSystem, merged: AddAction) -> None:

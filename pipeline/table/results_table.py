@@ -6,6 +6,7 @@ Steps of `append`, and what a crash after each leaves behind:
 2. Data files with unique names are written. (files nobody refers to; readers never see them)
 3. One commit names the files and sets, per partition, the transaction `<run_id>/<topic>/<partition>` to the next
    offset. Delta's own conflict check refuses it when somebody has moved one of these since step 1. (all of it)
+   It also refuses it when somebody has changed the table's metadata; where our offsets stand as they did, it is tried again.
 
 The id of each topic is pinned by a second transaction, `<run_id>/<topic>/<partition>@<topic_id>`: transactions live
 as long as the table, the metadata of a commit only as long as the log (docs/adr/0008-topic-id-in-a-transaction.md).
@@ -32,12 +33,14 @@ from contracts.errors import RetryLater, SettingsError, StopPipeline
 from contracts.position import OffsetRange, TopicPartition
 from contracts.result import Outcome
 from pipeline.table.compactor import Compactor
-from pipeline.table.delta import object_store, open_or_create_results, plain_text, write_data_file
+from pipeline.table.delta import object_store, open_or_create_results, plain_text, refresh, write_data_file
+from pipeline.table.features import feature_of, refusal
 from pipeline.table.settings import MergePolicy
 from pipeline.table.watermark import CommitRefused, continue_from, require_outcomes_in_spans
 
 # The name becomes a folder (run_id=...) and the first part of transaction ids.
 _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+_MAX_TRIES = 20  # of a commit that others overtake with changes of metadata
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,8 +167,9 @@ class ResultsTable:
             topic_ids: Kafka's id of each topic that has one.
 
         Raises:
-            CommitRefused: a span does not begin where the table stands, or somebody else committed first.
+            CommitRefused: a span does not begin where the table stands, or somebody else moved our offsets first.
             StopPipeline: the topic was recreated.
+            SettingsError: another program has changed the table so that we must not write to it.
             RetryLater: the object store failed; whether the commit took place is for the next start to read.
             ValueError: an outcome outside the spans, or two for one position.
         """
@@ -205,9 +209,9 @@ class ResultsTable:
         written_s = time.time()  # not monotonic: that clock stands still while a machine sleeps
         try:
             files = self._write_files(outcomes_to_table(outcomes, self.run_id))
-            if (waited_s := time.time() - written_s) > self.max_uncommitted_s:
-                raise OSError(f"{waited_s:.0f} s from data file to commit: a vacuum may have deleted the file")
-            self._commit_files(files, CommitProperties(custom_metadata={"irstream": note}, app_transactions=transactions))
+            properties = CommitProperties(custom_metadata={"irstream": note}, app_transactions=transactions)
+            stood = {partition: self._next_offset(partition) for partition in following}
+            self._commit_where_it_stood(files, properties, stood, written_s)
         except CommitFailedError as error:
             raise self._refused(error) from error
         except (DeltaError, OSError) as error:
@@ -215,6 +219,30 @@ class ResultsTable:
         self._refresh()
         # A neighbour's commit in between may have been of this run: what we remember is then read again.
         return self.version if self.version == before + 1 else -1
+
+    def _commit_where_it_stood(
+        self,
+        files: list[AddAction | RemoveAction],
+        properties: CommitProperties,
+        stood: Mapping[TopicPartition, int | None],
+        written_s: float,
+    ) -> None:
+        """Commit; again, when others changed the table beside us (a column, a property) and our offsets stand as they did."""
+        for _ in range(_MAX_TRIES):
+            if (waited_s := time.time() - written_s) > self.max_uncommitted_s:
+                raise OSError(f"{waited_s:.0f} s from data file to commit: a vacuum may have deleted the file")
+            try:
+                self._commit_files(files, properties)
+            except CommitFailedError as error:
+                if feature := feature_of(error):
+                    raise refusal([feature], self.path) from error
+                self._refresh()
+                if any(self._next_offset(partition) != offset for partition, offset in stood.items()):
+                    raise self._refused(error) from error
+                last = error
+            else:
+                return
+        raise last
 
     def _write_files(self, rows: pa.Table) -> list[AddAction | RemoveAction]:
         days = pc.unique(rows.column("ingest_date"))
@@ -253,7 +281,7 @@ class ResultsTable:
 
     def _refresh(self) -> None:
         try:
-            self._opened().update_incremental()
+            refresh(self._opened(), self.path)
         except (DeltaError, OSError) as error:
             raise self._unavailable(error) from error
 

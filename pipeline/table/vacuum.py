@@ -16,12 +16,13 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import unquote
 
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 from pyarrow.fs import FileSelector, FileSystem, FileType
 
-from pipeline.table.delta import plain_text
+from pipeline.table.delta import plain_text, refresh
 
 LOG_FOLDER = "_delta_log"
 _COMMIT = re.compile(rf"{LOG_FOLDER}/(\d{{20}})\.json")
@@ -87,9 +88,10 @@ def find_deletable(
         grace_s: files written so shortly before that are kept whatever refers to them.
 
     Raises:
+        SettingsError: the table has features that we do not know: they may refer to files in other ways.
         DeltaError, OSError: the object store failed.
     """
-    table.update_incremental()
+    refresh(table, table.table_uri)
     kept = _paths(table)
     commits = sorted((int(found[1]), file.written_s) for file in listed if (found := _COMMIT.fullmatch(file.path)))
     if not commits:
@@ -135,7 +137,8 @@ def delete_files(store: FileSystem, uri: str, files: Sequence[StoredFile], on_de
 
 
 def _paths(table: DeltaTable) -> set[str]:
-    return set(table.get_add_actions().column("path").to_pylist())
+    listed = table.get_add_actions().column("path").to_pylist()
+    return {*listed, *map(unquote, listed)}  # the log holds names as in a URL, a folder as they are
 
 
 def _false_starts(uri: str) -> Iterator[StoredFile]:

@@ -79,7 +79,7 @@ def test_offsets_and_topic_outlive_merge_vacuum_and_log_clean_up(path: Path) -> 
     age([path / file for file in data_files(path)], days=8)
     care = care_for(path)
     assert care.before.log_files > 120
-    assert care.after.log_files < 10
+    assert care.after.log_files < 30, "those of today, and what they need: back to the checkpoint of version 100"
     age(log_of(path), days=8)
     append_one(opened(path), 120)
     assert care_for(path).deleted_files == 120

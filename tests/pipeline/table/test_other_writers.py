@@ -1,0 +1,252 @@
+"""Other programs that write the table: what they do beside us loses and doubles no row, and what we do not know is refused by name."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from deltalake import DeltaTable, Field
+from deltalake.exceptions import CommitFailedError
+from deltalake.schema import PrimitiveType
+
+from contracts.errors import SettingsError
+from pipeline.table.delta import open_results
+from pipeline.table.merge import merge_small_files
+from pipeline.table.results_table import ResultsTable
+from pipeline.table.settings import MergePolicy
+from pipeline.table.watermark import CommitRefused
+from tests.pipeline.table.cared_table import FOLDER, age, care_for, filled, log_of
+from tests.pipeline.table.test_results_table import CrashingTable, append_one, data_files
+
+NO_ROWS_CHANGED: list[tuple[list[str], list[str]]] = [
+    ([], ["rowTracking", "domainMetadata"]),
+    ([], ["clustering", "domainMetadata"]),
+    ([], ["inCommitTimestamp"]),
+    ([], ["icebergCompatV2"]),
+    ([], ["checkConstraints"]),
+    ([], ["generatedColumns"]),
+    ([], ["aFeatureOfTomorrow"]),
+]
+ROWS_READ_OTHERWISE = [
+    (["deletionVectors"], ["deletionVectors"]),
+    (["columnMapping"], ["columnMapping"]),
+    (["typeWidening"], ["typeWidening"]),
+    (["v2Checkpoint"], ["v2Checkpoint"]),
+    (["vacuumProtocolCheck"], ["vacuumProtocolCheck"]),
+    (["catalogManaged"], ["catalogManaged"]),
+    (["aFeatureOfTomorrow"], ["aFeatureOfTomorrow"]),
+]
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "results"
+
+
+def offsets(path: Path) -> dict[int, int]:
+    """Offset to the number of its rows."""
+    return dict(Counter(DeltaTable(path).to_pyarrow_table(columns=["source_offset"])["source_offset"].to_pylist()))
+
+
+def each_once(num: int, *without: int) -> dict[int, int]:
+    return {offset: 1 for offset in range(num) if offset not in without}
+
+
+def commit(path: Path, **actions: Any) -> None:
+    """What another program writes into the log."""
+    version = len(list((path / "_delta_log").glob("*.json")))
+    lines = [{"commitInfo": {"timestamp": 1, "operation": "SET TBLPROPERTIES"}}, *({name: value} for name, value in actions.items())]
+    (path / "_delta_log" / f"{version:020}.json").write_text("\n".join(map(json.dumps, lines)) + "\n")
+
+
+def add_features(path: Path, reader: list[str], writer: list[str]) -> None:
+    protocol = {"minReaderVersion": 3 if reader else 1, "minWriterVersion": 7, "writerFeatures": writer}
+    commit(path, protocol=protocol | ({"readerFeatures": reader} if reader else {}))
+
+
+@pytest.mark.parametrize(("reader", "writer"), NO_ROWS_CHANGED + ROWS_READ_OTHERWISE, ids="+".join)
+def test_a_feature_we_do_not_know_is_refused_by_name_wherever_we_write(path: Path, reader: list[str], writer: list[str]) -> None:
+    running = filled(path, 3)
+    merging = DeltaTable(path)
+    add_features(path, reader, writer)
+    before = data_files(path)
+    name = rf"got one with .*{writer[0]}"
+    with pytest.raises(SettingsError, match=name):
+        append_one(running, 3)
+    with pytest.raises(SettingsError, match=name):
+        ResultsTable(str(path), "live").open_or_create()
+    with pytest.raises(SettingsError, match=name):
+        merge_small_files(merging, {}, MergePolicy())
+    for dry_run in (False, True):
+        with pytest.raises(SettingsError, match=name):
+            care_for(path, dry_run=dry_run)
+    assert data_files(path) == before, "nothing was written or deleted"
+
+
+@pytest.mark.parametrize(("reader", "writer"), ROWS_READ_OTHERWISE, ids="+".join)
+def test_rows_that_would_be_read_wrongly_are_not_read(path: Path, reader: list[str], writer: list[str]) -> None:
+    filled(path, 2)
+    add_features(path, reader, writer)
+    with pytest.raises(SettingsError, match=rf"got one with {writer[0]}: rows would be read or kept wrongly"):
+        open_results(str(path), {})
+
+
+@pytest.mark.parametrize(("reader", "writer"), NO_ROWS_CHANGED, ids="+".join)
+def test_features_that_only_writers_need_are_no_reason_not_to_read(path: Path, reader: list[str], writer: list[str]) -> None:
+    filled(path, 2)
+    add_features(path, reader, writer)
+    assert open_results(str(path), {}).to_pyarrow_dataset().count_rows() == 2
+
+
+@pytest.mark.parametrize("version", [3, 4, 5])
+def test_an_older_protocol_is_taken_unless_the_table_uses_what_it_allows(path: Path, version: int) -> None:
+    """Before version 7 a protocol does not list what a table uses."""
+    running = filled(path, 2)
+    commit(path, protocol={"minReaderVersion": 2 if version > 4 else 1, "minWriterVersion": version})
+    append_one(running, 2)
+    assert offsets(path) == each_once(3)
+    DeltaTable(path).alter.add_constraint({"positive": "source_offset >= 0"})
+    with pytest.raises(SettingsError, match="checkConstraints"):
+        append_one(running, 3)
+
+
+@pytest.mark.parametrize("version", [6, 8])
+def test_a_protocol_that_deltalake_cannot_write_is_refused_at_the_start(path: Path, version: int) -> None:
+    filled(path, 2)
+    commit(path, protocol={"minReaderVersion": 2, "minWriterVersion": version})
+    with pytest.raises(SettingsError, match=rf"got one with writer version {version}"):
+        ResultsTable(str(path), "live").open_or_create()
+
+
+def test_features_that_ask_nothing_of_us_are_taken(path: Path) -> None:
+    running = filled(path, 3)
+    add_features(path, ["timestampNtz"], ["appendOnly", "changeDataFeed", "invariants", "timestampNtz"])
+    DeltaTable(path).alter.set_table_properties({"delta.appendOnly": "true", "delta.enableChangeDataFeed": "true"})
+    append_one(running, 3)
+    assert care_for(path).merged.files_before == 4
+    assert offsets(path) == each_once(4)
+
+
+STALE: dict[str, Callable[[DeltaTable], object]] = {
+    "compact": lambda table: table.optimize.compact(),
+    "z_order": lambda table: table.optimize.z_order(["source_offset"]),
+    "delete": lambda table: table.delete("source_offset = 2"),
+    "update": lambda table: table.update(predicate="source_offset = 2", updates={"sensor_id": "'other'"}),
+}
+
+
+@pytest.mark.parametrize("what", STALE)
+def test_what_deltalake_began_before_a_merge_of_ours_is_refused(path: Path, what: str) -> None:
+    """Without the change of a property deltalake's own merge would commit, and every row would be there twice."""
+    filled(path, 5)
+    begun = DeltaTable(path)
+    assert merge_small_files(DeltaTable(path), {}, MergePolicy()).files_after == 1
+    with pytest.raises(CommitFailedError):
+        STALE[what](begun)
+    assert offsets(path) == each_once(5)
+    STALE[what](DeltaTable(path))
+    assert offsets(path) == each_once(5, *([2] if what == "delete" else []))
+
+
+BESIDE: dict[str, Callable[[DeltaTable], object]] = STALE | {
+    "vacuum": lambda table: table.vacuum(retention_hours=0, dry_run=False, enforce_retention_duration=False),
+    "added column": lambda table: table.alter.add_columns([Field("note", PrimitiveType("string"))]),
+    "property": lambda table: table.alter.set_table_properties({"delta.logRetentionDuration": "interval 3 days"}),
+    "checkpoint": lambda table: table.create_checkpoint(),
+}
+
+
+@pytest.mark.parametrize("what", BESIDE)
+def test_a_commit_goes_through_whatever_another_writer_did_beside_it(path: Path, what: str) -> None:
+    filled(path, 5)
+    left = [1]
+
+    def beside() -> None:
+        if left:
+            left.pop()
+            BESIDE[what](DeltaTable(path))
+
+    table = CrashingTable(str(path), "live", before_commit=beside)
+    table.open_or_create()
+    append_one(table, 5)
+    append_one(table, 6)
+    assert offsets(path) == each_once(7, *([2] if what == "delete" else []))
+
+
+def test_another_owner_of_our_offsets_is_still_refused(path: Path) -> None:
+    """A change of metadata hides no other driver: the offsets are read again before the second try."""
+    other = filled(path, 5)
+
+    def beside() -> None:
+        append_one(other, 5)
+        DeltaTable(path).alter.add_columns([Field("note", PrimitiveType("string"))])
+
+    table = CrashingTable(str(path), "live", before_commit=beside)
+    table.open_or_create()
+    with pytest.raises(CommitRefused, match="another commit came first"):
+        append_one(table, 5)
+    assert offsets(path) == each_once(6)
+
+
+def test_a_file_whose_name_is_escaped_in_the_log_is_not_taken_for_an_orphan(path: Path) -> None:
+    """Names in the log are those of a URL; another program may choose names that differ there."""
+    filled(path, 1)
+    made = path / next(iter(data_files(path)))
+    other = made.with_name("of another program.parquet")
+    shutil.copyfile(made, other)
+    name = f"{FOLDER}/of%20another%20program.parquet"
+    partition = {"run_id": "live", "ingest_date": "2026-03-01"}
+    size = other.stat().st_size
+    commit(path, add={"path": name, "partitionValues": partition, "size": size, "modificationTime": 1, "dataChange": True})
+    age([made, other, *log_of(path)], days=30)
+    assert offsets(path) == {0: 2}
+    assert care_for(path).deleted_files == 0
+    assert offsets(path) == {0: 2}
+
+
+@pytest.mark.slow
+def test_a_stream_beside_writers_that_never_rest(path: Path) -> None:
+    """Another writer merges, deletes, vacuums and changes metadata all the time; we commit and merge."""
+    table = ResultsTable(str(path), "live", compact_after_commits=10)
+    table.open_or_create()
+    done = threading.Event()
+    deleted: list[int] = []
+
+    def delete() -> None:
+        rows = DeltaTable(path).to_pyarrow_table(columns=["source_offset"])["source_offset"].to_pylist()
+        if rows and (offset := max(rows)) not in deleted:
+            DeltaTable(path).delete(f"source_offset = {offset}")
+            deleted.append(offset)
+
+    def annoy() -> None:
+        doings: list[Callable[[], object]] = [
+            lambda: DeltaTable(path).optimize.compact(),
+            delete,
+            lambda: DeltaTable(path).vacuum(retention_hours=24, dry_run=False),
+            lambda: DeltaTable(path).alter.set_table_properties({"delta.logRetentionDuration": "interval 3 days"}),
+        ]
+        while not done.is_set():
+            for doing in doings:
+                with suppress(CommitFailedError):
+                    doing()
+
+    annoying = threading.Thread(target=annoy)
+    annoying.start()
+    for offset in range(60):
+        append_one(table, offset)
+        time.sleep(0.5 if offset % 20 == 10 else 0)  # a delete never commits beside a commit of new rows
+    done.set()
+    annoying.join()
+    table.compactor.wait()
+    care_for(path)
+    assert table.next_offsets("frames", [0]) == {0: 60}
+    assert deleted
+    assert offsets(path) == each_once(60, *deleted)
