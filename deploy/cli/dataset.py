@@ -144,10 +144,11 @@ def _pattern(group: str | None) -> re.Pattern[str] | None:
 def check(
     folders: FoldersArgument,
     classes: Annotated[list[str] | None, typer.Option("--class", help="Class that is known (several times).", show_default=False)] = None,
+    folds: Annotated[Path | None, typer.Option("--folds", help="File of folds: leaks between these, not between official splits.")] = None,
     near: NearOption = 0.98,
     as_json: JsonOption = False,
 ) -> None:
-    """Look for leaks between splits, empty masks, boxes outside and unknown classes; exit code 1 when something is wrong."""
+    """Look for leaks between splits or folds, empty masks, boxes outside and unknown classes; exit code 1 when something is wrong."""
     from deploy.terminal.consoles import note_console
     from deploy.terminal.progress import show_on
     from training.data.parquet_set import require_parquet_set
@@ -156,7 +157,7 @@ def check(
     for folder in folders:
         require_parquet_set(folder)
     with show_on(note_console(), "frames") as show:
-        findings = check_sets(folders, classes=classes or (), near=near, report=partial(show, "comparing"))
+        findings = check_sets(folders, classes=classes or (), near=near, parts=_parts(folds), report=partial(show, "comparing"))
     serious = sum(finding.serious for finding in findings)
     if as_json:
         print_json({"serious": serious, "findings": [_finding(each) for each in findings]})
@@ -168,6 +169,13 @@ def check(
         typer.echo(f"{serious} serious of {len(findings)} findings" if findings else "nothing is wrong")
     if serious:
         raise typer.Exit(1)
+
+
+def _parts(folds: Path | None) -> dict[str, str] | None:
+    """Fold of each image by its name; None: none were named."""
+    from training.data.folds import read_folds
+
+    return None if folds is None else {name: f"fold {fold}" for name, fold in read_folds(folds).test.items()}
 
 
 def _finding(finding: Any) -> dict[str, Any]:

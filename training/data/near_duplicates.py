@@ -67,10 +67,11 @@ class Clusters:
 
     def join(self, one: int, other: int) -> None:
         """Put the clusters of two things together."""
-        self._parent[self.of(one)] = self.of(other)
+        first, last = sorted((self.of(one), self.of(other)))
+        self._parent[last] = first
 
     def of(self, thing: int) -> int:
-        """A number that all things of this one's cluster share."""
+        """The first thing of this one's cluster."""
         while self._parent[thing] != thing:
             self._parent[thing] = self._parent[self._parent[thing]]
             thing = self._parent[thing]
