@@ -184,6 +184,7 @@ SEAM_PX = plan_tiles(128, 128, SMALL)[0].y.own_stop
 shift = st.tuples(st.floats(-0.9, 0.9), st.floats(-0.9, 0.9), st.floats(0.1, 1))
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(
     y=st.floats(-12, 4).map(lambda offset: SEAM_PX + offset),
@@ -231,6 +232,7 @@ def test_detections_come_by_falling_score() -> None:
     assert len(scores) == 4
 
 
+@pytest.mark.slow
 @settings(max_examples=100, deadline=None)
 @given(size=frame_sizes, how=tile_settings, seed=st.integers(0, 1000))
 def test_stitched_maps_are_the_map_of_the_whole_frame(size: tuple[int, int], how: TileSettings, seed: int) -> None:

@@ -144,6 +144,7 @@ DETECTION = st.tuples(PLACE, PLACE, st.integers(0, 5).map(lambda tenth: tenth / 
 FRAMES = st.lists(st.tuples(st.lists(DETECTION, max_size=6), st.lists(BOX, max_size=3, unique=True)), min_size=1, max_size=5)
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None)
 @given(FRAMES, st.sampled_from([0.2, 0.3, 0.5, 1.0, 2.0]))
 def test_every_threshold_and_rate_agree_with_a_slow_count(frames: list[Frame], rate: float) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import torch
+from _pytest.mark import ParameterSet
 from torch import Tensor
 
 from models.cost import gmacs, num_parameters, sketch
@@ -19,6 +21,7 @@ from models.transforms import padded_size
 from models.zoo import create_model, list_learning
 
 NAMES = list_learning(Task.SEGMENTATION)
+_LARGE = ("dnanet", "uiunet")
 HEADS = {
     "dnanet": 4,
     "uiunet": 7,
@@ -31,6 +34,11 @@ HEADS = {
     "kestrel_wide": 3,
     "merlin": 4,
 }
+
+
+def with_slow_ones(names: Iterable[str]) -> list[ParameterSet]:
+    """Names for `parametrize`; those of millions of parameters are marked slow."""
+    return [pytest.param(name, marks=pytest.mark.slow if name in _LARGE else ()) for name in names]
 
 
 @dataclass(frozen=True)
@@ -52,7 +60,7 @@ PUBLISHED = {
 SGEM_PARAMETERS = {"sgem_unet": 8_687_500, "sgem_unet_a": 8_654_700, "sgem_unet_plain": 8_637_300, "sgem_unet_gap": 8_489_900}
 
 
-@pytest.mark.parametrize("name", PUBLISHED)
+@pytest.mark.parametrize("name", with_slow_ones(PUBLISHED))
 def test_networks_have_their_published_size(name: str) -> None:
     plan = sketch(name)
     assert plan.parameters == PUBLISHED[name].parameters
@@ -125,7 +133,7 @@ def test_any_frame_size_goes_through_by_padding(name: str) -> None:
         assert raw.isfinite().all()
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", with_slow_ones(NAMES))
 def test_in_training_all_heads_answer_and_all_parameters_learn(name: str) -> None:
     model = create_model(name).train()
     raw = model(images(64, 64), MetadataBatch.unknown((64, 64), 2))

@@ -239,6 +239,7 @@ def test_without_held_out_images_the_threshold_stays_and_that_is_told(tmp_path: 
     assert "threshold stays 0.5: no held-out images with masks (split val)" in told
 
 
+@pytest.mark.slow
 def test_the_threshold_is_the_best_on_ones_own_held_out_images(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     network, _ = load_model("acm")
     assert isinstance(network, SegmentationModel)

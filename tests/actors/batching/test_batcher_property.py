@@ -6,6 +6,7 @@ import asyncio
 from collections import defaultdict
 from dataclasses import dataclass
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -16,6 +17,8 @@ from actors.reply import FramePoison
 from actors.settings import BatchPolicy
 from tests.actors.fake_network import FakeItem, FakeNetwork
 from tests.actors.virtual_time import run_virtual
+
+pytestmark = pytest.mark.slow
 
 Batcher = DynamicBatcher[FakeItem, tuple[str, int]]
 Answer = list[Served[tuple[str, int]]] | BaseException

@@ -266,7 +266,10 @@ class DeltaMachine(Machine):
         self.folder.cleanup()
 
 
-@pytest.mark.parametrize(("machine", "examples", "steps"), [(MemoryMachine, 40, 25), (DeltaMachine, 6, 12)], ids=["memory", "delta"])
+@pytest.mark.parametrize(
+    ("machine", "examples", "steps"),
+    [pytest.param(MemoryMachine, 40, 25, id="memory"), pytest.param(DeltaMachine, 6, 12, id="delta", marks=pytest.mark.slow)],
+)
 def test_every_position_exactly_one_row_whatever_crashes(machine: type[Machine], examples: int, steps: int) -> None:
     run_state_machine_as_test(
         machine,

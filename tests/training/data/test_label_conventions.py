@@ -55,6 +55,7 @@ def test_what_leaves_the_mask_does_not_come_back_on_the_other_side() -> None:
     assert not flipped_HW[:, 4:].any()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("flips", list(product((False, True), repeat=2)))
 def test_the_light_of_the_real_set_stays_right_of_and_below_its_masks(flips: tuple[bool, bool], shared_data: Path) -> None:
     """The median over some 60 training targets, through every flip; without the move it turns over."""
