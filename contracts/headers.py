@@ -1,18 +1,22 @@
-"""The headers of frame message v1, read one by one (docs/frame-message.md)."""
+"""The headers of frame message v1, read one by one (docs/frame-message.md).
+
+What a header says about the frame (platform, band, number, time, void values) is no reason to lose it: a value that cannot be understood
+counts as missing and stays, as it came, among the headers of the row. What says how the bytes are to be read must be right.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, timezone
-from enum import StrEnum
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from contracts.errors import RejectReason, RejectRecord
 from contracts.frame import EVENT_TYPE, RawLayout
 from contracts.limits import InputLimits
 from contracts.nodata import nodata_values
+from contracts.words import DTYPE_WORDS, meaning
 
 CONTRACT_HEADERS = (
     "ce_specversion",
@@ -31,7 +35,6 @@ CONTRACT_HEADERS = (
     "ir_nodata",
 )
 SPEC_VERSION = "1.0"
-RAW_DTYPES = ("uint8", "uint16", "float32")
 BIT_DEPTHS = (*range(8, 17), 32)
 MAX_FRAME_NUMBER = 2**63 - 1
 MAX_SIDE_PX = 2**31 - 1
@@ -41,7 +44,10 @@ _CASE_KEPT = ("ce_id", "ce_source")
 _RFC3339 = re.compile(
     r"(\d{4})-(\d\d)-(\d\d)[T ](\d\d):(\d\d):(\d\d)(?:\.(\d{1,12}))?(?:(Z)|([+-])(\d\d):(\d\d))", re.ASCII | re.IGNORECASE
 )
-_Word = TypeVar("_Word", bound=StrEnum)
+_WHOLE = re.compile(r"\+?(\d{1,20})(?:\.0*)?", re.ASCII)
+_BITS = re.compile(r"(\d{1,20})(?:\.0*)?[ _-]?(?:bits?)?", re.ASCII)
+_NO_VALUES = ("none", "null", "n/a", "off")
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,28 +99,46 @@ class Headers:
             raise RejectRecord(RejectReason.HEADER_CONTRADICTION, expected=f"one value of {name}", got=got)
         return values.pop() or None
 
-    def integer(self, name: str, lowest: int, highest: int) -> int | None:
-        """A decimal number in `[lowest, highest]`."""
-        text = self.text(name)
-        if text is None:
-            return None
-        # `int()` alone would take "1_000", "+5" and the digits of every script.
-        if not (text.isascii() and text.isdigit() and len(text) <= 20 and lowest <= int(text) <= highest):
-            raise _invalid(name, f"an integer in [{lowest}, {highest}]", repr(text[:80]))
-        return int(text)
+    def understood(self, name: str, read: Callable[[], _T]) -> _T | None:
+        """What `read` reads from a header, None where its value cannot be understood: then it is kept for the row as it came.
 
-    def word(self, name: str, words: type[_Word]) -> _Word | None:
-        """A word of a closed list; one outside it contradicts the contract and is not taken for `unknown`."""
+        Raises:
+            RejectRecord: the header contradicts itself or the contract (two values, 7 bits).
+        """
+        try:
+            return read()
+        except RejectRecord as error:
+            if error.reason is not RejectReason.HEADER_INVALID:
+                raise
+            self.keep(name)
+            return None
+
+    def keep(self, name: str) -> None:
+        """Put a header of the contract among those kept for the row: its value was not understood."""
+        self.kept[name] = ", ".join(value.decode("utf-8", "backslashreplace") for value in self.contract[name])
+
+    def integer(self, name: str, lowest: int, highest: int) -> int | None:
+        """A whole decimal number in `[lowest, highest]`; `17.0` and `+17` are 17."""
         text = self.text(name)
         if text is None:
             return None
-        try:
-            return words(text)
-        except ValueError as error:
-            raise _invalid(name, " | ".join(words), repr(text[:80])) from error
+        # `int()` alone would take "1_000" and the digits of every script.
+        found = _WHOLE.fullmatch(text)
+        if found is None or not lowest <= int(found[1]) <= highest:
+            raise _invalid(name, f"an integer in [{lowest}, {highest}]", repr(text[:80]))
+        return int(found[1])
+
+    def word(self, name: str, words: Mapping[str, _T]) -> _T | None:
+        """The meaning of a word of a table."""
+        text = self.text(name)
+        if text is None:
+            return None
+        if (found := meaning(words, text)) is None:
+            raise _invalid(name, " | ".join(dict.fromkeys(map(str, words.values()))), repr(text[:80]))
+        return found
 
     def moment(self, name: str) -> datetime | None:
-        """An RFC 3339 time with its zone, as UTC with microseconds."""
+        """A time with its zone (RFC 3339 or ISO 8601), as UTC with microseconds."""
         text = self.text(name)
         if text is None:
             return None
@@ -128,9 +152,14 @@ class Headers:
         return moment
 
     def bit_depth(self) -> int | None:
-        """`ir_bit_depth`; whether it fits the pixels is seen when they are decoded."""
-        bit_depth = self.integer("ir_bit_depth", 0, MAX_FRAME_NUMBER)
-        if bit_depth is not None and bit_depth not in BIT_DEPTHS:
+        """`ir_bit_depth`, also as `14 bit`; whether it fits the pixels is seen when they are decoded."""
+        text = self.text("ir_bit_depth")
+        if text is None:
+            return None
+        if (found := _BITS.fullmatch(text)) is None:
+            raise _invalid("ir_bit_depth", "a number of bits", repr(text[:80]))
+        bit_depth = int(found[1])
+        if bit_depth not in BIT_DEPTHS:
             expected = "ir_bit_depth 8 to 16, or 32 for float32"
             raise RejectRecord(RejectReason.BIT_DEPTH_CONTRADICTION, expected=expected, got=f"{bit_depth}")
         return bit_depth
@@ -139,17 +168,22 @@ class Headers:
         """`ir_nodata`: values that are no measurement."""
         text = self.text("ir_nodata")
         try:
-            return () if text is None else nodata_values(text)
+            return () if text is None or text in _NO_VALUES else nodata_values(text)
         except ValueError as error:
             raise _invalid("ir_nodata", str(error), repr((text or "")[:80])) from error
 
     def raw_layout(self) -> RawLayout | None:
-        """`ir_width ir_height ir_dtype`, as far as given."""
-        width_px = self.integer("ir_width", 1, MAX_SIDE_PX)
-        height_px = self.integer("ir_height", 1, MAX_SIDE_PX)
-        dtype = self.text("ir_dtype")
-        if dtype is not None and dtype not in RAW_DTYPES:
-            raise _invalid("ir_dtype", " | ".join(RAW_DTYPES), repr(dtype[:80]))
+        """`ir_width ir_height ir_dtype` of raw pixels, as far as given: each must be understood."""
+        return self._layout(lambda name, read: read())
+
+    def image_layout(self) -> RawLayout | None:
+        """The same of an encoded image, which is read without it: what cannot be understood counts as missing."""
+        return self._layout(self.understood)
+
+    def _layout(self, reading: Callable[[str, Callable[[], Any]], Any]) -> RawLayout | None:
+        width_px = reading("ir_width", lambda: self.integer("ir_width", 1, MAX_SIDE_PX))
+        height_px = reading("ir_height", lambda: self.integer("ir_height", 1, MAX_SIDE_PX))
+        dtype = reading("ir_dtype", lambda: self.word("ir_dtype", DTYPE_WORDS))
         if (width_px, height_px, dtype) == (None, None, None):
             return None
         return RawLayout(width_px=width_px, height_px=height_px, dtype=dtype)
@@ -172,7 +206,7 @@ def _invalid(name: str, expected: str, got: str) -> RejectRecord:
 def _rfc3339(text: str) -> datetime:
     match = _RFC3339.fullmatch(text)
     if match is None:
-        raise ValueError("not RFC 3339")
+        return _iso8601(text)
     year, month, day, hour, minute, second = (int(part) for part in match.groups()[:6])
     micros = int((match[7] or "").ljust(6, "0")[:6])
     offset = timedelta() if match[8] else timedelta(hours=int(match[10]), minutes=int(match[11]))
@@ -180,3 +214,10 @@ def _rfc3339(text: str) -> datetime:
     leap = second == 60  # RFC 3339 §5.7 allows it; it becomes the first second of the next minute
     moment = datetime(year, month, day, hour, minute, 59 if leap else second, micros, tzinfo=zone)
     return (moment + timedelta(seconds=int(leap))).astimezone(UTC)
+
+
+def _iso8601(text: str) -> datetime:
+    moment = datetime.fromisoformat(text.upper()) if text.isascii() else None
+    if moment is None or moment.tzinfo is None:
+        raise ValueError("no time with a zone")
+    return moment.astimezone(UTC)

@@ -2,7 +2,8 @@
 
 Header names and values are read without regard to case; a header with an empty value counts as missing, and what is
 missing is filled in: `ce_id` from the position, `ce_time` from Kafka's timestamp, `content-type` from the file signature.
-Whatever contradicts the contract or itself is a `RejectRecord`, never a guess.
+A description that cannot be understood counts as missing, too, and is kept in `FrameMeta.headers` under its name.
+Whatever contradicts the bytes or itself is a `RejectRecord`, never a guess.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from contracts.limits import InputLimits as InputLimits
 from contracts.nodata import nodata_text
 from contracts.probes import sniff
 from contracts.text import well_formed
+from contracts.words import BAND_WORDS, CONTENT_TYPE_WORDS, PLATFORM_WORDS, meaning
 
 
 def parse_record(record: RawRecord, limits: InputLimits) -> FrameMeta:
@@ -34,20 +36,39 @@ def parse_record(record: RawRecord, limits: InputLimits) -> FrameMeta:
     headers = Headers.read(record.headers, limits)
     headers.check_event()
     value = _read_value(record.value, limits)
-    layout = headers.raw_layout()
+    layout = headers.image_layout()
+    content_type = _content_type(headers, layout, value)
+    if content_type is ContentType.RAW:
+        layout = headers.raw_layout()
     return FrameMeta(
         sensor_id=sensor_id,
         frame_id=headers.text("ce_id") or str(record.position),
-        frame_number=headers.integer("ir_frame", 0, MAX_FRAME_NUMBER),
-        captured_at=headers.moment("ce_time") or kafka_moment(record.timestamp_ms),
-        platform=headers.word("ir_platform", Platform) or Platform.UNKNOWN,
-        band=headers.word("ir_band", Band) or Band.UNKNOWN,
-        bit_depth=headers.bit_depth(),
-        content_type=_content_type(headers, layout, value),
+        frame_number=_frame_number(headers),
+        captured_at=_captured_at(headers, record),
+        platform=_platform(headers),
+        band=_band(headers),
+        bit_depth=headers.understood("ir_bit_depth", headers.bit_depth),
+        content_type=content_type,
         raw_layout=layout,
-        nodata=headers.nodata(),
+        nodata=headers.understood("ir_nodata", headers.nodata) or (),
         headers=headers.kept,
     )
+
+
+def _frame_number(headers: Headers) -> int | None:
+    return headers.understood("ir_frame", lambda: headers.integer("ir_frame", 0, MAX_FRAME_NUMBER))
+
+
+def _captured_at(headers: Headers, record: RawRecord) -> datetime:
+    return headers.understood("ce_time", lambda: headers.moment("ce_time")) or kafka_moment(record.timestamp_ms)
+
+
+def _platform(headers: Headers) -> Platform:
+    return headers.understood("ir_platform", lambda: headers.word("ir_platform", PLATFORM_WORDS)) or Platform.UNKNOWN
+
+
+def _band(headers: Headers) -> Band:
+    return headers.understood("ir_band", lambda: headers.word("ir_band", BAND_WORDS)) or Band.UNKNOWN
 
 
 def kafka_moment(timestamp_ms: int) -> datetime:
@@ -108,10 +129,10 @@ def read_what_is_readable(record: RawRecord, limits: InputLimits) -> Readable:
     readers: dict[str, Callable[[], object]] = {
         "sensor_id": lambda: _read_key(record.key, limits),
         "frame_id": lambda: headers.text("ce_id") or str(record.position),
-        "frame_number": lambda: headers.integer("ir_frame", 0, MAX_FRAME_NUMBER),
-        "captured_at": lambda: headers.moment("ce_time") or kafka_moment(record.timestamp_ms),
-        "platform": lambda: headers.word("ir_platform", Platform) or Platform.UNKNOWN,
-        "band": lambda: headers.word("ir_band", Band) or Band.UNKNOWN,
+        "frame_number": lambda: _frame_number(headers),
+        "captured_at": lambda: _captured_at(headers, record),
+        "platform": lambda: _platform(headers),
+        "band": lambda: _band(headers),
         "headers": lambda: headers.kept,
     }
     found: dict[str, object] = {}
@@ -147,7 +168,10 @@ def _read_value(value: bytes | None, limits: InputLimits) -> bytes:
 
 
 def _content_type(headers: Headers, layout: RawLayout | None, value: bytes) -> ContentType:
-    """The stated codec, checked against the file signature; parameters after `;` say nothing about pixels."""
+    """The stated codec, checked against the file signature; parameters after `;` say nothing about pixels.
+
+    A word that names no codec of ours counts as missing where the signature is known.
+    """
     stated = (headers.text("content-type") or "").partition(";")[0].strip()
     found = sniff(value)
     complete = layout is not None and None not in (layout.width_px, layout.height_px, layout.dtype)
@@ -156,10 +180,14 @@ def _content_type(headers: Headers, layout: RawLayout | None, value: bytes) -> C
             got = f"neither, value begins with {value[:8].hex(' ')}"
             raise RejectRecord(RejectReason.UNSUPPORTED_CODEC, expected="a content-type or a known file signature", got=got)
         return found or ContentType.RAW
-    if stated not in list(ContentType):
+    kind = meaning(CONTENT_TYPE_WORDS, stated)
+    if kind is None and found is not None:
+        headers.keep("content-type")
+        return found
+    if kind is None:
         raise RejectRecord(RejectReason.UNSUPPORTED_CODEC, expected=" | ".join(ContentType), got=repr(stated[:80]))
     # Raw counts may begin with any bytes, so a signature in them contradicts only where the layout is missing.
-    if found != stated and not (stated == ContentType.RAW and (found is None or complete)):
+    if found != kind and not (kind is ContentType.RAW and (found is None or complete)):
         got = f"the signature of {found}" if found else f"no known signature ({value[:8].hex(' ')})"
-        raise RejectRecord(RejectReason.SIGNATURE_MISMATCH, expected=f"a value of content-type {stated}", got=got)
-    return ContentType(stated)
+        raise RejectRecord(RejectReason.SIGNATURE_MISMATCH, expected=f"a value of content-type {kind}", got=got)
+    return kind

@@ -7,8 +7,9 @@ contract's headers in lower case. `docs/frame-message.schema.json` is this funct
 from __future__ import annotations
 
 from contracts.frame import EVENT_TYPE, Band, ContentType, Platform
-from contracts.headers import BIT_DEPTHS, MAX_FRAME_NUMBER, MAX_SIDE_PX, RAW_DTYPES, SPEC_VERSION
+from contracts.headers import BIT_DEPTHS, MAX_FRAME_NUMBER, MAX_SIDE_PX, SPEC_VERSION
 from contracts.nodata import MAX_NODATA, NODATA_PATTERN
+from contracts.words import DTYPE_WORDS
 
 _RFC3339_PATTERN = "^[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}:[0-9]{2}([.][0-9]{1,12})?([Zz]|[+-][0-9]{2}:[0-9]{2})$"
 _RAW_HEADERS = ("ir_width", "ir_height", "ir_dtype")
@@ -42,7 +43,7 @@ def frame_message_schema() -> dict[str, object]:
         "ir_bit_depth": {"enum": [str(bits) for bits in BIT_DEPTHS], "description": "significant bits of a count; 32 for float32"},
         "ir_width": {"type": "string", "pattern": "^0*[1-9][0-9]{0,9}$", "description": f"columns, 1 to {MAX_SIDE_PX}"},
         "ir_height": {"type": "string", "pattern": "^0*[1-9][0-9]{0,9}$", "description": f"rows, 1 to {MAX_SIDE_PX}"},
-        "ir_dtype": {"enum": list(RAW_DTYPES), "description": "type of a count, little endian"},
+        "ir_dtype": {"enum": list(dict.fromkeys(DTYPE_WORDS.values())), "description": "type of a count, little endian"},
         "ir_nodata": {
             "type": "string",
             "pattern": f"^[ ]*{NODATA_PATTERN}[ ]*(,[ ]*{NODATA_PATTERN}[ ]*){{0,{MAX_NODATA - 1}}}$",

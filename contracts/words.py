@@ -1,28 +1,71 @@
-"""The words in which people say where a camera is and which band it sees, as the contract's own."""
+"""The words in which people say where a camera is, which band it sees and how counts are stored, as the contract's own.
+
+The tables are documented in docs/frame-message.md, which a test holds against them. Case, blanks, `-` and `_` do not matter.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from types import MappingProxyType
+from typing import TypeVar
 
-from contracts.frame import Band, Platform
+from contracts.frame import Band, ContentType, Platform
 
+_AIR = ("uav", "uas", "rpas", "drone", "quadcopter", "aircraft", "airborne", "aerial", "plane", "airplane", "helicopter", "balloon")
+_LAND = ("ground", "vehicle", "car", "truck", "ship", "boat", "vessel", "sea", "maritime", "mast", "tower", "building", "handheld", "fixed")
+_SPACE = ("satellite", "orbit", "spaceborne")
+_NOTHING = ("none", "n/a", "null", "undefined")
 PLATFORM_WORDS: Mapping[str, Platform] = MappingProxyType(
     {
         **{platform.value: platform for platform in Platform},
-        **dict.fromkeys(("uav", "drone", "aircraft", "airborne", "plane"), Platform.AIR),
-        **dict.fromkeys(("ship", "vehicle", "ground", "mast", "tower"), Platform.LAND),
-        **dict.fromkeys(("satellite", "orbit"), Platform.SPACE),
+        **dict.fromkeys(_AIR, Platform.AIR),
+        **dict.fromkeys(_LAND, Platform.LAND),
+        **dict.fromkeys(_SPACE, Platform.SPACE),
+        **dict.fromkeys(_NOTHING, Platform.UNKNOWN),
     }
 )
-BAND_WORDS: Mapping[str, Band] = MappingProxyType({band.value: band for band in Band})
+BAND_WORDS: Mapping[str, Band] = MappingProxyType(
+    {
+        **{band.value: band for band in Band},
+        **dict.fromkeys(("nearinfrared", "nearir"), Band.NIR),
+        **dict.fromkeys(("shortwave", "shortwaveinfrared", "shortwaveir"), Band.SWIR),
+        **dict.fromkeys(("midwave", "midwaveinfrared", "midwaveir", "midinfrared", "3to5um"), Band.MWIR),
+        **dict.fromkeys(("longwave", "longwaveinfrared", "longwaveir", "tir", "8to12um", "8to14um"), Band.LWIR),
+        **dict.fromkeys(_NOTHING, Band.UNKNOWN),
+    }
+)
+DTYPE_WORDS: Mapping[str, str] = MappingProxyType(
+    {
+        **{dtype: dtype for dtype in ("uint8", "uint16", "float32")},
+        **dict.fromkeys(("u1", "<u1", "|u1", "mono8", "gray8", "y8"), "uint8"),
+        **dict.fromkeys(("u2", "<u2", "uint16le", "mono16", "gray16le", "y16"), "uint16"),
+        **dict.fromkeys(("f4", "<f4", "float32le"), "float32"),
+    }
+)
+CONTENT_TYPE_WORDS: Mapping[str, ContentType] = MappingProxyType(
+    {
+        **{kind.value: kind for kind in ContentType},
+        **dict.fromkeys(("image/x-png", "png"), ContentType.PNG),
+        **dict.fromkeys(("image/jpg", "image/pjpeg", "jpeg", "jpg"), ContentType.JPEG),
+        **dict.fromkeys(("image/tif", "image/x-tiff", "image/geotiff", "tiff", "tif"), ContentType.TIFF),
+        **dict.fromkeys(("application/npy", "application/x-numpy", "npy"), ContentType.NPY),
+    }
+)
+_T = TypeVar("_T")
+
+
+def meaning(words: Mapping[str, _T], word: str) -> _T | None:
+    """The meaning of a word, whatever its case and the blanks, `-` and `_` in it; None for any other."""
+    said = word.strip().lower()
+    return words[said] if said in words else words.get(re.sub(r"[\s_-]+", "", said))
 
 
 def platform_named(word: object) -> Platform:
-    """The platform of a word, whatever its case; `unknown` for any other value."""
-    return PLATFORM_WORDS.get(word.strip().lower(), Platform.UNKNOWN) if isinstance(word, str) else Platform.UNKNOWN
+    """The platform of a word; `unknown` for any other value."""
+    return (meaning(PLATFORM_WORDS, word) if isinstance(word, str) else None) or Platform.UNKNOWN
 
 
 def band_named(word: object) -> Band:
-    """The band of a word, whatever its case; `unknown` for any other value."""
-    return BAND_WORDS.get(word.strip().lower(), Band.UNKNOWN) if isinstance(word, str) else Band.UNKNOWN
+    """The band of a word; `unknown` for any other value."""
+    return (meaning(BAND_WORDS, word) if isinstance(word, str) else None) or Band.UNKNOWN

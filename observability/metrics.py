@@ -16,6 +16,7 @@ MetricName = Literal[
     "irstream_rows_total",
     "irstream_detections_total",
     "irstream_rejections_total",
+    "irstream_headers_not_understood_total",
     "irstream_visible_latency_seconds",
     "irstream_lag_messages",
     "irstream_generation",
@@ -51,6 +52,12 @@ METRICS: Mapping[MetricName, Metric] = {
     "irstream_rows_total": Metric(Kind.COUNTER, "rows", ("run_id", "status"), "rows made visible in the results table"),
     "irstream_detections_total": Metric(Kind.COUNTER, "detections", ("run_id", "label"), "detections in those rows"),
     "irstream_rejections_total": Metric(Kind.COUNTER, "messages", ("run_id", "reason"), "messages that could not be used"),
+    "irstream_headers_not_understood_total": Metric(
+        Kind.COUNTER,
+        "messages",
+        ("run_id", "header"),
+        "headers whose value was not understood: it counts as missing and is kept in the row",
+    ),
     "irstream_visible_latency_seconds": Metric(
         Kind.HISTOGRAM,
         "seconds",

@@ -9,6 +9,7 @@ from datetime import datetime
 from contracts.arrow import Status
 from contracts.result import DeadLetter, FrameResult, Gap, Outcome
 from observability.metrics import Meter, NoMeter
+from pipeline.runtime.header_notes import not_understood
 
 
 class StreamMetrics:
@@ -30,6 +31,8 @@ class StreamMetrics:
             self._meter.count("irstream_detections_total", count, run_id=self._run_id, label=label)
         for reason, count in Counter(letter.reason.value for letter in letters).items():
             self._meter.count("irstream_rejections_total", count, run_id=self._run_id, reason=reason)
+        for header, count in Counter(name for _, name, _ in not_understood(outcomes)).items():
+            self._meter.count("irstream_headers_not_understood_total", count, run_id=self._run_id, header=header)
         for outcome in outcomes:
             if not isinstance(outcome, Gap):
                 latency_s = (now - outcome.ingested_at).total_seconds()

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 import numpy as np
 
 from contracts.result import DeadLetter, FrameResult, Gap, Outcome, StageTimes
+from pipeline.runtime.header_notes import HeaderNotes
 from pipeline.runtime.metrics import StreamMetrics
 from pipeline.runtime.progress import StreamProgress, TaskProgress
 
@@ -40,6 +41,7 @@ class StreamStats:
         """Begin counting now; with `metrics`, what others may scrape is counted there too."""
         self._clock = clock
         self._metrics = metrics or StreamMetrics()
+        self._header_notes = HeaderNotes()
         self._began = clock()
         self._lock = threading.Lock()
         self._recent: deque[_Moment] = deque()
@@ -90,6 +92,7 @@ class StreamStats:
         """Rows became visible in the table."""
         now = datetime.now(UTC)
         self._metrics.on_visible(outcomes, now)
+        self._header_notes.on_visible(outcomes)
         moment = _Moment(self._clock(), [(now - outcome.ingested_at).total_seconds() for outcome in outcomes], len(outcomes))
         with self._lock:
             for outcome in outcomes:

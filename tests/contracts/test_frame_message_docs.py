@@ -15,7 +15,7 @@ from contracts.errors import RejectReason
 from contracts.frame import ContentType, Frame, FrameMeta, RawRecord
 from contracts.headers import CONTRACT_HEADERS
 from contracts.limits import InputLimits
-from contracts.message import encode_message
+from contracts.message import encode_message, parse_record
 from contracts.position import KafkaPosition
 from contracts.schema import frame_message_schema
 from pipeline.ingest.decode import decode_record
@@ -58,7 +58,19 @@ def _decodable(message: Message) -> bool:
     return all(b"\xff" not in value for _, value in message.headers)
 
 
-@pytest.mark.parametrize("message", [message for message in GOOD if _decodable(message)], ids=lambda message: message.name)
+_SAID_OTHERWISE = {"frame number with fraction", "nodata in words"}  # understood, and yet not how a producer should write it
+
+
+def _as_described(message: Message) -> bool:
+    record = RawRecord(KafkaPosition("frames", 0, 0), message.key, message.value, message.headers, 0)
+    return message.name not in _SAID_OTHERWISE and not set(parse_record(record, InputLimits()).headers).intersection(
+        set(CONTRACT_HEADERS) - {"ce_source"}
+    )
+
+
+@pytest.mark.parametrize(
+    "message", [message for message in GOOD if _decodable(message) and _as_described(message)], ids=lambda message: message.name
+)
 def test_surprising_messages_fit_the_schema(message: Message) -> None:
     assert message.key is not None
     assert misfits(message.key, message.headers) == []

@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import get_args
@@ -48,7 +49,12 @@ class MemoryMeter:
 def exercise(meter: Meter, run_id: str = "live") -> None:
     """Everything a stream tells a meter."""
     metrics = StreamMetrics(meter, run_id)
-    outcomes: list[Outcome] = [result(0, num_detections=2), result(1, num_detections=0), letter(2), gap(3, 9)]
+    outcomes: list[Outcome] = [
+        replace(result(0, num_detections=2), headers={"ir_band": "x-ray"}),
+        result(1, num_detections=0),
+        letter(2),
+        gap(3, 9),
+    ]
     metrics.on_visible(outcomes, NOON + timedelta(seconds=2))
     metrics.on_lag(17)
     metrics.on_generation(2)
@@ -64,6 +70,7 @@ def test_a_stream_emits_every_documented_metric_and_no_other() -> None:
         ("irstream_rows_total", 1, run | {"status": "gap"}),
         ("irstream_detections_total", 2, run | {"label": "drone"}),
         ("irstream_rejections_total", 1, run | {"reason": "corrupt_image"}),
+        ("irstream_headers_not_understood_total", 1, run | {"header": "ir_band"}),
         *[("irstream_visible_latency_seconds", 2.0, run)] * 3,
         ("irstream_lag_messages", 17, run),
         ("irstream_generation", 2, run),

@@ -133,7 +133,13 @@ def test_no_bomb_allocates() -> None:
 def test_rejection_keeps_what_could_be_read() -> None:
     letter = decode_record(
         record(
-            b"no image", ce_id=b"f-17", ir_frame=b"17", ir_band=b"MWIR", ir_platform=b"boat", ce_time=b"2026-01-02T03:04:05Z", lens=b"50 mm"
+            b"no image",
+            ce_id=b"f-17",
+            ir_frame=b"17",
+            ir_band=b"MWIR",
+            ir_platform=b"submarine",
+            ce_time=b"2026-01-02T03:04:05Z",
+            lens=b"50 mm",
         ),
         LIMITS,
     )
@@ -141,16 +147,16 @@ def test_rejection_keeps_what_could_be_read() -> None:
     assert (letter.sensor_id, letter.frame_id, letter.frame_number) == ("cam-1", "f-17", 17)
     assert (letter.band, letter.platform) == (Band.MWIR, Platform.UNKNOWN)
     assert letter.captured_at == datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
-    assert letter.headers == {"lens": "50 mm"}
+    assert letter.headers == {"lens": "50 mm", "ir_platform": "submarine"}
 
 
-def test_missing_fields_of_a_rejection_are_filled_in_and_unreadable_ones_are_not() -> None:
+def test_missing_fields_of_a_rejection_are_filled_in_and_contradictions_are_not() -> None:
     letter = decode_record(record(b"no image", timestamp_ms=1_772_366_400_250), LIMITS)
     assert isinstance(letter, DeadLetter)
     assert (letter.frame_id, letter.captured_at) == ("frames/3/1234", KAFKA_TIME)
-    unreadable = decode_record(record(b"no image", ce_time=b"yesterday"), LIMITS)
-    assert isinstance(unreadable, DeadLetter)
-    assert unreadable.captured_at is None
+    odd = decode_record(record(b"no image", ce_time=b"yesterday", ce_id=b"\xff", timestamp_ms=1_772_366_400_250), LIMITS)
+    assert isinstance(odd, DeadLetter)
+    assert (odd.frame_id, odd.captured_at, odd.headers) == (None, KAFKA_TIME, {"ce_time": "yesterday"})
 
 
 def test_missing_fields_are_filled_in() -> None:

@@ -6,11 +6,14 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from structlog.testing import capture_logs
 
 from contracts.errors import RejectReason
 from contracts.frame import Band, Platform
 from contracts.position import KafkaPosition
 from contracts.result import BatchInfo, DeadLetter, Detection, FrameResult, Gap, StageTimes
+from observability.metrics import MetricName, NoMeter
+from pipeline.runtime.metrics import StreamMetrics
 from pipeline.runtime.stats import OTHER_SENSORS, WINDOW_S, StreamStats
 
 
@@ -120,3 +123,25 @@ def test_a_new_sensor_id_in_every_message_does_not_fill_the_memory() -> None:
     assert len(by_sensor) <= 1001
     assert by_sensor[OTHER_SENSORS] == 2000
     assert sum(by_sensor.values()) == 3000
+
+
+def test_a_header_nobody_understood_is_counted_always_and_logged_once_a_sensor() -> None:
+    counted: list[tuple[str, float, dict[str, str]]] = []
+
+    class Counting(NoMeter):
+        def count(self, name: MetricName, value: float, **tags: str) -> None:
+            if name == "irstream_headers_not_understood_total":
+                counted.append((tags["header"], value, tags))
+
+    stats = StreamStats(Clock(), StreamMetrics(Counting()))
+    rows = [
+        replace(result(offset, age_s=0), headers={"ir_platform": "submarine", "ce_source": "//lab", "lens": "x"}) for offset in range(3)
+    ]
+    with capture_logs() as logs:
+        stats.on_visible(rows)
+        stats.on_visible(rows)
+    assert [(header, value) for header, value, _ in counted] == [("ir_platform", 3), ("ir_platform", 3)]
+    assert [(line["sensor_id"], line["header"], line["value"]) for line in logs] == [
+        ("cam0", "ir_platform", "submarine"),
+        ("cam1", "ir_platform", "submarine"),
+    ]
