@@ -189,7 +189,7 @@ def _decode_tiff(value: bytes, header: ImageHeader) -> Pixels:
     # Our own array, because libtiff may read another size out of a hostile directory than we did.
     pixels: Pixels = np.empty((header.height_px, header.width_px, *channels), header.dtype)
     try:
-        imagecodecs.tiff_decode(value, out=pixels)
+        imagecodecs.tiff_decode(value, index=header.page, out=pixels)
     except (RuntimeError, ValueError, IndexError) as error:
         raise corrupt("intact TIFF pixel data", str(error) or type(error).__name__) from error
     return np.asarray(np.iinfo(header.dtype).max - pixels, header.dtype) if header.white_is_zero else pixels

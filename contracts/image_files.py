@@ -15,22 +15,29 @@ from typing import Any
 
 import numpy as np
 
+from contracts.animations import GIF, pictures_in_gif, pictures_in_webp
 from contracts.codecs import check_counts, decode_pixels, decode_samples, nodata_of, one_channel
 from contracts.errors import RejectReason, RejectRecord, SettingsError
 from contracts.frame import ContentType, FrameMeta, Pixels
 from contracts.jpeg import probe_jpeg
 from contracts.limits import InputLimits
 from contracts.png import probe_png
+from contracts.pnm import SIGNATURES as PNM
+from contracts.pnm import decode_pnm
 from contracts.probes import ImageHeader, corrupt, probe_npy, sniff, unsupported
 from contracts.tiff import probe_tiff
 
 MESSAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".npy"})
-OTHER_SUFFIXES = frozenset({".bmp", ".pgm", ".webp", ".jp2"})
+OTHER_SUFFIXES = frozenset({".bmp", ".pgm", ".ppm", ".pbm", ".pnm", ".webp", ".gif", ".jp2", ".j2k", ".jpe", ".jfif", ".mpo"})
 IMAGE_SUFFIXES = MESSAGE_SUFFIXES | OTHER_SUFFIXES
 FILE_LIMITS = InputLimits()
 _ANY_TIME = datetime(2000, 1, 1, tzinfo=UTC)
-_FORMATS = "PNG, JPEG, TIFF, NPY, BMP, PGM, WebP or JPEG 2000"
-_PNM = tuple(b"P%d" % kind for kind in range(1, 7))
+FRAME_SUFFIXES = frozenset(
+    {".heic", ".heif", ".avif", ".jxl", ".fits", ".fit", ".fts", ".seq", ".csq", ".fff", ".ptw", ".dng", ".raw", ".cr2", ".nef", ".arw"}
+    | {".exr", ".tga", ".hdr", ".npz", ".cptv", ".dcm", ".h5", ".hdf5", ".mat", ".pcx", ".jls", ".jxr"}
+)
+"""Files that hold frames in a format that is not read: they are named, and never passed over."""
+_FORMATS = "PNG, JPEG, TIFF, NPY, BMP, PNM, GIF, WebP or JPEG 2000"
 _JPEG_2000 = (b"\0\0\0\x0cjP  ", b"\xff\x4f\xff\x51")
 
 
@@ -142,12 +149,16 @@ def _foreign(value: bytes, limits: InputLimits) -> Pixels:
     """Samples of a format that no message holds."""
     import cv2
 
-    depth = cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH | cv2.IMREAD_IGNORE_ORIENTATION
-    if (value[:4] == b"RIFF" and value[8:12] == b"WEBP") or value.startswith(_JPEG_2000):
-        flags = cv2.IMREAD_UNCHANGED  # with transparency, which is refused further on
-    elif value.startswith((b"BM", *_PNM)):
-        flags = depth
-    else:
+    if value.startswith(PNM):
+        return decode_pnm(value, limits)
+    if value.startswith(GIF):
+        return _gif(value, limits)
+    flags = cv2.IMREAD_UNCHANGED  # with transparency, which is refused further on
+    if value[:4] == b"RIFF" and value[8:12] == b"WEBP":
+        _refuse_animation(pictures_in_webp(value))
+    elif value.startswith(b"BM"):
+        flags = cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH | cv2.IMREAD_IGNORE_ORIENTATION
+    elif not value.startswith(_JPEG_2000):
         raise corrupt(f"an image ({_FORMATS})", value[:8].hex(" ") or "no bytes")
     try:
         samples: Any = cv2.imdecode(np.frombuffer(value, np.uint8), flags)
@@ -162,3 +173,21 @@ def _foreign(value: bytes, limits: InputLimits) -> Pixels:
         samples = np.concatenate([samples[..., 2::-1], samples[..., 3:]], axis=2)  # OpenCV has blue first
     foreign: Pixels = samples
     return foreign
+
+
+def _gif(value: bytes, limits: InputLimits) -> Pixels:
+    import imagecodecs
+
+    width_px, height_px = int.from_bytes(value[6:8], "little"), int.from_bytes(value[8:10], "little")
+    limits.check_size(width_px, height_px, 3 * width_px * height_px, len(value))
+    _refuse_animation(pictures_in_gif(value))
+    try:
+        samples: Pixels = imagecodecs.gif_decode(value)
+    except (RuntimeError, ValueError) as error:
+        raise corrupt("an intact GIF", str(error)[:200]) from error
+    return samples
+
+
+def _refuse_animation(num_pictures: int) -> None:
+    if num_pictures != 1:
+        raise unsupported("one picture in the file", f"{num_pictures}: an animation; save its pictures one by one, or as a video")

@@ -18,7 +18,7 @@ import numpy as np
 
 from contracts.errors import RejectReason, RejectRecord
 from contracts.frame import Pixels
-from contracts.mpf import further_pictures
+from contracts.mpf import further_pictures, offsets_of_further_pictures
 from contracts.probes import ImageHeader, corrupt, unsupported
 
 _MAX_SCANS = 128  # a progressive file has about 10; thousands of them are a way to burn our time
@@ -130,6 +130,27 @@ def _frame(segment: Segment) -> ImageHeader:
     if not width_px or not height_px:
         raise corrupt("a JPEG that states its size", f"{width_px}x{height_px} px")
     return ImageHeader(width_px, height_px, "uint8", num_channels)
+
+
+def pictures_of(value: bytes) -> list[bytes]:
+    """The pictures of a multi-picture file, each a JPEG of its own; of another file that file.
+
+    Raises:
+        RejectRecord: its index points to something else.
+    """
+    starts = offsets_of_further_pictures(value) if further_pictures(part.body for part in segments(value)) else []
+    if any(value[start : start + 2] != b"\xff\xd8" for start in starts):
+        raise corrupt("a JPEG wherever the index of a multi-picture file points", "something else")
+    return [_first(value), *(value[start : end_of(value, start)] for start in starts)] if starts else [value]
+
+
+def _first(value: bytes) -> bytes:
+    """The first picture of a multi-picture file, without the index of the others."""
+    pieces = [b"\xff\xd8"]
+    for part in segments(value):
+        if not part.body.startswith(b"MPF\0"):
+            pieces += (struct.pack(">BBH", 0xFF, part.marker, len(part.body) + 2), part.body, part.data)
+    return b"".join((*pieces, b"\xff\xd9"))
 
 
 def decode_jpeg(value: bytes, header: ImageHeader) -> Pixels:

@@ -21,10 +21,17 @@ def further_pictures(bodies: Iterable[bytes]) -> int:
     Args:
         bodies: of the segments, in any order.
     """
-    return max((_further(body[len(_SIGNATURE) :]) for body in bodies if body.startswith(_SIGNATURE)), default=0)
+    return max((len(_offsets(body[len(_SIGNATURE) :])) for body in bodies if body.startswith(_SIGNATURE)), default=0)
 
 
-def _further(index: bytes) -> int:
+def offsets_of_further_pictures(value: bytes) -> list[int]:
+    """Where the further pictures of a multi-picture file begin, from the start of the file."""
+    at = value.find(_SIGNATURE) + len(_SIGNATURE)
+    return [at + offset for offset in _offsets(value[at:])] if at >= len(_SIGNATURE) else []
+
+
+def _offsets(index: bytes) -> list[int]:
+    """From the beginning of the index, but for its first picture."""
     order = "<" if index[:2] == b"II" else ">"
     try:
         (at,) = struct.unpack_from(order + "I", index, 4)
@@ -33,12 +40,9 @@ def _further(index: bytes) -> int:
             tag, _, num_bytes, place = struct.unpack_from(order + "HHII", index, field)
             if tag == _ENTRIES_TAG:
                 entries = index[place : place + num_bytes]
-                kinds = [attribute & _TYPE_BITS for attribute, _, _, _, _ in struct.iter_unpack(order + "IIIHH", _whole(entries))]
-                return sum(kind not in _PREVIEWS for kind in kinds[1:])
+                whole = entries[: len(entries) // _ENTRY_BYTES * _ENTRY_BYTES]
+                rows = list(struct.iter_unpack(order + "IIIHH", whole))
+                return [offset for attribute, _, offset, _, _ in rows[1:] if attribute & _TYPE_BITS not in _PREVIEWS]
     except struct.error:
         pass  # no index that can be read: the first picture is what every reader takes
-    return 0
-
-
-def _whole(entries: bytes) -> bytes:
-    return entries[: len(entries) // _ENTRY_BYTES * _ENTRY_BYTES]
+    return []

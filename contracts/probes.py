@@ -45,6 +45,7 @@ class ImageHeader:
         column_major: for NPY, Fortran order.
         white_is_zero: for TIFF, the highest count is the darkest.
         nodata: for TIFF, values that are no measurement (GDAL's tag).
+        page: for TIFF, number of the directory.
     """
 
     width_px: int
@@ -56,6 +57,7 @@ class ImageHeader:
     column_major: bool = False
     white_is_zero: bool = False
     nodata: tuple[float, ...] = ()
+    page: int = 0
 
     @property
     def decoded_bytes(self) -> int:

@@ -6,8 +6,10 @@ Source: TIFF 6.0 (Aldus 1992) and the BigTIFF extension (libtiff). Own code beca
 
 from __future__ import annotations
 
+import re
 import struct
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from enum import IntEnum
 
 from contracts.errors import RejectReason, RejectRecord
@@ -18,11 +20,13 @@ from contracts.probes import ImageHeader, corrupt, unsupported
 class Tag(IntEnum):
     """The tags that decide what the pixels are."""
 
+    KIND = 254
     WIDTH = 256
     HEIGHT = 257
     BITS = 258
     COMPRESSION = 259
     PHOTOMETRIC = 262
+    DESCRIPTION = 270
     STRIP_OFFSETS = 273
     CHANNELS = 277
     STRIP_BYTES = 279
@@ -31,7 +35,9 @@ class Tag(IntEnum):
     TILE_HEIGHT = 323
     TILE_OFFSETS = 324
     TILE_BYTES = 325
+    SUB_DIRECTORIES = 330
     SAMPLE_FORMAT = 339
+    DEPTH = 32997
     GDAL_NODATA = 42113
 
 
@@ -39,11 +45,21 @@ _TAGS = frozenset(Tag)
 _COMPRESSIONS = {1: "none", 5: "LZW", 8: "Deflate", 32946: "Deflate (old)", 32773: "PackBits", 50000: "Zstandard"}
 _DTYPES = {(1, 8): "uint8", (1, 16): "uint16", (3, 32): "float32"}
 _TEXT = 2
-_UNSIGNED = {1: "B", 3: "H", 4: "I", 16: "Q"}  # TIFF field type -> struct code
+_TEXTS = frozenset({Tag.GDAL_NODATA, Tag.DESCRIPTION})
+_UNSIGNED = {1: "B", 3: "H", 4: "I", 13: "I", 16: "Q", 18: "Q"}  # TIFF field type -> struct code
 _MIN_IS_WHITE, _MIN_IS_BLACK, _RGB = 0, 1, 2
 _MAX_FIELDS = 1000  # a directory of a camera has about 20
 _MAX_VALUES = 2**18  # 64 megapixels in tiles of 16 x 16 have 250,000 offsets; millions of them are a way to take our memory
 _SMALL_TILE_PX = 2**20
+_MAX_PAGES = 10_000
+_MAX_VALUES_IN_ALL = 2**20
+_DESCRIPTION_BYTES = 4096
+_REDUCED, _MASK = 1, 4
+# Both may write one directory for all images of a stack, which then lie one behind the other.
+_STACKS = (
+    re.compile(rb"ImageJ=[^\n]*\nimages=(\d{1,9})\n"),
+    re.compile(rb'\{"shape": \[(\d{1,9}), \d+, \d+(?:, [34])?\].*"truncated": true', re.DOTALL),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,52 +84,100 @@ class _Layout:
 _LAYOUTS = {(order, big): _Layout.of(order, big=big) for order in "<>" for big in (False, True)}
 
 
-def probe_tiff(value: bytes, *, white_is_zero: bool = False) -> ImageHeader:
-    """Read the one directory of a TIFF and check that every byte it points to exists.
+def probe_tiff(value: bytes, *, white_is_zero: bool = False, page: int | None = None) -> ImageHeader:
+    """Read the directory of the image in a TIFF and check that every byte it points to exists.
 
     Args:
         value: the TIFF.
         white_is_zero: whether integer grey whose highest count is the darkest is taken; no frame message may hold it.
+        page: number of the directory, one of `pages_of`; None: the only one that is no smaller copy of another.
 
     Raises:
         RejectRecord: damaged or truncated, several images, a compression, sample type or colour space that holds no counts.
     """
     try:
-        fields, next_directory = _directory(value)
+        directories = _directories(value)
+        pages = _pages(directories)
+        if page is None and len(pages) != 1:
+            raise unsupported("one image in the TIFF", f"{len(pages)}" if pages else "smaller copies of another one only")
+        fields = directories[pages[0] if page is None else page]
         header = _header(fields, inverted=white_is_zero)
         _check_segments(fields, header, len(value))
     except (struct.error, OverflowError) as error:  # an offset beyond the message, or beyond memory
         raise corrupt("a TIFF directory inside the message", f"a truncated one ({error})") from error
-    if next_directory:
-        raise unsupported("one image in the TIFF", "several")
-    return header
+    return replace(header, page=directories.index(fields) if page is None else page)
 
 
-def _directory(value: bytes) -> tuple[dict[int, tuple[int, ...]], int]:
-    """Fields of the first directory (unsigned ones only), and where the next one begins (0: none)."""
+def pages_of(value: bytes) -> list[int]:
+    """Numbers of the directories that are images of their own: no smaller copies.
+
+    Raises:
+        RejectRecord: damaged or truncated, or a stack that is written as one image.
+    """
+    try:
+        return _pages(_directories(value))
+    except (struct.error, OverflowError) as error:
+        raise corrupt("TIFF directories inside the file", f"a truncated one ({error})") from error
+
+
+def _pages(directories: Sequence[dict[int, tuple[int, ...]]]) -> list[int]:
+    kinds = [max(fields.get(Tag.KIND, ()), default=0) for fields in directories]
+    if any(kind & _MASK for kind in kinds):
+        raise unsupported("a TIFF without a mask of its pixels", "one with a mask; write it with a nodata value instead")
+    for fields in directories:
+        description = bytes(code for code in fields.get(Tag.DESCRIPTION, ()) if code)
+        stacked = max((int(found[1]) for stack in _STACKS if (found := stack.search(description))), default=1)
+        stacked = max(stacked, *fields.get(Tag.DEPTH, ()), 1)
+        if stacked > len(directories):
+            raise unsupported("a directory for each image of a TIFF", f"{stacked} images in {len(directories)}; save them as pages")
+    pages = [number for number, kind in enumerate(kinds) if not kind & _REDUCED]
+    alone = len(directories) == 1 and Tag.SUB_DIRECTORIES not in directories[0]
+    return [0] if alone else pages
+
+
+def _directories(value: bytes) -> list[dict[int, tuple[int, ...]]]:
+    """Fields of every directory, the first one first."""
     order = "<" if value[:1] == b"I" else ">"
     big = value[2:4] in (b"+\0", b"\0+")
     layout = _LAYOUTS[order, big]
     (at,) = layout.offset.unpack_from(value, 8 if big else 4)
+    found: dict[int, dict[int, tuple[int, ...]]] = {}
+    num_values = 0
+    while at or not found:
+        if at in found or len(found) >= _MAX_PAGES:
+            raise corrupt(f"at most {_MAX_PAGES} TIFF directories, each once", "a chain without end")
+        fields: dict[int, tuple[int, ...]] = {}
+        found[at] = fields
+        at = _directory(value, at, order, layout, fields)
+        num_values += sum(len(values) for values in fields.values())
+        if num_values > _MAX_VALUES_IN_ALL:
+            raise RejectRecord(RejectReason.TOO_LARGE, expected=f"at most {_MAX_VALUES_IN_ALL} values in TIFF directories", got="more")
+    return list(found.values())
+
+
+def _directory(value: bytes, at: int, order: str, layout: _Layout, fields: dict[int, tuple[int, ...]]) -> int:
+    """Write the fields of a directory (unsigned ones and texts) into `fields`; return where the next one begins (0: none)."""
     (num,) = layout.count.unpack_from(value, at)
     if num > _MAX_FIELDS:
         raise corrupt(f"at most {_MAX_FIELDS} fields in a TIFF directory", f"{num}")
     at += layout.count.size
     end = at + num * layout.entry.size
-    fields: dict[int, tuple[int, ...]] = {}
     for tag, kind, num_values in layout.entry.iter_unpack(value[at:end]):
         at += layout.entry.size
-        if tag in fields:  # readers differ in which one they believe
+        if tag == Tag.DESCRIPTION:
+            if not 4 < num_values <= _DESCRIPTION_BYTES or kind != _TEXT:
+                continue
+        elif tag in fields:  # readers differ in which one they believe
             raise corrupt("each TIFF tag once", f"{Tag(tag).name} twice")
-        if tag in _TAGS and (kind in _UNSIGNED or (kind == _TEXT and tag == Tag.GDAL_NODATA)):
+        if tag in _TAGS and (kind in _UNSIGNED or (kind == _TEXT and tag in _TEXTS)):
             if num_values > _MAX_VALUES:
                 raise RejectRecord(RejectReason.TOO_LARGE, expected=f"at most {_MAX_VALUES} values in a TIFF field", got=f"{num_values}")
             values = struct.Struct(f"{order}{num_values}{_UNSIGNED.get(kind, 'B')}")
             place = at - layout.offset.size
             if values.size > layout.offset.size:
                 (place,) = layout.offset.unpack_from(value, place)
-            fields[tag] = values.unpack_from(value, place)
-    return fields, layout.offset.unpack_from(value, end)[0]
+            fields[tag] = fields.get(tag, ()) + values.unpack_from(value, place)
+    return int(layout.offset.unpack_from(value, end)[0])
 
 
 def _header(fields: dict[int, tuple[int, ...]], *, inverted: bool) -> ImageHeader:

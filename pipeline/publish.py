@@ -31,7 +31,7 @@ class PublishProgress:
     Attributes:
         sent: messages given to the producer.
         acked, pending: of them, acknowledged and not.
-        skipped: inputs that could not be used.
+        skipped: frames that could not be sent.
         problems: the first of them, `what: why`.
         sent_bytes: of all values.
         elapsed_s: since the first frame was due.
@@ -61,6 +61,11 @@ class PublishProgress:
     making_s: float
     sending_s: float
     interrupted: bool
+
+    @property
+    def whole(self) -> bool:
+        """True where every frame of the input was sent, as far as it was asked for."""
+        return self.skipped == 0
 
     @property
     def keeps_rate(self) -> bool:
@@ -197,7 +202,7 @@ class _Run:
                 if entry is None:
                     break
                 if isinstance(entry, Unusable):
-                    self.skip(f"{entry.what}: {entry.why}")
+                    self.skip(f"{entry.what}: {entry.why}", entry.num)
                 else:
                     yield entry
             if not loop or self.sent == before or self.sent == self.limit:
@@ -232,9 +237,9 @@ class _Run:
         self.sending_s += self.pacer.clock() - asked_s
         self.numbers[frame.sensor_id] += 1
 
-    def skip(self, problem: str) -> None:
+    def skip(self, problem: str, num: int = 1) -> None:
         """Count what cannot be used; keep the first few."""
-        self.skipped += 1
+        self.skipped += num
         if len(self.problems) < _KEPT_PROBLEMS:
             self.problems.append(problem)
 

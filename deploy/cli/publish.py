@@ -116,7 +116,7 @@ def publish_command(
     """Publish frames with their metadata into a Kafka topic and keep the rate.
 
     Image files are sent byte for byte. Each clip, folder of images and dataset is a sensor of its own, unless --sensors says otherwise.
-    Ctrl-C ends early: what was sent is acknowledged and counted first.
+    Ctrl-C ends early: what was sent is acknowledged and counted first. Exit code 1: a frame of the input could not be sent.
     """
     from deploy.terminal.publish_view import print_summary, show_progress, stop_on_signals
     from pipeline.kafka.client import require_native_crc
@@ -130,8 +130,8 @@ def publish_command(
     if create_topic:
         ensure_topic(kafka, kafka.topic, partitions)
     describe_topic(kafka, kafka.topic)  # says at once what is wrong, before a scene is painted
-    source = (
-        _synthetic(sensors, sensor, scene, platform, band, size, bit_depth, fps, seed, codec, truth)
+    source, left_out = (
+        (_synthetic(sensors, sensor, scene, platform, band, size, bit_depth, fps, seed, codec, truth), ())
         if inputs == [SYNTHETIC]
         else _files(inputs, sensors, sensor, platform, band, bit_depth, codec, split, no_measurement)
     )
@@ -139,9 +139,12 @@ def publish_command(
     with stop_on_signals() as stop, SteadyProducer(kafka) as producer, show_progress(kafka.topic, quiet=as_json) as show:
         summary = publish(source, producer, kafka.topic, fps=rate or None, limit=limit, loop=loop, stop=stop, on_progress=show)
     if as_json:
-        print_json(asdict(summary) | {"topic": kafka.topic, "keeps_rate": summary.keeps_rate, "sensor_ids": list(source.sensors)})
+        also = {"topic": kafka.topic, "keeps_rate": summary.keeps_rate, "sensor_ids": list(source.sensors), "left_out": list(left_out)}
+        print_json(asdict(summary) | also)
     else:
-        print_summary(summary, kafka.topic)
+        print_summary(summary, kafka.topic, left_out)
+    if not summary.whole:
+        raise typer.Exit(1)
 
 
 def _synthetic(
@@ -173,12 +176,13 @@ def _files(
     codec: Codec,
     split: str | None,
     nodata: tuple[float, ...],
-) -> FrameSource:
+) -> tuple[FrameSource, tuple[str, ...]]:
     from pipeline.inputs.feeds import FrameSource
-    from pipeline.inputs.find import Labels, find_sequences
+    from pipeline.inputs.find import Labels, find_inputs
 
     labels = Labels(platform, band, bit_depth, codec.content_type, split, nodata)
-    return FrameSource(find_sequences([Path(text) for text in inputs], labels), sensor, sensors)
+    found = find_inputs([Path(text) for text in inputs], labels)
+    return FrameSource(found.sequences, sensor, sensors), found.left_out
 
 
 def _nodata(text: str | None) -> tuple[float, ...]:

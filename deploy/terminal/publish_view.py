@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from threading import Event
 from types import FrameType
@@ -94,8 +94,8 @@ def rate_text(progress: PublishProgress) -> str:
     return f"{achieved} of {progress.fps_asked:g} asked: the {progress.bottleneck} is too slow"
 
 
-def print_summary(summary: PublishProgress, topic: str) -> None:
-    """The last lines, on stdout."""
+def print_summary(summary: PublishProgress, topic: str, left_out: Sequence[str] = ()) -> None:
+    """The last lines, on stdout: frames sent, frames skipped and why, files that were no input."""
     console = Console(soft_wrap=True, highlight=False)
     how = "interrupted after" if summary.interrupted else "in"
     megabytes = summary.sent_bytes / 1e6
@@ -112,4 +112,6 @@ def print_summary(summary: PublishProgress, topic: str) -> None:
             markup=False,
         )
     if summary.skipped:
-        console.print(f"  skipped  {summary.skipped} that could not be used; first: {summary.problems[0]}", markup=False)
+        console.print(f"  skipped  {counted(summary.skipped, 'frame')} that could not be sent; first: {summary.problems[0]}", markup=False)
+    for sentence in left_out:
+        console.print(f"  left out {sentence}", markup=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,12 +10,13 @@ from pathlib import Path
 from contracts.dataset_index import INDEX_NAME
 from contracts.errors import SettingsError
 from contracts.frame import Band, ContentType, Platform
-from contracts.image_files import IMAGE_SUFFIXES
-from contracts.video_files import VIDEO_SUFFIXES
+from contracts.text import counted
 from pipeline.inputs.datasets import DatasetIndex
-from pipeline.inputs.images import ImageFolder, list_images, natural_key
+from pipeline.inputs.images import ImageFolder, is_image, list_images, natural_key
 from pipeline.inputs.pictures import PictureSequence
-from pipeline.inputs.videos import VideoFile, list_videos
+from pipeline.inputs.videos import VideoFile, is_video
+
+_SHOWN_KINDS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +25,7 @@ class Labels:
 
     Attributes:
         platform, band: of the camera.
-        bit_depth: significant bits of image files.
+        bit_depth: significant bits of image files, and of videos of more than 8 bits.
         content_type: codec of frames that have to be encoded (videos).
         split: of dataset indexes.
         nodata: values that are no measurement, of image files; none for those that files and indexes name.
@@ -37,45 +39,85 @@ class Labels:
     nodata: tuple[float, ...] = ()
 
 
-def find_sequences(paths: Sequence[Path], labels: Labels) -> list[PictureSequence]:
-    """Everything the paths hold; each folder of images, each video and each dataset is one sequence.
+@dataclass(frozen=True, slots=True, eq=False)
+class Found:
+    """Everything that some paths hold.
+
+    Attributes:
+        sequences: each folder of images, each video and each dataset.
+        left_out: what else lies there and is not sent, a sentence each.
+    """
+
+    sequences: tuple[PictureSequence, ...]
+    left_out: tuple[str, ...]
+
+
+def find_inputs(paths: Sequence[Path], labels: Labels) -> Found:
+    """Everything the paths hold, folders at every depth.
 
     Raises:
         SettingsError: a path does not exist or holds nothing that can be published.
     """
-    return [sequence for path in paths for sequence in _look_into(path, labels)]
+    sequences: list[PictureSequence] = []
+    left_out: list[str] = []
+    for path in paths:
+        sequences += _look_into(path, labels, left_out)
+    return Found(tuple(sequences), tuple(left_out))
 
 
-def _look_into(path: Path, labels: Labels) -> list[PictureSequence]:
+def find_sequences(paths: Sequence[Path], labels: Labels) -> list[PictureSequence]:
+    """The sequences of `find_inputs`.
+
+    Raises:
+        SettingsError: as there.
+    """
+    return list(find_inputs(paths, labels).sequences)
+
+
+def _look_into(path: Path, labels: Labels, left_out: list[str]) -> list[PictureSequence]:
     if not path.exists():
         raise _nothing(path, "nothing there")
     if path.is_file():
-        if path.suffix.lower() in VIDEO_SUFFIXES:
+        if is_video(path):
             return [_video(path, labels)]
-        if path.suffix.lower() in IMAGE_SUFFIXES:
+        if is_image(path):
             return [_images(path.stem, [path], labels)]
         if path.suffix == ".jsonl":
             return [_index(path, labels)]
         raise _nothing(path, f"a file of kind {path.suffix or '(none)'}")
+    others = Counter[str]()
     try:
-        found = _folder(path, labels)
-        if not found:
-            below = sorted((child for child in path.iterdir() if child.is_dir()), key=natural_key)
-            found = [sequence for child in below for sequence in _folder(child, labels)]
+        found = _folder(path, path.resolve().name, labels, others, {path.resolve()})
     except PermissionError as error:
         raise _nothing(path, f"no right to read {error.filename}") from error
     if not found:
-        raise _nothing(path, "a folder without any, also one level below")
+        raise _nothing(path, "a folder without any, at any depth")
+    if others:
+        kinds = ", ".join(f"{num} {kind}" for kind, num in others.most_common(_SHOWN_KINDS))
+        more = f", and {counted(len(others) - _SHOWN_KINDS, 'more kind')}" if len(others) > _SHOWN_KINDS else ""
+        left_out.append(f"{path}: {counted(others.total(), 'file')} without the name of an image or video ({kinds}{more})")
     return found
 
 
-def _folder(folder: Path, labels: Labels) -> list[PictureSequence]:
-    """Inputs that lie directly in a folder."""
+def _folder(folder: Path, name: str, labels: Labels, others: Counter[str], seen: set[Path], below: str = "") -> list[PictureSequence]:
+    """Inputs that lie in a folder and in those below it; a link to a folder that was seen is not followed."""
     if (folder / INDEX_NAME).is_file():
         return [_index(folder / INDEX_NAME, labels)]
+    children = sorted(folder.iterdir(), key=natural_key)
     images = list_images(folder)
-    found: list[PictureSequence] = [_images(folder.resolve().name, images, labels)] if images else []
-    return [*found, *(_video(path, labels) for path in list_videos(folder))]
+    found: list[PictureSequence] = [_images(name, images, labels)] if images else []
+    found += (_video(path, labels) for path in children if is_video(path) and path.is_file())
+    for child in children:
+        if child.is_dir():
+            place = child.resolve()
+            if child.name.startswith("."):
+                others["hidden folder"] += 1
+            elif place not in seen:
+                seen.add(place)
+                found += _folder(child, f"{below}{child.name}", labels, others, seen, f"{below}{child.name}-")
+        elif not is_image(child) and not is_video(child):
+            others["hidden" if child.name.startswith(".") else child.suffix.lower() or "without suffix"] += 1
+    return found
 
 
 def _images(name: str, paths: list[Path], labels: Labels) -> PictureSequence:
@@ -83,7 +125,7 @@ def _images(name: str, paths: list[Path], labels: Labels) -> PictureSequence:
 
 
 def _video(path: Path, labels: Labels) -> PictureSequence:
-    return VideoFile(path, labels.platform or Platform.UNKNOWN, labels.band or Band.UNKNOWN, labels.content_type)
+    return VideoFile(path, labels.platform or Platform.UNKNOWN, labels.band or Band.UNKNOWN, labels.content_type, labels.bit_depth)
 
 
 def _index(path: Path, labels: Labels) -> PictureSequence:

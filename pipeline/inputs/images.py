@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -11,18 +12,25 @@ import numpy as np
 from contracts.codecs import encode_pixels
 from contracts.errors import RejectRecord
 from contracts.frame import Band, ContentType, Platform
-from contracts.image_files import IMAGE_SUFFIXES, read_image_file
+from contracts.frame_files import num_frames, read_frames
+from contracts.image_files import FRAME_SUFFIXES, IMAGE_SUFFIXES, ImageFile, read_image_file
 from pipeline.inputs.pictures import Picture, Unusable
 
 
 def natural_key(path: Path) -> list[tuple[int, str]]:
     """Sorting key by which `frame9` comes before `frame10`."""
-    return [(int(part), "") if part.isdigit() else (-1, part.lower()) for part in re.split(r"(\d+)", path.name) if part]
+    # Decimal digits of every script are numbers to Python; circled and raised ones are not.
+    return [(int(part), "") if part.isdecimal() else (-1, part.lower()) for part in re.split(r"(\d+)", path.name) if part]
 
 
 def list_images(folder: Path) -> list[Path]:
-    """Image files directly in a folder, in natural order."""
-    return sorted((path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file()), key=natural_key)
+    """Image files directly in a folder, in natural order; those of formats that are not read too, for a word about them."""
+    return sorted((path for path in folder.iterdir() if is_image(path) and path.is_file()), key=natural_key)
+
+
+def is_image(path: Path) -> bool:
+    """Whether the name is that of an image file, of a format that is read or not."""
+    return path.suffix.lower() in IMAGE_SUFFIXES | FRAME_SUFFIXES and not path.name.startswith(".")
 
 
 def read_image(
@@ -41,14 +49,43 @@ def read_image(
     try:
         image = read_image_file(path, bit_depth, nodata=nodata)
     except OSError as error:
-        return Unusable(str(path), f"expected a readable file, got {error.strerror or error}")
+        return _unreadable(path, error)
     except RejectRecord as error:
         return Unusable(str(path), error.detail)
+    return _picture(image, platform, band, bit_depth, item)
+
+
+def read_images(
+    path: Path, platform: Platform, band: Band, bit_depth: int | None, nodata: tuple[float, ...] = ()
+) -> Iterator[Picture | Unusable]:
+    """Every frame of a file: the pages of a TIFF, the pictures of a multi-picture JPEG, else the one there is.
+
+    As `read_image`; of several frames, `item` is `name/number`.
+    """
+    try:
+        num = num_frames(path)
+        for number, image in enumerate(read_frames(path, bit_depth, nodata)):
+            item = path.stem if num == 1 else f"{path.stem}/{number}"
+            if isinstance(image, ImageFile):
+                yield _picture(image, platform, band, bit_depth, item)
+            else:
+                yield Unusable(str(path) if num == 1 else f"{path}, frame {number}", image.detail)
+    except OSError as error:
+        yield _unreadable(path, error)
+
+
+def _unreadable(path: Path, error: OSError) -> Unusable:
+    return Unusable(str(path), f"expected a readable file, got {error.strerror or error}")
+
+
+def _picture(image: ImageFile, platform: Platform, band: Band, bit_depth: int | None, item: str) -> Picture:
+    headers = {"item": item}
     if image.content_type is not None:
-        return Picture(image.value, image.content_type, platform, band, bit_depth, nodata=image.nodata, headers={"item": item})
+        return Picture(image.value, image.content_type, platform, band, bit_depth, nodata=image.nodata, headers=headers)
     codec = ContentType.NPY if image.pixels_HW.dtype == np.float32 else ContentType.PNG
     # Luma and foreign formats may use other bits than the user said.
-    return Picture(encode_pixels(image.pixels_HW, codec), codec, platform, band, None, nodata=image.nodata, headers={"item": item})
+    stated = image.bit_depth if image.bit_depth == bit_depth else None
+    return Picture(encode_pixels(image.pixels_HW, codec), codec, platform, band, stated, nodata=image.nodata, headers=headers)
 
 
 class ImageFolder:
@@ -64,10 +101,14 @@ class ImageFolder:
 
     @property
     def num_pictures(self) -> int:
-        """Files."""
-        return len(self._paths)
+        """Frames of all files."""
+        return self._num_frames
 
     def pictures(self) -> Iterator[Picture | Unusable]:
         """Each file once."""
         for path in self._paths:
-            yield read_image(path, self._platform, self._band, self._bit_depth, path.stem, self._nodata)
+            yield from read_images(path, self._platform, self._band, self._bit_depth, self._nodata)
+
+    @cached_property
+    def _num_frames(self) -> int:
+        return sum(num_frames(path) for path in self._paths)

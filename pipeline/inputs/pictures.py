@@ -43,10 +43,12 @@ class Unusable:
     Attributes:
         what: file, or part of it.
         why: expected, got.
+        num: frames that are lost by it.
     """
 
     what: str
     why: str
+    num: int = 1
 
 
 class PictureSequence(Protocol):

@@ -3,58 +3,75 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cached_property
 from pathlib import Path
 
-from contracts.codecs import encode_pixels
+import numpy as np
+
+from contracts.codecs import check_counts, encode_pixels
+from contracts.errors import RejectReason, RejectRecord
 from contracts.frame import Band, ContentType, Platform
-from contracts.video_files import VIDEO_SUFFIXES, grey_frames, rate_and_length
-from pipeline.inputs.images import natural_key
+from contracts.text import counted
+from contracts.video_files import VIDEO_SUFFIXES, Grey, VideoInfo, grey_frames, video_info
 from pipeline.inputs.pictures import Picture, Unusable
 from pipeline.inputs.raw_layout import layout_of
 
 
-def list_videos(folder: Path) -> list[Path]:
-    """Video files directly in a folder, in natural order."""
-    return sorted((path for path in folder.iterdir() if path.suffix.lower() in VIDEO_SUFFIXES and path.is_file()), key=natural_key)
+def is_video(path: Path) -> bool:
+    """Whether the name is that of a video file."""
+    return path.suffix.lower() in VIDEO_SUFFIXES and not path.name.startswith(".")
 
 
 class VideoFile:
     """One video, frame after frame."""
 
-    def __init__(self, path: Path, platform: Platform, band: Band, content_type: ContentType) -> None:
-        """Remember the file; length and rate are asked for once, when first needed."""
+    def __init__(self, path: Path, platform: Platform, band: Band, content_type: ContentType, bit_depth: int | None = None) -> None:
+        """Remember the file; length, rate and depth are asked for once, when first needed."""
         self.name = path.stem
-        self._path, self._platform, self._band, self._content_type = path, platform, band, content_type
-        self._asked: tuple[float | None, int | None] | None = None
+        self._path, self._platform, self._band, self._content_type, self._bit_depth = path, platform, band, content_type, bit_depth
 
     @property
     def fps(self) -> float | None:
         """As the file says."""
-        return self._ask()[0]
+        return self._info.fps
 
     @property
     def num_pictures(self) -> int | None:
-        """As the file says; containers may be a few frames off."""
-        return self._ask()[1]
+        """As the file says; some containers may be a frame off."""
+        return self._info.num_frames
 
     def pictures(self) -> Iterator[Picture | Unusable]:
-        """Each frame once."""
+        """Each frame once; at the end a word about those that could not be read."""
         sent = 0
-        for number, pixels_HW in grey_frames(self._path):
-            yield Picture(
-                encode_pixels(pixels_HW, self._content_type),
-                self._content_type,
-                self._platform,
-                self._band,
-                8,
-                layout_of(pixels_HW, self._content_type),
-                {"item": f"{self.name}/{number}"},
-            )
-            sent += 1
+        try:
+            for number, pixels_HW in grey_frames(self._path):
+                yield self._picture(number, pixels_HW)
+                sent += 1
+        except RejectRecord as error:
+            yield Unusable(str(self._path), error.detail, max((self._info.num_frames or 0) - sent, 1))
+            return
+        missing = self._info.missing(sent)
         if sent == 0:
-            yield Unusable(str(self._path), "expected a video with at least one frame, got none that could be decoded")
+            yield Unusable(str(self._path), "expected a video with at least one frame, got none that could be decoded", max(missing, 1))
+        elif missing:
+            why = f"expected {counted(sent + missing, 'frame')} as the file says, got {sent}: it is damaged or ends early"
+            yield Unusable(str(self._path), why, missing)
 
-    def _ask(self) -> tuple[float | None, int | None]:
-        if self._asked is None:
-            self._asked = rate_and_length(self._path)
-        return self._asked
+    def _picture(self, number: int, pixels_HW: Grey) -> Picture:
+        deep = pixels_HW.dtype == np.uint16
+        if deep and self._content_type is ContentType.JPEG:
+            raise RejectRecord(RejectReason.UNSUPPORTED_PIXELS, expected="a codec that holds 16 bit", got="jpeg: `codec` may be png")
+        bit_depth = check_counts(pixels_HW, self._bit_depth) if deep else 8
+        return Picture(
+            encode_pixels(pixels_HW, self._content_type),
+            self._content_type,
+            self._platform,
+            self._band,
+            bit_depth,
+            layout_of(pixels_HW, self._content_type),
+            {"item": f"{self.name}/{number}"},
+        )
+
+    @cached_property
+    def _info(self) -> VideoInfo:
+        return video_info(self._path)

@@ -213,7 +213,7 @@ def test_equal_names_stay_apart() -> None:
 def test_bad_pictures_are_counted_and_cost_no_frame_number() -> None:
     producer = MemoryProducer()
     summary = publish(FrameSource([Clip("a", 6, bad=(0, 3)), Clip("b", 4)]), producer, "t")
-    assert (summary.sent, summary.acked, summary.skipped) == (8, 8, 2)
+    assert (summary.sent, summary.acked, summary.skipped, summary.whole) == (8, 8, 2, False)
     assert summary.problems == ("a/0: expected an image, got none", "a/3: expected an image, got none")
     assert [parse_record(record, LIMITS).frame_number for record in producer.log if record.key == b"a"] == [0, 1, 2, 3]
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property, partial
@@ -21,10 +21,11 @@ from numpy.typing import NDArray
 
 from contracts.codecs import FLOAT_BIT_DEPTH
 from contracts.dataset_index import INDEX_NAME, TRACKS_NAME, ClipTrack, IndexEntry, read_entries, read_tracks
-from contracts.errors import SettingsError
+from contracts.errors import RejectRecord, SettingsError
 from contracts.frame import Band, Normalisation, Pixels, Platform
 from contracts.image_files import nodata_of_file, read_counts
-from contracts.video_files import grey_frames
+from contracts.text import counted
+from contracts.video_files import Grey, grey_frames, video_info
 from models.normalisation import Filled, fill
 from models.transforms import crop_square, normalise
 from training.data.catalogue import HELP, KNOWN, KNOWN_SETS, LEARNT_SETS, SYNTHETIC, SYNTHETIC_FOLDER, UNSEEN_SETS
@@ -281,8 +282,8 @@ def clip_samples(folder: Path, track: ClipTrack) -> list[Sample]:
     """Every 15th frame of a clip that has a box."""
     path = folder / track.video
     chosen = {number: box for number, box in enumerate(track.boxes_xywh_px) if box is not None and number % _CLIP_STEP_FRAMES == 0}
-    samples = []
-    for frame, grey_HW in grey_frames(path, chosen.__contains__):
+    samples: list[Sample] = []
+    for frame, grey_HW in _whole_clip(path, chosen.__contains__):
         x, y, width, height = chosen[frame]
         samples.append(
             Sample(
@@ -295,9 +296,32 @@ def clip_samples(folder: Path, track: ClipTrack) -> list[Sample]:
                 labels=(track.label.lower(),),
                 platform=Platform.LAND,
                 band=Band.LWIR,
+                bit_depth=8 * grey_HW.dtype.itemsize,
             )
         )
     return samples
+
+
+def _whole_clip(path: Path, wanted: Callable[[int], bool]) -> Iterator[tuple[int, Grey]]:
+    """The frames that are wanted; boxes are by number, so a clip of which frames cannot be read is refused."""
+    num_read = 0
+
+    def asked(number: int) -> bool:
+        nonlocal num_read
+        num_read = number + 1
+        return wanted(number)
+
+    try:
+        yield from grey_frames(path, asked)
+    except RejectRecord as error:
+        raise SettingsError(expected=error.expected, got=error.got, where=str(path), action="Leave the clip out.") from error
+    if missing := video_info(path).missing(num_read):
+        raise SettingsError(
+            expected=f"{counted(num_read + missing, 'frame')} as the clip says",
+            got=f"{num_read}",
+            where=str(path),
+            action="It is damaged or ends early: get it again, or leave it out.",
+        )
 
 
 def _sample(folder: Path, dataset: str, known: str | None, entry: IndexEntry) -> Sample:

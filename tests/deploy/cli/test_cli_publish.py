@@ -75,9 +75,12 @@ def test_a_folder_with_a_bad_file_says_so_and_goes_on(kafka: RealKafka, tmp_path
         (tmp_path / f"{number}.png").write_bytes(encode_pixels(np.full((16, 16), number, np.uint8), ContentType.PNG))
     (tmp_path / "1b.png").write_bytes(b"\x89PNG\r\n\x1a\n, and then nothing")
     topic = kafka.new_topic()
+    (tmp_path / "notes.txt").write_text("no frame")
     done = run(kafka.bootstrap_servers, str(tmp_path), "--topic", topic, "--sensor", "cam", "--fps", "50")
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 1, done.stderr
     assert "3 frames of 1 sensor in topic" in done.stdout
+    assert "skipped  1 frame that could not be sent; first: " in done.stdout
+    assert "1 file without the name of an image or video (1 .txt)" in done.stdout
     assert "skipped" in done.stderr
     assert "1b.png" in done.stderr
     assert num_messages(kafka, topic) == 3

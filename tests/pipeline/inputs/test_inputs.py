@@ -15,8 +15,9 @@ from contracts.errors import SettingsError
 from contracts.frame import Band, ContentType, FrameMeta, Pixels, Platform
 from contracts.limits import InputLimits
 from contracts.message import kafka_moment
+from contracts.video_files import _depth
 from pipeline.inputs.feeds import FrameSource
-from pipeline.inputs.find import Labels, find_sequences
+from pipeline.inputs.find import Labels, find_inputs, find_sequences
 from pipeline.inputs.images import natural_key
 from pipeline.inputs.pictures import Picture, PictureSequence, Unusable
 from tests.image_builders import tiff
@@ -95,6 +96,163 @@ def test_nodata_goes_along_as_stated_by_the_index_or_by_the_file(tmp_path: Path)
     pictures, (refused,) = all_of(indexed)
     assert [str(picture.nodata) for picture in pictures] == ["(nan,)", "(0.0, nan)"]
     assert "nodata" in refused.why
+
+
+def test_folders_are_taken_at_every_depth_and_what_is_left_out_is_said(tmp_path: Path) -> None:
+    good = encode_pixels(RAMP, ContentType.PNG)
+    for name in ("top.png", "cam1/0.png", "cam1/1.png", "cam2/day/a.png", "cam2/night/a.png", "cam2/.hidden/b.png", ".c.png"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(good)
+    (tmp_path / "cam1" / "notes.txt").write_text("x")
+    (tmp_path / "cam1" / "scene.seq").write_bytes(b"FFF\0 frames of a format that is not read")
+    (tmp_path / "cam2" / "day" / "loop").symlink_to(tmp_path)
+    found = find_inputs([tmp_path], Labels())
+    names = [(sequence.name, sequence.num_pictures) for sequence in found.sequences]
+    assert names == [(tmp_path.name, 1), ("cam1", 3), ("cam2-day", 1), ("cam2-night", 1)]
+    assert len(found.left_out) == 1
+    assert "3 files without the name of an image or video" in found.left_out[0]
+    (refused,) = all_of(found.sequences[1])[1]
+    assert refused.what.endswith("scene.seq")
+
+
+@pytest.mark.parametrize("name", ["\u24601.png", "\u0662.png", "x\u00b2.png", "\u2460\u2461.png", "7\u0663.png"])
+def test_digits_of_every_kind_are_sorted_and_sent(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(encode_pixels(RAMP, ContentType.PNG))
+    (tmp_path / "10.png").write_bytes(encode_pixels(RAMP, ContentType.PNG))
+    (sequence,) = find_sequences([tmp_path], Labels())
+    assert len(all_of(sequence)[0]) == 2
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
+def test_every_page_of_a_tiff_is_a_frame(tmp_path: Path, dtype: str) -> None:
+    stack = np.stack([RAMP, RAMP + 1, RAMP[::-1]]).astype(dtype)
+    tifffile.imwrite(tmp_path / "stack.tif", stack, photometric="minisblack", metadata=None)
+    (sequence,) = find_sequences([tmp_path], Labels(bit_depth=12 if dtype == "uint16" else None))
+    assert sequence.num_pictures == 3
+    pictures, unusable = all_of(sequence)
+    assert not unusable
+    assert [picture.headers["item"] for picture in pictures] == ["stack/0", "stack/1", "stack/2"]
+    for picture, page in zip(pictures, stack, strict=True):
+        np.testing.assert_array_equal(decoded(picture)[0], page)
+    assert decoded(pictures[0])[1] == {"uint8": 8, "uint16": 12, "float32": 32}[dtype]
+
+
+def test_a_bad_page_is_named_and_the_others_are_sent(tmp_path: Path) -> None:
+    with tifffile.TiffWriter(tmp_path / "mixed.tif") as writer:
+        writer.write(RAMP, photometric="minisblack", metadata=None)
+        writer.write(RAMP.astype(np.float64), photometric="minisblack", metadata=None)
+        writer.write(RAMP, photometric="miniswhite", metadata=None)
+    pictures, (refused,) = all_of(find_sequences([tmp_path / "mixed.tif"], Labels())[0])
+    np.testing.assert_array_equal(decoded(pictures[1])[0], 65_535 - RAMP)
+    assert "frame 1" in refused.what
+    assert "64 bits" in refused.why
+
+
+def test_smaller_copies_in_a_tiff_are_no_frames(tmp_path: Path) -> None:
+    with tifffile.TiffWriter(tmp_path / "pyramid.tif") as writer:
+        writer.write(RAMP[::2, ::2], photometric="minisblack", metadata=None, subfiletype=1)
+        writer.write(RAMP, photometric="minisblack", metadata=None)
+    (sequence,) = find_sequences([tmp_path / "pyramid.tif"], Labels())
+    ((picture,), unusable) = all_of(sequence)
+    assert not unusable
+    np.testing.assert_array_equal(decoded(picture)[0], RAMP)
+
+
+@pytest.mark.parametrize("imagej", [True, False], ids=["imagej", "shaped"])
+def test_a_stack_behind_one_directory_is_refused_not_taken_in_part(tmp_path: Path, imagej: bool) -> None:
+    tifffile.imwrite(tmp_path / "stack.tif", np.stack([RAMP] * 4), photometric="minisblack", truncate=True, imagej=imagej)
+    pictures, (refused,) = all_of(find_sequences([tmp_path / "stack.tif"], Labels())[0])
+    assert not pictures
+    assert "got 4 images in 1" in refused.why
+
+
+def test_every_picture_of_a_multi_picture_jpeg_is_a_frame(tmp_path: Path) -> None:
+    from PIL import Image
+
+    greys = [np.full((32, 40), level, np.uint8) for level in (10, 120, 200)]
+    first, *others = (Image.fromarray(grey) for grey in greys)
+    first.save(tmp_path / "stereo.mpo", format="MPO", save_all=True, append_images=others)
+    (sequence,) = find_sequences([tmp_path], Labels())
+    assert sequence.num_pictures == 3
+    pictures, unusable = all_of(sequence)
+    assert not unusable
+    assert [round(float(decoded(picture)[0].mean())) for picture in pictures] == [10, 120, 200]
+
+
+@pytest.mark.parametrize("kind", ["GIF", "WEBP", "PNG"])
+def test_animations_are_refused_and_still_pictures_of_the_format_taken(tmp_path: Path, kind: str) -> None:
+    from PIL import Image
+
+    frames = [Image.fromarray(np.full((32, 40), level, np.uint8)) for level in (10, 120, 200)]
+    frames[0].save(tmp_path / f"moving.{kind.lower()}", format=kind, save_all=True, append_images=frames[1:])
+    frames[1].save(tmp_path / f"still.{kind.lower()}", format=kind)
+    pictures, (refused,) = all_of(find_sequences([tmp_path], Labels())[0])
+    assert "animation" in refused.why
+    assert [round(float(decoded(picture)[0].mean())) for picture in pictures] == [120]
+
+
+@pytest.mark.parametrize("most", [200, 1023, 4095, 65_535])
+def test_counts_of_a_pgm_are_kept_and_a_second_image_is_not_left_out(tmp_path: Path, most: int) -> None:
+    counts_HW = (RAMP.astype(int) % (most + 1)).astype(">u2" if most > 255 else np.uint8)
+    one = b"P5\n# a camera\n40 32\n%d\n" % most + counts_HW.tobytes()
+    (tmp_path / "a.pgm").write_bytes(one)
+    (tmp_path / "b.pgm").write_bytes(one + one)
+    (tmp_path / "c.pgm").write_bytes(one[:-5])
+    (tmp_path / "d.pgm").write_bytes(b"P2 40 32 %d\n" % most + " ".join(map(str, counts_HW.ravel())).encode())
+    pictures, unusable = all_of(find_sequences([tmp_path], Labels())[0])
+    for picture in pictures:
+        np.testing.assert_array_equal(decoded(picture)[0], counts_HW)
+    assert [Path(entry.what).name for entry in unusable] == ["b.pgm", "c.pgm"]
+
+
+def test_a_video_of_16_bits_keeps_them(tmp_path: Path) -> None:
+    writer = cv2.VideoWriter(str(tmp_path / "deep.mkv"), cv2.VideoWriter.fourcc(*"FFV1"), 10.0, (40, 32), [
+        cv2.VIDEOWRITER_PROP_DEPTH, cv2.CV_16U, cv2.VIDEOWRITER_PROP_IS_COLOR, 0,
+    ])  # fmt: skip
+    frames = [RAMP + np.uint16(1000 * number) for number in range(4)]
+    for frame in frames:
+        writer.write(frame)
+    writer.release()
+    pictures, unusable = all_of(find_sequences([tmp_path], Labels(bit_depth=14))[0])
+    assert not unusable
+    for picture, frame in zip(pictures, frames, strict=True):
+        np.testing.assert_array_equal(decoded(picture)[0], frame)
+        assert picture.bit_depth == 14
+
+
+def test_bits_of_a_video_are_read_off_the_name_of_its_layout() -> None:
+    def tag(*parts: str | int) -> int:
+        return int.from_bytes(bytes(ord(part) if isinstance(part, str) else part for part in parts), "little")
+
+    known = {
+        tag("I", "4", "2", "0"): (8, False), tag("Y", "8", "0", "0"): (8, False), tag("Y", "1", 0, 16): (16, True),
+        tag(16, 0, "1", "Y"): (16, True), tag("Y", "1", 0, 12): (12, True), tag("Y", "3", 11, 10): (10, False),
+        tag("R", "G", "B", 48): (16, False), tag("B", "G", "R", 24): (8, False), 0: (8, False),
+    }  # fmt: skip
+    assert {value: _depth(value) for value in known} == known
+
+
+@pytest.mark.parametrize("keep", [4, 9])
+def test_a_video_that_ends_early_says_how_many_frames_are_missing(tmp_path: Path, keep: int) -> None:
+    write_video(tmp_path / "flight.avi", 12)
+    value = (tmp_path / "flight.avi").read_bytes()
+    starts = [at for at in range(len(value) - 3) if value[at : at + 3] == b"\xff\xd8\xff"]
+    (tmp_path / "flight.avi").write_bytes(value[: starts[keep]])
+    pictures, (refused,) = all_of(find_sequences([tmp_path], Labels())[0])
+    assert 0 < len(pictures) < 12
+    assert refused.num == 12 - len(pictures)
+    assert f"expected 12 frames as the file says, got {len(pictures)}" in refused.why
+
+
+def test_frames_behind_a_hole_in_a_video_are_sent(tmp_path: Path) -> None:
+    write_video(tmp_path / "flight.avi", 12)
+    value = bytearray((tmp_path / "flight.avi").read_bytes())
+    starts = [at for at in range(len(value) - 3) if value[at : at + 3] == b"\xff\xd8\xff"]
+    value[starts[5] : starts[6] - 8] = bytes(starts[6] - 8 - starts[5])
+    (tmp_path / "flight.avi").write_bytes(value)
+    pictures, (refused,) = all_of(find_sequences([tmp_path], Labels())[0])
+    assert (len(pictures), refused.num) == (11, 1)
+    assert round(float(decoded(pictures[-1])[0].mean())) == pytest.approx(220, abs=2)
 
 
 def test_files_are_taken_in_natural_order(tmp_path: Path) -> None:
