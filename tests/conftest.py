@@ -52,6 +52,9 @@ class RealKafka:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What needs no broker first, what needs the Ray of all last: while they wait they take a third of two cores from the others."""
+    for path, mark in {(item.path, mark) for item in items for mark in ("ray", "broker") if item.get_closest_marker(mark)}:
+        if f"mark.{mark}" not in path.read_text(encoding="utf-8"):
+            raise pytest.UsageError(f"{path}: expected pytest.mark.{mark} written in the file of its tests; make test looks for it there")
     items.sort(key=lambda item: ["local_ray" in getattr(item, "fixturenames", ()), *(mark in item.keywords for mark in ("ray", "broker"))])
 
 

@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from threading import Event, Thread
 
 from tests.fast_tests import LIMIT
@@ -43,12 +44,22 @@ def lanes_of(target: str, options: Sequence[str]) -> list[Lane]:
     lanes: dict[str, list[Lane]] = {
         "check": [[_LINT], [_tests("lower", _FAST, (*_LOWER, *fast))], [_tests("upper", _FAST, (*_UPPER, *fast))]],
         "test": [
-            [_tests("stream", "ray", options)],
-            [_tests("kafka", "broker and not ray", options), _LINT, _giving_way(_tests("lower", _COMPUTES, (*_LOWER, *options)))],
+            [_tests("stream", "ray", (*files_that_name("ray"), *options))],
+            [
+                _tests("kafka", "broker and not ray", (*files_that_name("broker"), *options)),
+                _LINT,
+                _giving_way(_tests("lower", _COMPUTES, (*_LOWER, *options))),
+            ],
             [_giving_way(_tests("upper", _COMPUTES, (*_UPPER, *options)))],
         ],
     }
     return lanes[target]
+
+
+def files_that_name(mark: str) -> list[str]:
+    """Test files in which a mark stands; importing all others for a few tests would take as long as these."""
+    here = Path(__file__).parent
+    return sorted(str(path.relative_to(here.parent)) for path in here.rglob("test_*.py") if f"mark.{mark}" in path.read_text("utf-8"))
 
 
 def _tests(name: str, marks: str, options: Sequence[str]) -> tuple[str, Sequence[str]]:
@@ -99,4 +110,6 @@ def _run_lane(lane: Lane, width: int, codes: dict[str, int], stopped: Event) -> 
 if __name__ == "__main__":
     # A second thread of a test would only wait for the other lanes.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+    # Hundreds of processes would compile our sources anew, and pytest every test.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     sys.exit(run(lanes_of(sys.argv[1], sys.argv[2:])))

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.side_by_side import lanes_of, run
+from tests.side_by_side import files_that_name, lanes_of, run
 
 ROOT = Path(__file__).parents[1]
 _TESTS = """
@@ -126,3 +126,26 @@ def test_the_lanes_that_compute_leave_no_folder_out(target: str) -> None:
 
 def test_the_fast_tests_have_a_bound() -> None:
     assert all("fast_test_cpu_s=3" in commands_of("check")[name] for name in ("lower", "upper"))
+
+
+def test_the_lanes_with_ray_and_kafka_import_the_files_of_their_tests_only() -> None:
+    ray, broker = (set(files_that_name(mark)) for mark in ("ray", "broker"))
+    assert {"tests/integration/test_poison.py", "tests/faults/test_matrix.py"} <= ray & broker
+    assert "tests/pipeline/kafka/test_group.py" in broker - ray
+    assert "tests/models/test_zoo.py" not in ray | broker
+    commands = commands_of("test")
+    assert ray <= set(commands["stream"])
+    assert broker <= set(commands["kafka"])
+
+
+@pytest.mark.slow
+def test_a_mark_that_is_not_written_in_the_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "conftest.py").write_text("from tests.conftest import *\n")
+    (tmp_path / "pytest.ini").write_text("[pytest]\nmarkers = ray\n")
+    (tmp_path / "marks.py").write_text("import pytest\nMARK = pytest.mark." + "ray\n")
+    (tmp_path / "test_some.py").write_text("from marks import MARK\n\n@MARK\ndef test_some():\n    pass\n")
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
+    env = os.environ | {"PYTHONPATH": f"{ROOT}{os.pathsep}{tmp_path}"}
+    done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == pytest.ExitCode.USAGE_ERROR
+    assert "test_some.py: expected pytest.mark." in done.stderr
