@@ -165,9 +165,7 @@ def read_lines(path: Path, kind: type[_Line]) -> Iterator[_Line | SettingsError]
     Raises:
         SettingsError: the file cannot be read, or is not text.
     """
-    for number, line in enumerate(_text(path).split("\n"), start=1):  # not splitlines: a string may hold what it takes for ends of lines
-        if line.strip():
-            yield _parsed(f"{path}:{number}", line, kind)
+    return (line for _, line in _numbered(path, kind))
 
 
 def read_entries(index: Path) -> list[IndexEntry]:
@@ -176,6 +174,11 @@ def read_entries(index: Path) -> list[IndexEntry]:
     Raises:
         SettingsError: a line is not what it should be; the text names file and line.
     """
+    return [entry for _, entry in read_numbered(index)]
+
+
+def read_numbered(index: Path) -> list[tuple[int, IndexEntry]]:
+    """As `read_entries`, each with the number of its line from 1."""
     return _all_right(index, IndexEntry)
 
 
@@ -185,16 +188,22 @@ def read_tracks(path: Path) -> list[ClipTrack]:
     Raises:
         SettingsError: as `read_entries`.
     """
-    return _all_right(path, ClipTrack)
+    return [track for _, track in _all_right(path, ClipTrack)]
 
 
-def _all_right(path: Path, kind: type[_Line]) -> list[_Line]:
+def _all_right(path: Path, kind: type[_Line]) -> list[tuple[int, _Line]]:
     lines = []
-    for line in read_lines(path, kind):
+    for number, line in _numbered(path, kind):
         if isinstance(line, SettingsError):
             raise line
-        lines.append(line)
+        lines.append((number, line))
     return lines
+
+
+def _numbered(path: Path, kind: type[_Line]) -> Iterator[tuple[int, _Line | SettingsError]]:
+    for number, line in enumerate(_text(path).split("\n"), start=1):  # not splitlines: a string may hold what it takes for ends of lines
+        if line.strip():
+            yield number, _parsed(f"{path}:{number}", line, kind)
 
 
 def _text(path: Path) -> str:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from contracts.animations import GIF, pictures_in_gif, pictures_in_webp
 from contracts.codecs import check_counts, decode_pixels, decode_samples, nodata_of, one_channel
@@ -21,7 +22,7 @@ from contracts.errors import RejectReason, RejectRecord, SettingsError
 from contracts.frame import ContentType, FrameMeta, Pixels
 from contracts.jpeg import probe_jpeg
 from contracts.limits import InputLimits
-from contracts.png import probe_png
+from contracts.png import decode_numbers, palette_of, probe_png
 from contracts.pnm import SIGNATURES as PNM
 from contracts.pnm import decode_pnm
 from contracts.probes import ImageHeader, corrupt, probe_npy, sniff, unsupported
@@ -31,6 +32,13 @@ MESSAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".npy"})
 OTHER_SUFFIXES = frozenset({".bmp", ".pgm", ".ppm", ".pbm", ".pnm", ".webp", ".gif", ".jp2", ".j2k", ".jpe", ".jfif", ".mpo"})
 IMAGE_SUFFIXES = MESSAGE_SUFFIXES | OTHER_SUFFIXES
 FILE_LIMITS = InputLimits()
+_HEADER_BYTES = 64
+_WIDER_PROBES: dict[ContentType, Callable[[bytes], ImageHeader]] = {
+    ContentType.PNG: partial(probe_png, least_bits=1),
+    ContentType.JPEG: probe_jpeg,
+    ContentType.TIFF: partial(probe_tiff, white_is_zero=True),
+    ContentType.NPY: probe_npy,
+}
 _ANY_TIME = datetime(2000, 1, 1, tzinfo=UTC)
 FRAME_SUFFIXES = frozenset(
     {".heic", ".heif", ".avif", ".jxl", ".fits", ".fit", ".fts", ".seq", ".csq", ".fff", ".ptw", ".dng", ".raw", ".cr2", ".nef", ".arw"}
@@ -118,6 +126,49 @@ def read_counts(path: Path, bit_depth: int | None = None, limits: InputLimits = 
         raise SettingsError(expected="a readable image", got=got, where=str(path), action="Check this file of the data set.") from error
 
 
+def read_samples(path: Path, limits: InputLimits) -> tuple[Pixels, NDArray[np.uint8] | None]:
+    """A label file: its samples as stored, for its colours and numbers mean something that luma does not.
+
+    Returns:
+        `(H, W)` grey or, of a PNG with a palette of colours, its numbers; `(H, W, 3)` of colours, red first.
+        The palette of such numbers, `(n, 3)`, or None.
+
+    Raises:
+        RejectRecord: as `read_image_file`.
+        OSError: the file cannot be read.
+    """
+    value = path.read_bytes()
+    content_type = sniff(value)
+    if content_type is ContentType.PNG and (palette_N3 := palette_of(value)) is not None:
+        header = probe_png(value, least_bits=1)
+        limits.check_size(header.width_px, header.height_px, header.decoded_bytes, len(value))
+        return decode_numbers(value), palette_N3
+    samples = _foreign(value, limits) if content_type is None else _wider(value, content_type, limits)
+    grey_HW = one_channel(samples, luma=True)  # refuses transparency
+    coloured: NDArray[Any] = samples
+    if samples.ndim == 2 or samples.shape[2] < 3 or not (coloured[..., :1] != coloured[..., 1:3]).any():
+        return grey_HW, None
+    return samples[..., :3], None
+
+
+def size_of_file(path: Path) -> tuple[int, int] | None:
+    """Width and height of an image file in pixels, of the usual formats from its header alone; None of one that cannot be used."""
+    try:
+        with path.open("rb") as file:
+            start = file.read(_HEADER_BYTES)
+            content_type = sniff(start)
+            if content_type is ContentType.PNG:
+                header = probe_png(start, least_bits=1)
+            elif content_type is not None:
+                header = _WIDER_PROBES[content_type](start + file.read())
+            else:
+                height_px, width_px = _foreign(start + file.read(), FILE_LIMITS).shape[:2]
+                return width_px, height_px
+    except (OSError, RejectRecord):
+        return None
+    return header.width_px, header.height_px
+
+
 def nodata_of_file(path: Path) -> tuple[float, ...]:
     """Values that are no measurement, as a TIFF names them (GDAL's tag); none in other formats."""
     with path.open("rb") as file:
@@ -134,13 +185,7 @@ def _converted(samples: Pixels, value: bytes, nodata: tuple[float, ...]) -> Imag
 
 def _wider(value: bytes, content_type: ContentType, limits: InputLimits) -> Pixels:
     """Samples of an image in a message's codec, but of a kind that no message holds: colour, fewer bits, white as zero."""
-    probes: dict[ContentType, Callable[[bytes], ImageHeader]] = {
-        ContentType.PNG: partial(probe_png, least_bits=1),
-        ContentType.JPEG: probe_jpeg,
-        ContentType.TIFF: partial(probe_tiff, white_is_zero=True),
-        ContentType.NPY: probe_npy,
-    }
-    header = probes[content_type](value)
+    header = _WIDER_PROBES[content_type](value)
     limits.check_size(header.width_px, header.height_px, header.decoded_bytes, len(value))
     return decode_samples(value, content_type, header)
 

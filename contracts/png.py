@@ -8,6 +8,9 @@ from __future__ import annotations
 import struct
 import zlib
 
+import numpy as np
+from numpy.typing import NDArray
+
 from contracts.errors import RejectReason, RejectRecord
 from contracts.frame import Pixels
 from contracts.probes import PNG_SIGNATURE, ImageHeader, corrupt, unsupported
@@ -77,6 +80,34 @@ def decode_png(value: bytes, header: ImageHeader) -> Pixels:
     except (RuntimeError, ValueError) as error:
         raise corrupt("PNG rows with filters of the standard", str(error)) from error
     return pixels
+
+
+def palette_of(value: bytes) -> NDArray[np.uint8] | None:
+    """The colours of a PNG with a palette, `(n, 3)`; None where it has none, or one of greys alone.
+
+    Raises:
+        RejectRecord: damaged.
+    """
+    if value[25:26] != bytes((_PALETTE,)):
+        return None
+    body = _chunks(value)[0][8:-4]
+    palette_N3 = np.frombuffer(body[: len(body) // 3 * 3], np.uint8).reshape(-1, 3)
+    greys = (palette_N3[:, :1] == palette_N3).all()
+    return None if greys or not len(palette_N3) else palette_N3
+
+
+def decode_numbers(value: bytes) -> Pixels:
+    """The numbers into the palette, `(H, W)` uint8, of a PNG that has one; its size has been accepted.
+
+    Raises:
+        RejectRecord: as `decode_png`.
+    """
+    bits = value[24]
+    as_grey = value[16:25] + b"\0" + value[26:29]
+    data = _chunks(value)[1]
+    grey = b"".join((PNG_SIGNATURE, *_chunk(b"IHDR", as_grey), *_chunk(b"IDAT", data), _IEND))
+    pixels = decode_png(grey, probe_png(grey, least_bits=1))
+    return np.asarray(pixels // (255 // (2**bits - 1)), np.uint8)
 
 
 def _chunks(value: bytes) -> tuple[bytes, bytes]:

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contracts.codecs import FLOAT_BIT_DEPTH
-from contracts.dataset_index import INDEX_NAME, TRACKS_NAME, ClipTrack, IndexEntry, read_entries, read_tracks
+from contracts.dataset_index import INDEX_NAME, TRACKS_NAME, ClipTrack, IndexEntry, read_numbered, read_tracks
 from contracts.errors import RejectRecord, SettingsError
 from contracts.frame import Band, Normalisation, Pixels, Platform
 from contracts.image_files import nodata_of_file, read_counts
@@ -28,9 +28,10 @@ from contracts.text import counted
 from contracts.video_files import Grey, grey_frames, video_info
 from models.normalisation import Filled, fill
 from models.transforms import crop_square, normalise
+from training.data.box_checks import refuse_boxes_outside
 from training.data.catalogue import HELP, KNOWN, KNOWN_SETS, LEARNT_SETS, SYNTHETIC, SYNTHETIC_FOLDER, UNSEEN_SETS
 from training.data.label_conventions import marked
-from training.data.label_files import boxes_of_mask, read_mask
+from training.data.label_files import boxes_of_mask, read_ignored, read_mask
 
 VARIABLE = "IRSTREAM_DATA"
 _CLIP_STEP_FRAMES = 15
@@ -118,11 +119,15 @@ class Sample:
 
     @cached_property
     def unknown_HW(self) -> NDArray[np.uint8]:
-        """Pixels of which nobody knows whether they are target, 0 or 1: ignored regions but their targets, and boxes without a mask."""
+        """Pixels of which nobody knows whether they are target, 0 or 1: ignored regions but their targets, boxes without a mask."""
         unknown_HW = np.zeros(self.pixels_HW.shape, np.uint8)
         boxes_N4 = self.boxes_xyxy_px[self.ignored_N] if self.has_mask else self.boxes_xyxy_px
         for x_min, y_min, x_max, y_max in boxes_N4.astype(int):
             unknown_HW[max(y_min, 0) : y_max, max(x_min, 0) : x_max] = 1
+        if self.mask_path is not None:
+            ignored_HW = read_ignored(self.mask_path, self.pixels_HW.shape, str(self.image_path or self.image_id))
+            if ignored_HW is not None:
+                unknown_HW[ignored_HW] = 1
         return unknown_HW & (1 - self.mask_HW)
 
     @property
@@ -181,7 +186,7 @@ def read_folder(folder: Path, name: str | None = None) -> list[Sample]:
     Raises:
         SettingsError: there is no index, or a mistake in it.
     """
-    return [_sample(folder, name or folder.name, None, entry) for entry in _entries_of(folder)]
+    return [_sample(folder, name or folder.name, None, entry) for entry in _entries_of(folder, own=True)]
 
 
 def _no_such_set(name: str, known: Sequence[str], where: str) -> SettingsError:
@@ -239,9 +244,10 @@ def read_own(dataset: str, known: Sequence[str], where: str, root: Path | None =
     raise _no_such_set(dataset, known, where)
 
 
-def _entries_of(folder: Path) -> list[IndexEntry]:
+def _entries_of(folder: Path, *, own: bool = False) -> list[IndexEntry]:
     index = _present(folder / INDEX_NAME)
-    entries = read_entries(index)
+    numbered = read_numbered(index)
+    entries = [entry for _, entry in numbered]
     missing = [file for entry in entries for file in (entry.file, entry.mask) if file and not (folder / file).is_file()]
     if missing:
         raise SettingsError(
@@ -250,6 +256,8 @@ def _entries_of(folder: Path) -> list[IndexEntry]:
             where=str(index),
             action="Put it there or correct the index; its paths are relative to its folder.",
         )
+    if own:
+        refuse_boxes_outside(folder, numbered)
     return entries
 
 
