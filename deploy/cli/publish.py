@@ -37,6 +37,13 @@ class Codec(StrEnum):
         return ContentType[self.name]
 
 
+class Radiometric(StrEnum):
+    """Parts of a radiometric JPEG."""
+
+    COUNTS = "counts"
+    PICTURE = "picture"
+
+
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 InputsArgument = Annotated[
     list[str], typer.Argument(metavar="PATH...|synthetic", help="Images, videos, folders of them, an index.jsonl; or the word synthetic.")
@@ -76,6 +83,10 @@ NodataOption = Annotated[
         show_default=False,
     ),
 ]
+AsOption = Annotated[
+    Radiometric,
+    typer.Option("--as", case_sensitive=False, help="Radiometric JPEG: its 16-bit counts with their constants, or its 8-bit picture."),
+]
 SizeOption = Annotated[str, typer.Option(help="Synthetic: SIDE or WIDTHxHEIGHT, 64 to 4096 px.")]
 SceneOption = Annotated[
     Scene | None,
@@ -102,6 +113,7 @@ def publish_command(
     codec: CodecOption = Codec.PNG,
     bit_depth: DepthOption = None,
     nodata: NodataOption = None,
+    radiometric: AsOption = Radiometric.COUNTS,
     size: SizeOption = "256",
     scene: SceneOption = None,
     seed: SeedOption = 0,
@@ -133,7 +145,7 @@ def publish_command(
     source, left_out = (
         (_synthetic(sensors, sensor, scene, platform, band, size, bit_depth, fps, seed, codec, truth), ())
         if inputs == [SYNTHETIC]
-        else _files(inputs, sensors, sensor, platform, band, bit_depth, codec, split, no_measurement)
+        else _files(inputs, sensors, sensor, platform, band, bit_depth, codec, split, no_measurement, radiometric)
     )
     rate = fps if fps is not None else source.fps or DEFAULT_FPS
     with stop_on_signals() as stop, SteadyProducer(kafka) as producer, show_progress(kafka.topic, quiet=as_json) as show:
@@ -176,11 +188,12 @@ def _files(
     codec: Codec,
     split: str | None,
     nodata: tuple[float, ...],
+    radiometric: Radiometric,
 ) -> tuple[FrameSource, tuple[str, ...]]:
     from pipeline.inputs.feeds import FrameSource
     from pipeline.inputs.find import Labels, find_inputs
 
-    labels = Labels(platform, band, bit_depth, codec.content_type, split, nodata)
+    labels = Labels(platform, band, bit_depth, codec.content_type, split, nodata, radiometric is Radiometric.PICTURE)
     found = find_inputs([Path(text) for text in inputs], labels)
     return FrameSource(found.sequences, sensor, sensors), found.left_out
 

@@ -29,6 +29,7 @@ class Labels:
         content_type: codec of frames that have to be encoded (videos).
         split: of dataset indexes.
         nodata: values that are no measurement, of image files; none for those that files and indexes name.
+        as_picture: whether of a radiometric JPEG the 8-bit picture is sent, not its 16-bit raster; that of an index always is.
     """
 
     platform: Platform | None = None
@@ -37,6 +38,7 @@ class Labels:
     content_type: ContentType = ContentType.PNG
     split: str | None = None
     nodata: tuple[float, ...] = ()
+    as_picture: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -121,7 +123,8 @@ def _folder(folder: Path, name: str, labels: Labels, others: Counter[str], seen:
 
 
 def _images(name: str, paths: list[Path], labels: Labels) -> PictureSequence:
-    return ImageFolder(name, paths, labels.platform or Platform.UNKNOWN, labels.band or Band.UNKNOWN, labels.bit_depth, labels.nodata)
+    platform, band = labels.platform or Platform.UNKNOWN, labels.band or Band.UNKNOWN
+    return ImageFolder(name, paths, platform, band, labels.bit_depth, labels.nodata, as_picture=labels.as_picture)
 
 
 def _video(path: Path, labels: Labels) -> PictureSequence:

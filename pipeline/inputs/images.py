@@ -9,11 +9,13 @@ from pathlib import Path
 
 import numpy as np
 
-from contracts.codecs import encode_pixels
+from contracts.codecs import check_counts, encode_pixels
 from contracts.errors import RejectRecord
+from contracts.flir import is_radiometric, read_radiometry
 from contracts.frame import Band, ContentType, Platform
 from contracts.frame_files import num_frames, read_frames
-from contracts.image_files import FRAME_SUFFIXES, IMAGE_SUFFIXES, ImageFile, read_image_file
+from contracts.image_files import FILE_LIMITS, FRAME_SUFFIXES, IMAGE_SUFFIXES, ImageFile, read_image_file
+from contracts.probes import sniff
 from pipeline.inputs.pictures import Picture, Unusable
 
 
@@ -56,13 +58,17 @@ def read_image(
 
 
 def read_images(
-    path: Path, platform: Platform, band: Band, bit_depth: int | None, nodata: tuple[float, ...] = ()
+    path: Path, platform: Platform, band: Band, bit_depth: int | None, nodata: tuple[float, ...] = (), *, as_picture: bool = False
 ) -> Iterator[Picture | Unusable]:
     """Every frame of a file: the pages of a TIFF, the pictures of a multi-picture JPEG, else the one there is.
 
-    As `read_image`; of several frames, `item` is `name/number`.
+    As `read_image`; of several frames, `item` is `name/number`. Of a radiometric JPEG the frame is its 16-bit raster, with the constants of
+    its measurement as headers; `as_picture` takes the 8-bit picture instead.
     """
     try:
+        if not as_picture and (radiometric := _radiometric(path, platform, band, bit_depth, nodata)) is not None:
+            yield radiometric
+            return
         num = num_frames(path)
         for number, image in enumerate(read_frames(path, bit_depth, nodata)):
             item = path.stem if num == 1 else f"{path.stem}/{number}"
@@ -72,6 +78,28 @@ def read_images(
                 yield Unusable(str(path) if num == 1 else f"{path}, frame {number}", image.detail)
     except OSError as error:
         yield _unreadable(path, error)
+
+
+def _radiometric(path: Path, platform: Platform, band: Band, bit_depth: int | None, nodata: tuple[float, ...]) -> Picture | Unusable | None:
+    """The measurement in a radiometric JPEG; None of every other file."""
+    with path.open("rb") as file:
+        if sniff(file.read(8)) is not ContentType.JPEG or path.stat().st_size > FILE_LIMITS.max_bytes:
+            return None
+        file.seek(0)
+        value = file.read()
+    try:
+        if not is_radiometric(value):
+            return None
+    except RejectRecord:
+        return None  # the reader of pictures says what is wrong with it
+    try:
+        radiometry = read_radiometry(value, FILE_LIMITS)
+        check_counts(radiometry.pixels_HW, bit_depth, nodata)
+    except RejectRecord as error:
+        return Unusable(str(path), f"{error.detail} (in the 16-bit raster of a radiometric JPEG; the 8-bit picture can be sent instead)")
+    headers = {"item": path.stem} | {name: f"{value:.9g}" for name, value in radiometry.constants.items()}
+    value = encode_pixels(radiometry.pixels_HW, ContentType.PNG)
+    return Picture(value, ContentType.PNG, platform, band, bit_depth, nodata=nodata, headers=headers)
 
 
 def _unreadable(path: Path, error: OSError) -> Unusable:
@@ -92,12 +120,21 @@ class ImageFolder:
     """A folder of images, in natural order, as one sequence."""
 
     def __init__(
-        self, name: str, paths: list[Path], platform: Platform, band: Band, bit_depth: int | None, nodata: tuple[float, ...] = ()
+        self,
+        name: str,
+        paths: list[Path],
+        platform: Platform,
+        band: Band,
+        bit_depth: int | None,
+        nodata: tuple[float, ...] = (),
+        *,
+        as_picture: bool = False,
     ) -> None:
         """Remember the files; each is read when its turn comes."""
         self.name = name
         self.fps: float | None = None
         self._paths, self._platform, self._band, self._bit_depth, self._nodata = paths, platform, band, bit_depth, nodata
+        self._as_picture = as_picture
 
     @property
     def num_pictures(self) -> int:
@@ -107,7 +144,7 @@ class ImageFolder:
     def pictures(self) -> Iterator[Picture | Unusable]:
         """Each file once."""
         for path in self._paths:
-            yield from read_images(path, self._platform, self._band, self._bit_depth, self._nodata)
+            yield from read_images(path, self._platform, self._band, self._bit_depth, self._nodata, as_picture=self._as_picture)
 
     @cached_property
     def _num_frames(self) -> int:
