@@ -23,6 +23,7 @@ from contracts.text import well_formed
 PARTITION_COLUMNS = ("run_id", "ingest_date")
 
 _MOMENT = pa.timestamp("us", tz="UTC")
+_TEXTS = pa.map_(pa.string(), pa.string())
 _LABELLED_SCORES = pa.map_(pa.string(), pa.float32())
 _DETECTION = pa.struct(
     [
@@ -96,11 +97,20 @@ RESULTS_COLUMNS = (
     Column("batch", pa.list_(_BATCH), True, "per task: the batch this frame was computed in"),
     Column("stage_ms", _STAGE_MS, False, "milliseconds per stage; null unless `ok`"),
     Column("detection_scr", pa.list_(pa.float32()), False, "signal-to-clutter ratio of each entry of `detections`, in order"),
+    Column("sensor_latitude", pa.float64(), False, "degrees, of the frame's [MISB ST 0601 packet](klv.md); null where it says nothing"),
+    Column("sensor_longitude", pa.float64(), False, "likewise"),
+    Column("sensor_altitude_m", pa.float64(), False, "likewise, metres above mean sea level"),
+    Column("klv", _TEXTS, False, "what the packet says, by name; `checksum` is `ok`, `wrong` or `missing`; null without header `ir_klv`"),
+    Column(
+        "detection_latitude", pa.list_(pa.float64()), False, "degrees, of each entry of `detections` on the ground; null where not known"
+    ),
+    Column("detection_longitude", pa.list_(pa.float64()), False, "likewise"),
 )
 RESULTS_SCHEMA = pa.schema([pa.field(column.name, column.type, nullable=not column.required) for column in RESULTS_COLUMNS])
 _FIELDS = {kind: tuple(field.name for field in fields(kind)) for kind in (Detection, ModelRef, BatchInfo, StageTimes)}
 # A column of its own: fields inside `detections` cannot be added to a table that exists.
-_FIELDS[Detection] = tuple(name for name in _FIELDS[Detection] if name != "scr")
+_FIELDS[Detection] = tuple(name for name in _FIELDS[Detection] if name not in ("scr", "latitude", "longitude"))
+_PLACE = ("sensor_latitude", "sensor_longitude", "sensor_altitude_m", "klv")
 
 
 def outcomes_to_table(outcomes: Iterable[Outcome], run_id: str) -> pa.Table:
@@ -176,6 +186,9 @@ def _row(outcome: Outcome, run_id: str) -> dict[str, Any]:
         "batch": [_plain(batch) for batch in outcome.batch],
         "stage_ms": _plain(outcome.stage_ms),
         "detection_scr": [detection.scr for detection in outcome.detections],
+        "detection_latitude": [detection.latitude for detection in outcome.detections],
+        "detection_longitude": [detection.longitude for detection in outcome.detections],
+        **{name: getattr(outcome, name) for name in _PLACE},
     }
 
 
@@ -219,11 +232,16 @@ def _outcome(row: dict[str, Any]) -> Outcome:
         preprocess_version=row["preprocess_version"],
         batch=tuple(BatchInfo(**item) for item in row["batch"]),
         stage_ms=StageTimes(**row["stage_ms"]),
-        **common,
+        **common | {name: row.get(name) for name in _PLACE},
     )
 
 
 def _detections(row: dict[str, Any]) -> tuple[Detection, ...]:
     items = row["detections"]
-    ratios = row.get("detection_scr") or [None] * len(items)  # null, or no column, in tables of earlier versions
-    return tuple(Detection(**item | {"found_by": tuple(item["found_by"]), "scr": scr}) for item, scr in zip(items, ratios, strict=True))
+    names = ("scr", "latitude", "longitude")
+    # Null, or no column, in tables of earlier versions.
+    beside = [row.get(f"detection_{name}") or [None] * len(items) for name in names]
+    return tuple(
+        Detection(**item | {"found_by": tuple(item["found_by"])} | dict(zip(names, values, strict=True)))
+        for item, *values in zip(items, *beside, strict=True)
+    )

@@ -80,6 +80,7 @@ class FrameMeta(BaseModel):
     content_type: ContentType
     raw_layout: RawLayout | None = None
     nodata: Annotated[tuple[float, ...], AfterValidator(_same_nan)] = ()
+    klv: str | None = None  # a MISB ST 0601 packet, base64
     headers: dict[str, str] = Field(default_factory=dict)
 
 

@@ -6,6 +6,7 @@ counts as missing and stays, as it came, among the headers of the row. What says
 
 from __future__ import annotations
 
+import base64
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ from typing import Any, TypeVar
 
 from contracts.errors import RejectReason, RejectRecord
 from contracts.frame import EVENT_TYPE, RawLayout
+from contracts.klv import packet_bytes
 from contracts.limits import InputLimits
 from contracts.nodata import nodata_values
 from contracts.words import DTYPE_WORDS, meaning
@@ -33,6 +35,7 @@ CONTRACT_HEADERS = (
     "ir_height",
     "ir_dtype",
     "ir_nodata",
+    "ir_klv",
 )
 SPEC_VERSION = "1.0"
 BIT_DEPTHS = (*range(8, 17), 32)
@@ -171,6 +174,17 @@ class Headers:
             return () if text is None or text in _NO_VALUES else nodata_values(text)
         except ValueError as error:
             raise _invalid("ir_nodata", str(error), repr((text or "")[:80])) from error
+
+    def klv(self) -> str | None:
+        """`ir_klv`: a MISB ST 0601 packet, as base64."""
+        found = set(self.contract.get("ir_klv", ()))
+        if len(found) > 1:
+            raise RejectRecord(RejectReason.HEADER_CONTRADICTION, expected="one value of ir_klv", got=f"{len(found)}")
+        value = found.pop() if found else b""
+        try:
+            return base64.b64encode(packet_bytes(value)).decode() if value.strip() else None
+        except ValueError as error:
+            raise _invalid("ir_klv", str(error), repr(value[:80])) from error
 
     def raw_layout(self) -> RawLayout | None:
         """`ir_width ir_height ir_dtype` of raw pixels, as far as given: each must be understood."""

@@ -51,6 +51,7 @@ def parse_record(record: RawRecord, limits: InputLimits) -> FrameMeta:
         content_type=content_type,
         raw_layout=layout,
         nodata=headers.understood("ir_nodata", headers.nodata) or (),
+        klv=headers.understood("ir_klv", headers.klv),
         headers=headers.kept,
     )
 
@@ -100,6 +101,7 @@ def encode_message(meta: FrameMeta, payload: bytes, *, source: str = "irstream")
         "ir_height": layout.height_px,
         "ir_dtype": layout.dtype,
         "ir_nodata": nodata_text(meta.nodata) or None,
+        "ir_klv": meta.klv,
     }
     fields |= meta.headers
     # A file name that is no UTF-8 arrives here with lone surrogates.

@@ -15,7 +15,8 @@ class Detection:
     """One target: one box, one mask, one class, whoever found it.
 
     Coordinates are pixel edges of the sensor's frame (see `contracts.outputs`). `scr` is the signal-to-clutter ratio of the
-    pixels of its mask; None where it has none, or nothing to compare with.
+    pixels of its mask; None where it has none, or nothing to compare with. `latitude` and `longitude`, degrees WGS 84, are those of its
+    centroid on the ground; None where the frame's metadata do not say.
     """
 
     label: str
@@ -31,6 +32,8 @@ class Detection:
     mask_rle: str | None
     found_by: tuple[str, ...]
     scr: float | None = None
+    latitude: float | None = None
+    longitude: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +89,10 @@ class FrameResult:
     preprocess_version: str
     batch: tuple[BatchInfo, ...]
     stage_ms: StageTimes
+    klv: dict[str, str] | None = None
+    sensor_latitude: float | None = None
+    sensor_longitude: float | None = None
+    sensor_altitude_m: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,6 +44,11 @@ def frame_message_schema() -> dict[str, object]:
         "ir_width": {"type": "string", "pattern": "^0*[1-9][0-9]{0,9}$", "description": f"columns, 1 to {MAX_SIDE_PX}"},
         "ir_height": {"type": "string", "pattern": "^0*[1-9][0-9]{0,9}$", "description": f"rows, 1 to {MAX_SIDE_PX}"},
         "ir_dtype": {"enum": list(dict.fromkeys(DTYPE_WORDS.values())), "description": "type of a count, little endian"},
+        "ir_klv": {
+            "type": "string",
+            "pattern": "^[A-Za-z0-9+/_-]+=*$",
+            "description": "a MISB ST 0601 packet as base64 (its bytes as they are will do, too); missing: no places",
+        },
         "ir_nodata": {
             "type": "string",
             "pattern": f"^[ ]*{NODATA_PATTERN}[ ]*(,[ ]*{NODATA_PATTERN}[ ]*){{0,{MAX_NODATA - 1}}}$",

@@ -67,6 +67,8 @@ _positions = st.builds(KafkaPosition, _topics, st.integers(0, 2**31 - 1), _int64
 _detections = st.builds(
     Detection,
     scr=st.none() | _float32,
+    latitude=st.none() | _float32,
+    longitude=st.none() | _float32,
     label=_text,
     class_scores=_scores,
     mask_rle=st.none() | _text,
@@ -96,6 +98,10 @@ frame_results = st.builds(
     preprocess_version=_text,
     batch=st.lists(st.builds(BatchInfo, _text, _int32, _text), max_size=3).map(tuple),
     stage_ms=st.builds(StageTimes, *[_float32] * 7),
+    klv=st.none() | st.dictionaries(_text, _text, max_size=3),
+    sensor_latitude=st.none() | _float32,
+    sensor_longitude=st.none() | _float32,
+    sensor_altitude_m=st.none() | _float32,
 )
 dead_letters = st.builds(
     DeadLetter,

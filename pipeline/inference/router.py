@@ -6,6 +6,7 @@ Runs in the driver on one asyncio loop. Pixels never pass through it: the model 
 from __future__ import annotations
 
 import asyncio
+import base64
 import time
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
@@ -19,12 +20,14 @@ from actors.reply import ClassifierReply, DetectorReply, FramePoison, SegmenterR
 from contracts.block import FrameBlock, unpack_block
 from contracts.errors import RejectReason, RetryLater
 from contracts.frame import Frame
+from contracts.klv import decode_klv
 from contracts.outputs import Classification, Detections, Float32, Segmentation
 from contracts.position import KafkaPosition, OffsetRange
 from contracts.result import DeadLetter, Detection, FrameResult, Gap, Outcome, StageTimes
 from models.transforms import PREPROCESS_VERSION
 from pipeline.inference.crash_isolation import Isolation
 from pipeline.inference.fusion import Targets, join, name_targets
+from pipeline.inference.geolocation import placed
 from pipeline.settings import MinScores, StreamSettings
 
 # The first argument is a block or its ObjectRef; the classifier also gets the boxes of each of its frames.
@@ -202,6 +205,8 @@ class _FrameWork:
         # What a row says may depend on its own frame only, not on who else was in the block.
         named = self.classifier if detections else None
         replies = [reply for reply in (self.detector, self.segmenter, named) if reply is not None]
+        packet = None if meta.klv is None else decode_klv(base64.b64decode(meta.klv))
+        numbers = {} if packet is None else packet.numbers
         return FrameResult(
             position=frame.position,
             sensor_id=meta.sensor_id,
@@ -216,7 +221,11 @@ class _FrameWork:
             platform=meta.platform,
             band=meta.band,
             headers=meta.headers,
-            detections=detections,
+            detections=detections if packet is None else placed(detections, packet, frame.width_px, frame.height_px),
+            klv=None if packet is None else packet.as_text(),
+            sensor_latitude=numbers.get("sensor_latitude"),
+            sensor_longitude=numbers.get("sensor_longitude"),
+            sensor_altitude_m=numbers.get("sensor_altitude_m"),
             models=tuple(reply.model for reply in replies),
             preprocess_version=PREPROCESS_VERSION,
             batch=tuple(info for reply in replies if (info := reply.batches[self.index]) is not None),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 
 from contracts.frame import Band, ContentType, FrameMeta, Platform, RawLayout
 from contracts.headers import CONTRACT_HEADERS
+from contracts.klv import UAS_LOCAL_SET
 
 MICROSECOND = st.datetimes(datetime(1970, 1, 1), datetime(2199, 12, 31), timezones=st.just(UTC))  # noqa: DTZ001  # hypothesis adds the zone
 # What survives a wire that trims: no blanks at the ends, not empty, encodable.
@@ -48,5 +50,6 @@ def metas(draw: st.DrawFn) -> FrameMeta:
         content_type=content_type,
         raw_layout=layout if content_type is ContentType.RAW or draw(st.booleans()) else None,
         nodata=draw(st.lists(st.floats(), unique_by=repr, max_size=3).map(tuple)),
+        klv=draw(st.none() | st.just(base64.b64encode(UAS_LOCAL_SET + b"\x00").decode())),
         headers={**draw(st.dictionaries(HEADER_NAMES, TEXT, max_size=4)), "ce_source": draw(TEXT)},
     )

@@ -47,7 +47,13 @@ models: list<item: struct<task: string, name: string, digest: string>> not null
 preprocess_version: string
 batch: list<item: struct<task: string, size: int32, closed_by: string>> not null
 stage_ms: struct<read: float, decode: float, wait: float, detect: float, segment: float, classify: float, fuse: float>
-detection_scr: list<item: float>"""
+detection_scr: list<item: float>
+sensor_latitude: double
+sensor_longitude: double
+sensor_altitude_m: double
+klv: map<string, string>
+detection_latitude: list<item: double>
+detection_longitude: list<item: double>"""
 
 
 def test_schema_is_the_published_one() -> None:
@@ -60,7 +66,9 @@ def test_schema_is_the_published_one() -> None:
 def test_structs_have_the_fields_of_their_dataclass(part: type, column: str) -> None:
     kind = RESULTS_SCHEMA.field(column).type
     struct = kind.value_type if pa.types.is_list(kind) else kind
-    assert [struct.field(index).name for index in range(struct.num_fields)] == [field.name for field in fields(part) if field.name != "scr"]
+    assert [struct.field(index).name for index in range(struct.num_fields)] == [
+        field.name for field in fields(part) if field.name not in ("scr", "latitude", "longitude")
+    ]
 
 
 def test_rows_of_a_version_without_signal_to_clutter_ratios_can_be_read() -> None:

@@ -33,7 +33,7 @@ def as_json(key: bytes, headers: tuple[tuple[str, bytes], ...]) -> dict[str, obj
     text = {}
     for name, value in headers:
         lowered = name.lower()
-        kept = lowered in ("ce_id", "ce_source") or lowered not in CONTRACT_HEADERS
+        kept = lowered in ("ce_id", "ce_source", "ir_klv") or lowered not in CONTRACT_HEADERS
         text[lowered if lowered in CONTRACT_HEADERS else name] = value.decode() if kept else value.decode().lower().strip()
     return {"key": key.decode(), "headers": {name: value for name, value in text.items() if value or name not in CONTRACT_HEADERS}}
 

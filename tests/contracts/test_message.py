@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from contracts.errors import RejectReason, RejectRecord
 from contracts.frame import Band, ContentType, FrameMeta, Platform, RawLayout, RawRecord
 from contracts.headers import CONTRACT_HEADERS
+from contracts.klv import UAS_LOCAL_SET
 from contracts.limits import InputLimits
 from contracts.message import Readable, encode_message, parse_record, read_what_is_readable
 from contracts.position import KafkaPosition
@@ -46,7 +47,7 @@ def test_case_and_order_do_not_matter(meta: FrameMeta, seed: object) -> None:
     key, value, headers = encode_message(meta, SIGNATURES[meta.content_type])
     contract = [(name, body) for name, body in headers if name in CONTRACT_HEADERS]
     others = [(name, body) for name, body in headers if name not in CONTRACT_HEADERS]
-    shouted = [(name.upper(), body if name in ("ce_id", "ce_source") else body.upper()) for name, body in contract]
+    shouted = [(name.upper(), body if name in ("ce_id", "ce_source", "ir_klv") else body.upper()) for name, body in contract]
     assert parse_record(raw(list(reversed(shouted + others)), value, key), LIMITS) == meta
 
 
@@ -257,7 +258,7 @@ def test_contract_headers_may_repeat_but_not_differ(name: str) -> None:
         parse((name, b"8"), (name.upper(), b"9"))
     assert caught.value.reason is RejectReason.HEADER_CONTRADICTION
     good = {"ce_specversion": b"1.0", "ce_type": b"irstream.frame.v1", "ce_time": b"2026-03-01T12:00:00Z", "content-type": b"image/png"}
-    good |= {"ir_platform": b"air", "ir_band": b"lwir", "ir_dtype": b"uint8"}
+    good |= {"ir_platform": b"air", "ir_band": b"lwir", "ir_dtype": b"uint8", "ir_klv": UAS_LOCAL_SET}
     value = good.get(name, b"8")
     assert parse((name, value), (name, value)) == parse((name, value))
 

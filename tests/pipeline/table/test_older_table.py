@@ -17,15 +17,15 @@ from pipeline.table.delta import open_or_create_results, open_results
 from pipeline.table.results_table import ResultsTable
 from tests.outcomes import result
 
-OLD_SCHEMA = pa.schema([field for field in RESULTS_SCHEMA if field.name != "detection_scr"])
+OLD_SCHEMA = pa.schema(list(RESULTS_SCHEMA)[: RESULTS_SCHEMA.get_field_index("detection_scr")])
 
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """A table without the last column, one row of partition 0 in it."""
+    """A table without the columns that came later, one row of partition 0 in it."""
     path = tmp_path / "results"
     DeltaTable.create(str(path), Schema.from_arrow(OLD_SCHEMA), partition_by=list(PARTITION_COLUMNS))
-    row = outcomes_to_table([result(0)], "live").drop_columns(["detection_scr"])
+    row = outcomes_to_table([result(0)], "live").select(OLD_SCHEMA.names)
     next_offsets = [Transaction("live/frames/0", 1), Transaction("live/frames/0@id-1", 1)]
     write_deltalake(str(path), row, mode="append", commit_properties=CommitProperties(app_transactions=next_offsets))
     return path
