@@ -11,7 +11,6 @@ from threading import Event
 from uuid import uuid4
 
 from contracts.errors import RejectRecord, SettingsError
-from contracts.frame import FrameMeta
 from contracts.message import encode_message
 from pipeline.inputs.feeds import FrameSource, FrameToSend
 from pipeline.inputs.pictures import Unusable
@@ -212,19 +211,7 @@ class _Run:
         """Give a frame its number and time, and send it."""
         picture, captured_at = frame.picture, self.now()
         number = self.numbers[frame.sensor_id]
-        meta = FrameMeta(
-            sensor_id=frame.sensor_id,
-            frame_id=f"{frame.sensor_id}/{self.name}/{number}",
-            frame_number=number,
-            captured_at=captured_at,
-            platform=picture.platform,
-            band=picture.band,
-            bit_depth=picture.bit_depth,
-            content_type=picture.content_type,
-            raw_layout=picture.raw_layout,
-            nodata=picture.nodata,
-            headers=picture.headers,
-        )
+        meta = frame.meta(frame_id=f"{frame.sensor_id}/{self.name}/{number}", number=number, captured_at=captured_at)
         key, value, headers = encode_message(meta, picture.payload, source="irstream/publish")
         asked_s = self.pacer.clock()
         try:

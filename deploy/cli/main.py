@@ -18,6 +18,7 @@ from deploy.terminal.error_line import show_error
 COMMANDS = (
     ("broker", "deploy.cli.broker", "Start, stop and find a real one-node Kafka for demos and tests."),
     ("publish", "deploy.cli.publish", "Publish frames with their metadata: folders, clips, dataset indexes, or the synthetic source."),
+    ("predict", "deploy.cli.predict", "Targets in images, videos and folders, without Kafka: pictures, a sheet, a Parquet."),
     ("stream", "deploy.cli.stream", "Read frames from Kafka, detect, segment, classify, write the results table."),
     ("audit", "deploy.cli.audit", "Prove from broker and table alone that every message has exactly one row."),
     ("explain", "deploy.cli.explain", "All that is known of one frame: message, stages, models, detections, file and commit."),

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from itertools import chain, islice
 
+from contracts.frame import FrameMeta
 from pipeline.inputs.pictures import Picture, PictureSequence, Unusable
 
 
@@ -15,6 +17,23 @@ class FrameToSend:
 
     sensor_id: str
     picture: Picture
+
+    def meta(self, *, frame_id: str, number: int, captured_at: datetime) -> FrameMeta:
+        """The metadata of its message."""
+        picture = self.picture
+        return FrameMeta(
+            sensor_id=self.sensor_id,
+            frame_id=frame_id,
+            frame_number=number,
+            captured_at=captured_at,
+            platform=picture.platform,
+            band=picture.band,
+            bit_depth=picture.bit_depth,
+            content_type=picture.content_type,
+            raw_layout=picture.raw_layout,
+            nodata=picture.nodata,
+            headers=picture.headers,
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)

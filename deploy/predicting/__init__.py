@@ -1,0 +1,1 @@
+"""`irstream predict`: networks in this process, annotated pictures, a Parquet."""

@@ -1,0 +1,91 @@
+"""A frame with what was found in it, as a picture of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+
+from contracts.frame import Pixels
+from contracts.result import Detection
+from evaluation.drawing import Colour, Picture, decode_mask, draw_outlines, grey_picture
+
+LEAST_SIDE_PX = 640
+"""Smaller frames are enlarged by a whole number, so that a target of a few pixels can be seen."""
+COLOURS: dict[tuple[str, ...], Colour] = {
+    ("detector", "segmenter"): (255, 210, 63),
+    ("detector",): (255, 140, 66),
+    ("segmenter",): (125, 223, 100),
+}
+_FONT, _SIZE, _GAP_PX, _ROOM_PX = cv2.FONT_HERSHEY_SIMPLEX, 0.45, 3, 4
+_Place = tuple[int, int, int, int]
+
+
+def annotated(pixels_HW: Pixels, detections: Sequence[Detection]) -> Picture:
+    """The frame with boxes, outlines of masks, and names that do not cover each other; surest first.
+
+    Args:
+        pixels_HW: counts.
+        detections: of the frame; a name is left out where there is no room for it.
+
+    Returns:
+        `(k * H, k * W, 3)` with a whole number k.
+    """
+    height_px, width_px = pixels_HW.shape
+    times = max(1, -(-LEAST_SIDE_PX // max(height_px, width_px)))
+    grey = grey_picture(pixels_HW)
+    picture: Picture = np.ascontiguousarray(np.repeat(np.repeat(grey, times, 0), times, 1))
+    taken: list[_Place] = []
+    ordered = sorted(detections, key=lambda found: -found.score)
+    for found in ordered:
+        box = _box(found, times)
+        cv2.rectangle(picture, box[:2], box[2:], _colour(found), 1)
+        taken.append(box)
+        if found.mask_rle is not None:
+            mask_HW = decode_mask(found.mask_rle, height_px, width_px).astype(np.uint8)
+            draw_outlines(picture, np.repeat(np.repeat(mask_HW, times, 0), times, 1), _colour(found))
+    for found in ordered:
+        _name(picture, found, _box(found, times), taken)
+    return picture
+
+
+def _colour(found: Detection) -> Colour:
+    return COLOURS.get(found.found_by, COLOURS["detector", "segmenter"])
+
+
+def _box(found: Detection, times: int) -> _Place:
+    """Corners just outside the target, in pixels of the picture."""
+    low = (int(edge * times) - _ROOM_PX for edge in (found.x_min_px, found.y_min_px))
+    high = (int(np.ceil(edge * times)) + _ROOM_PX for edge in (found.x_max_px, found.y_max_px))
+    x_min, y_min, x_max, y_max = *low, *high
+    return x_min, y_min, x_max, y_max
+
+
+def _name(picture: Picture, found: Detection, box: _Place, taken: list[_Place]) -> None:
+    """Label and score above, below or beside the box, where nothing else is."""
+    words = f"{found.label} {found.score:.2f}"
+    (width, height), below = cv2.getTextSize(words, _FONT, _SIZE, 1)
+    height += below
+    x_min, y_min, x_max, y_max = box
+    places = (
+        (x_min, y_min - _GAP_PX - height),
+        (x_min, y_max + _GAP_PX),
+        (x_max + _GAP_PX, y_min),
+        (x_min - _GAP_PX - width, y_min),
+        (x_max - width, y_min - _GAP_PX - height),
+        (x_max - width, y_max + _GAP_PX),
+    )
+    rows, columns = picture.shape[:2]
+    for left, top in places:
+        place = (left, top, left + width, top + height)
+        inside = left >= 0 and top >= 0 and place[2] <= columns and place[3] <= rows
+        if inside and not any(_overlap(place, other) for other in taken):
+            cv2.rectangle(picture, place[:2], place[2:], _colour(found), -1)
+            cv2.putText(picture, words, (left, place[3] - below), _FONT, _SIZE, (0, 0, 0), 1, cv2.LINE_AA)
+            taken.append(place)
+            return
+
+
+def _overlap(one: _Place, other: _Place) -> bool:
+    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
