@@ -47,7 +47,7 @@ class Radiometry:
 
 
 def is_radiometric(value: bytes) -> bool:
-    """Whether a JPEG holds an FFF file.
+    """True for a JPEG that holds an FFF file.
 
     Raises:
         RejectRecord: its segments are damaged.

@@ -56,7 +56,7 @@ def read_frames(
 
 
 def num_frames(path: Path) -> int:
-    """How many frames a file holds, good ones and bad ones; 1 of what cannot be read."""
+    """Number of frames a file holds, good ones and bad ones; 1 of what cannot be read."""
     try:
         with path.open("rb") as file:
             if sniff(file.read(16)) not in _SEVERAL:

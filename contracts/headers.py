@@ -103,7 +103,7 @@ class Headers:
         return values.pop() or None
 
     def understood(self, name: str, read: Callable[[], _T]) -> _T | None:
-        """What `read` reads from a header, None where its value cannot be understood: then it is kept for the row as it came.
+        """The value `read` reads from a header, None where its value cannot be understood: then it is kept for the row as it came.
 
         Raises:
             RejectRecord: the header contradicts itself or the contract (two values, 7 bits).

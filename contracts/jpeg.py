@@ -84,7 +84,7 @@ def segments(value: bytes, start: int = 0) -> Iterator[Segment]:
 
 
 def end_of(value: bytes, start: int = 0) -> int:
-    """Where the JPEG that begins at `start` ends: behind its end marker, or at the end of the bytes.
+    """End of the JPEG that begins at `start`: behind its end marker, or at the end of the bytes.
 
     Raises:
         RejectRecord: as `segments`.

@@ -116,7 +116,7 @@ TEXTS: Mapping[int, str] = MappingProxyType(
 
 
 class Checksum(StrEnum):
-    """Whether a packet is as it was sent."""
+    """State of a packet: as it was sent, or not."""
 
     OK = "ok"
     WRONG = "wrong"
@@ -125,7 +125,7 @@ class Checksum(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class KlvPacket:
-    """What a packet says.
+    """Values of a packet.
 
     Attributes:
         numbers: by name of `TAGS`; angles in degrees, lengths in metres. Tags that are missing, damaged or "out of range" are not in it.
@@ -191,7 +191,7 @@ def decode_klv(packet: bytes) -> KlvPacket:
 
 
 def _checksum(packet: bytes, summed: tuple[int, bytes] | None) -> Checksum:
-    """Whether the sum of all bytes before its last value is that value."""
+    """True where the sum of all bytes before its last value is that value."""
     if summed is None:
         return Checksum.MISSING
     first, value = summed

@@ -25,7 +25,7 @@ def further_pictures(bodies: Iterable[bytes]) -> int:
 
 
 def offsets_of_further_pictures(value: bytes) -> list[int]:
-    """Where the further pictures of a multi-picture file begin, from the start of the file."""
+    """Places at which the further pictures of a multi-picture file begin, from the start of the file."""
     at = value.find(_SIGNATURE) + len(_SIGNATURE)
     return [at + offset for offset in _offsets(value[at:])] if at >= len(_SIGNATURE) else []
 

@@ -24,7 +24,7 @@ _HEADER_BYTES = 4096
 
 
 def decode_pnm(value: bytes, limits: InputLimits) -> Pixels:
-    """Samples `(H, W)` or `(H, W, 3)`, uint8 or uint16; of a bitmap, ink is 0 and paper 255.
+    """Samples `(H, W)` or `(H, W, 3)`, uint8 or uint16; of a bitmap, ink is 0 and blank is 255.
 
     Raises:
         RejectRecord: damaged, truncated, several images, beyond the limits, a sample above the stated largest.

@@ -1,4 +1,4 @@
-"""Where on the ground a pixel lies, from a frame's MISB ST 0601 packet (docs/klv.md states how accurate that is).
+"""The place on the ground that a pixel shows, from a frame's MISB ST 0601 packet (docs/klv.md states how accurate that is).
 
 With four corners: the projection that takes the frame's corners to theirs. Else with the frame's centre, the fields of view and the
 attitude: rays of a pinhole camera, cut with the level plane through the centre. With less than that there is no answer: nothing is assumed.

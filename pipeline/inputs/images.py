@@ -31,7 +31,7 @@ def list_images(folder: Path) -> list[Path]:
 
 
 def is_image(path: Path) -> bool:
-    """Whether the name is that of an image file, of a format that is read or not."""
+    """True where the name is that of an image file, of a format that is read or not."""
     return path.suffix.lower() in IMAGE_SUFFIXES | FRAME_SUFFIXES and not path.name.startswith(".")
 
 

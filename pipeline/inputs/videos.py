@@ -18,7 +18,7 @@ from pipeline.inputs.raw_layout import layout_of
 
 
 def is_video(path: Path) -> bool:
-    """Whether the name is that of a video file."""
+    """True where the name is that of a video file."""
     return path.suffix.lower() in VIDEO_SUFFIXES and not path.name.startswith(".")
 
 

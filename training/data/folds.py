@@ -283,7 +283,7 @@ def _test_folds(labels: NDArray[Any], groups: NDArray[np.int64], settings: FoldS
             expected=f"at least {num} groups of frames (scenes, or frames that are nearly the same)",
             got=f"{there} in {len(groups)} frames",
             where="`folds`",
-            action="Ask for fewer folds, name finer groups at the import (--group), or allow leaks (`allow_leaks`).",
+            action="Ask for fewer folds, name finer `groups` at the import, or allow leaks (`allow_leaks`).",
         )
     folds_N = _stratified(labels, groups, num, settings.seed)
     return folds_N if settings.num > 1 else np.where(folds_N == 0, 0, -1)

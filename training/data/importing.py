@@ -126,7 +126,7 @@ def _begin(out: Path, request: dict[str, Any]) -> None:
                 expected=", ".join(f"{name} {before.get(name)}" for name in differing) + " as in the import that was begun here",
                 got=", ".join(f"{name} {request[name]}" for name in differing),
                 where=str(out),
-                action="Name another folder; several data sets train together (--data several times).",
+                action="Name another folder; several data sets train together.",
             )
         return
     if any(out.iterdir()):

@@ -143,7 +143,7 @@ def _targets(mask_HW: NDArray[Any], path: Path) -> Mask:
 
 
 def _are_instances(mask_HW: NDArray[Any], values: NDArray[Any]) -> bool:
-    """Whether each value is that of one region alone, and most regions hold one value."""
+    """True where each value is that of one region alone, and most regions hold one value."""
     if values[-1] == np.iinfo(mask_HW.dtype).max and 2 * int(values[-2]) < int(values[-1]):
         return False  # numbers, and one that stands for something else
     num, regions_HW = cv2.connectedComponents((mask_HW > 0).view(np.uint8), connectivity=8)
@@ -154,7 +154,7 @@ def _are_instances(mask_HW: NDArray[Any], values: NDArray[Any]) -> bool:
 
 
 def _loses_a_target(mask_HW: NDArray[Any], hard_HW: NDArray[np.bool_]) -> bool:
-    """Whether a region is nowhere as bright as half of the brightest, and brighter than a trace."""
+    """True where a region is nowhere as bright as half of the brightest, and brighter than a trace."""
     traces = mask_HW > _TRACE * float(mask_HW.max())
     num, regions_HW = cv2.connectedComponents(traces.view(np.uint8), connectivity=8)
     return len(np.unique(regions_HW[hard_HW])) < num - 1

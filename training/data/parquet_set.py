@@ -19,7 +19,7 @@ REFUSED = "refused.jsonl"
 _PART_BYTES = 32 * 2**20
 _PART_ROWS = 2048
 _GROUP_ROWS = 64
-_HELP = "Make one: irstream dataset import FORMAT PATH --out FOLDER (docs/datasets.md)."
+_HELP = "Make one with `irstream dataset import` (docs/datasets.md)."
 _HASHED = ("sample_id", "dataset", "image_sha256", "group_id", "split", "mask_rle", "boxes", "labels")
 
 
