@@ -11,6 +11,8 @@ from typing import Any
 
 import structlog
 
+from contracts.text import escaped
+
 _SHARED: list[Any] = [
     structlog.contextvars.merge_contextvars,
     structlog.stdlib.add_log_level,
@@ -58,4 +60,4 @@ def _line(_: object, __: str, event: dict[str, Any]) -> str:
     event.pop("logger", None)
     exception = event.pop("exception", None)
     words = [f"{level}: {event.pop('event', '')}", *(f"{key}={value!r}" for key, value in event.items())]
-    return " ".join(words) + (f"\n{exception}" if exception else "")
+    return escaped(" ".join(words) + (f"\n{exception}" if exception else ""))  # what cameras and brokers say reaches a terminal here

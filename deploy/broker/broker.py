@@ -28,6 +28,7 @@ from deploy.broker.config import (
     default_home,
     format_command,
     format_from,
+    java_environment,
     server_properties,
     start_command,
     write_properties,
@@ -242,7 +243,9 @@ class Broker:
             format_from(kept, self.home)
             return
         command = format_command(java, jars, self.home, self._scram_users)
-        result = subprocess.run(command, capture_output=True, text=True, timeout=_START_TIMEOUT_S, check=False)  # noqa: S603
+        result = subprocess.run(  # noqa: S603
+            command, capture_output=True, text=True, timeout=_START_TIMEOUT_S, check=False, cwd=self.home.root, env=java_environment()
+        )
         if result.returncode != 0:
             raise self._failed(f"format ended with code {result.returncode}: {(result.stderr or result.stdout).strip()[-500:]}")
         if self._scram_users:
@@ -254,9 +257,9 @@ class Broker:
     def _launch(self, java: Java, jars: Sequence[Path], port: int, lock: IO[str], *, guarded: bool) -> BrokerInfo:
         command = start_command(java, jars, self.home, ClassArchive(cache_folder(), java.path, self.home))
         if guarded:
-            self._child, pid = spawn_guarded(command, self.home.java_out, lock, _STOP_TIMEOUT_S)
+            self._child, pid = spawn_guarded(command, self.home.java_out, lock, _STOP_TIMEOUT_S, self.home.root)
         else:
-            self._child, pid = spawn_detached(command, self.home.java_out, lock)
+            self._child, pid = spawn_detached(command, self.home.java_out, lock, self.home.root)
         try:
             started_at = psutil.Process(pid).create_time()
         except psutil.NoSuchProcess:

@@ -35,6 +35,8 @@ class Home:
     def __init__(self, root: Path) -> None:
         """Name the places; nothing is created yet."""
         self.root = root
+        # A name that no properties file, list of folders or option of Java has to hold: Java is started inside the home, and its
+        # arguments are relative. A comma, a backslash or an accent in the home's path is then none of its business.
         self.data = root / "data"
         self.logs = root / "logs"
         self.broker_log = self.logs / "broker.log"
@@ -61,7 +63,7 @@ def server_properties(home: Home, port: int, controller_port: int) -> dict[str, 
         "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
         "controller.listener.names": "CONTROLLER",
         "inter.broker.listener.name": "PLAINTEXT",
-        "log.dirs": str(home.data),
+        "log.dirs": str(home.data.relative_to(home.root)),
         # A misspelt topic must be an error, not a new empty topic.
         "auto.create.topics.enable": "false",
         "message.max.bytes": str(MAX_MESSAGE_BYTES),
@@ -108,7 +110,7 @@ class ClassArchive:
     @property
     def option(self) -> str:
         """Use the archive, or write it at the end."""
-        return f"-XX:SharedArchiveFile={self._path}" if self._path.is_file() else f"-XX:ArchiveClassesAtExit={self._draft}"
+        return f"-XX:SharedArchiveFile={self._path}" if self._path.is_file() else f"-XX:ArchiveClassesAtExit={self._draft.name}"
 
     def settle(self, *, stopped_well: bool) -> None:
         """After the node has stopped: keep what it wrote, unless it was killed while writing."""
@@ -121,9 +123,14 @@ class ClassArchive:
         self._draft.unlink()
 
 
+def java_environment() -> dict[str, str]:
+    """The environment of Java: in an ASCII locale it could not open its own folder where that has an accent."""
+    return {**os.environ, "LC_ALL": "C.UTF-8"}
+
+
 def start_command(java: Java, jars: Sequence[Path], home: Home, archive: ClassArchive) -> list[str]:
     """The command line of the node."""
-    return [*_java_command(java, jars, home, _HEAP), archive.option, "kafka.Kafka", str(home.properties)]
+    return [*_java_command(java, jars, home, _HEAP), archive.option, "kafka.Kafka", str(home.properties.relative_to(home.root))]
 
 
 def format_command(java: Java, jars: Sequence[Path], home: Home, scram_users: Mapping[str, str]) -> list[str]:
@@ -131,7 +138,7 @@ def format_command(java: Java, jars: Sequence[Path], home: Home, scram_users: Ma
 
     It holds name and password of each of `scram_users`, the users that the node knows from its first moment.
     """
-    tool = ["kafka.tools.StorageTool", "format", "--cluster-id", _uuid(), "--config", str(home.properties)]
+    tool = ["kafka.tools.StorageTool", "format", "--cluster-id", _uuid(), "--config", str(home.properties.relative_to(home.root))]
     for name, password in scram_users.items():
         tool += ["--add-scram", f"SCRAM-SHA-512=[name={name},password={password}]"]
     return [*_java_command(java, jars, home, "128m"), *tool]
@@ -148,15 +155,15 @@ def format_from(checkpoint: Path, home: Home) -> None:
 
 
 def _java_command(java: Java, jars: Sequence[Path], home: Home, heap: str) -> list[str]:
-    class_path = ":".join(str(jar) for jar in jars)
+    class_path = ":".join(str(jar.absolute()) for jar in jars)
     return [
-        str(java.path),
+        str(java.path.absolute()),
         f"-Xmx{heap}",
         "-XX:+UseSerialGC",
         "-XX:TieredStopAtLevel=1",
         "-XX:+ExitOnOutOfMemoryError",
         f"-Dlog4j2.configurationFile={_LOG4J}",
-        f"-Dkafka.logs.dir={home.logs}",
+        f"-Dkafka.logs.dir={home.logs.relative_to(home.root)}",
         "-cp",
         class_path,
     ]

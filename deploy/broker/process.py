@@ -17,7 +17,7 @@ from typing import IO
 import psutil
 
 from contracts.errors import SettingsError
-from deploy.broker.config import HOST, Home
+from deploy.broker.config import HOST, Home, java_environment
 
 _GUARD = Path(__file__).with_name("guard.py")
 
@@ -59,10 +59,17 @@ def running(home: Home) -> tuple[BrokerInfo, psutil.Process] | None:
         known = json.loads(home.state.read_text())
         info = BrokerInfo(**{field.name: known[field.name] for field in fields(BrokerInfo)})
         process = psutil.Process(info.pid)
-        same = abs(process.create_time() - info.started_at) < 5.0 and str(home.properties) in process.cmdline()
+        same = abs(process.create_time() - info.started_at) < 5.0 and _runs_in(process, home)
         return (info, process) if same and process.status() != psutil.STATUS_ZOMBIE else None
     except (OSError, psutil.NoSuchProcess, psutil.AccessDenied, json.JSONDecodeError, KeyError, TypeError):
         return None
+
+
+def _runs_in(process: psutil.Process, home: Home) -> bool:
+    arguments = process.cmdline()
+    if str(home.properties) in arguments:  # as earlier versions started it
+        return True
+    return home.properties.name in arguments and Path(process.cwd()) == home.root
 
 
 def prepare_folders(home: Home, min_free_bytes: int) -> None:
@@ -159,20 +166,31 @@ def hold_ports(home: Home, port: int | None, preferred: int | None) -> list[sock
     return [held, controller]
 
 
-def spawn_detached(command: list[str], out: Path, lock: IO[str]) -> tuple[subprocess.Popen[bytes], int]:
-    """Start a process that outlives us, in a session of its own (no Ctrl-C, no hang-up). Gives process and pid."""
+def spawn_detached(command: list[str], out: Path, lock: IO[str], folder: Path | None = None) -> tuple[subprocess.Popen[bytes], int]:
+    """Start a process that outlives us, in a session of its own (no Ctrl-C, no hang-up), inside a folder. Gives process and pid."""
     with out.open("wb") as sink:
         process = subprocess.Popen(  # noqa: S603 - our own command line
-            command, stdin=subprocess.DEVNULL, stdout=sink, stderr=sink, start_new_session=True, pass_fds=(lock.fileno(),)
+            command,
+            cwd=folder,
+            env=java_environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=sink,
+            stderr=sink,
+            start_new_session=True,
+            pass_fds=(lock.fileno(),),
         )
     return process, process.pid
 
 
-def spawn_guarded(command: list[str], out: Path, lock: IO[str], stop_s: float) -> tuple[subprocess.Popen[bytes], int]:
+def spawn_guarded(
+    command: list[str], out: Path, lock: IO[str], stop_s: float, folder: Path | None = None
+) -> tuple[subprocess.Popen[bytes], int]:
     """Start a process that dies with us, even when we are killed. Gives its guard (our child) and its own pid."""
     with out.open("wb") as sink:
         guard = subprocess.Popen(  # noqa: S603 - our own command line
             [sys.executable, "-I", str(_GUARD), str(stop_s), *command],
+            cwd=folder,
+            env=java_environment(),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=sink,

@@ -13,6 +13,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from deploy.cli.errors import EXIT_FAULT, EXIT_INTERRUPTED, EXIT_WRONG_USE, debugging, with_options
 from deploy.terminal.error_line import show_error
+from deploy.terminal.streams import never_fail_for_a_character
 
 # Name, module (each has a Typer called `app`), line in `irstream --help`.
 COMMANDS = (
@@ -105,6 +106,7 @@ def root(
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Entry point of the command; ends the process with its exit code."""
+    never_fail_for_a_character()
     try:
         app(args=None if arguments is None else list(arguments))
     except Exception as error:

@@ -39,6 +39,7 @@ _HOST_AND_PORT = re.compile(r"(ray://)?(?P<host>[^/]+):(?P<port>\d+)")
 _CONNECT_TIMEOUT_S = 5.0
 _LOGICAL_CPUS = 8
 _START_ATTEMPTS = 3
+_SHORT_FOLDER, _LONGEST_FOLDER = "/tmp", 38  # noqa: S108 - the default of Ray itself
 _log = logging.getLogger(__name__)
 
 
@@ -115,6 +116,17 @@ def object_store_bytes(shm_free_bytes: int, in_flight_bytes: int) -> int:
     return max(least, min(_OBJECT_STORE_BYTES, int(shm_free_bytes * 0.8)))
 
 
+def short_folder() -> str | None:
+    """A folder for the sockets of a local Ray, where the one it would take does not do; None to leave it to Ray.
+
+    The path of a socket has at most 107 bytes, of which Ray takes 65, and Ray's C++ code takes ASCII only.
+    """
+    folder = os.environ.get("RAY_TMPDIR") or os.environ.get("TMPDIR") or _SHORT_FOLDER
+    if folder.isascii() and len(str(Path(folder).absolute())) <= _LONGEST_FOLDER:
+        return None
+    return f"{_SHORT_FOLDER}/ray-{os.getuid()}"
+
+
 def _start_local(in_flight_bytes: int) -> None:
     import ray
 
@@ -135,6 +147,7 @@ def _start_local(in_flight_bytes: int) -> None:
                 include_dashboard=False,
                 log_to_driver=False,
                 logging_level=logging.WARNING,
+                _temp_dir=short_folder(),
             )
             return
         except Exception as error:

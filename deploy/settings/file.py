@@ -14,6 +14,7 @@ from contracts.errors import SettingsError
 Key = tuple[str | int, ...]
 DEFAULT_NAME = "ray_config.yaml"
 BUILDER = "deploy.app:build"
+_MOST_NODES = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +76,9 @@ def read_settings_file(path: Path) -> SettingsFile:
     name = str(path)
     try:
         root = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
+        _require_a_tree(root, name)
+    except RecursionError as error:
+        raise _not_ours(name, "lists or mappings in each other, hundreds deep") from error
     except yaml.MarkedYAMLError as error:
         line = f":{error.problem_mark.line + 1}" if error.problem_mark else ""
         raise _not_ours(f"{name}{line}", f"{error.problem}", expected="YAML") from error
@@ -85,6 +89,27 @@ def read_settings_file(path: Path) -> SettingsFile:
     duplicates: list[Duplicate] = []
     _collect(args, (), lines, duplicates)
     return SettingsFile(name, _construct(args, name), lines, tuple(duplicates))
+
+
+def _require_a_tree(root: yaml.Node | None, name: str) -> None:
+    """Refuse aliases that lead back into themselves, and those that unfold to more than a person writes."""
+    steps = 0
+    above: list[yaml.Node] = []
+    waiting: list[tuple[yaml.Node, int]] = [] if root is None else [(root, 0)]
+    while waiting:
+        node, depth = waiting.pop()
+        del above[depth:]
+        line = f"{name}:{node.start_mark.line + 1}"
+        if any(node is each for each in above):
+            raise _not_ours(line, "an alias that contains itself")
+        steps += 1
+        if steps > _MOST_NODES:
+            raise _not_ours(line, f"aliases that unfold to more than {_MOST_NODES:,} values")
+        above.append(node)
+        if isinstance(node, yaml.MappingNode):
+            waiting += [(each, depth + 1) for pair in node.value for each in pair]
+        elif isinstance(node, yaml.SequenceNode):
+            waiting += [(each, depth + 1) for each in node.value]
 
 
 def _find_args(root: yaml.Node | None, name: str) -> yaml.MappingNode:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import sys
 
+from contracts.text import escaped
+
 
 def show_error(text: str) -> None:
     """One message on stderr, coloured on a terminal."""
     if sys.stderr.isatty():
-        from rich.console import Console
         from rich.text import Text
 
-        Console(stderr=True).print(Text("error: ", style="bold red") + Text(text))
+        from deploy.terminal.consoles import note_console
+
+        note_console().print(Text("error: ", style="bold red") + Text(text))
     else:
-        sys.stderr.write(f"error: {text}\n")
+        sys.stderr.write(f"error: {escaped(text)}\n")

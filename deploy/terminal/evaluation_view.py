@@ -6,9 +6,9 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
 from rich.table import Table
 
+from deploy.terminal.consoles import SafeConsole, answer_console
 from evaluation.bootstrap import paired_differences
 from evaluation.results import plain
 
@@ -45,7 +45,7 @@ def print_evaluation(lead: str, results: Sequence[ModelResult]) -> None:
         lead: the line.
         results: of each network.
     """
-    Console(soft_wrap=True, markup=False).print(lead, _table(results), sep="\n")
+    SafeConsole(soft_wrap=True, markup=False, width=answer_console().width).print(lead, _table(results), sep="\n")
 
 
 def _table(results: Sequence[ModelResult]) -> Table:

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from contracts.result import DeadLetter, FrameResult, Gap
+from deploy.terminal.consoles import table_console
 
 if TYPE_CHECKING:
     from contracts.frame import RawRecord
@@ -44,7 +44,7 @@ def print_explanation(found: Explanation) -> None:
     table.add_column(overflow="fold")
     for name, text in _lines(found):
         table.add_row(name, Text(text))  # what cameras wrote is no markup
-    Console().print(table)
+    table_console().print(table)
 
 
 def _lines(found: Explanation) -> Lines:

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 
 from contracts.text import counted
+from deploy.terminal.consoles import SafeConsole
 from pipeline.publish import PublishProgress
 
 _LINE_EVERY_S = 5.0
@@ -40,7 +41,7 @@ def stop_on_signals() -> Iterator[Event]:
 @contextmanager
 def show_progress(topic: str, *, quiet: bool = False) -> Iterator[Show]:
     """A function that shows progress on stderr: a bar on a terminal, else a line every few seconds; problems always."""
-    console = Console(stderr=True, soft_wrap=True)
+    console = SafeConsole(stderr=True, soft_wrap=True)
     problems = _Problems(console)
     if console.is_terminal and not quiet:
         columns = (
@@ -96,7 +97,7 @@ def rate_text(progress: PublishProgress) -> str:
 
 def print_summary(summary: PublishProgress, topic: str, left_out: Sequence[str] = ()) -> None:
     """The last lines, on stdout: frames sent, frames skipped and why, files that were no input."""
-    console = Console(soft_wrap=True, highlight=False)
+    console = SafeConsole(soft_wrap=True, highlight=False)
     how = "interrupted after" if summary.interrupted else "in"
     megabytes = summary.sent_bytes / 1e6
     console.print(

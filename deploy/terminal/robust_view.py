@@ -6,9 +6,9 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
 from rich.table import Table
 
+from deploy.terminal.consoles import SafeConsole, answer_console
 from evaluation.found import RATES
 from evaluation.robustness import UNTOUCHED
 
@@ -36,8 +36,8 @@ def suite_lead(sets: Mapping[str, int], missing: Sequence[str], every: int, thre
 
 def print_suite(results: Sequence[RobustResult]) -> None:
     """On stdout: for each network what changes do to its masks, and what it finds."""
-    wide = max(Console().width, _WIDTH)  # a table that is cut hides figures
-    console = Console(soft_wrap=True, markup=False, highlight=False, width=wide)
+    wide = max(answer_console().width, _WIDTH)  # a table that is cut hides figures
+    console = SafeConsole(soft_wrap=True, markup=False, highlight=False, width=wide)
     for result in results:
         console.print(f"\n{result.name}: nIoU in %, and what each change adds to it, with 95 % intervals (threshold {result.threshold:g})")
         console.print(_changed_table(result))

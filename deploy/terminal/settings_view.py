@@ -20,7 +20,9 @@ def print_settings(values: Mapping[Key, Any], origins: Mapping[str, str]) -> Non
         values: by their path in the settings; what is secret has been taken out.
         origins: by the dotted path.
     """
-    table = Table("setting", "value", "from", box=None, pad_edge=False)
+    table = Table(box=None, pad_edge=False)
+    for name in ("setting", "value", "from"):
+        table.add_column(name, overflow="fold")  # on a narrow terminal nothing is cut
     for key, value in values.items():
         origin = origins[dotted(key)]
         style = "dim" if origin == "default" else ""

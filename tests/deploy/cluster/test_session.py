@@ -8,7 +8,7 @@ import time
 import pytest
 
 from contracts.errors import SettingsError
-from deploy.cluster.session import cluster_address, object_store_bytes, ray_session
+from deploy.cluster.session import cluster_address, object_store_bytes, ray_session, short_folder
 
 MEBIBYTE = 2**20
 
@@ -23,6 +23,20 @@ def closed_port() -> int:
 def test_which_addresses_name_a_cluster(monkeypatch: pytest.MonkeyPatch, value: str, address: str | None) -> None:
     monkeypatch.setenv("RAY_ADDRESS", value)
     assert cluster_address() == address
+
+
+@pytest.mark.parametrize(
+    ("folder", "ours"), [(None, False), ("/tmp", False), ("/var/tmp/user-1000", False), ("/tmp/é", True), ("/" + 94 * "t", True)]
+)
+def test_sockets_of_a_local_ray_get_a_short_ascii_folder(monkeypatch: pytest.MonkeyPatch, folder: str | None, ours: bool) -> None:
+    monkeypatch.delenv("RAY_TMPDIR", raising=False)
+    if folder is None:
+        monkeypatch.delenv("TMPDIR", raising=False)
+    else:
+        monkeypatch.setenv("TMPDIR", folder)
+    found = short_folder()
+    assert (found is not None) is ours
+    assert found is None or (found.isascii() and len(found) < 38)
 
 
 @pytest.mark.parametrize(

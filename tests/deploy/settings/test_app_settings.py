@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import time
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from contracts.errors import SettingsError
 from deploy.app import stream_job
 from deploy.settings.app_settings import AppSettings, Override, flatten, load_settings, secrets_in_file, settings_from_args, variable_of
+from deploy.settings.file import BUILDER
 from deploy.settings.mistakes import InvalidSettingsError, known_keys, without_secrets
 from tests.pipeline.inference.rule_networks import RuleNetworks
 
@@ -250,6 +252,52 @@ def test_a_file_that_is_not_ours_says_so_with_its_place(tmp_path: Path, text: st
         load_settings(path)
     assert str(path) in caught.value.where
     assert part in str(caught.value)
+
+
+HEAD = f"applications:\n- import_path: {BUILDER}\n  args:\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [
+        (HEAD + "    sink: &a\n      table: *a\n", ":4: expected a Ray Serve config .* got an alias that contains itself"),
+        (HEAD + "    sink: &a {b: &b [*a]}\n", "got an alias that contains itself"),
+        ("&a [*a]", "got an alias that contains itself"),
+        ("[" * 3000, "hundreds deep"),
+        ("{a: " * 3000, "hundreds deep"),
+        (
+            HEAD + "    a0: &a0 [1]\n" + "".join(f"    a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]\n" for n in range(1, 30)),
+            "aliases that unfold to more than 100,000 values",
+        ),
+    ],
+    ids=["recursive", "recursive, two steps", "recursive root", "deep list", "deep mapping", "billion laughs"],
+)
+def test_a_file_that_has_no_end_is_one_mistake(tmp_path: Path, text: str, part: str) -> None:
+    (tmp_path / "endless.yaml").write_text(text)
+    began_s = time.process_time()
+    with pytest.raises(SettingsError, match=part):
+        load_settings(tmp_path / "endless.yaml")
+    assert time.process_time() - began_s < 10
+
+
+@pytest.mark.parametrize("table", ["a%20b", "C:\\results", "a\x1bb"])
+def test_a_table_path_that_means_another_folder_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, table: str) -> None:
+    """Such a name would be another folder for deltalake, which decodes it once more."""
+    monkeypatch.setenv("IRSTREAM_SINK__TABLE", table)
+    with pytest.raises(SettingsError, match="without backslashes, control characters and percent codes"):
+        load_settings(None)
+
+
+@pytest.mark.parametrize("table", ["a b/é①", "a#b?c", "100%", "a,b;c=d", "[x]*", "./~", "s3://bucket/a%20b"])
+def test_any_other_table_path_stays_as_it_is(monkeypatch: pytest.MonkeyPatch, table: str) -> None:
+    monkeypatch.setenv("IRSTREAM_SINK__TABLE", table)
+    assert load_settings(None).settings.sink.table == table
+
+
+def test_a_tilde_is_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("IRSTREAM_SINK__TABLE", "~/results")
+    assert load_settings(None).settings.sink.table == f"{tmp_path}/results"
 
 
 def test_an_application_without_args_has_the_defaults(tmp_path: Path) -> None:

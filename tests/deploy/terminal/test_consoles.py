@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import io
 import sys
+from collections.abc import Callable
 
 import pytest
 from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 
 from deploy.terminal.consoles import answer_console, note_console, status, table_console
 from deploy.terminal.error_line import show_error
@@ -35,6 +38,37 @@ def test_tables_are_as_wide_as_the_terminal_and_wide_elsewhere(capsys: pytest.Ca
     monkeypatch.setenv("NO_COLOR", "1")
     table_console().print("x" * 200)
     assert terminal.getvalue().splitlines() == ["x" * 80, "x" * 80, "x" * 40]
+
+
+@pytest.mark.parametrize("console", [answer_console, note_console, table_console])
+def test_no_view_lets_control_characters_of_others_through(
+    console: Callable[[], Console], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a terminal with colours: the console's own codes stay, those in text are shown."""
+    table = Table("sensor")
+    table.add_row(Text("cam\x1b[2J\x9bA"))
+    for thing in ("cam\x1b[2J\x9bA", Text("cam\x1b[2J\x9bA", style="red"), table):
+        console().print(thing, end="")
+        out, err = capsys.readouterr()
+        assert "\x1b" not in out + err
+        assert "\x9b" not in out + err
+        assert "\\x1b[2J" in out + err
+    terminal = Terminal()
+    for stream in ("stdout", "stderr"):
+        monkeypatch.setattr(sys, stream, terminal)
+    monkeypatch.setenv("TERM", "xterm-256color")
+    console().print(Text("cam\x1b[2J", style="red"))
+    assert terminal.getvalue().startswith("\x1b[31mcam\\x1b[2J")
+
+
+def test_where_no_terminal_is_no_table_is_cut(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    table = Table("name", "value", box=None)
+    table.add_row("n" * 300, "v" * 300)
+    for console in (answer_console(), table_console()):
+        console.print(table)
+        line = capsys.readouterr().out.splitlines()[1]
+        assert line.split() == ["n" * 300, "v" * 300]
 
 
 def test_notes_go_to_stderr(capsys: pytest.CaptureFixture[str]) -> None:
