@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from contracts.frame import Pixels
 from contracts.result import Detection
 from evaluation.drawing import decode_mask, stretched
+from evaluation.label_places import Area, free_place
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -28,6 +29,8 @@ _FOUND = {("detector", "segmenter"): "#ffd23f", ("detector",): "#ff8c42", ("segm
 _LEGEND = (("box and mask", ("detector", "segmenter")), ("box only", ("detector",)), ("mask only", ("segmenter",)))
 _LOUPE_SHARE = 0.36  # of the tile's side
 _LABELS_AT_MOST = 6
+_LABEL_POINTS, _LETTER, _LINE = 7.5, 0.6, 1.7
+"""Size of a label; mean width of a letter and height of a line, as parts of it."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -75,21 +78,21 @@ def write_contact_sheet(tiles: Sequence[Tile], path: Path, heading: str, tile_in
             axes = figure.add_axes((left, top_inches / height_inches, (1 - _GAP) / columns, row_inches / height_inches))
             axes.set_axis_off()
             axes.set_anchor("N")
-            _draw_tile(axes, tile)
+            _draw_tile(axes, tile, tile_inches)
     _draw_legend(figure, height_inches, truth=any(tile.truth_xyxy_px is not None for tile in tiles))
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=DPI, facecolor=_DARK)
 
 
-def _draw_tile(axes: Axes, tile: Tile) -> None:
+def _draw_tile(axes: Axes, tile: Tile, tile_inches: float) -> None:
     height_px, width_px = tile.pixels_HW.shape
     picture_HW = stretched(tile.pixels_HW)
-    _draw_layers(axes, tile, picture_HW, line=1.3, pad_px=max(1.0, 0.006 * max(height_px, width_px)))
+    pad_px = max(1.0, 0.006 * max(height_px, width_px))
+    _draw_layers(axes, tile, picture_HW, line=1.3, pad_px=pad_px)
     axes.set_xlim(0, width_px)
     axes.set_ylim(height_px, 0)
     best = sorted(tile.detections, key=lambda found: -found.score)
-    for found in best[:_LABELS_AT_MOST]:
-        _label(axes, found, width_px, height_px)
+    _draw_labels(axes, best, (width_px, height_px), width_px / tile_inches, pad_px)
     if best:
         _draw_loupe(axes, tile, picture_HW, best[0])
     known = "" if tile.truth_xyxy_px is None else f", {len(tile.truth_xyxy_px)} true"
@@ -129,21 +132,28 @@ def _outline(axes: Axes, mask_HW: NDArray[np.bool_], colour: str, line: float) -
     axes.add_collection(LineCollection(np.array(segments) + origin, colors=[colour], linewidths=line, capstyle="round"))
 
 
-def _label(axes: Axes, found: Detection, width_px: int, height_px: int) -> None:
-    """Label and score beside the box, inside the picture."""
-    right, low = found.x_max_px > 0.72 * width_px, found.y_min_px < 0.08 * height_px
-    axes.annotate(
-        f"{found.label} {found.score:.2f}",
-        (found.x_min_px if right else found.x_max_px, found.y_max_px if low else found.y_min_px),
-        xytext=(-4 if right else 4, -3 if low else 3),
-        textcoords="offset points",
-        ha="right" if right else "left",
-        va="top" if low else "bottom",
-        fontsize=7.5,
-        color="black",
-        bbox={"boxstyle": "round,pad=0.15", "facecolor": _colour(found), "edgecolor": "none", "alpha": 0.9},
-        annotation_clip=True,
-    )
+def _draw_labels(axes: Axes, found: Sequence[Detection], frame: tuple[int, int], px_per_inch: float, pad_px: float) -> None:
+    """Labels and scores beside their boxes, the first ones first; one without room is left out."""
+    px_per_point = px_per_inch / 72
+    taken: list[Area] = [(each.x_min_px - pad_px, each.y_min_px - pad_px, each.x_max_px + pad_px, each.y_max_px + pad_px) for each in found]
+    for each, box in zip(found[:_LABELS_AT_MOST], list(taken), strict=False):
+        words = f"{each.label} {each.score:.2f}"
+        size = (len(words) * _LETTER * _LABEL_POINTS + 4) * px_per_point, _LINE * _LABEL_POINTS * px_per_point
+        place = free_place(size, box, taken, frame, 2 * px_per_point)
+        if place is None:
+            continue
+        taken.append(place)
+        axes.text(
+            (place[0] + place[2]) / 2,
+            (place[1] + place[3]) / 2,
+            words,
+            ha="center",
+            va="center_baseline",
+            fontsize=_LABEL_POINTS,
+            color="black",
+            bbox={"boxstyle": "round,pad=0.15", "facecolor": _colour(each), "edgecolor": "none", "alpha": 0.9},
+            clip_on=True,
+        )
 
 
 def _draw_loupe(axes: Axes, tile: Tile, picture_HW: NDArray[np.uint8], found: Detection) -> None:

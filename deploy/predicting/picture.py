@@ -10,6 +10,7 @@ import numpy as np
 from contracts.frame import Pixels
 from contracts.result import Detection
 from evaluation.drawing import Colour, Picture, decode_mask, draw_outlines, grey_picture
+from evaluation.label_places import Area, free_place
 
 LEAST_SIDE_PX = 640
 """Smaller frames are enlarged by a whole number, so that a target of a few pixels can be seen."""
@@ -36,7 +37,7 @@ def annotated(pixels_HW: Pixels, detections: Sequence[Detection]) -> Picture:
     times = max(1, -(-LEAST_SIDE_PX // max(height_px, width_px)))
     grey = grey_picture(pixels_HW)
     picture: Picture = np.ascontiguousarray(np.repeat(np.repeat(grey, times, 0), times, 1))
-    taken: list[_Place] = []
+    taken: list[Area] = []
     ordered = sorted(detections, key=lambda found: -found.score)
     for found in ordered:
         box = _box(found, times)
@@ -62,30 +63,13 @@ def _box(found: Detection, times: int) -> _Place:
     return x_min, y_min, x_max, y_max
 
 
-def _name(picture: Picture, found: Detection, box: _Place, taken: list[_Place]) -> None:
-    """Label and score above, below or beside the box, where nothing else is."""
+def _name(picture: Picture, found: Detection, box: _Place, taken: list[Area]) -> None:
+    """Label and score beside the box, where nothing else is."""
     words = f"{found.label} {found.score:.2f}"
     (width, height), below = cv2.getTextSize(words, _FONT, _SIZE, 1)
-    height += below
-    x_min, y_min, x_max, y_max = box
-    places = (
-        (x_min, y_min - _GAP_PX - height),
-        (x_min, y_max + _GAP_PX),
-        (x_max + _GAP_PX, y_min),
-        (x_min - _GAP_PX - width, y_min),
-        (x_max - width, y_min - _GAP_PX - height),
-        (x_max - width, y_max + _GAP_PX),
-    )
-    rows, columns = picture.shape[:2]
-    for left, top in places:
-        place = (left, top, left + width, top + height)
-        inside = left >= 0 and top >= 0 and place[2] <= columns and place[3] <= rows
-        if inside and not any(_overlap(place, other) for other in taken):
-            cv2.rectangle(picture, place[:2], place[2:], _colour(found), -1)
-            cv2.putText(picture, words, (left, place[3] - below), _FONT, _SIZE, (0, 0, 0), 1, cv2.LINE_AA)
-            taken.append(place)
-            return
-
-
-def _overlap(one: _Place, other: _Place) -> bool:
-    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
+    place = free_place((width, height + below), box, taken, (picture.shape[1], picture.shape[0]), _GAP_PX)
+    if place is not None:
+        left, top, right, bottom = (int(edge) for edge in place)
+        cv2.rectangle(picture, (left, top), (right, bottom), _colour(found), -1)
+        cv2.putText(picture, words, (left, bottom - below), _FONT, _SIZE, (0, 0, 0), 1, cv2.LINE_AA)
+        taken.append(place)
