@@ -14,16 +14,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from deltalake import DeltaTable
-from deltalake.exceptions import DeltaError
 
 from contracts.arrow import Status
-from contracts.errors import RetryLater, StopPipeline
+from contracts.errors import StopPipeline
 from contracts.position import OffsetRange, TopicPartition
 from pipeline.kafka.reader import GapFound, LogReader
 from pipeline.kafka.settings import KafkaSettings
 from pipeline.kafka.topics import ClusterWatch, missing
 from pipeline.ops.coverage import Spans, cover, num_offsets, restrict
-from pipeline.table.delta import plain_text
+from pipeline.table.delta import reading
 
 _COLUMNS = ["source_partition", "source_offset", "source_offset_end", "status"]
 _POLL_S = 1.0
@@ -113,15 +112,8 @@ def audit(
 
 def _read_rows(table: DeltaTable, run_id: str, topic: str) -> pa.Table:
     wanted = (pc.field("run_id") == run_id) & (pc.field("source_topic") == topic)
-    try:
+    with reading(table, "Check network and credentials; if a file is missing, somebody deleted it from under the table."):
         return table.to_pyarrow_dataset().to_table(columns=_COLUMNS, filter=wanted)
-    except (DeltaError, OSError) as error:
-        raise RetryLater(
-            expected="the files of the table to be readable",
-            got=plain_text(error),
-            where=str(table.table_uri),
-            action="Check network and credentials; if a file is missing, somebody deleted it from under the table.",
-        ) from error
 
 
 def _audit_partition(

@@ -11,14 +11,13 @@ from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
 from contracts.arrow import RESULTS_SCHEMA, table_to_outcomes
-from contracts.errors import RetryLater
 from contracts.frame import RawRecord
 from contracts.position import KafkaPosition
 from contracts.result import Outcome
 from pipeline.kafka.reader import GapFound, LogReader
 from pipeline.kafka.settings import KafkaSettings
 from pipeline.kafka.topics import end_offsets
-from pipeline.table.delta import plain_text
+from pipeline.table.delta import reading
 
 _FETCH_WAIT_S = 5.0
 _FILE = "__filename"
@@ -101,17 +100,10 @@ def explain(kafka: KafkaSettings, table: DeltaTable, run_id: str, position: Kafk
         RetryLater: Kafka or the object store does not answer.
         StopPipeline: no such topic or partition.
     """
-    try:
+    with reading(table):
         watermark = table.transaction_version(f"{run_id}/{position.topic_partition}")
         outcome, file = _find_row(table, run_id, position)
         commit = _find_commit(table, run_id, position) if outcome is not None else None
-    except (DeltaError, OSError) as error:
-        raise RetryLater(
-            expected="the table to be readable",
-            got=plain_text(error),
-            where=str(table.table_uri),
-            action="Check network and credentials, and try again.",
-        ) from error
     message, gone = _fetch(kafka, position)
     return Explanation(
         position=position,

@@ -6,11 +6,10 @@ from collections.abc import Iterable
 
 import pyarrow.compute as pc
 from deltalake import DeltaTable
-from deltalake.exceptions import DeltaError
 
 from contracts.arrow import Status
-from contracts.errors import RejectReason, RetryLater
-from pipeline.table.delta import plain_text
+from contracts.errors import RejectReason
+from pipeline.table.delta import reading
 
 SelectedOffsets = dict[int, tuple[int, ...]]
 
@@ -30,15 +29,8 @@ def rejected_offsets(table: DeltaTable, run_id: str, topic: str, reasons: Iterab
     wanted = (pc.field("run_id") == run_id) & (pc.field("source_topic") == topic) & (pc.field("status") == Status.REJECTED.value)
     if names := [reason.value for reason in reasons]:
         wanted &= pc.field("reason").isin(names)
-    try:
+    with reading(table):
         rows = table.to_pyarrow_dataset().to_table(columns=["source_partition", "source_offset"], filter=wanted)
-    except (DeltaError, OSError) as error:
-        raise RetryLater(
-            expected="the files of the table to be readable",
-            got=plain_text(error),
-            where=str(table.table_uri),
-            action="Check network and credentials.",
-        ) from error
     found: dict[int, set[int]] = {}
     for partition, offset in zip(rows["source_partition"].to_pylist(), rows["source_offset"].to_pylist(), strict=True):
         found.setdefault(partition, set()).add(offset)

@@ -9,14 +9,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from deltalake import DeltaTable
-from deltalake.exceptions import DeltaError
 from numpy.typing import NDArray
 
 from contracts.arrow import Status
 from contracts.choices import chosen
-from contracts.errors import RetryLater, SettingsError
+from contracts.errors import SettingsError
 from evaluation.false_alarms import Coverage, LeastScore, RateAt, coverage, least_score, rate_at
-from pipeline.table.delta import plain_text
+from pipeline.table.delta import reading
 
 _COLUMNS = ("captured_at", "finished_at", "preprocess_version", "models", "detections")
 _SCORING_TASKS = ("detection", "segmentation")  # the classifier names what they found; it is in rows with detections only
@@ -144,20 +143,13 @@ def sensor_hours(table: DeltaTable, run_id: str, sensor_id: str, since: datetime
     if since is not None:
         mine &= pc.field("captured_at") >= pa.scalar(since, pa.timestamp("us", tz="UTC"))
     parts: dict[Origin, _Part] = {}
-    try:
+    with reading(table):
         for rows in table.to_pyarrow_dataset().scanner(columns=list(_COLUMNS), filter=mine).to_batches():
             origins = _origins(rows)
             for origin in set(origins):
                 chosen_rows = pa.array([each == origin for each in origins], pa.bool_())
                 parts.setdefault(origin, _Part()).add(rows.filter(chosen_rows))
         sensors = [] if parts else _sensors(table, good)
-    except (DeltaError, OSError) as error:
-        raise RetryLater(
-            expected="the table to be readable",
-            got=plain_text(error),
-            where=str(table.table_uri),
-            action="Check network and credentials, and try again.",
-        ) from error
     if not parts:
         raise _no_frames(run_id, sensor_id, sensors, since)
     newest = max(parts, key=lambda each: (parts[each].newest, each))

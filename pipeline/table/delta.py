@@ -7,8 +7,8 @@ import re
 import tempfile
 import time
 import uuid
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,25 @@ _CONFIGURATION: Mapping[str, str | None] = {
 }
 _MAX_TRIES = 20
 _ANSI_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+
+
+@contextmanager
+def reading(table: DeltaTable, action: str = "Check network and credentials, and try again.") -> Iterator[None]:
+    """Around reads of the files of a table.
+
+    Args:
+        table: whose files are read.
+        action: to be taken when they cannot be.
+
+    Raises:
+        RetryLater: the object store does not answer, or a file is missing.
+    """
+    try:
+        yield
+    except (DeltaError, OSError) as error:
+        raise RetryLater(
+            expected="the files of the table to be readable", got=plain_text(error), where=str(table.table_uri), action=action
+        ) from error
 
 
 def open_or_create_results(uri: str, storage_options: dict[str, str]) -> DeltaTable:
