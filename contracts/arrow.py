@@ -17,6 +17,7 @@ import pyarrow as pa
 from contracts.errors import RejectReason
 from contracts.frame import Band, Platform
 from contracts.position import KafkaPosition
+from contracts.quality import Quality
 from contracts.result import BatchInfo, DeadLetter, Detection, FrameResult, Gap, ModelRef, Outcome, StageTimes
 from contracts.text import well_formed
 
@@ -105,6 +106,7 @@ RESULTS_COLUMNS = (
         "detection_latitude", pa.list_(pa.float64()), False, "degrees, of each entry of `detections` on the ground; null where not known"
     ),
     Column("detection_longitude", pa.list_(pa.float64()), False, "likewise"),
+    Column("quality", pa.list_(pa.string()), False, "faults of the frame, empty where none was found; null unless `ok`"),
 )
 RESULTS_SCHEMA = pa.schema([pa.field(column.name, column.type, nullable=not column.required) for column in RESULTS_COLUMNS])
 _FIELDS = {kind: tuple(field.name for field in fields(kind)) for kind in (Detection, ModelRef, BatchInfo, StageTimes)}
@@ -189,6 +191,7 @@ def _row(outcome: Outcome, run_id: str) -> dict[str, Any]:
         "detection_latitude": [detection.latitude for detection in outcome.detections],
         "detection_longitude": [detection.longitude for detection in outcome.detections],
         **{name: getattr(outcome, name) for name in _PLACE},
+        "quality": [fault.value for fault in outcome.quality],
     }
 
 
@@ -232,6 +235,7 @@ def _outcome(row: dict[str, Any]) -> Outcome:
         preprocess_version=row["preprocess_version"],
         batch=tuple(BatchInfo(**item) for item in row["batch"]),
         stage_ms=StageTimes(**row["stage_ms"]),
+        quality=tuple(Quality(fault) for fault in row.get("quality") or ()),
         **common | {name: row.get(name) for name in _PLACE},
     )
 

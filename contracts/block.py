@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from contracts.errors import RejectReason
 from contracts.frame import Band, Frame, FrameMeta, Normalisation, Platform
 from contracts.position import KafkaPosition, OffsetRange
+from contracts.quality import Quality
 from contracts.result import DeadLetter
 
 BLOCK_SCHEMA = pa.schema([("meta", pa.binary()), ("pixels", pa.large_binary())])
@@ -146,6 +147,7 @@ def _pack_frame(start: int, frame: Frame) -> dict[str, object]:
         "ingested_at": _micros(frame.ingested_at),
         "decode_ms": frame.decode_ms,
         "has_void": frame.void_HW is not None,
+        "quality": [fault.value for fault in frame.quality],
     }
 
 
@@ -168,6 +170,7 @@ def _unpack_frame(item: dict[str, Any], span: OffsetRange, buffer: NDArray[np.ui
         ingested_at=_required_moment(item["ingested_at"]),
         decode_ms=item["decode_ms"],
         void_HW=void_HW,
+        quality=tuple(Quality(fault) for fault in item["quality"]),
     )
 
 

@@ -32,6 +32,7 @@ class RejectReason(StrEnum):
     UNSUPPORTED_PIXELS = "unsupported_pixels"
     NOT_FINITE = "not_finite"
     BIT_DEPTH_CONTRADICTION = "bit_depth_contradiction"
+    QUALITY = "quality"
     POISON = "poison"
 
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from contracts.position import KafkaPosition
+from contracts.quality import Quality
 
 EVENT_TYPE = "irstream.frame.v1"
 Pixels = NDArray[np.uint8] | NDArray[np.uint16] | NDArray[np.float32]
@@ -121,6 +122,7 @@ class Frame:
         ingested_at: Kafka's timestamp.
         decode_ms: time spent decoding, validating and measuring this frame.
         void_HW: True where a pixel shows no scene (nodata, telemetry); None where all do.
+        quality: faults that were found in it.
     """
 
     position: KafkaPosition
@@ -131,6 +133,7 @@ class Frame:
     ingested_at: datetime
     decode_ms: float = 0.0
     void_HW: NDArray[np.bool_] | None = None
+    quality: tuple[Quality, ...] = ()
 
     @property
     def height_px(self) -> int:

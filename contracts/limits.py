@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import BaseModel, ConfigDict, Field
 
 from contracts.errors import RejectReason, RejectRecord
+from contracts.quality import Quality
 
 _FLOAT32_BYTES = 4
 
@@ -22,6 +23,7 @@ class InputLimits(BaseModel):
         max_decompression_ratio: decoded bytes over message bytes, asked only of frames above `ratio_free_bytes`: a camera
             with its lens cap on compresses 1000:1 with good reason.
         ratio_free_bytes: decoded size up to which any ratio is welcome.
+        reject_quality: faults of a frame (words of column `quality`) for which its message is rejected; the others are only noted.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -34,6 +36,18 @@ class InputLimits(BaseModel):
     min_side_px: int = Field(default=8, gt=0)
     max_decompression_ratio: float = Field(default=1000.0, gt=1)
     ratio_free_bytes: int = Field(default=32 * 2**20, ge=0)
+    reject_quality: tuple[Quality, ...] = ()
+
+    def check_quality(self, faults: tuple[Quality, ...]) -> None:
+        """Refuse a frame by its faults.
+
+        Raises:
+            RejectRecord: it has one that is not wanted.
+        """
+        unwanted = [fault for fault in faults if fault in self.reject_quality]
+        if unwanted:
+            expected = f"a frame without {', '.join(self.reject_quality)} (setting `preprocess.reject_quality`)"
+            raise RejectRecord(RejectReason.QUALITY, expected=expected, got=", ".join(unwanted))
 
     def check_size(self, width_px: int, height_px: int, decoded_bytes: int, message_bytes: int) -> None:
         """Refuse a frame by what its header promises.

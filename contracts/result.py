@@ -8,6 +8,7 @@ from datetime import datetime
 from contracts.errors import RejectReason
 from contracts.frame import Band, Platform
 from contracts.position import KafkaPosition
+from contracts.quality import Quality
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +94,7 @@ class FrameResult:
     sensor_latitude: float | None = None
     sensor_longitude: float | None = None
     sensor_altitude_m: float | None = None
+    quality: tuple[Quality, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,11 +40,15 @@ class Filled:
         pixels_HW: the counts; void ones are filled. The very array that was given where nothing is void.
         normalisation: its linear map.
         void_HW: True where a pixel does not count; None where all count.
+        num_lone: hot and dead pixels.
+        telemetry_rows: numbers of the rows that hold no light.
     """
 
     pixels_HW: Pixels
     normalisation: Normalisation
     void_HW: Mask | None
+    num_lone: int = 0
+    telemetry_rows: tuple[int, ...] = ()
 
 
 def measure(pixels_HW: Pixels, bit_depth: int, nodata: Sequence[float] = ()) -> Normalisation:
@@ -74,11 +78,11 @@ def fill(pixels_HW: Pixels, bit_depth: int, nodata: Sequence[float] = ()) -> Fil
     Raises:
         ValueError: not a two-dimensional, non-empty image.
     """
-    normalisation, void_HW = _measure(pixels_HW, bit_depth, nodata)
-    flat = normalisation.scale <= _floor(normalisation.mean, bit_depth)  # there is no scene to be far from
+    normalisation, void_HW, rows = _measure(pixels_HW, bit_depth, nodata)
+    flat = normalisation.scale <= scale_floor(normalisation.mean, bit_depth)  # there is no scene to be far from
     lone = [] if flat else lone_pixels(pixels_HW, normalisation, void_HW)
     if void_HW is None and not lone:
-        return Filled(pixels_HW, normalisation, None)
+        return Filled(pixels_HW, normalisation, None, telemetry_rows=rows)
     counts_HW: Any = pixels_HW.copy()
     count = float if counts_HW.dtype == np.float32 else round
     if void_HW is None:
@@ -87,24 +91,24 @@ def fill(pixels_HW: Pixels, bit_depth: int, nodata: Sequence[float] = ()) -> Fil
     for pixel in lone:
         counts_HW[pixel.row, pixel.column] = count(pixel.around)
         void_HW[pixel.row, pixel.column] = True
-    return Filled(counts_HW, normalisation, void_HW)
+    return Filled(counts_HW, normalisation, void_HW, len(lone), rows)
 
 
-def _measure(pixels_HW: Pixels, bit_depth: int, nodata: Sequence[float]) -> tuple[Normalisation, Mask | None]:
+def _measure(pixels_HW: Pixels, bit_depth: int, nodata: Sequence[float]) -> tuple[Normalisation, Mask | None, tuple[int, ...]]:
     if pixels_HW.ndim != 2 or pixels_HW.size == 0:
         raise ValueError(f"expected a non-empty (height, width) image, got shape {pixels_HW.shape}")
     ways = _reals if np.issubdtype(pixels_HW.dtype, np.floating) else _integers
-    mean, deviation, void_HW = ways(pixels_HW, nodata)
-    return Normalisation(mean=mean, scale=max(deviation, _floor(mean, bit_depth))), void_HW
+    mean, deviation, void_HW, rows = ways(pixels_HW, nodata)
+    return Normalisation(mean=mean, scale=max(deviation, scale_floor(mean, bit_depth))), void_HW, tuple(rows)
 
 
-def _floor(mean: float, bit_depth: int) -> float:
+def scale_floor(mean: float, bit_depth: int) -> float:
     """Smallest scale that means something: one count, of floats a millionth of their level."""
     return 1.0 if bit_depth <= 16 else max(abs(mean) * 1e-6, 1e-12)
 
 
-def _integers(pixels_HW: Array, nodata: Sequence[float]) -> tuple[float, float, Mask | None]:
-    """Mean, deviation and void pixels from the histogram of all pixels."""
+def _integers(pixels_HW: Array, nodata: Sequence[float]) -> tuple[float, float, Mask | None, list[int]]:
+    """Mean, deviation, void pixels and rows of telemetry from the histogram of all pixels."""
     low, high = (int(value) for value in cv2.minMaxLoc(pixels_HW)[:2])
     # OpenCV counts 512x512 bytes in 0.1 ms, numpy's bincount in 0.9.
     num_N = cv2.calcHist([pixels_HW], [0], None, [high - low + 1], [low, high + 1]).reshape(-1)
@@ -127,13 +131,13 @@ def _integers(pixels_HW: Array, nodata: Sequence[float]) -> tuple[float, float, 
     levels = levels.without(found)
     void_HW = _void(pixels_HW, rows, [*nodata, *found.tolist()])
     if not len(levels.values_L):
-        return float(low), 0.0, void_HW
+        return float(low), 0.0, void_HW, rows
     mean, variance = _mean_and_variance(levels.values_L, levels.kept_L())
-    return mean, math.sqrt(variance), void_HW
+    return mean, math.sqrt(variance), void_HW, rows
 
 
-def _reals(pixels_HW: Array, nodata: Sequence[float]) -> tuple[float, float, Mask | None]:
-    """Mean, deviation and void pixels; a sample on a regular grid says where to look for the ends, which are exact."""
+def _reals(pixels_HW: Array, nodata: Sequence[float]) -> tuple[float, float, Mask | None, list[int]]:
+    """Mean, deviation, void pixels and rows of telemetry; a sample on a regular grid says where to look for the ends, which are exact."""
     with np.errstate(over="ignore", invalid="ignore"):
         named = np.array(nodata, pixels_HW.dtype).tolist()
         not_finite_HW = None if math.isfinite(cv2.sumElems(pixels_HW)[0]) else ~np.isfinite(pixels_HW)
@@ -143,7 +147,7 @@ def _reals(pixels_HW: Array, nodata: Sequence[float]) -> tuple[float, float, Mas
     if not inner.size:
         inner = _counted(pixels_HW, void_HW)
     if not inner.size:
-        return 0.0, 0.0, void_HW
+        return 0.0, 0.0, void_HW, []
     found = not_objects(pixels_HW, _sentinels_of(inner))
     sample = _sample(inner).without(found)
     rows = telemetry_rows(pixels_HW, sample.middle(), [*named, *found.tolist()]) if len(sample.values_L) else []
@@ -153,7 +157,7 @@ def _reals(pixels_HW: Array, nodata: Sequence[float]) -> tuple[float, float, Mas
         # There may be some in the first and last rows only.
         void_HW = _joined(void_HW, _void(pixels_HW, [], not_objects(pixels_HW, _sentinels_of(counted)).tolist()))
         counted = _counted(pixels_HW, void_HW)
-    return *_moments(counted, sample), void_HW
+    return *_moments(counted, sample), void_HW, rows
 
 
 def _sample(counted: Array) -> Levels:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from contracts.errors import RejectReason
 from contracts.frame import Band, Platform
 from contracts.position import KafkaPosition
+from contracts.quality import Quality
 from contracts.result import BatchInfo, DeadLetter, Detection, FrameResult, Gap, ModelRef, Outcome, StageTimes
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -102,6 +103,7 @@ frame_results = st.builds(
     sensor_latitude=st.none() | _float32,
     sensor_longitude=st.none() | _float32,
     sensor_altitude_m=st.none() | _float32,
+    quality=st.lists(st.sampled_from(Quality), max_size=3).map(tuple),
 )
 dead_letters = st.builds(
     DeadLetter,

@@ -230,6 +230,7 @@ class _FrameWork:
             preprocess_version=PREPROCESS_VERSION,
             batch=tuple(info for reply in replies if (info := reply.batches[self.index]) is not None),
             stage_ms=self._stages(),
+            quality=frame.quality,
         )
 
     def _stages(self) -> StageTimes:

@@ -15,17 +15,21 @@ from contracts.errors import RejectReason, RejectRecord
 from contracts.frame import Frame, Pixels, RawRecord
 from contracts.limits import InputLimits
 from contracts.message import kafka_moment, parse_record, read_what_is_readable
+from contracts.quality import Quality
 from contracts.result import DeadLetter
 from models.normalisation import Filled, fill
+from models.quality import quality_of
+from pipeline.ingest.frozen import LastPictures
 from pipeline.ingest.raw_block import unpack_raw
 
 _LOG = logging.getLogger(__name__)
+_LAST_PICTURES = LastPictures()
 
 
 def decode_block(table: pa.Table, limits: InputLimits) -> pa.Table:
     """Decode, validate and measure every record of a raw block; what cannot be used becomes a dead letter in it."""
     raw = unpack_raw(table)
-    outcomes = [decode_record(record, limits) for record in raw.records]
+    outcomes = [decode_record(record, limits, _LAST_PICTURES) for record in raw.records]
     return pack_block(
         FrameBlock(
             span=raw.span,
@@ -40,12 +44,13 @@ def decode_block(table: pa.Table, limits: InputLimits) -> pa.Table:
     )
 
 
-def decode_record(record: RawRecord, limits: InputLimits) -> Frame | DeadLetter:
+def decode_record(record: RawRecord, limits: InputLimits, last_pictures: LastPictures | None = None) -> Frame | DeadLetter:
     """Decode one message.
 
     Args:
         record: the message as the broker gave it.
-        limits: what is refused unread.
+        limits: what is refused unread, and for which faults of a frame.
+        last_pictures: of the sensors so far; None: nothing is compared.
 
     Returns:
         The frame, or a dead letter with the reason and whatever metadata could be read.
@@ -56,6 +61,12 @@ def decode_record(record: RawRecord, limits: InputLimits) -> Frame | DeadLetter:
         assert record.value is not None  # parse_record refuses tombstones
         pixels_HW, bit_depth = decode_pixels(record.value, meta, limits)
         filled = _fill(pixels_HW, bit_depth, nodata_of(record.value, meta))
+        ingested_at = kafka_moment(record.timestamp_ms)
+        quality = quality_of(pixels_HW, bit_depth, filled)
+        again = last_pictures is not None and last_pictures.is_again(record.position, meta, ingested_at, filled.pixels_HW)
+        if again and Quality.FLAT not in quality:
+            quality += (Quality.FROZEN,)
+        limits.check_quality(quality)
     except RejectRecord as reject:
         return _dead_letter(record, reject, limits)
     except MemoryError:
@@ -70,9 +81,10 @@ def decode_record(record: RawRecord, limits: InputLimits) -> Frame | DeadLetter:
         pixels_HW=filled.pixels_HW,
         bit_depth=bit_depth,
         normalisation=filled.normalisation,
-        ingested_at=kafka_moment(record.timestamp_ms),
+        ingested_at=ingested_at,
         decode_ms=(time.perf_counter() - started) * 1e3,
         void_HW=filled.void_HW,
+        quality=quality,
     )
 
 

@@ -17,6 +17,7 @@ from contracts.block import BLOCK_SCHEMA, FrameBlock, pack_block, unpack_block
 from contracts.errors import RejectReason
 from contracts.frame import Band, ContentType, Frame, FrameMeta, Normalisation, Platform
 from contracts.position import KafkaPosition, OffsetRange
+from contracts.quality import Quality
 from contracts.result import DeadLetter
 from tests.contracts.strategies import DTYPES, MICROSECOND, TEXT, metas, pixels
 
@@ -33,6 +34,7 @@ def frames(draw: st.DrawFn, position: KafkaPosition) -> Frame:
         meta=draw(metas()),
         pixels_HW=pixels_HW,
         void_HW=void_HW,
+        quality=tuple(draw(st.lists(st.sampled_from(Quality), max_size=2))),
         bit_depth=draw(st.sampled_from([8, 12, 16, 32])),
         normalisation=Normalisation(draw(FINITE), draw(FINITE)),
         ingested_at=draw(MICROSECOND),
@@ -87,6 +89,7 @@ def assert_equal(got: FrameBlock, sent: FrameBlock) -> None:
             assert getattr(mine, name) == getattr(theirs, name), name
         assert mine.pixels_HW.dtype == theirs.pixels_HW.dtype
         np.testing.assert_array_equal(mine.pixels_HW, theirs.pixels_HW)
+        assert mine.quality == theirs.quality
         assert (mine.void_HW is None) is (theirs.void_HW is None)
         np.testing.assert_array_equal(mine.void_HW, theirs.void_HW)
 
