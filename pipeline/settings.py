@@ -19,12 +19,17 @@ class StreamSettings(BaseModel):
     epoch_max_blocks: int = Field(20_000, gt=0, description="an epoch also ends after this many blocks per partition")
     block_max_frames: int = Field(16, gt=0, description="most frames of one block")
     block_max_bytes: int = Field(32 * 2**20, gt=0, description="a block is closed above this many bytes of messages")
+    block_max_pixels: int = Field(
+        6_000_000, gt=0, description="most pixels of one block, or one frame that has more: slow networks answer block by block"
+    )
     block_max_wait_s: float = Field(0.05, gt=0, description="a block is closed this long after its poll began")
     in_flight_bytes: int = Field(256 * 2**20, gt=0, description="most bytes of frames between Kafka and their results (credits)")
     in_flight_blocks: int = Field(16, gt=0, description="most blocks between Kafka and their results (credits)")
-    model_timeout_s: float = Field(120.0, gt=0, description="models that answer nobody for this long end the generation")
+    model_timeout_s: float = Field(
+        120.0, gt=0, description="models that answer nobody for this long, or ten times as long as their slowest answer, end the generation"
+    )
     drain_timeout_s: float = Field(
-        60.0, gt=0, description="a stop waits for frames in flight as long as some get their rows within this time"
+        60.0, gt=0, description="a stop gives up when nothing moves for this long; while models compute, `model_timeout_s` counts"
     )
     restart_backoff_s: float = Field(0.5, gt=0, description="first pause before a new generation; doubles up to 5 s")
     match_iou: float = Field(0.1, ge=0, le=1, description="detector box and segmented region with at least this IoU are one target")

@@ -30,6 +30,7 @@ from pipeline.inference.fusion import Targets, join, name_targets
 from pipeline.inference.geolocation import placed
 from pipeline.settings import MinScores, StreamSettings
 
+_TIMES_SLOWER = 10
 # The first argument is a block or its ObjectRef; the classifier also gets the boxes of each of its frames.
 DetectorCall = Callable[[Any], Awaitable[DetectorReply]]
 SegmenterCall = Callable[[Any], Awaitable[SegmenterReply]]
@@ -74,9 +75,26 @@ class Router:
         self._settings = settings
         self._min_scores = min_scores
         self._answered_at = time.monotonic()
+        self._slowest_s = 0.0
+        self._num_waiting = 0
         self._detector: Isolation[Detections] = Isolation("detector", self._timed(models.detector))
         self._segmenter: Isolation[Segmentation] = Isolation("segmenter", self._timed(models.segmenter))
         self._classifier: Isolation[Classification] = Isolation("classifier", self._timed(models.classifier))
+
+    @property
+    def answered_at(self) -> float:
+        """Moment of the last answer of a network (monotonic seconds)."""
+        return self._answered_at
+
+    @property
+    def computing(self) -> bool:
+        """True while a network owes an answer and has not been silent for too long."""
+        return self._num_waiting > 0
+
+    @property
+    def patience_s(self) -> float:
+        """Silence of all networks that is no slowness any more: longer than the setting, and than ten of their slowest answers."""
+        return max(self._settings.model_timeout_s, _TIMES_SLOWER * self._slowest_s)
 
     async def route(self, block: Any, fetch: Callable[[Any], Awaitable[pa.Table]]) -> RoutedBlock:
         """Take one block through the networks.
@@ -132,18 +150,22 @@ class Router:
 
     async def _in_time(self, call: Awaitable[Any]) -> Any:
         """Wait for a network as long as any answers anybody: a slow machine is no failure, a silent one is."""
-        timeout_s = self._settings.model_timeout_s
+        began_at = time.monotonic()
         answer = asyncio.ensure_future(call)
+        self._num_waiting += 1
         try:
             while True:
                 asked_at = time.monotonic()
+                timeout_s = self.patience_s
                 done, _ = await asyncio.wait([answer], timeout=timeout_s)
                 if done:
                     self._answered_at = time.monotonic()  # a crash, too, is a sign of life
+                    self._slowest_s = max(self._slowest_s, self._answered_at - began_at)
                     return answer.result()
                 if self._answered_at < asked_at:
                     break
         finally:
+            self._num_waiting -= 1
             if not answer.done():
                 answer.cancel()
                 await asyncio.wait([answer])

@@ -111,7 +111,7 @@ class PartitionRead:
                 continue
             if block is None:
                 continue
-            for part in split_block(block, plan.stream.block_max_bytes, plan.limits):
+            for part in split_block(block, plan.stream.block_max_bytes, plan.limits, plan.stream.block_max_pixels):
                 if not self._holds_slot and not self._admitted():
                     reader.seek_to(part.span.start)  # the rest is read again, by the next epoch or the next start
                     return

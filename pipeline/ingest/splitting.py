@@ -1,7 +1,8 @@
 """Cuts what a poll brought into blocks that stay small once they are decoded.
 
 A few kilobytes of PNG may hold a hundred megabytes of flat sky: sixteen such frames in one block would be more than the object
-store has room for, on every try again.
+store has room for, on every try again. And a network answers for a whole block: of sixteen large frames a slow machine would be silent
+for minutes.
 """
 
 from __future__ import annotations
@@ -17,30 +18,34 @@ from contracts.message import parse_record
 from pipeline.ingest.raw_block import RawBlock
 
 
-def promised_bytes(record: RawRecord, limits: InputLimits) -> int:
-    """The larger of a message and the pixels its header promises; just the message where it will be rejected."""
+def promised(record: RawRecord, limits: InputLimits) -> tuple[int, int]:
+    """Bytes and pixels: the larger of a message and the pixels its header promises, and their number.
+
+    Just the message and no pixel where it will be rejected.
+    """
     size = len(record.value or b"")
     try:
         meta = parse_record(record, limits)
         header = probe(record.value or b"", meta)
         limits.check_size(header.width_px, header.height_px, header.decoded_bytes, size)
     except RejectRecord:
-        return size
-    return max(size, header.decoded_bytes)
+        return size, 0
+    return max(size, header.decoded_bytes), header.width_px * header.height_px
 
 
-def split_block(block: RawBlock, max_bytes: int, limits: InputLimits) -> Iterator[RawBlock]:
-    """The records of a block in order, in blocks of at most `max_bytes` of pixels, or of one frame that is larger.
+def split_block(block: RawBlock, max_bytes: int, limits: InputLimits, max_pixels: int = 2**62) -> Iterator[RawBlock]:
+    """The records of a block in order, in blocks of at most `max_bytes` and `max_pixels`, or of one frame that is larger.
 
     Together they span what the block spans; only its first part keeps a gap.
     """
-    begin, size = 0, 0
+    begin, size, num_px = 0, 0, 0
     for index, record in enumerate(block.records):
-        promised = promised_bytes(record, limits)
-        if index > begin and size + promised > max_bytes:
+        more, more_px = promised(record, limits)
+        if index > begin and (size + more > max_bytes or num_px + more_px > max_pixels):
             yield _part(block, begin, index)
-            begin, size = index, 0
-        size += promised
+            begin, size, num_px = index, 0, 0
+        size += more
+        num_px += more_px
     yield _part(block, begin, len(block.records))
 
 

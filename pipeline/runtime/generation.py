@@ -214,7 +214,10 @@ class Generation:
             return sum(number == epoch for number in self._tasks.values())
 
     def _drain(self) -> None:
-        """Let everything that was read become visible; gives up when nothing moves for `drain_timeout_s`."""
+        """Let everything that was read become visible.
+
+        Gives up when nothing moves for `drain_timeout_s`; while networks compute, when they are silent for as long as the router lets them.
+        """
         self._draining = True
         self._parts.stats.on_state("draining")
         self._coordinator.stop()
@@ -225,8 +228,11 @@ class Generation:
             self._check_epochs(ended, self._status())
             if self._routed_blocks != routed:
                 moved_at, routed = time.monotonic(), self._routed_blocks
-            if time.monotonic() - moved_at > self._stream.drain_timeout_s:
-                raise _stuck("a block in flight to get its rows", self._stream.drain_timeout_s)
+            patience_s = self._stream.drain_timeout_s
+            if self._router.computing:
+                patience_s = max(patience_s, self._router.patience_s)
+            if time.monotonic() - max(moved_at, self._router.answered_at) > patience_s:
+                raise _stuck("a block in flight to get its rows", patience_s)
         self._parts.committer.drain(self._stream.drain_timeout_s)
         if (fault := self._status().fault) is not None:
             raise fault

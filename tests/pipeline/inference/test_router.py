@@ -112,6 +112,27 @@ def test_networks_that_do_not_answer_end_the_generation() -> None:
         route(block([frame(0, 0)], stop=1), RuleNetworks(delay_s=30), model_timeout_s=0.01)
 
 
+def test_ten_times_the_slowest_answer_is_waited_for() -> None:
+    """A network that has needed 0.1 s is not dead after 0.7 s, whatever the setting; one that was quick is."""
+
+    async def after(first_s: float) -> RoutedBlock:
+        networks = RuleNetworks(delay_s=first_s)
+        router = Router(networks.handles(), StreamSettings(model_timeout_s=0.2), MinScores())
+
+        async def fetch(ref: pa.Table) -> pa.Table:
+            return ref
+
+        await router.route(block([frame(0, 0)], stop=1), fetch)
+        networks.delay_s = 0.7
+        routed = await router.route(block([frame(0, 0)], stop=1), fetch)
+        assert not router.computing
+        return routed
+
+    assert len(asyncio.run(after(0.1)).outcomes) == 1
+    with pytest.raises(RetryLater, match=r"within 0\.2 s"):
+        asyncio.run(after(0.0))
+
+
 def test_slow_networks_that_answer_others_are_waited_for() -> None:
     async def fetch(ref: pa.Table) -> pa.Table:
         return ref

@@ -13,7 +13,7 @@ from contracts.frame import ContentType, RawRecord
 from contracts.limits import InputLimits
 from contracts.position import KafkaPosition, OffsetRange
 from pipeline.ingest.raw_block import RawBlock
-from pipeline.ingest.splitting import promised_bytes, split_block
+from pipeline.ingest.splitting import promised, split_block
 
 LIMITS = InputLimits()
 FLAT = encode_pixels(np.full((2000, 2000), 300, np.uint16), ContentType.PNG)  # 8 MB of pixels in a few kilobytes
@@ -26,14 +26,14 @@ def block(values: list[bytes | None], offsets: list[int], span: tuple[int, int])
 
 
 def test_what_a_header_promises_counts_and_what_is_rejected_does_not() -> None:
-    def promised(value: bytes | None) -> int:
-        return promised_bytes(RawRecord(KafkaPosition("frames", 0, 0), b"cam", value, (), 0), LIMITS)
+    def of(value: bytes | None, limits: InputLimits = LIMITS) -> tuple[int, int]:
+        return promised(RawRecord(KafkaPosition("frames", 0, 0), b"cam", value, (), 0), limits)
 
-    assert promised(FLAT) == 2 * 2000 * 2000
-    assert promised(SMALL) == 256
-    assert promised(b"no image") == 8
-    assert promised(None) == 0
-    assert promised_bytes(RawRecord(KafkaPosition("frames", 0, 0), b"cam", FLAT, (), 0), InputLimits(max_side_px=100)) == len(FLAT)
+    assert of(FLAT) == (2 * 2000 * 2000, 2000 * 2000)
+    assert of(SMALL) == (256, 256)
+    assert of(b"no image") == (8, 0)
+    assert of(None) == (0, 0)
+    assert of(FLAT, InputLimits(max_side_px=100)) == (len(FLAT), 0)
 
 
 def test_small_frames_stay_together() -> None:
@@ -52,6 +52,12 @@ def test_large_frames_are_parted_and_every_offset_is_spanned_once(max_bytes: int
         assert before.span.stop == after.span.start == after.records[0].position.offset
     for part in parts:
         assert all(part.span.start <= each.position.offset < part.span.stop for each in part.records)
+
+
+@pytest.mark.parametrize(("max_pixels", "sizes"), [(1, [1, 1, 1, 1]), (8_000_000, [2, 2]), (15_999_999, [3, 1]), (16_000_000, [4])])
+def test_frames_that_cost_a_network_much_are_parted_by_their_pixels(max_pixels: int, sizes: list[int]) -> None:
+    parts = list(split_block(block([FLAT] * 4, [0, 1, 2, 3], (0, 4)), 1 << 40, LIMITS, max_pixels))
+    assert [len(part.records) for part in parts] == sizes
 
 
 def test_a_block_without_records_stays_as_it_is() -> None:

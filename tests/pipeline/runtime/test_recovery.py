@@ -198,10 +198,21 @@ def test_stop_drains_what_was_read(tmp_path: Path) -> None:
 
 def test_a_stop_waits_no_longer_than_its_time_for_networks_that_are_silent(tmp_path: Path) -> None:
     silent = RuleNetworks(delay_s=60.0)
-    stream = MemoryStream(MemoryTopic({0: frames(40)}), tmp_path, silent.handles(), drain_timeout_s=0.3)
+    stream = MemoryStream(MemoryTopic({0: frames(40)}), tmp_path, silent.handles(), drain_timeout_s=0.3, model_timeout_s=0.3)
     threading.Timer(0.5, stream.stop.set).start()
     assert not stream.run({}).drained
     assert stream.rows() == []
+
+
+def test_a_stop_waits_for_networks_that_are_slow(tmp_path: Path) -> None:
+    """Each answer takes several times as long as a stop waits for anything else: they compute, so nothing gives up."""
+    slow = RuleNetworks(delay_s=0.4)
+    stream = MemoryStream(MemoryTopic({0: frames(400)}), tmp_path, slow.handles(), drain_timeout_s=0.1, in_flight_blocks=2)
+    threading.Timer(0.6, stream.stop.set).start()
+    summary = stream.run({})
+    assert (summary.drained, summary.progress.generation) == (True, 1)
+    assert stream.offsets() == {0: list(range(summary.progress.frames_in))}
+    assert summary.progress.frames_in >= 8
 
 
 def test_a_broker_that_is_away_for_a_while_ends_nothing(tmp_path: Path) -> None:
