@@ -95,6 +95,7 @@ def fit(
     begins: str = _RANDOM,
     begin: Callable[[Progress, LoopSettings], None] = lambda progress, loop: None,
     report: Callable[[Progress, int], None] = lambda progress, steps: None,
+    saved: Callable[[Progress], None] = lambda progress: None,
 ) -> tuple[nn.Module, LoopReport]:
     """Train a network that is already made, see `fit_network`.
 
@@ -110,6 +111,7 @@ def fit(
         begins: what the weights are that it begins with; a checkpoint of a training that began with others is refused.
         begin: see there.
         report: see there.
+        saved: gets the progress after each checkpoint in the folder.
     """
     on = machine or Machine()
     task.look_at_held_out()
@@ -133,6 +135,7 @@ def fit(
             validator=validator,
             calibrate=lambda network: calibrate_norms(network, source.calibration(loop.calibration_batches)),
             report=lambda progress: report(progress, _steps_of(loop, progress)),
+            saved=saved,
             identity=identity,
         )
 

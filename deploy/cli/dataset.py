@@ -173,9 +173,9 @@ def check(
 
 def _parts(folds: Path | None) -> dict[str, str] | None:
     """Fold of each image by its name; None: none were named."""
-    from training.data.folds import read_folds
+    from training.data.folds import folds_of_file
 
-    return None if folds is None else {name: f"fold {fold}" for name, fold in read_folds(folds).test.items()}
+    return None if folds is None else {name: f"fold {fold}" for name, fold in folds_of_file(folds).test.items()}
 
 
 def _finding(finding: Any) -> dict[str, Any]:

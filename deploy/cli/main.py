@@ -29,6 +29,7 @@ COMMANDS = (
     ("models", "deploy.cli.models", "The registered networks and their model cards."),
     ("evaluate", "deploy.cli.evaluate", "How good segmenters are on labelled images: table, JSON, Parquet, or a page with plots."),
     ("train", "deploy.cli.train", "Train a network on labelled images: live progress, resume, weights with their card."),
+    ("runs", "deploy.cli.runs", "Trainings in folds: list, show, compare."),
     ("dataset", "deploy.cli.dataset", "Labelled data sets: import, check, show; write the synthetic one."),
     ("config", "deploy.cli.config", "Check and show the settings."),
     ("demo", "deploy.cli.demo", "The whole system on this machine in a few minutes: broker, feeds, stream, contact sheet."),

@@ -14,6 +14,7 @@ from contracts.errors import SettingsError
 from contracts.text import counted
 from deploy.cli.errors import named_as_options
 from deploy.cli.options import JsonOption, print_json
+from deploy.cli.train_folds import FoldOptions, names_of_sets, train_in_folds
 from deploy.cli.train_options import (
     SETTINGS,
     AverageOption,
@@ -24,7 +25,11 @@ from deploy.cli.train_options import (
     DeviceOption,
     EarlyStopOption,
     EpochsOption,
+    FoldSeedOption,
+    FoldsOption,
     FrozenNormsOption,
+    GpusOption,
+    LeaksOption,
     LossOption,
     MinutesOption,
     NetworkArgument,
@@ -34,10 +39,13 @@ from deploy.cli.train_options import (
     RecipeOption,
     ScheduleOption,
     SeedOption,
+    SideBySideOption,
     StartOption,
+    StratifyOption,
     TaskOption,
     UnknownOption,
     ValidateEveryOption,
+    ValidationShareOption,
     WorkersOption,
 )
 
@@ -79,12 +87,22 @@ def train(
     out: OutOption = None,
     device: DeviceOption = "cpu",
     workers: WorkersOption = None,
+    folds: FoldsOption = None,
+    gpus_per_worker: GpusOption = 0.0,
+    stratify: StratifyOption = "class",
+    validation_share: ValidationShareOption = 0.15,
+    fold_seed: FoldSeedOption = 0,
+    allow_leaks: LeaksOption = False,
+    side_by_side: SideBySideOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Train a registered network and write `weights.safetensors` with its card into the folder of the run.
 
     The same command goes on where it was killed or stopped. Held-out training images choose the threshold. With the recipes of papers
     all images teach, and the threshold stays 0.5, as published.
+
+    With --folds: each fold trains on its own images through Ray Train and is measured on those it never saw; --data names data sets in
+    Parquet (irstream dataset import). With --json each line is one JSON object, the last one the result.
     """
     from deploy.terminal.consoles import note_console
     from deploy.terminal.training_view import export_shown, learn
@@ -96,7 +114,8 @@ def train(
     with named_as_options(SETTINGS):
         device = str(choose_device(device))
         _require_one_length(epochs, minutes)
-        named = plan_named(recipe, data or (), epochs, _task_of(model, task))
+        sets = (data or ()) if folds is None else names_of_sets(data)
+        named = plan_named(recipe, sets, epochs, _task_of(model, task))
         named = replace(named, minutes=minutes or 0.0)
         plan = _changed(named, schedule, lr, average)
         plan = replace(plan, recipe=_recipe_changed(plan, loss, batch_size, crop_px, seed, unknown_share))
@@ -104,7 +123,23 @@ def train(
         how = named.source + "; changed as the command says" * (plan != named)
         plan = replace(plan, loop=replace(plan.loop, precision=_precision(precision, device), checkpoint_s=checkpoint_s))
         plan = _validated(plan, early_stop, validate_every)
-        folder, weights = out or Path("runs/train") / model, _weights(model, start)
+        folder, weights = Path(out or Path("runs/train") / model), _weights(model, start)
+        if folds is not None:
+            options = FoldOptions(
+                folds=folds,
+                data=data or (),
+                out=out or str(folder),
+                workers=workers or 1,
+                gpus_per_worker=gpus_per_worker,
+                stratify=stratify,
+                validation_share=validation_share,
+                fold_seed=fold_seed,
+                allow_leaks=allow_leaks,
+                side_by_side=side_by_side,
+                start=weights,
+            )
+            train_in_folds(model, plan, options, as_json)
+            return
         machine = Machine(device=device, workers=default_workers(device) if workers is None else workers)
         console = note_console()
         headline = f"{model}, recipe {recipe}, {plan.length()}, {plan.loop.precision}, {device}; {folder}"

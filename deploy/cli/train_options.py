@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated
 
@@ -81,11 +80,36 @@ ValidateEveryOption = Annotated[
     ),
 ]
 CheckpointOption = Annotated[float, typer.Option("--checkpoint-s", min=0, help="Seconds between checkpoints.")]
-OutOption = Annotated[Path | None, typer.Option("--out", help="Folder of the run; default runs/train/MODEL.", show_default=False)]
+OutOption = Annotated[
+    str | None,
+    typer.Option("--out", help="Folder of the run, with --folds also a URL (s3://...); default runs/train/MODEL.", show_default=False),
+]
 DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")]
 WorkersOption = Annotated[
     int | None,
-    typer.Option("--workers", min=0, help="Processes that make crops ahead; default 0 on a CPU, else up to 8.", show_default=False),
+    typer.Option(
+        "--workers",
+        min=0,
+        help="Processes that make crops ahead; default 0 on a CPU, else up to 8. With --folds: processes that train each fold; default 1.",
+        show_default=False,
+    ),
+]
+FoldsOption = Annotated[
+    int | None,
+    typer.Option(
+        "--folds", min=1, help="Train and measure in so many folds of data sets in Parquet; 1: 80 % and 20 %.", show_default=False
+    ),
+]
+GpusOption = Annotated[float, typer.Option("--gpus-per-worker", min=0, help="With --folds: GPUs of each process; 0.5 shares one.")]
+StratifyOption = Annotated[str, typer.Option("--stratify", help="With --folds: class or targets (their number) are even in all folds.")]
+ValidationShareOption = Annotated[
+    float, typer.Option("--validation-share", help="With --folds: share of a fold's other images that chooses thresholds and weights.")
+]
+LeaksOption = Annotated[bool, typer.Option("--allow-leaks", help="With --folds: near duplicates need not lie in one fold.")]
+FoldSeedOption = Annotated[int, typer.Option("--fold-seed", min=0, help="With --folds: seed of the folds.")]
+SideBySideOption = Annotated[
+    int | None,
+    typer.Option("--side-by-side", min=1, help="With --folds: folds at a time; default: as resources allow.", show_default=False),
 ]
 
 SETTINGS: Mapping[str, str] = MappingProxyType(
@@ -103,6 +127,10 @@ SETTINGS: Mapping[str, str] = MappingProxyType(
         "seconds between checkpoints": "--checkpoint-s",
         "epochs between validations": "--validate-every",
         "validation": "--early-stop, --validate-every",
+        "folds": "--folds",
+        "stratify": "--stratify",
+        "validation share": "--validation-share",
+        "allow_leaks": "--allow-leaks",
         "data sets": "--data",
         "data sets to learn from": "--data",
         "weights to begin with": "--start",

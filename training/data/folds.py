@@ -103,21 +103,32 @@ class Folds:
         chosen = [sorted(names) for names in self.validation]
         return {"settings": settings, "data": self.data, "test": dict(sorted(self.test.items())), "validation": chosen}
 
-    def write(self, path: Path) -> None:
-        """Write them with their hash."""
-        partial = path.with_suffix(".partial")
-        partial.write_text(json.dumps({"hash": self.digest, **self._plain()}, indent=1) + "\n", encoding="utf-8")
-        partial.replace(path)
+    def text(self) -> str:
+        """JSON of them with their hash."""
+        return json.dumps({"hash": self.digest, **self._plain()}, indent=1) + "\n"
 
 
-def read_folds(path: Path) -> Folds:
+def folds_of_file(path: Path) -> Folds:
     """Folds of a file.
+
+    Raises:
+        SettingsError: as `read_folds`.
+    """
+    try:
+        return read_folds(path.read_text(encoding="utf-8"), str(path))
+    except OSError as error:
+        got = error.strerror or str(error)
+        raise SettingsError(expected="a file of folds", got=got, where=str(path), action="Check the path.") from error
+
+
+def read_folds(text: str, path: str) -> Folds:
+    """Folds of the text of a file, which is named in messages.
 
     Raises:
         SettingsError: it cannot be read, or was changed after it was written.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(text)
         folds = Folds(
             settings=FoldSettings(**content["settings"]),
             data=content["data"],
@@ -125,15 +136,15 @@ def read_folds(path: Path) -> Folds:
             validation=tuple(frozenset(names) for names in content["validation"]),
         )
         digest = content["hash"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise SettingsError(
-            expected="a file of folds", got=f"{type(error).__name__}: {error}", where=str(path), action="Delete it to make folds anew."
+            expected="a file of folds", got=f"{type(error).__name__}: {error}", where=path, action="Delete it to make folds anew."
         ) from error
     if folds.digest != digest:
         raise SettingsError(
             expected=f"folds with the hash that the file names, {digest[:12]}",
             got=f"{folds.digest[:12]}: the file was changed",
-            where=str(path),
+            where=path,
             action="Restore it, or delete it to make folds anew.",
         )
     return folds
@@ -301,13 +312,16 @@ def _stratified(labels: NDArray[Any], groups: NDArray[np.int64], num: int, seed:
     """Fold of each row."""
     from sklearn.model_selection import StratifiedGroupKFold
 
-    # Rare strata are joined: scikit-learn wants none with fewer rows than folds.
+    # Rare strata are joined, and with the most frequent one where they are too few still: scikit-learn wants as many rows as folds.
     counts = Counter(labels.tolist())
-    joined = np.array([label if counts[label] >= num else "rare" for label in labels.tolist()])
+    rare = {label for label, number in counts.items() if number < num}
+    if sum(counts[label] for label in rare) < num and len(rare) < len(counts):
+        common = max(sorted(counts), key=counts.__getitem__)
+        joined = [common if label in rare else label for label in labels.tolist()]
+    else:
+        joined = ["rare" if label in rare else label for label in labels.tolist()]
     codes_N = np.unique(joined, return_inverse=True)[1]
     folds_N = np.zeros(len(labels), np.int64)
-    if np.bincount(codes_N).max() < num:
-        codes_N = np.zeros(len(labels), np.int64)
     splitter = StratifiedGroupKFold(n_splits=num, shuffle=True, random_state=seed)
     for fold, (_, test_M) in enumerate(splitter.split(np.zeros(len(labels)), codes_N, groups)):
         folds_N[test_M] = fold

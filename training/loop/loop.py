@@ -68,6 +68,7 @@ def train(
     validator: Validator | None = None,
     calibrate: Callable[[nn.Module], None] | None = None,
     report: Callable[[Progress], None] = lambda progress: None,
+    saved: Callable[[Progress], None] = lambda progress: None,
     identity: Identity | None = None,
 ) -> tuple[nn.Module, LoopReport]:
     """Train until the budget is used up; continue from `folder/checkpoint.pt` if there is one.
@@ -86,6 +87,7 @@ def train(
         calibrate: gives the batch norms of averaged weights statistics of their own, in place; asked before each validation and at the
             end where the settings say so (`LoopSettings.calibrates`).
         report: gets the progress about once a second.
+        saved: gets the progress after each checkpoint in `folder`.
         identity: which training this is; a checkpoint of another one is refused.
 
     Returns:
@@ -100,7 +102,7 @@ def train(
     kept = Checkpoint(model, deepcopy(model).requires_grad_(False), optimiser, identity=identity or {})
     done = Progress() if folder is None else kept.resume(folder)
     settings.require_ahead(done, folder)
-    run = _Run(kept, done, settings, folder, validator, calibrate, report)
+    run = _Run(kept, done, settings, folder, validator, calibrate, report, saved)
     try:
         run.learn(run.passes(loss_of, refill), clock)
     except KeyboardInterrupt:
@@ -128,8 +130,10 @@ class _Run:
         validator: Validator | None,
         calibrate: Callable[[nn.Module], None] | None,
         report: Callable[[Progress], None],
+        saved: Callable[[Progress], None],
     ) -> None:
         self._kept, self._done, self._settings, self._folder, self._report = kept, done, settings, folder, report
+        self._saved, self._saved_step = saved, done.steps
         self._validator = validator if settings.validate_every_steps else None
         self._calibrate = calibrate if settings.calibrates else None
         kept.calibration_batches = 0 if self._calibrate is None else settings.calibration_batches
@@ -170,6 +174,10 @@ class _Run:
                 before = clock()
                 self._validate()
                 start += clock() - before
+            every = settings.checkpoint_every_steps
+            if every and done.steps % every == 0 and done.steps != self._saved_step:
+                self.save()
+                saved_s = time.monotonic()
             if settings.is_over(done):
                 break
             with held_signals():
@@ -263,3 +271,5 @@ class _Run:
             line |= {"best_score": round(done.best_score, 5), "best_step": done.best_step}
         with (self._folder / "log.jsonl").open("a", encoding="utf-8") as log:
             log.write(json.dumps(line) + "\n")
+        self._saved_step = done.steps
+        self._saved(done)

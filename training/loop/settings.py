@@ -61,6 +61,7 @@ class LoopSettings:
         average_decay: of the exponential moving average of weights; what ships is the average. 0: no averaging.
         frozen_norms: batch norms keep the statistics of the weights that the training begins with.
         checkpoint_s: seconds of the wall clock between checkpoints.
+        checkpoint_every_steps: one after so many steps, after their validation; 0: by time alone.
         validate_every_steps: held-out images are asked after so many steps; 0 never.
         patience: the training ends when so many validations in a row brought nothing better; 0 never.
         calibration_batches: statistics of batch norms of averaged weights are taken from so many training batches, before each
@@ -78,6 +79,7 @@ class LoopSettings:
     average_decay: float = 0.995
     frozen_norms: bool = False
     checkpoint_s: float = 120.0
+    checkpoint_every_steps: int = 0
     validate_every_steps: int = 0
     patience: int = 0
     calibration_batches: int = 32

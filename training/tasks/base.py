@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -16,9 +16,10 @@ from contracts.errors import SettingsError
 from evaluation.drawing import Picture
 from models.card import Measurement
 from models.zoo import AnyModel
-from training.data.batches import Batch, BatchSource
+from training.data.batches import Batch, BatchSource, SeededBatches
 from training.data.catalogue import KNOWN_SETS, UNSEEN_SETS
 from training.data.samples import Role, Sample, read_samples
+from training.tasks.answers import Answerer
 from training.tasks.measuring import Report, no_report
 
 Validator = Callable[[nn.Module], float]
@@ -180,6 +181,58 @@ class TrainingTask(ABC):
             SettingsError: it cannot be read.
         """
         _ = sample.pixels_HW
+
+    @property
+    def counts_batches(self) -> bool:
+        """True where a batch depends on the share of the training that is done."""
+        return False
+
+    @property
+    @abstractmethod
+    def headline(self) -> str:
+        """Name of the figure by which networks of this task are compared; higher is better."""
+
+    @abstractmethod
+    def source_of(self, samples: Sequence[Sample], seed: int, steps: int | None = None) -> SeededBatches:
+        """The batches of some images.
+
+        Args:
+            samples: images to learn from.
+            seed: of chance.
+            steps: of the whole training, see `source`.
+
+        Raises:
+            SettingsError: the images hold nothing to learn from.
+        """
+
+    def can_teach(self, samples: Sequence[Sample]) -> bool:
+        """True where some images by themselves hold targets to learn from."""
+        return any(label != "ignore" for sample in samples for label in sample.labels)
+
+    def crops_in(self, labels: Sequence[str]) -> int:
+        """Number of crops that are one pass over an image with some labels."""
+        return 1
+
+    @abstractmethod
+    def quality(self, model: nn.Module, samples: Iterable[Sample]) -> float:
+        """Score of a network on images that are seen one by one; more is better, NaN where they cannot say."""
+
+    @abstractmethod
+    def chosen_on(self, model: AnyModel, samples: Iterable[Sample], *, device: str = "cpu") -> dict[str, float]:
+        """Postprocessing values of a network, thresholds chosen on images that are seen one by one."""
+
+    @abstractmethod
+    def answers(self, model: AnyModel, *, device: str = "cpu") -> Answerer:
+        """Function that answers on single images as the network is configured."""
+
+    @abstractmethod
+    def figures(self, model: AnyModel, rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+        """Figures of many answers together.
+
+        Args:
+            model: configured, for its threshold and classes.
+            rows: with truth and answer, see `training.distributed.predictions`.
+        """
 
     @abstractmethod
     def validator(self) -> Validator:

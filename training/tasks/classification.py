@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -26,6 +26,7 @@ from training.augmentation.radiometry import jitter_counts
 from training.data.batches import Batch, SeededBatches, known_of, padded_pixels
 from training.data.catalogue import CLASS_SETS, SEGMENTATION_SETS, SYNTHETIC
 from training.data.samples import Role, Sample, read_samples
+from training.tasks.answers import Answerer, classification_figures, classifier_answers
 from training.tasks.base import Recipe, TrainingTask, Validator, wrong_base
 from training.tasks.measuring import DATASET, Report, classification_quality, measure_classification, no_report, targets_of
 from training.tasks.pictures import classification_picture
@@ -259,6 +260,44 @@ class ClassificationTask(TrainingTask):
     def source(self, steps: int | None = None) -> ClassificationBatches:
         """Crops of targets and background."""
         return self._batches
+
+    @property
+    def headline(self) -> str:
+        """Mean F1 of the classes."""
+        return "macro_f1"
+
+    def source_of(self, samples: Sequence[Sample], seed: int, steps: int | None = None) -> ClassificationBatches:
+        """Crops of targets and background."""
+        return ClassificationBatches(samples, replace(self.recipe, seed=seed), self._class_names, self._side_px)
+
+    def can_teach(self, samples: Sequence[Sample]) -> bool:
+        """Some target is of a class of the network."""
+        return any(self.crops_in(sample.labels) and sample.dataset in self.recipe.named_sets for sample in samples)
+
+    def crops_in(self, labels: Sequence[str]) -> int:
+        """As many as there are targets that have a class."""
+        return sum(label in self._class_names for label in labels)
+
+    def quality(self, model: nn.Module, samples: Iterable[Sample]) -> float:
+        """See `validator`."""
+        assert isinstance(model, ClassificationModel)
+        answer = classifier_answers(model, next(model.parameters()).device)
+        rows = [{"labels": sample.labels, "found_labels": answer(sample).labels} for sample in samples]
+        return classification_figures(rows, model.class_names)[0]["macro_f1"]
+
+    def chosen_on(self, model: AnyModel, samples: Iterable[Sample], *, device: str = "cpu") -> dict[str, float]:
+        """Nothing: scores are a softmax."""
+        return self.choose(model, device=device)
+
+    def answers(self, model: AnyModel, *, device: str = "cpu") -> Answerer:
+        """See `classifier_answers`."""
+        assert isinstance(model, ClassificationModel)
+        return classifier_answers(model, device)
+
+    def figures(self, model: AnyModel, rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+        """See `classification_figures`."""
+        assert isinstance(model, ClassificationModel)
+        return classification_figures(rows, model.class_names)[0]
 
     def loss(self, model: nn.Module, batch: Batch) -> Tensor:
         """Cross-entropy, see `classification_loss`."""

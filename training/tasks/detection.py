@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import Self
+from typing import Any, Self
 
 import cv2
 import numpy as np
@@ -27,8 +28,18 @@ from training.augmentation.radiometry import jitter_counts
 from training.data.batches import Batch, SeededBatches, known_of, padded_pixels
 from training.data.samples import Role, Sample, read_samples
 from training.data.sampling import SamplePool
+from training.tasks.answers import Answerer, detection_figures, detection_metrics_of, detector_answers
 from training.tasks.base import Recipe, TrainingTask, Validator, wrong_base
-from training.tasks.measuring import DATASET, Report, boxes_of, choose_score_threshold, detection_quality, measure_detection, no_report
+from training.tasks.measuring import (
+    DATASET,
+    Report,
+    boxes_of,
+    choose_score_threshold,
+    chosen_score_threshold,
+    detection_quality,
+    measure_detection,
+    no_report,
+)
 from training.tasks.pictures import detection_picture
 
 Floats = NDArray[np.float32]
@@ -191,6 +202,38 @@ class DetectionTask(TrainingTask):
     def source(self, steps: int | None = None) -> DetectionBatches:
         """Augmented crops."""
         return DetectionBatches(self.samples, self.recipe)
+
+    @property
+    def headline(self) -> str:
+        """Average precision."""
+        return "ap50"
+
+    def source_of(self, samples: Sequence[Sample], seed: int, steps: int | None = None) -> DetectionBatches:
+        """Augmented crops."""
+        return DetectionBatches(samples, replace(self.recipe, seed=seed))
+
+    def quality(self, model: nn.Module, samples: Iterable[Sample]) -> float:
+        """See `validator`."""
+        assert isinstance(model, DetectionModel)
+        metrics = detection_metrics_of(model, samples, next(model.parameters()).device)
+        scores = [scores.ap for metric in metrics.values() if (scores := metric.compute()).num_targets]
+        return float(np.mean(scores)) if scores else math.nan
+
+    def chosen_on(self, model: AnyModel, samples: Iterable[Sample], *, device: str = "cpu") -> dict[str, float]:
+        """The mean over the data sets of the score threshold with the best F1."""
+        assert isinstance(model, DetectionModel)
+        metrics = detection_metrics_of(model, samples, device).values()
+        return chosen_score_threshold(model, [metric for metric in metrics if metric.compute().num_targets])
+
+    def answers(self, model: AnyModel, *, device: str = "cpu") -> Answerer:
+        """See `detector_answers`."""
+        assert isinstance(model, DetectionModel)
+        return detector_answers(model, device)
+
+    def figures(self, model: AnyModel, rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+        """See `detection_figures`."""
+        assert isinstance(model, DetectionModel)
+        return detection_figures(rows, model.settings.score_threshold)
 
     def loss(self, model: nn.Module, batch: Batch) -> Tensor:
         """The network's own."""

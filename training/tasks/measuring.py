@@ -34,7 +34,8 @@ from training.data.batches import metadata_of
 from training.data.catalogue import BOX_SETS, KNOWN_SETS, MASK_SETS, SYNTHETIC, UNSEEN_SETS
 from training.data.samples import Role, Sample, read_samples
 
-_CANDIDATE_THRESHOLDS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.93, 0.96)
+CANDIDATE_THRESHOLDS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.93, 0.96)
+"""Thresholds of a segmenter that held-out images choose from."""
 _VALIDATION_THRESHOLD = 0.5
 # Average precision wants weak detections too.
 _LOWEST_SCORE = 0.05
@@ -71,7 +72,7 @@ def run_frame(model: InferenceModel, pixels_HW: NDArray[np.float32], metadata: M
     return model.forward(torch.from_numpy(padded), known)
 
 
-def probability_maps(model: InferenceModel, samples: Sequence[Sample]) -> Iterator[tuple[Sample, NDArray[np.float32]]]:
+def probability_maps(model: InferenceModel, samples: Iterable[Sample]) -> Iterator[tuple[Sample, NDArray[np.float32]]]:
     """Each image with its probability map `(H, W)`."""
     network = model.model
     assert isinstance(network, SegmentationModel)
@@ -91,11 +92,9 @@ def choose_segmentation_threshold(
     network: SegmentationModel, sets: Sequence[str] | None = None, *, device: Device = "cpu", report: Report = no_report
 ) -> dict[str, float]:
     """The threshold with the best mean over the data sets of IoU plus nIoU on `select` images; without any, the one it has."""
-    metrics = _segmentation_metrics(network, Role.SELECT, _CANDIDATE_THRESHOLDS, mask_sets(sets), device, report)
-    quality = {
-        threshold: overlap([metric for (_, at), metric in metrics.items() if at == threshold]) for threshold in _CANDIDATE_THRESHOLDS
-    }
-    if math.isnan(quality[_CANDIDATE_THRESHOLDS[0]]):
+    metrics = _segmentation_metrics(network, Role.SELECT, CANDIDATE_THRESHOLDS, mask_sets(sets), device, report)
+    quality = {threshold: overlap([metric for (_, at), metric in metrics.items() if at == threshold]) for threshold in CANDIDATE_THRESHOLDS}
+    if math.isnan(quality[CANDIDATE_THRESHOLDS[0]]):
         why = "no held-out images with targets" if metrics else "no held-out images with masks"
         print(f"threshold stays {network.settings.threshold:g}: {why} (split val)", file=sys.stderr)
         return dict(network.settings.model_dump())
@@ -174,7 +173,7 @@ def _segmentation_metrics(
 
 
 def detect(
-    network: DetectionModel, samples: Sequence[Sample], lowest_score: float = _LOWEST_SCORE, *, device: Device = "cpu"
+    network: DetectionModel, samples: Iterable[Sample], lowest_score: float = _LOWEST_SCORE, *, device: Device = "cpu"
 ) -> Iterator[tuple[Sample, Detections]]:
     """Each image with its boxes, also weak ones."""
     model = prepare(network, device)
@@ -199,9 +198,16 @@ def choose_score_threshold(
 ) -> dict[str, float]:
     """The mean over the data sets of the threshold with the best F1 on `select` images; without any target, the one it has."""
     metrics = _detection_metrics(network, Role.SELECT, sets, device, report).values()
-    thresholds = [metric.best_threshold() for metric in metrics if metric.compute().num_targets]
-    if not thresholds:
+    kept = [metric for metric in metrics if metric.compute().num_targets]
+    if not kept:
         print(f"threshold stays {network.settings.score_threshold:g}: no held-out images with targets (split val)", file=sys.stderr)
+    return chosen_score_threshold(network, kept)
+
+
+def chosen_score_threshold(network: DetectionModel, metrics: Sequence[DetectionMetrics]) -> dict[str, float]:
+    """The mean of the thresholds with the best F1; without any, the one the network has."""
+    thresholds = [metric.best_threshold() for metric in metrics]
+    if not thresholds:
         return network.settings.model_dump()
     return network.settings.model_dump() | {"score_threshold": min(max(round(float(np.mean(thresholds)), 2), 0.01), 0.99)}
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import count
 from pathlib import Path
 from types import MappingProxyType
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -30,14 +30,17 @@ from training.data.batches import Batch, SeededBatches, known_of, padded_pixels
 from training.data.mask_checks import refuse_empty_masks, refuse_without_masks
 from training.data.samples import Role, Sample, read_samples
 from training.data.sampling import SamplePool, by_images
+from training.tasks.answers import Answerer, segmentation_figures, segmentation_metrics_of, segmenter_answers
 from training.tasks.base import Recipe, TrainingTask, Validator, wrong_base
 from training.tasks.deep_supervision import deep_supervision
 from training.tasks.measuring import (
+    CANDIDATE_THRESHOLDS,
     DATASET,
     Report,
     choose_segmentation_threshold,
     measure_segmentation,
     no_report,
+    overlap,
     segmentation_quality,
 )
 from training.tasks.phases import Phases
@@ -45,6 +48,7 @@ from training.tasks.pictures import segmentation_picture
 from training.tasks.score_choice import choose_score_map
 
 _OUTLINE_PX = 2
+_PLAIN = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -206,6 +210,48 @@ class SegmentationTask(TrainingTask):
     def source(self, steps: int | None = None) -> SegmentationBatches:
         """Augmented crops."""
         return SegmentationBatches(self.samples, self.recipe, steps)
+
+    @property
+    def counts_batches(self) -> bool:
+        """Phases do."""
+        return not self.recipe.phases.is_level
+
+    @property
+    def headline(self) -> str:
+        """Overlap of pixels."""
+        return "iou"
+
+    def source_of(self, samples: Sequence[Sample], seed: int, steps: int | None = None) -> SegmentationBatches:
+        """Augmented crops."""
+        return SegmentationBatches(samples, replace(self.recipe, seed=seed), steps)
+
+    def can_teach(self, samples: Sequence[Sample]) -> bool:
+        """Some mask is drawn."""
+        return any(sample.has_mask and sample.labels for sample in samples)
+
+    def quality(self, model: nn.Module, samples: Iterable[Sample]) -> float:
+        """See `validator`."""
+        assert isinstance(model, SegmentationModel)
+        return overlap(segmentation_metrics_of(model, samples, (_PLAIN,), next(model.parameters()).device)[_PLAIN])
+
+    def chosen_on(self, model: AnyModel, samples: Iterable[Sample], *, device: str = "cpu") -> dict[str, float]:
+        """The threshold of the recipe, or the best one; scores keep their map."""
+        assert isinstance(model, SegmentationModel)
+        if self.recipe.threshold is not None:
+            return model.settings.model_dump() | {"threshold": self.recipe.threshold}
+        metrics = segmentation_metrics_of(model, samples, CANDIDATE_THRESHOLDS, device)
+        quality = {threshold: overlap(metrics[threshold]) for threshold in CANDIDATE_THRESHOLDS}
+        known = {threshold: value for threshold, value in quality.items() if not math.isnan(value)}
+        return model.settings.model_dump() | ({"threshold": max(known, key=known.__getitem__)} if known else {})
+
+    def answers(self, model: AnyModel, *, device: str = "cpu") -> Answerer:
+        """See `segmenter_answers`."""
+        assert isinstance(model, SegmentationModel)
+        return segmenter_answers(model, device)
+
+    def figures(self, model: AnyModel, rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+        """See `segmentation_figures`."""
+        return segmentation_figures(rows)
 
     def loss(self, model: nn.Module, batch: Batch) -> Tensor:
         """The loss of the recipe."""

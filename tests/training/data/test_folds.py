@@ -12,7 +12,7 @@ import pytest
 
 from contracts.errors import SettingsError
 from contracts.frame import Band, Platform
-from training.data.folds import Folds, FoldSettings, learnable_rows, make_folds, read_folds, require_folds, table_of
+from training.data.folds import Folds, FoldSettings, folds_of_file, learnable_rows, make_folds, require_folds, table_of
 from training.data.labelled_frame import LabelledFrame
 from training.data.near_duplicates import SIDE_PX
 from training.data.parquet_set import MANIFEST, PartWriter
@@ -123,14 +123,14 @@ def test_a_seed_makes_the_same_folds_in_any_order_and_another_others(tmp_path: P
 
 def test_the_file_keeps_them_and_a_change_is_seen(tmp_path: Path, folder: Path, folds: Folds) -> None:
     path = tmp_path / "folds.json"
-    folds.write(path)
-    assert read_folds(path) == folds
-    require_folds(read_folds(path), [folder], path)
+    path.write_text(folds.text())
+    assert folds_of_file(path) == folds
+    require_folds(folds_of_file(path), [folder], path)
     content = json.loads(path.read_text())
     content["test"]["frame000"] = (content["test"]["frame000"] + 1) % 5
     path.write_text(json.dumps(content))
     with pytest.raises(SettingsError, match="the file was changed"):
-        read_folds(path)
+        folds_of_file(path)
 
 
 def test_folds_of_other_data_are_refused(tmp_path: Path, folds: Folds) -> None:

@@ -365,3 +365,27 @@ def test_a_checkpoint_says_whether_its_average_wants_calibration(changed: dict[s
     settings = LoopSettings(max_steps=1, **changed)  # type: ignore[arg-type]
     train(model, loss_of, settings, tmp_path, calibrate=lambda network: None)
     assert torch.load(tmp_path / "checkpoint.pt", weights_only=True)["calibration_batches"] == batches
+
+
+def test_a_checkpoint_each_epoch_comes_after_its_validation_and_costs_none_after_a_new_start(tmp_path: Path) -> None:
+    model, loss_of = regression()
+    events: list[tuple[str, int]] = []
+    settings = LoopSettings(max_steps=12, checkpoint_s=1e9, checkpoint_every_steps=4, validate_every_steps=4)
+
+    def validate(average: nn.Module) -> float:
+        events.append(("validated", 0))
+        return 0.0
+
+    def saved(progress: Progress) -> None:
+        events.append(("saved", progress.steps))
+        assert torch.load(tmp_path / "checkpoint.pt", weights_only=True)["steps"] == progress.steps
+        if progress.steps == 8:
+            raise RuntimeError("dies")
+
+    with pytest.raises(RuntimeError, match="dies"):
+        train(model, loss_of, settings, tmp_path, validator=validate, saved=saved)
+    assert events == [("validated", 0), ("saved", 4), ("validated", 0), ("saved", 8)]
+    events.clear()
+    model, loss_of = regression()
+    train(model, loss_of, settings, tmp_path, validator=validate, saved=lambda progress: events.append(("saved", progress.steps)))
+    assert events == [("validated", 0), ("saved", 12), ("saved", 12)]

@@ -1,0 +1,112 @@
+"""`irstream runs`: trainings in folds, shown and compared."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from deploy.cli.options import JsonOption, print_json, require_writable, write_result
+
+if TYPE_CHECKING:
+    from training.report.folds_page import FoldsRun
+
+app = typer.Typer(
+    help="Trainings in folds: list, show, compare.", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False
+)
+RunArgument = Annotated[str, typer.Argument(help="Folder or URL of a training in folds.", show_default=False)]
+HtmlOption = Annotated[Path | None, typer.Option("--html", help="Write a page.", show_default=False)]
+
+
+@app.callback()
+def runs() -> None:
+    """Trainings in folds."""
+
+
+@app.command("list")
+def list_(
+    folder: Annotated[Path, typer.Argument(help="Folder that holds trainings.")] = Path("runs/train"), as_json: JsonOption = False
+) -> None:
+    """List the trainings in folds below a folder."""
+    import json
+
+    from training.distributed.cross_validation import RUN_FILE
+
+    found = []
+    for path in sorted(folder.glob(f"*/{RUN_FILE}")):
+        identity = json.loads(path.read_text(encoding="utf-8"))["identity"]
+        done = len(list(path.parent.glob("fold-*.parquet")))
+        found.append({"run": str(path.parent), "model": identity["model"], "folds": identity["folds"], "folds_done": done})
+    if as_json:
+        print_json({"runs": found})
+        return
+    for each in found:
+        typer.echo(f"{each['run']}: {each['model']}, folds {each['folds'][:12]}, {each['folds_done']} done")
+    if not found:
+        typer.echo(f"no training in folds below {folder}")
+
+
+@app.command()
+def show(run: RunArgument, html: HtmlOption = None, as_json: JsonOption = False) -> None:
+    """Show the figures of a training: by fold, their mean, standard deviation and 95 % interval."""
+    from training.report.folds_page import read_run, render_folds_page, summary_of
+
+    require_writable(html, "--html")
+    read = read_run(run)
+    if html is not None:
+        page = render_folds_page(read)
+        write_result(html, "--html", lambda: html.write_text(page, encoding="utf-8"))
+    if as_json:
+        print_json(summary_of(read))
+    else:
+        print_figures(read)
+
+
+@app.command()
+def compare(
+    run: RunArgument,
+    others: Annotated[list[str], typer.Argument(help="Trainings on the same folds.", show_default=False)],
+    html: HtmlOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Compare networks on the same folds: paired t-test, and its correction by Nadeau and Bengio, the one to trust."""
+    from training.report.folds_page import compare_runs, read_run, render_folds_page
+
+    require_writable(html, "--html")
+    first, rest = read_run(run), [read_run(other) for other in others]
+    tests = [compare_runs(first, other) for other in rest]
+    if html is not None:
+        page = render_folds_page(first, rest)
+        write_result(html, "--html", lambda: html.write_text(page, encoding="utf-8"))
+    if as_json:
+        found = [
+            {"run": other.place, "model": other.model, "figures": {name: _finite(asdict(test)) for name, test in each.items()}}
+            for other, each in zip(rest, tests, strict=True)
+        ]
+        print_json({"run": first.place, "model": first.model, "compared": found})
+        return
+    for other, each in zip(rest, tests, strict=True):
+        typer.echo(f"{other.model} ({other.place}) less {first.model} ({first.place}), {len(first.results)} folds")
+        for name, test in each.items():
+            interval = f"95 % interval {test.low:+.4g} to {test.high:+.4g}"
+            corrected = f"corrected p {test.p_corrected:.3g} (plain paired p {test.p:.3g}), Cohen's d {test.cohen_d:.2f}"
+            typer.echo(f"  {name}: {test.difference:+.4g}, {interval}, {corrected}")
+
+
+def _finite(values: dict[str, Any]) -> dict[str, Any]:
+    import math
+
+    return {name: value if math.isfinite(value) else None for name, value in values.items()}
+
+
+def print_figures(run: FoldsRun) -> None:
+    """Figures over folds as text."""
+    from evaluation.statistics import summarise
+
+    typer.echo(f"{run.model}, {len(run.results)} folds, {len(run.rows)} images predicted out of fold")
+    for name in run.figures:
+        over = summarise(run.values(name))
+        values = ", ".join(f"{value:.4g}" for value in run.values(name))
+        typer.echo(f"  {name}: {over.mean:.4g} ± {over.sd:.2g} (95 % interval {over.low:.4g} to {over.high:.4g}); folds {values}")

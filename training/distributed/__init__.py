@@ -1,0 +1,1 @@
+"""Training of several processes and several folds, on one machine or a Ray cluster."""
