@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -52,11 +51,11 @@ def made_images(num: int, dataset: str = "nudt-sirst") -> list[Sample]:
             image_id=str(number),
             role=Role.TRAIN,
             read_pixels=partial(np.copy, pixels),
-            mask_path=Path("made"),
+            mask_path=None,
             boxes_xyxy_px=np.array([[left, top, left + width, top + height]], np.float32),
             labels=("car" if wide else "person",),
+            read_mask=partial(np.copy, mask),
         )
-        sample.__dict__["mask_HW"] = mask
         samples.append(sample)
     return samples
 

@@ -27,19 +27,15 @@ def read_mask(path: Path, shape_HW: tuple[int, ...], image: str) -> NDArray[np.u
     Raises:
         SettingsError: unreadable, of another size, or with values that can be read in several ways.
     """
-    return _labels_of(path, shape_HW, image).target_HW
+    return read_mask_labels(path, shape_HW, image).target_HW
 
 
-def read_ignored(path: Path, shape_HW: tuple[int, ...], image: str) -> NDArray[np.bool_] | None:
-    """Pixels `(H, W)` of a mask file that nobody labelled (255 of the palette of PASCAL VOC); None where there are none.
+def read_mask_labels(path: Path, shape_HW: tuple[int, ...], image: str) -> LabelPixels:
+    """Targets and pixels that nobody labelled (255 of the palette of PASCAL VOC) of a mask file.
 
     Raises:
         SettingsError: as `read_mask`.
     """
-    return _labels_of(path, shape_HW, image).ignored_HW
-
-
-def _labels_of(path: Path, shape_HW: tuple[int, ...], image: str) -> LabelPixels:
     labels = read_labels(path, _LIMITS)
     if labels.target_HW.shape != shape_HW:
         raise SettingsError(

@@ -31,7 +31,8 @@ from models.transforms import crop_square, normalise
 from training.data.box_checks import refuse_boxes_outside
 from training.data.catalogue import HELP, KNOWN, KNOWN_SETS, LEARNT_SETS, SYNTHETIC, SYNTHETIC_FOLDER, UNSEEN_SETS
 from training.data.label_conventions import marked
-from training.data.label_files import boxes_of_mask, read_ignored, read_mask
+from training.data.label_files import boxes_of_mask, read_mask_labels
+from training.data.label_values import LabelPixels
 
 VARIABLE = "IRSTREAM_DATA"
 _CLIP_STEP_FRAMES = 15
@@ -105,7 +106,12 @@ class Sample:
             return self.read_mask()
         if self.mask_path is None:
             return np.zeros(self.pixels_HW.shape, np.uint8)
-        return read_mask(self.mask_path, self.pixels_HW.shape, str(self.image_path or self.image_id))
+        return self._labels_of_file.target_HW
+
+    @cached_property
+    def _labels_of_file(self) -> LabelPixels:
+        assert self.mask_path is not None
+        return read_mask_labels(self.mask_path, self.pixels_HW.shape, str(self.image_path or self.image_id))
 
     @cached_property
     def marked_HW(self) -> NDArray[np.uint8]:
@@ -124,10 +130,8 @@ class Sample:
         boxes_N4 = self.boxes_xyxy_px[self.ignored_N] if self.has_mask else self.boxes_xyxy_px
         for x_min, y_min, x_max, y_max in boxes_N4.astype(int):
             unknown_HW[max(y_min, 0) : y_max, max(x_min, 0) : x_max] = 1
-        if self.mask_path is not None:
-            ignored_HW = read_ignored(self.mask_path, self.pixels_HW.shape, str(self.image_path or self.image_id))
-            if ignored_HW is not None:
-                unknown_HW[ignored_HW] = 1
+        if self.read_mask is None and self.mask_path is not None and self._labels_of_file.ignored_HW is not None:
+            unknown_HW[self._labels_of_file.ignored_HW] = 1
         return unknown_HW & (1 - self.mask_HW)
 
     @property

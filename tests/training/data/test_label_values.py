@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from contracts.errors import SettingsError
-from training.data.label_files import boxes_of_mask, read_ignored, read_mask
+from training.data.label_files import boxes_of_mask, read_mask, read_mask_labels
 from training.data.label_values import voc_palette
 from training.data.samples import read_folder
 
@@ -63,7 +63,7 @@ def test_numbers_in_a_palette_are_targets_whatever_their_colour(tmp_path: Path, 
     numbers_HW = squares(3)
     path = saved(tmp_path / "mask.png", numbers_HW, voc_palette()[: 2**bits], bits)
     np.testing.assert_array_equal(target(path), numbers_HW > 0)
-    assert read_ignored(path, SHAPE, "image.png") is None
+    assert read_mask_labels(path, SHAPE, "image.png").ignored_HW is None
 
 
 @pytest.mark.parametrize("as_colours", [False, True])
@@ -74,7 +74,7 @@ def test_the_border_of_pascal_voc_is_neither_target_nor_background(tmp_path: Pat
     stored = voc_palette()[numbers_HW] if as_colours else numbers_HW
     path = saved(tmp_path / "mask.png", stored, None if as_colours else voc_palette())
     np.testing.assert_array_equal(target(path), (numbers_HW > 0) & (numbers_HW < 255))
-    np.testing.assert_array_equal(read_ignored(path, SHAPE, "image.png"), numbers_HW == 255)
+    np.testing.assert_array_equal(read_mask_labels(path, SHAPE, "image.png").ignored_HW, numbers_HW == 255)
     Image.fromarray(np.zeros(SHAPE, np.uint8)).save(tmp_path / "image.png")
     (tmp_path / "index.jsonl").write_text(json.dumps({"file": "image.png", "mask": "mask.png"}))
     (sample,) = read_folder(tmp_path)

@@ -41,7 +41,6 @@ def test_ignored_regions_of_a_set_with_masks_weigh_nothing() -> None:
     (sample,) = made_images(1)
     around_N4 = sample.boxes_xyxy_px + np.array([-1, -1, 1, 1], np.float32)
     ignored = replace(sample, labels=("ignore",), boxes_xyxy_px=around_N4)
-    ignored.__dict__["mask_HW"] = sample.mask_HW
     assert not sample.unknown_HW.any()
     assert (ignored.unknown_HW.sum(), ignored.mask_HW.sum()) == (100 - 64, 64), "the truth is known inside, too"
     assert not (ignored.unknown_HW & ignored.mask_HW).any()
