@@ -22,7 +22,7 @@ from training.tasks.segmentation import SegmentationBatches, SegmentationRecipe,
 
 
 def test_boxes_without_a_mask_weigh_nothing() -> None:
-    samples = [replace(sample, mask_path=None) for sample in made_images(4, "hit-uav")]
+    samples = [replace(sample, mask_path=None, read_mask=None) for sample in made_images(4, "hit-uav")]
     crops = Augmentation(crop_px=64, paste=PasteSettings(probability=0.0))
     recipe = SegmentationRecipe(batch_size=8, augmentation=crops, shares={"hit-uav": 1.0})
     # One image with a mask, which is never drawn: masks there must be, somewhere.
