@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 # No deadline: on a busy machine it measures the neighbours. Forty examples a property keep the suite quick.
 hypothesis.settings.register_profile("irstream", deadline=None, max_examples=40)
+hypothesis.settings.register_profile("quick", deadline=None, max_examples=10)  # of `make check`
 hypothesis.settings.load_profile("irstream")
 
 REQUIRE_DATA_VARIABLE = "REQUIRE_DATA"

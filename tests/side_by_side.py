@@ -40,7 +40,7 @@ def lanes_of(target: str, options: Sequence[str]) -> list[Lane]:
     Raises:
         KeyError: no such target.
     """
-    fast = ("-o", f"{LIMIT}={_FAST_TEST_CPU_S:g}", *options)
+    fast = ("-o", f"{LIMIT}={_FAST_TEST_CPU_S:g}", "--hypothesis-profile=quick", *options)
     lanes: dict[str, list[Lane]] = {
         "check": [[_LINT], [_tests("lower", _FAST, (*_LOWER, *fast))], [_tests("upper", _FAST, (*_UPPER, *fast))]],
         "test": [

