@@ -215,7 +215,7 @@ def missing(settings: KafkaSettings, topic: str) -> SettingsError:
         expected=f"a topic named {topic}",
         got="none of this name",
         where=f"Kafka at {settings.bootstrap_servers}",
-        action=f"Check the spelling, or create it: irstream publish synthetic --topic {topic}, or with Kafka's own tool: "
+        action=f"Check the spelling, or create it: irstream publish synthetic --create-topic --topic {topic}, or with Kafka's own tool: "
         f"kafka-topics.sh --create --topic {topic} --partitions 4",
     )
 
