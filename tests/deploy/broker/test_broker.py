@@ -41,7 +41,9 @@ def gone(pid: int, within_s: float = 15.0) -> bool:
 
 
 def kafka_processes(home: Path) -> list[int]:
-    return [process.pid for process in psutil.process_iter(["cmdline"]) if any(str(home) in word for word in process.info["cmdline"] or [])]
+    """Nodes that run inside this home; their command lines name nothing of it."""
+    nodes = [process for process in psutil.process_iter(["cmdline", "cwd"]) if "kafka.Kafka" in (process.info["cmdline"] or ())]
+    return [process.pid for process in nodes if process.info["cwd"] == str(home)]
 
 
 # --- a whole life, from the command line ------------------------------------------------------------------------------
