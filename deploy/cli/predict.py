@@ -46,7 +46,7 @@ def predict(
 
     send_structlog_to_logging()  # warnings only, on stderr
     settings = load(config).settings
-    found = find_inputs(paths, Labels(platform, band, bit_depth, split=split))
+    found = find_inputs(paths, Labels(platform, band, bit_depth, split=split), not_in=out)
     source = FrameSource(found.sequences, sensor)
     began_s = time.monotonic()
     with asyncio.Runner() as runner, Output(out, pictures) as output:

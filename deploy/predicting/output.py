@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from contracts.arrow import outcomes_to_table
 from contracts.frame import Pixels
-from contracts.result import FrameResult
+from contracts.result import FrameResult, Outcome
 from contracts.text import counted
 from deploy.demo.contact_sheet import Tile, write_contact_sheet
 from deploy.demo.results import choose
@@ -26,6 +26,8 @@ RUN_ID = "predict"
 RESULTS, PICTURES, SHEET = "results.parquet", "pictures", "contact-sheet.png"
 _TILES = 12
 _KEPT = 4 * _TILES
+_ROWS = 500
+"""Rows that are written together; each group of them costs a few kB of the file's end."""
 
 
 @dataclass(slots=True, eq=False)
@@ -63,14 +65,19 @@ class Output:
     _by_sensor: Counter[str] = field(default_factory=Counter)
     _spread: Spread = field(default_factory=Spread)
     _writer: pq.ParquetWriter | None = None
+    _rows: list[Outcome] = field(default_factory=list)
+    _stems: dict[str, str] = field(default_factory=dict)
 
     def __enter__(self) -> Self:
-        """Make the folders."""
+        """Make the folders; results of an earlier time go."""
         (self.folder / PICTURES).mkdir(parents=True, exist_ok=True)
+        for old in (self.results, self.folder / SHEET, *(self.folder / PICTURES).glob("*.png")):
+            old.unlink(missing_ok=True)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         """End the Parquet: what was answered so far can be read, whatever came then."""
+        self._write_rows()
         if self._writer is not None:
             self._writer.close()
 
@@ -84,10 +91,9 @@ class Output:
         self.counts.add(entry)
         if isinstance(entry, Unusable):
             return
-        table = outcomes_to_table([entry.outcome], RUN_ID)
-        if self._writer is None:
-            self._writer = pq.ParquetWriter(self.results, table.schema)
-        self._writer.write_table(table)
+        self._rows.append(entry.outcome)
+        if len(self._rows) >= _ROWS:
+            self._write_rows()
         if isinstance(entry.outcome, FrameResult):
             assert entry.pixels_HW is not None
             self._draw(entry.outcome, entry.pixels_HW)
@@ -104,10 +110,27 @@ class Output:
         write_contact_sheet(tiles, path, heading)
         return path
 
+    def _write_rows(self) -> None:
+        if self._rows:
+            table = outcomes_to_table(self._rows, RUN_ID)
+            if self._writer is None:
+                self._writer = pq.ParquetWriter(self.results, table.schema)
+            self._writer.write_table(table)
+            self._rows = []
+
+    def _stem(self, sensor_id: str) -> str:
+        """A name for the pictures of this sensor alone."""
+        if sensor_id not in self._stems:
+            stem = plain = re.sub(r"[^A-Za-z0-9._-]", "_", sensor_id)
+            while stem in self._stems.values():
+                stem = f"{plain}_{len(self._stems) + 1}"
+            self._stems[sensor_id] = stem
+        return self._stems[sensor_id]
+
     def files(self, sheet: Path | None) -> dict[str, str]:
         """Files that were written, by name."""
         places = {"sheet": sheet, "pictures": self.folder / PICTURES if self.pictures else None}
-        places["rows"] = self.results if self._writer is not None else None
+        places["rows"] = self.results if self._writer is not None or self._rows else None
         return {name: str(place) for name, place in places.items() if place is not None}
 
     def _draw(self, result: FrameResult, pixels_HW: Pixels) -> None:
@@ -116,6 +139,6 @@ class Output:
         title = f"{result.sensor_id}  {result.width_px}x{result.height_px}  {result.bit_depth} bit"
         self._spread.add(result, Tile(pixels_HW, title, result.detections))
         if self.pictures < self.max_pictures:
-            name = f"{re.sub(r'[^A-Za-z0-9._-]', '_', result.sensor_id)}-{number:06d}.png"
+            name = f"{self._stem(result.sensor_id)}-{number:06d}.png"
             (self.folder / PICTURES / name).write_bytes(encode_png(annotated(pixels_HW, result.detections)))
             self.pictures += 1

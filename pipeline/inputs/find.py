@@ -54,8 +54,13 @@ class Found:
     left_out: tuple[str, ...]
 
 
-def find_inputs(paths: Sequence[Path], labels: Labels) -> Found:
+def find_inputs(paths: Sequence[Path], labels: Labels, not_in: Path | None = None) -> Found:
     """Everything the paths hold, folders at every depth.
+
+    Args:
+        paths: files and folders.
+        labels: metadata that the user states.
+        not_in: a folder below them that is no input: that of the output.
 
     Raises:
         SettingsError: a path does not exist or holds nothing that can be published.
@@ -63,7 +68,7 @@ def find_inputs(paths: Sequence[Path], labels: Labels) -> Found:
     sequences: list[PictureSequence] = []
     left_out: list[str] = []
     for path in paths:
-        sequences += _look_into(path, labels, left_out)
+        sequences += _look_into(path, labels, left_out, not_in)
     return Found(tuple(sequences), tuple(left_out))
 
 
@@ -76,7 +81,7 @@ def find_sequences(paths: Sequence[Path], labels: Labels) -> list[PictureSequenc
     return list(find_inputs(paths, labels).sequences)
 
 
-def _look_into(path: Path, labels: Labels, left_out: list[str]) -> list[PictureSequence]:
+def _look_into(path: Path, labels: Labels, left_out: list[str], not_in: Path | None) -> list[PictureSequence]:
     if not path.exists():
         raise _nothing(path, "nothing there")
     if path.is_file():
@@ -89,7 +94,7 @@ def _look_into(path: Path, labels: Labels, left_out: list[str]) -> list[PictureS
         raise _nothing(path, f"a file of kind {path.suffix or '(none)'}")
     others = Counter[str]()
     try:
-        found = _folder(path, path.resolve().name, labels, others, {path.resolve()})
+        found = _folder(path, path.resolve().name, labels, others, {path.resolve()} | ({not_in.resolve()} if not_in else set()))
     except PermissionError as error:
         raise _nothing(path, f"no right to read {error.filename}") from error
     if not found:

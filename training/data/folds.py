@@ -258,7 +258,7 @@ def learnable_rows(folders: Sequence[Path]) -> list[dict[str, Any]]:
             )
     every = [row for folder in folders for row in read_table(folder, [*PIXEL_FREE, "thumbnail"]).to_pylist()]
     rows = sorted((row for row in every if row["split"] != "unseen"), key=lambda row: str(row["sample_id"]))
-    if twice := [name for name, number in Counter(row["sample_id"] for row in rows).items() if number > 1]:
+    if twice := [name for name, number in Counter(row["sample_id"] for row in every).items() if number > 1]:
         raise SettingsError(
             expected="one image of a name",
             got=f"{len(twice)} names with several, first {twice[0]}",

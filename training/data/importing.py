@@ -13,7 +13,7 @@ from typing import Any
 from contracts.errors import SettingsError
 from training.data.parquet_set import MANIFEST, REFUSED, PartWriter, data_hash, parts_of, read_table
 from training.data.reading import Defaults, read_labelled
-from training.data.sources.annotation import Listed, RefusedAnnotation
+from training.data.sources.annotation import Annotation, Listed, RefusedAnnotation
 from training.data.sources.formats import format_named
 
 _BEGUN = "import.json"
@@ -76,7 +76,7 @@ def import_set(
                 raise RefusedAnnotation("duplicate_id", f"expected one image of this name, got another one: {each.sample_id}")
             seen.add(each.sample_id)
             if each.sample_id not in done:
-                writer.add(read_labelled(each.annotate(), defaults, root))
+                writer.add(read_labelled(_annotation(each), defaults, root))
                 found.new += 1
         except RefusedAnnotation as refusal:
             refusals.append({"sample_id": each.sample_id, "reason": refusal.reason, "detail": refusal.detail})
@@ -89,6 +89,18 @@ def import_set(
     (out / REFUSED).write_text("".join(json.dumps(each) + "\n" for each in refusals), encoding="utf-8")
     _write(out / MANIFEST, _manifest(out, found))
     return found
+
+
+def _annotation(listed: Listed) -> Annotation:
+    """The annotation of an image; whatever cannot be read of it concerns this image only."""
+    try:
+        annotation = listed.annotate()
+    except (ValueError, TypeError, KeyError, OSError) as error:
+        raise RefusedAnnotation("annotation_invalid", f"{type(error).__name__}: {error}") from error
+    for name, value, kind in (("split", annotation.split, str), ("bit_depth", annotation.bit_depth, int)):
+        if value is not None and (not isinstance(value, kind) or isinstance(value, bool)):
+            raise RefusedAnnotation("annotation_invalid", f"expected {name} as {kind.__name__}, got {value!r}")
+    return annotation
 
 
 def _mixed(listed: Listed) -> str:

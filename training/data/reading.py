@@ -117,7 +117,7 @@ def _segment(segment: Any, shape_HW: tuple[int, int], relative: bool) -> NDArray
     """Mask of one target: polygons, or run lengths, as COCO writes them; a polygon in shares of the sides where `relative`."""
     height_px, width_px = shape_HW
     if relative:
-        segment = [[value * (height_px if index % 2 else width_px) for index, value in enumerate(segment)]]
+        segment = [[value * (height_px if index % 2 else width_px) for index, value in enumerate(polygon)] for polygon in segment]
     try:
         if isinstance(segment, dict):
             if list(segment["size"]) != [height_px, width_px]:

@@ -75,6 +75,20 @@ def test_a_limit_and_the_summary_for_people(images: Path, tmp_path: Path, capsys
     assert pq.read_table(tmp_path / "results.parquet").num_rows == 2
 
 
+def test_its_own_output_is_no_input_and_old_pictures_go(
+    images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("a b", "a_b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "0.png").write_bytes((images / "0.png").read_bytes())
+    monkeypatch.chdir(tmp_path)
+    for _ in range(2):
+        code, out, _ = run(capsys, ".", "--json")
+        assert (code, json.loads(out)["frames"]) == (0, 2)
+    assert len(list((tmp_path / "predictions" / "pictures").iterdir())) == 2, "a picture for each sensor"
+    assert pq.ParquetFile(tmp_path / "predictions" / "results.parquet").num_row_groups == 1
+
+
 def test_nothing_to_look_at_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, _, err = run(capsys, str(tmp_path), "--out", str(tmp_path / "out"))
     assert code == 2

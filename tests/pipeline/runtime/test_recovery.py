@@ -206,9 +206,9 @@ def test_a_stop_waits_no_longer_than_its_time_for_networks_that_are_silent(tmp_p
 
 def test_a_stop_waits_for_networks_that_are_slow(tmp_path: Path) -> None:
     """Each answer takes several times as long as a stop waits for anything else: they compute, so nothing gives up."""
-    slow = RuleNetworks(delay_s=0.4)
-    stream = MemoryStream(MemoryTopic({0: frames(400)}), tmp_path, slow.handles(), drain_timeout_s=0.1, in_flight_blocks=2)
-    threading.Timer(0.6, stream.stop.set).start()
+    slow = RuleNetworks(delay_s=1.5)
+    stream = MemoryStream(MemoryTopic({0: frames(400)}), tmp_path, slow.handles(), drain_timeout_s=0.5, in_flight_blocks=2)
+    threading.Timer(2.0, stream.stop.set).start()
     summary = stream.run({})
     assert (summary.drained, summary.progress.generation) == (True, 1)
     assert stream.offsets() == {0: list(range(summary.progress.frames_in))}

@@ -164,3 +164,35 @@ def test_the_known_sets_come_with_their_scenes(tmp_path: Path, shared_data: Path
     assert row["group_id"] == "_".join(str(row["sample_id"]).split("_")[:4])
     assert set(sample.labels) <= {"person", "car", "bicycle", "other_vehicle", "ignore"}
     np.testing.assert_array_equal(sample.pixels_HW, read_counts(shared_data / "hit-uav" / str(row["source_file"])))
+
+
+def test_polygons_of_yolo_are_masks(tmp_path: Path) -> None:
+    root = tmp_path / "set"
+    WRITERS["yolo"](root)
+    for scene in scenes():
+        x, y, w, h = scene.box_xywh
+        corners = ((x, y), (x + w, y), (x + w, y + h), (x, y + h))
+        shares = " ".join(f"{across / 40} {down / 32}" for across, down in corners)
+        (root / "labels" / scene.split / f"{scene.name}.txt").write_text(f"0 {shares}\n")
+    found = imported(root, tmp_path / "out", "yolo")
+    assert (found.frames, dict(found.refused)) == (6, {})
+    for name, (_, sample) in by_scene(tmp_path / "out").items():
+        (scene,) = (each for each in scenes() if each.name == name)
+        np.testing.assert_array_equal(sample.mask_HW * 255, scene.mask_HW)
+
+
+def test_a_crowd_is_no_target_and_odd_values_concern_their_image_only(tmp_path: Path) -> None:
+    root = tmp_path / "set"
+    WRITERS["coco"](root)
+    file = root / "instances_train.json"
+    content = json.loads(file.read_text())
+    crowd = {"image_id": 0, "category_id": 7, "bbox": [0, 0, 40, 2], "iscrowd": 1, "segmentation": [[0, 0, 40, 0, 40, 2, 0, 2]]}
+    content["annotations"].append(crowd)
+    content["images"][1]["bit_depth"] = "14"
+    file.write_text(json.dumps(content))
+    found = imported(root, tmp_path / "out", "coco")
+    assert (found.frames, dict(found.refused)) == (5, {"annotation_invalid": 1})
+    scene = scenes()[0]
+    _, sample = by_scene(tmp_path / "out")[scene.name]
+    np.testing.assert_array_equal(sample.mask_HW * 255, scene.mask_HW)
+    assert sample.unknown_HW[0].all(), "nobody knows which pixels of a crowd are targets"

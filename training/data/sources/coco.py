@@ -89,8 +89,9 @@ def _reader(
             boxes.append((float(box[0]), float(box[1]), float(box[2]), float(box[3])))
             label = names[each["category_id"]]
             labels.append("ignore" if each.get("iscrowd") or label.lower() in _IGNORED else label)
-        segments = [each.get("segmentation") for each in drawn]
-        masked = bool(drawn) and all(segments)
+        # Whoever draws a crowd says where targets are, not which pixels are theirs.
+        segments = [each.get("segmentation") for each, label in zip(drawn, labels, strict=True) if label != "ignore"]
+        masked = bool(drawn) and all(segments) and all(each.get("segmentation") for each in drawn)
         group = next((str(image[key]) for key in ("group_id", "video_id", "sequence", "scene", "clip") if image.get(key) is not None), None)
         return Annotation(
             sample_id=sample_id,
