@@ -26,7 +26,7 @@ _GIVES_WAY = ("nice", "-n", "5")
 _FAILED_WITHOUT_A_CODE = 1
 _FAST_TEST_CPU_S = 3.0  # the slowest took 2.6 on a busy machine, the marked ones from 1 to 17
 # Folders of the lane `lower`; those of all others are the lane `upper`.
-_LOWER = tuple(f"tests/{name}" for name in ("actors", "contracts", "evaluation", "models", "observability", "synthetic"))
+_LOWER = tuple(f"tests/{name}" for name in ("actors", "contracts", "evaluation", "models", "observability", "synthetic", "training"))
 _UPPER = tuple(f"--ignore={folder}" for folder in _LOWER)
 
 
