@@ -175,7 +175,8 @@ def test_the_next_epoch_begins_where_the_one_before_has_ended(place: Place) -> N
         for thread in taker.epochs:
             thread.join(WAIT_S)
         for number in (0, 1):
-            spans = taker.spans()[number]
+            # An epoch may hand over its first block while the one before still has its last in hand.
+            spans = sorted(taker.spans()[number])
             assert continuous(spans, 0, spans[-1][1])
             finished = taker.coordinator.status().finished
             assert [finished[epoch, number][1] for epoch in range(3)] == [finished[1, number][0], finished[2, number][0], spans[-1][1]]

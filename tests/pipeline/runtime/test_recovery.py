@@ -204,6 +204,7 @@ def test_a_stop_waits_no_longer_than_its_time_for_networks_that_are_silent(tmp_p
     assert stream.rows() == []
 
 
+@pytest.mark.slow
 def test_a_stop_waits_for_networks_that_are_slow(tmp_path: Path) -> None:
     """Each answer takes several times as long as a stop waits for anything else: they compute, so nothing gives up."""
     slow = RuleNetworks(delay_s=1.5)
