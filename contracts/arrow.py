@@ -107,11 +107,18 @@ RESULTS_COLUMNS = (
     ),
     Column("detection_longitude", pa.list_(pa.float64()), False, "likewise"),
     Column("quality", pa.list_(pa.string()), False, "faults of the frame, empty where none was found; null unless `ok`"),
+    Column(
+        "detection_suppressed_by",
+        pa.list_(pa.string()),
+        False,
+        "name of the [filter](filters.md) that keeps each entry of `detections` out of alerts; null: shown",
+    ),
 )
 RESULTS_SCHEMA = pa.schema([pa.field(column.name, column.type, nullable=not column.required) for column in RESULTS_COLUMNS])
 _FIELDS = {kind: tuple(field.name for field in fields(kind)) for kind in (Detection, ModelRef, BatchInfo, StageTimes)}
-# A column of its own: fields inside `detections` cannot be added to a table that exists.
-_FIELDS[Detection] = tuple(name for name in _FIELDS[Detection] if name not in ("scr", "latitude", "longitude"))
+# Columns of their own, `detection_<name>`: fields inside `detections` cannot be added to a table that exists.
+BESIDE_DETECTIONS = ("scr", "latitude", "longitude", "suppressed_by")
+_FIELDS[Detection] = tuple(name for name in _FIELDS[Detection] if name not in BESIDE_DETECTIONS)
 _PLACE = ("sensor_latitude", "sensor_longitude", "sensor_altitude_m", "klv")
 
 
@@ -187,9 +194,7 @@ def _row(outcome: Outcome, run_id: str) -> dict[str, Any]:
         "preprocess_version": outcome.preprocess_version,
         "batch": [_plain(batch) for batch in outcome.batch],
         "stage_ms": _plain(outcome.stage_ms),
-        "detection_scr": [detection.scr for detection in outcome.detections],
-        "detection_latitude": [detection.latitude for detection in outcome.detections],
-        "detection_longitude": [detection.longitude for detection in outcome.detections],
+        **{f"detection_{name}": [getattr(each, name) for each in outcome.detections] for name in BESIDE_DETECTIONS},
         **{name: getattr(outcome, name) for name in _PLACE},
         "quality": [fault.value for fault in outcome.quality],
     }
@@ -242,10 +247,9 @@ def _outcome(row: dict[str, Any]) -> Outcome:
 
 def _detections(row: dict[str, Any]) -> tuple[Detection, ...]:
     items = row["detections"]
-    names = ("scr", "latitude", "longitude")
     # Null, or no column, in tables of earlier versions.
-    beside = [row.get(f"detection_{name}") or [None] * len(items) for name in names]
+    beside = [row.get(f"detection_{name}") or [None] * len(items) for name in BESIDE_DETECTIONS]
     return tuple(
-        Detection(**item | {"found_by": tuple(item["found_by"])} | dict(zip(names, values, strict=True)))
+        Detection(**item | {"found_by": tuple(item["found_by"])} | dict(zip(BESIDE_DETECTIONS, values, strict=True)))
         for item, *values in zip(items, *beside, strict=True)
     )

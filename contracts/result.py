@@ -10,6 +10,9 @@ from contracts.frame import Band, Platform
 from contracts.position import KafkaPosition
 from contracts.quality import Quality
 
+UNNAMED = "target"
+"""Label of a target without a sure class."""
+
 
 @dataclass(frozen=True, slots=True)
 class Detection:
@@ -17,7 +20,8 @@ class Detection:
 
     Coordinates are pixel edges of the sensor's frame (see `contracts.outputs`). `scr` is the signal-to-clutter ratio of the
     pixels of its mask; None where it has none, or nothing to compare with. `latitude` and `longitude`, degrees WGS 84, are those of its
-    centroid on the ground; None where the frame's metadata do not say.
+    centroid on the ground; None where the frame's metadata do not say. `suppressed_by` is the name of the filter that keeps it out of
+    alerts; None for a detection that is shown.
     """
 
     label: str
@@ -35,6 +39,7 @@ class Detection:
     scr: float | None = None
     latitude: float | None = None
     longitude: float | None = None
+    suppressed_by: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +100,11 @@ class FrameResult:
     sensor_longitude: float | None = None
     sensor_altitude_m: float | None = None
     quality: tuple[Quality, ...] = ()
+
+    @property
+    def shown(self) -> tuple[Detection, ...]:
+        """The detections that no filter suppresses."""
+        return tuple(detection for detection in self.detections if detection.suppressed_by is None)
 
 
 @dataclass(frozen=True, slots=True)

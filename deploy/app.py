@@ -31,6 +31,7 @@ from deploy.settings.app_settings import AppSettings, settings_from_args
 from deploy.settings.mistakes import InvalidSettingsError
 from deploy.settings.model_check import model_mistakes
 from pipeline.inference.router import ModelHandles
+from pipeline.inference.rules import LiveRules, SensorRules
 from pipeline.runtime.job import StreamJob
 from pipeline.runtime.progress import StreamProgress
 from pipeline.stream import run_stream
@@ -240,9 +241,13 @@ def stream_job(settings: AppSettings, models: ModelHandles) -> StreamJob:
         settings.preprocess,
         settings.sink,
         models,
-        alerts=settings.alerts,
-        sensors=settings.sensors,
+        rules=LiveRules(rules_of(settings)),
     )
+
+
+def rules_of(settings: AppSettings) -> SensorRules:
+    """Least scores and filters of sensors, from the settings."""
+    return SensorRules(settings.stream.min_score, settings.alerts, settings.sensors)
 
 
 class StreamDriver:

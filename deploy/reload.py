@@ -1,4 +1,4 @@
-"""SIGHUP: read the settings again and exchange the networks that changed, while frames flow."""
+"""SIGHUP: read the settings again and exchange the networks, least scores and filters that changed, while frames flow."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from contracts.errors import IrstreamError
 if TYPE_CHECKING:
     from deploy.settings.app_settings import AppSettings
 
-_WHILE_RUNNING = {"models", "batching"}
+_MODELS = {"models", "batching"}
+_RULES = {"alerts", "sensors"}
+_WHILE_RUNNING = _MODELS | _RULES
 
 
 class Reload:
@@ -23,6 +25,7 @@ class Reload:
         settings: AppSettings,
         again: Callable[[], AppSettings],
         deploy: Callable[[AppSettings], None],
+        exchange_rules: Callable[[AppSettings], None],
         say: Callable[[str], None],
     ) -> None:
         """Nothing is read before a signal.
@@ -31,11 +34,13 @@ class Reload:
             settings: what runs now.
             again: reads the settings as the command did at its start.
             deploy: has these models run.
+            exchange_rules: has these least scores and filters hold.
             say: called with the outcome of each exchange.
         """
         self._settings = settings
         self._again = again
         self._deploy = deploy
+        self._exchange_rules = exchange_rules
         self._say = say
         self._busy = threading.Lock()
 
@@ -59,9 +64,15 @@ class Reload:
         changed = {name for name in type(wanted).model_fields if getattr(wanted, name) != getattr(self._settings, name)}
         later = f"; {', '.join(sorted(changed - _WHILE_RUNNING))} at the next start" if changed - _WHILE_RUNNING else ""
         if not changed & _WHILE_RUNNING:
-            return f"SIGHUP: no model changed{later}"
+            return f"SIGHUP: no model, least score or filter changed{later}"
         taken = self._settings.model_copy(update={name: getattr(wanted, name) for name in _WHILE_RUNNING})
-        self._say("SIGHUP: loading the changed models beside the running ones")
-        self._deploy(taken)
+        done = []
+        if changed & _MODELS:
+            self._say("SIGHUP: loading the changed models beside the running ones")
+            self._deploy(taken)
+            done.append("the changed models are at work")
+        if changed & _RULES:
+            self._exchange_rules(taken)
+            done.append("the changed least scores and filters hold")
         self._settings = taken
-        return f"SIGHUP: the changed models are at work{later}"
+        return f"SIGHUP: {', '.join(done)}{later}"

@@ -33,13 +33,13 @@ def check_start(settings: AppSettings) -> None:
     """
     from deploy.cluster.names import check_files
     from deploy.settings.mistakes import InvalidSettingsError
-    from deploy.settings.model_check import model_mistakes
+    from deploy.settings.model_check import label_mistakes, model_mistakes
     from pipeline.kafka.client import require_native_crc
     from pipeline.kafka.topics import describe_topic
     from pipeline.table.results_table import ResultsTable
 
     check_files()
-    if mistakes := model_mistakes(settings.models):
+    if mistakes := [*model_mistakes(settings.models), *label_mistakes(settings)]:
         raise InvalidSettingsError(mistakes)
     require_native_crc()
     describe_topic(settings.kafka, settings.kafka.topic)
@@ -63,7 +63,7 @@ def run_here(
         until_caught_up: end when every offset that existed at the start has its row.
         watch: gets every snapshot and the event that stops the stream.
         selected_offsets: only these offsets per partition, then end; default: the whole topic.
-        again: reads the settings once more on SIGHUP, to exchange models that changed; default: SIGHUP ends the process.
+        again: reads the settings once more on SIGHUP, to exchange models and filters that changed; default: SIGHUP ends the process.
 
     Raises:
         SettingsError: see `check_start`; or a model cannot be loaded.
@@ -87,7 +87,7 @@ def _run(
     from deploy.cluster.session import ray_session
 
     with ray_session(settings.stream.in_flight_bytes), interruptible():  # again: Ray has put its own handler above ours
-        from deploy.app import deploy_models, running_models, stream_job
+        from deploy.app import deploy_models, rules_of, running_models, stream_job
         from pipeline.stream import run_stream
 
         view.show(StreamProgress(note="loading the three models"))
@@ -99,10 +99,26 @@ def _run(
                 if watch is not None:
                     watch(progress, drain.stop)
 
-            if again is not None:
-                signal.signal(signal.SIGHUP, Reload(settings, again, deploy_models, view.say).on_signal)
             job = replace(stream_job(settings, models), selected_offsets=selected_offsets)
+            if again is not None:
+                exchange = Reload(settings, checked(again), deploy_models, lambda taken: job.rules.exchange(rules_of(taken)), view.say)
+                signal.signal(signal.SIGHUP, exchange.on_signal)
             return run_stream(job, stop=drain.stop, until_caught_up=until_caught_up, on_progress=on_progress)
+
+
+def checked(read: Callable[[], AppSettings]) -> Callable[[], AppSettings]:
+    """Settings that are read again, refused where a filter names a label that the classifier does not know."""
+
+    def read_and_check() -> AppSettings:
+        from deploy.settings.mistakes import InvalidSettingsError
+        from deploy.settings.model_check import label_mistakes
+
+        settings = read()
+        if mistakes := label_mistakes(settings):
+            raise InvalidSettingsError(mistakes)
+        return settings
+
+    return read_and_check
 
 
 class Drain:

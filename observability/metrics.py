@@ -15,6 +15,7 @@ from typing import Any, Literal, Protocol
 MetricName = Literal[
     "irstream_rows_total",
     "irstream_detections_total",
+    "irstream_suppressed_total",
     "irstream_rejections_total",
     "irstream_headers_not_understood_total",
     "irstream_visible_latency_seconds",
@@ -51,6 +52,9 @@ class Metric:
 METRICS: Mapping[MetricName, Metric] = {
     "irstream_rows_total": Metric(Kind.COUNTER, "rows", ("run_id", "status"), "rows made visible in the results table"),
     "irstream_detections_total": Metric(Kind.COUNTER, "detections", ("run_id", "label"), "detections in those rows"),
+    "irstream_suppressed_total": Metric(
+        Kind.COUNTER, "detections", ("run_id", "filter"), "of those, detections that the filter of this name keeps out of alerts"
+    ),
     "irstream_rejections_total": Metric(Kind.COUNTER, "messages", ("run_id", "reason"), "messages that could not be used"),
     "irstream_headers_not_understood_total": Metric(
         Kind.COUNTER,

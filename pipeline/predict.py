@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -20,11 +21,12 @@ from contracts.message import encode_message
 from contracts.position import KafkaPosition, OffsetRange
 from contracts.result import DeadLetter, FrameResult, Outcome
 from pipeline.inference.router import ModelHandles, Router
+from pipeline.inference.rules import LiveRules, SensorRules, suppressed_by
 from pipeline.ingest.decode import decode_block
 from pipeline.ingest.raw_block import RawBlock, pack_raw
 from pipeline.inputs.feeds import FrameSource, FrameToSend
 from pipeline.inputs.pictures import Unusable
-from pipeline.settings import MinScores, StreamSettings
+from pipeline.settings import StreamSettings
 
 BLOCK_FRAMES = 4
 BLOCK_BYTES = 8 * 2**20
@@ -52,6 +54,7 @@ class PredictCounts:
 
     Attributes:
         frames, detections: frames with a result, targets in them.
+        suppressed: of those targets, how many each filter would keep out of alerts.
         rejected: frames that cannot be used.
         skipped: of the input, what is no frame.
         problems: the first of what was rejected or skipped, and why.
@@ -62,6 +65,7 @@ class PredictCounts:
     rejected: int = 0
     skipped: int = 0
     problems: list[str] = field(default_factory=list)
+    suppressed: Counter[str] = field(default_factory=Counter)
 
     def add(self, entry: Answered | Unusable) -> None:
         """Count one more."""
@@ -74,6 +78,7 @@ class PredictCounts:
         elif isinstance(entry.outcome, FrameResult):
             self.frames += 1
             self.detections += len(entry.outcome.detections)
+            self.suppressed.update(suppressed_by([entry.outcome]))
 
     def _problem(self, text: str) -> None:
         if len(self.problems) < _KEPT_PROBLEMS:
@@ -97,7 +102,7 @@ class Predictor:
     """Three networks and the rules of the stream."""
 
     def __init__(
-        self, runner: asyncio.Runner, models: ModelHandles, settings: StreamSettings, min_scores: MinScores, limits: InputLimits
+        self, runner: asyncio.Runner, models: ModelHandles, settings: StreamSettings, rules: SensorRules, limits: InputLimits
     ) -> None:
         """Keep them; nothing is computed yet.
 
@@ -105,11 +110,11 @@ class Predictor:
             runner: of the loop on which the networks are asked.
             models: the actors themselves.
             settings: how findings are joined and named.
-            min_scores: least scores of rows.
+            rules: least scores of rows, and filters of detections.
             limits: of a frame.
         """
         self._runner, self._limits = runner, limits
-        self._router = Router(models, settings, min_scores)
+        self._router = Router(models, settings, LiveRules(rules))
 
     def run(self, source: FrameSource, limit: int | None = None) -> Iterator[Answered | Unusable]:
         """Answers to the frames of a source, in the order of each sensor.

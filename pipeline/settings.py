@@ -1,10 +1,6 @@
-"""Settings of the stream itself, of its alerts, and of single sensors (light import: no ray, no torch)."""
+"""Settings of the stream itself (light import: no ray, no torch)."""
 
 from __future__ import annotations
-
-import struct
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -41,62 +37,3 @@ class StreamSettings(BaseModel):
     )
     label_min_score: float = Field(0.5, ge=0, le=1, description="below this class score a target is labelled just `target`")
     read_cpus: float = Field(0.25, gt=0, description="Ray CPUs that the read tasks of an epoch reserve together; two epochs overlap")
-
-
-class AlertSettings(BaseModel):
-    """Choice of what makes an alert. Every key is also an environment variable `IRSTREAM_ALERTS__...`."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    min_score: float = Field(0.0, ge=0, le=1, description="a detection below this score makes no alert; its row keeps it")
-
-
-class SensorAlertSettings(BaseModel):
-    """Alerts of one sensor."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    min_score: float | None = Field(None, ge=0, le=1, description="takes the place of `alerts.min_score` for this sensor")
-
-
-class SensorSettings(BaseModel):
-    """Values of one sensor, in place of those of all. None: as for all."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    min_score: float | None = Field(
-        None, ge=0, le=1, description="takes the place of `stream.min_score` for this sensor: rows, and with them alerts"
-    )
-    alerts: SensorAlertSettings = SensorAlertSettings()
-
-
-@dataclass(frozen=True, slots=True)
-class MinScores:
-    """Least scores of rows and of alerts, for all sensors and for single ones.
-
-    Scores are float32 in the table, so they are compared as such: a score that reads 0.9 there reaches a least score of 0.9.
-
-    Attributes:
-        rows: of all sensors that have none of their own.
-        alerts: likewise; what its row leaves out makes no alert in any case.
-        sensors: by the sensor's id.
-    """
-
-    rows: float = 0.0
-    alerts: float = 0.0
-    sensors: Mapping[str, SensorSettings] = field(default_factory=dict)
-
-    def of_rows(self, sensor_id: str) -> float:
-        """Detections of this sensor with a lower score are left out of their rows."""
-        own = self.sensors.get(sensor_id)
-        return _as_float32(self.rows if own is None or own.min_score is None else own.min_score)
-
-    def of_alerts(self, sensor_id: str) -> float:
-        """Detections of this sensor with a lower score make no alert."""
-        own = self.sensors.get(sensor_id)
-        return _as_float32(self.alerts if own is None or own.alerts.min_score is None else own.alerts.min_score)
-
-
-def _as_float32(score: float) -> float:
-    (rounded,) = struct.unpack("<f", struct.pack("<f", score))
-    return float(rounded)

@@ -70,6 +70,7 @@ _detections = st.builds(
     scr=st.none() | _float32,
     latitude=st.none() | _float32,
     longitude=st.none() | _float32,
+    suppressed_by=st.none() | _text,
     label=_text,
     class_scores=_scores,
     mask_rle=st.none() | _text,

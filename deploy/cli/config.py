@@ -19,12 +19,13 @@ def check(config: ConfigOption = None, as_json: JsonOption = False) -> None:
     from contracts.errors import SettingsError
     from deploy.settings.app_settings import secrets_in_file
     from deploy.settings.mistakes import InvalidSettingsError, Mistake
-    from deploy.settings.model_check import model_mistakes
+    from deploy.settings.model_check import label_mistakes, model_mistakes
 
     try:
         loaded = load(config)
         places = {key: origin for key, origin in loaded.origins.items() if origin != "default"}
-        if wrong := model_mistakes(loaded.settings.models, lambda key: places.get(key, loaded.file)):
+        wrong = model_mistakes(loaded.settings.models, lambda key: places.get(key, loaded.file))
+        if wrong := [*wrong, *label_mistakes(loaded.settings, lambda key: places.get(key, loaded.file))]:
             raise InvalidSettingsError(wrong)
     except SettingsError as error:
         if not as_json:

@@ -52,14 +52,14 @@ def predict(
     with asyncio.Runner() as runner, Output(out, pictures) as output:
         with status("loading the three networks"):
             from deploy.predicting.networks import networks_here
+            from pipeline.inference.rules import SensorRules
             from pipeline.predict import Predictor
-            from pipeline.settings import MinScores
 
             networks = networks_here(settings, runner)
         of = _total(source.num_frames, limit)
         with networks as models, show_on(note_console(), "frames") as show:
-            min_scores = MinScores(settings.stream.min_score, settings.alerts.min_score, settings.sensors)
-            predictor = Predictor(runner, models, settings.stream, min_scores, settings.preprocess)
+            rules = SensorRules(settings.stream.min_score, settings.alerts, settings.sensors)
+            predictor = Predictor(runner, models, settings.stream, rules, settings.preprocess)
             for entry in predictor.run(source, limit):
                 output.add(entry)
                 counts = output.counts

@@ -40,7 +40,7 @@ def stream(
     """Read frames from Kafka, detect, segment, classify, write the results table: one row for every message, exactly once.
 
     Starts where the table stands. Ctrl-C (or SIGTERM) drains: frames in flight get their rows, then it ends. Several of one run
-    share the partitions. SIGHUP reads the settings again and exchanges the models that changed, while frames flow.
+    share the partitions. SIGHUP reads the settings again and exchanges models and filters that changed, while frames flow.
     """
     from deploy.cluster.logs import logs_to
     from deploy.run import run_here

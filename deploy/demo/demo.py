@@ -200,7 +200,7 @@ def _contact_sheet(plan: DemoPlan, settings: AppSettings, summary: StreamSummary
     chosen = choose(read_results(settings.sink.table, RUN_ID), _TILES)
     frames = fetch_frames(settings.kafka, [result.position for result in chosen], settings.preprocess)
     tiles = [
-        Tile(frames[result.position].pixels_HW, _title(result), result.detections, truth.boxes(result))
+        Tile(frames[result.position].pixels_HW, _title(result), result.shown, truth.boxes(result))
         for result in chosen
         if result.position in frames
     ]

@@ -36,9 +36,9 @@ def choose(results: Iterable[FrameResult], num: int) -> list[FrameResult]:
     quotas = _quotas({sensor: len(group) for sensor, group in by_sensor.items()}, num)
     chosen: list[FrameResult] = []
     for sensor in sorted(quotas):
-        found = [result for result in by_sensor[sensor] if result.detections]
+        found = [result for result in by_sensor[sensor] if result.shown]
         picked = _spread(found, quotas[sensor])
-        empty = [result for result in by_sensor[sensor] if not result.detections]
+        empty = [result for result in by_sensor[sensor] if not result.shown]
         picked += _spread(empty, quotas[sensor] - len(picked))
         chosen += sorted(picked, key=lambda result: (result.captured_at, result.position))
     return chosen

@@ -137,7 +137,7 @@ class Output:
         number = self._by_sensor[result.sensor_id]
         self._by_sensor[result.sensor_id] += 1
         title = f"{result.sensor_id}  {result.width_px}x{result.height_px}  {result.bit_depth} bit"
-        self._spread.add(result, Tile(pixels_HW, title, result.detections))
+        self._spread.add(result, Tile(pixels_HW, title, result.shown))
         if self.pictures < self.max_pictures:
             name = f"{self._stem(result.sensor_id)}-{number:06d}.png"
             (self.folder / PICTURES / name).write_bytes(encode_png(annotated(pixels_HW, result.detections)))

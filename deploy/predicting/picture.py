@@ -19,12 +19,15 @@ COLOURS: dict[tuple[str, ...], Colour] = {
     ("detector",): (255, 140, 66),
     ("segmenter",): (125, 223, 100),
 }
+SUPPRESSED: Colour = (150, 150, 150)
 _FONT, _SIZE, _GAP_PX, _ROOM_PX = cv2.FONT_HERSHEY_SIMPLEX, 0.45, 3, 4
 _Place = tuple[int, int, int, int]
 
 
 def annotated(pixels_HW: Pixels, detections: Sequence[Detection]) -> Picture:
-    """The frame with boxes, outlines of masks, and names that do not cover each other; surest first.
+    """The frame with boxes, outlines of masks, and names that do not cover each other; those that are shown first, surest first.
+
+    What a filter suppresses is grey and bears the filter's name.
 
     Args:
         pixels_HW: counts.
@@ -38,7 +41,7 @@ def annotated(pixels_HW: Pixels, detections: Sequence[Detection]) -> Picture:
     grey = grey_picture(pixels_HW)
     picture: Picture = np.ascontiguousarray(np.repeat(np.repeat(grey, times, 0), times, 1))
     taken: list[Area] = []
-    ordered = sorted(detections, key=lambda found: -found.score)
+    ordered = sorted(detections, key=lambda found: (found.suppressed_by is not None, -found.score))
     for found in ordered:
         box = _box(found, times)
         cv2.rectangle(picture, box[:2], box[2:], _colour(found), 1)
@@ -52,6 +55,8 @@ def annotated(pixels_HW: Pixels, detections: Sequence[Detection]) -> Picture:
 
 
 def _colour(found: Detection) -> Colour:
+    if found.suppressed_by is not None:
+        return SUPPRESSED
     return COLOURS.get(found.found_by, COLOURS["detector", "segmenter"])
 
 
@@ -65,7 +70,7 @@ def _box(found: Detection, times: int) -> _Place:
 
 def _name(picture: Picture, found: Detection, box: _Place, taken: list[Area]) -> None:
     """Label and score beside the box, where nothing else is."""
-    words = f"{found.label} {found.score:.2f}"
+    words = f"{found.label} {found.score:.2f}" if found.suppressed_by is None else found.suppressed_by
     (width, height), below = cv2.getTextSize(words, _FONT, _SIZE, 1)
     place = free_place((width, height + below), box, taken, (picture.shape[1], picture.shape[0]), _GAP_PX)
     if place is not None:

@@ -12,9 +12,9 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 from pydantic_settings import SettingsError as UnparsableVariable
 
@@ -25,7 +25,8 @@ from deploy.settings.file import Key, SettingsFile, find_settings_file, read_set
 from deploy.settings.mistakes import HIDDEN, InvalidSettingsError, Mistake, describe, dotted, is_secret, known_keys, nearest_key
 from models import own_networks
 from pipeline.kafka.settings import KafkaSettings
-from pipeline.settings import AlertSettings, SensorSettings, StreamSettings
+from pipeline.sensor_settings import AlertSettings, SensorSettings
+from pipeline.settings import StreamSettings
 from pipeline.table.settings import SinkSettings
 
 ENV_PREFIX = "IRSTREAM_"
@@ -83,6 +84,7 @@ class AppSettings(BaseSettings):
         default_factory=dict,
         description=(
             "What differs for single sensors, by the id that is the key of their messages: `sensors: {mast-1: {min_score: 0.9}}`.\n"
+            "[Filters](filters.md) in examples. `alerts` and `sensors` may be changed while frames flow (SIGHUP).\n"
             'As a variable, give all of them as JSON: `IRSTREAM_SENSORS=\'{"Mast-1": {"min_score": 0.9}}\'`; names of variables do not'
             " keep capitals."
         ),
@@ -96,6 +98,18 @@ class AppSettings(BaseSettings):
             if not isinstance(name, str) or not name.strip():
                 raise ValueError(f"expected the ids of sensors as text, in quotes where they look like a number, got {name!r}")
         return sensors
+
+    @model_validator(mode="after")
+    def _sizes_in_order(self) -> Self:
+        for name, alerts in (
+            ("", self.alerts),
+            *((f"sensors.{name}.", each.alerts.over(self.alerts)) for name, each in self.sensors.items()),
+        ):
+            if alerts.max_size_px is not None and alerts.min_size_px > alerts.max_size_px:
+                raise ValueError(
+                    f"expected {name}alerts.min_size_px of at most alerts.max_size_px ({alerts.max_size_px:g}), got {alerts.min_size_px:g}"
+                )
+        return self
 
     @classmethod
     def settings_customise_sources(

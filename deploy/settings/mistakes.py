@@ -8,7 +8,7 @@ import re
 import types
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Union, get_args, get_origin
+from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic_core import ErrorDetails
@@ -87,15 +87,29 @@ def sections_in(annotation: object) -> list[type[BaseModel]]:
 
 def named_section(annotation: object) -> type[BaseModel] | None:
     """The settings model of each value of a mapping from names to sections, such as that of `sensors`."""
+    if get_origin(annotation) is Annotated:
+        return named_section(get_args(annotation)[0])
+    if get_origin(annotation) in (Union, types.UnionType):
+        return next((found for part in get_args(annotation) if (found := named_section(part)) is not None), None)
     values = get_args(annotation)[1:] if get_origin(annotation) is dict else ()
     return next((model for part in values for model in sections_in(part)), None)
 
 
 def _named_part(key: Key, model: type[BaseModel]) -> tuple[Key, type[BaseModel]]:
-    """Path and model of the section a key lies in, if that has a name of the user's own; else nothing and `model`."""
-    field = model.model_fields.get(str(key[0]))
-    inner = None if field is None else named_section(field.annotation)
-    return (key[:2], inner) if inner is not None and len(key) > 2 else ((), model)
+    """Path and model of the innermost section a key lies in that has a name of the user's own; without one nothing and `model`."""
+    found: tuple[Key, type[BaseModel]] = ((), model)
+    section: type[BaseModel] | None = model
+    depth = 0
+    while section is not None and depth < len(key):
+        field = section.model_fields.get(str(key[depth]))
+        if field is None:
+            break
+        named = named_section(field.annotation)
+        if named is not None and len(key) > depth + 2:
+            found, section, depth = (key[: depth + 2], named), named, depth + 2
+        else:
+            section, depth = next(iter(sections_in(field.annotation)), None), depth + 1
+    return found
 
 
 def nearest_key(key: Key, model: type[BaseModel]) -> str | None:
@@ -175,8 +189,8 @@ def is_secret(key: Key) -> bool:
     """True for a value that must never be printed, by the name of its key: all options of the object store, but no paths."""
     if "storage_options" in key[:-1]:
         return True
-    if key[:1] == ("sensors",):
-        key = key[2:]  # after the sensor's id, which may be `private-road`
+    # Not the names of sensors and zones, which may be `private-road`.
+    key = tuple(part for before, part in zip(("", *key), key, strict=False) if before not in ("sensors", "zones"))
     return any(isinstance(part, str) and _SECRET.search(part) and not part.endswith("_file") for part in key)
 
 

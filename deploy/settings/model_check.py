@@ -6,18 +6,20 @@ registered has no card in the package, and a network may know more than its card
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable, Iterator
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from contracts.errors import SettingsError
+from contracts.result import UNNAMED
 from deploy.settings.mistakes import Mistake, shown
 from models.card import ModelCard, read_card, train_command
 
 if TYPE_CHECKING:
     from actors.settings import ModelActorSettings
-    from deploy.settings.app_settings import ModelsSettings
+    from deploy.settings.app_settings import AppSettings, ModelsSettings
 
 _TASKS = {"detector": "detection", "segmenter": "segmentation", "classifier": "classification"}
 
@@ -33,9 +35,33 @@ def model_mistakes(models: ModelsSettings, place: Callable[[str], str] = lambda 
     return [Mistake(place(key), key, *rest) for key, *rest in found]
 
 
+def label_mistakes(settings: AppSettings, place: Callable[[str], str] = lambda _: "settings") -> list[Mistake]:
+    """Labels of filters that the classifier never gives: a word mistyped in `shown_labels` would silence everything.
+
+    Args:
+        settings: filters and the classifier; where its card cannot be read, no label is wrong.
+        place: where a dotted key is set.
+    """
+    classifier = settings.models.classifier
+    card = _card(_shipped(classifier.model) if classifier.weights is None else Path(classifier.weights))
+    if card is None or not card.classes:
+        return []
+    known = {*card.classes, UNNAMED}
+    parts = [("alerts", settings.alerts), *((f"sensors.{name}.alerts", each.alerts) for name, each in settings.sensors.items())]
+    found = []
+    for prefix, alerts in parts:
+        for name in ("shown_labels", "hidden_labels"):
+            if unknown := sorted(set(getattr(alerts, name) or ()) - known):
+                close = difflib.get_close_matches(unknown[0], known, n=1)
+                action = f"Did you mean {close[0]!r}?" if close else ""
+                expected = f"labels that {card.name} gives ({', '.join(card.classes)}) or {UNNAMED}"
+                found.append(Mistake(place(f"{prefix}.{name}"), f"{prefix}.{name}", expected, ", ".join(map(repr, unknown)), action))
+    return found
+
+
 def _check(settings: ModelActorSettings, task: str) -> Iterator[tuple[str, str, str, str]]:
     """Key within the model, expected, got, what to do."""
-    shipped = Path(str(files("models") / "weights")) / f"{settings.model}.safetensors"
+    shipped = _shipped(settings.model)
     card = _card(shipped)
     if card is None or card.task != task:
         from models.zoo import list_models
@@ -73,6 +99,10 @@ def _no_weights(settings: ModelActorSettings, task: str) -> Iterator[tuple[str, 
         yield "model", expected, f"{settings.model}, which has none", action
     elif cluster_address() is None:  # on a cluster it is the nodes of the models that must have the file
         yield "weights", expected, f"no such file {shown((), settings.weights)}", action
+
+
+def _shipped(name: str) -> Path:
+    return Path(str(files("models") / "weights")) / f"{name}.safetensors"
 
 
 def _card(weights: Path) -> ModelCard | None:

@@ -58,7 +58,10 @@ def _rows(model: type[BaseModel], values: BaseModel, prefix: str) -> Iterator[tu
     for name, field in model.model_fields.items():
         value = getattr(values, name)
         if named := named_section(field.annotation):
-            yield from _named_rows(named, f"{prefix}{name}")
+            if prefix:
+                yield f"{prefix}{name}", _default(value), field.description or ""
+            if value is not None:
+                yield from _named_rows(named, f"{prefix}{name}")
         elif sections_in(field.annotation) and isinstance(value, BaseModel):
             yield from _rows(type(value), value, f"{prefix}{name}.")
         else:

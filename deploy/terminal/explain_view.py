@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 from rich.text import Text
 
-from contracts.result import DeadLetter, FrameResult, Gap
+from contracts.result import DeadLetter, Detection, FrameResult, Gap
 from deploy.terminal.consoles import table_console
 
 if TYPE_CHECKING:
@@ -93,7 +93,14 @@ def _result_lines(result: FrameResult) -> Lines:
     yield "detections", str(len(result.detections))
     for index, each in enumerate(result.detections):
         box = f"x {each.x_min_px:.1f}..{each.x_max_px:.1f}, y {each.y_min_px:.1f}..{each.y_max_px:.1f}"
-        yield f"  {index}", f"{each.label} {each.score:.2f}, {box}, {each.area_px:.0f} px, found by {' and '.join(each.found_by)}"
+        yield (
+            f"  {index}",
+            f"{each.label} {each.score:.2f}, {box}, {each.area_px:.0f} px, found by {' and '.join(each.found_by)}{_suppressed(each)}",
+        )
+
+
+def _suppressed(detection: Detection) -> str:
+    return "" if detection.suppressed_by is None else f", no alert: filter {detection.suppressed_by}"
 
 
 def _text(value: bytes | None) -> str | None:

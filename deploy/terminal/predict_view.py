@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from contracts.text import counted
+from deploy.terminal.words import listed
 
 if TYPE_CHECKING:
     from pipeline.predict import PredictCounts
@@ -25,7 +26,8 @@ def print_prediction(counts: PredictCounts, files: Mapping[str, str], seconds: f
         left_out: sentences on what was no input.
     """
     console = Console(soft_wrap=True, highlight=False)
-    found = f"{counted(counts.detections, 'detection')} in {counted(counts.frames, 'frame')}"
+    kept = f" ({listed(counts.suppressed)} suppressed)" if counts.suppressed else ""
+    found = f"{counted(counts.detections, 'detection')}{kept} in {counted(counts.frames, 'frame')}"
     console.print(f"{found}, {seconds:.1f} s with loading the networks", markup=False)
     for name, place in files.items():
         console.print(f"  {name:8}  {place}", markup=False)

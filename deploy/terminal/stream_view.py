@@ -14,7 +14,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from deploy.terminal.words import count, seconds
+from deploy.terminal.words import count, listed, seconds
 
 if TYPE_CHECKING:
     from pipeline.runtime.progress import StreamProgress, TaskProgress
@@ -114,7 +114,7 @@ def line(progress: StreamProgress) -> str:
         f"out {count(progress.frames_out)} ({progress.fps_out:.1f}/s)",
         f"lag {_lag(progress)}",
         f"latency p50 {seconds(progress.latency_p50_s)} p99 {seconds(progress.latency_p99_s)}",
-        f"detections {count(progress.detections)}",
+        f"detections {count(progress.detections)}{_suppressed(progress)}",
         f"rejected {count(progress.rejected)}",
     ]
     if progress.tasks:
@@ -145,6 +145,9 @@ def panel(progress: StreamProgress, title: str) -> Panel:
     )
     flow.add_row(f"{progress.fps_in:.1f}/s", f"{progress.fps_out:.1f}/s", style="dim")
     parts: list[RenderableType] = [head, flow]
+    if progress.suppressed:
+        words = f"{count(sum(progress.suppressed.values()))} of the detections suppressed: {listed(progress.suppressed)}"
+        parts.append(Text(words, style="dim"))
     if progress.lag is not None and progress.frames_out + progress.lag > 0:
         parts.append(ProgressBar(total=progress.frames_out + progress.lag, completed=progress.frames_out))
     if progress.tasks:
@@ -164,6 +167,10 @@ def _task_table(tasks: tuple[TaskProgress, ...]) -> Table:
         shares = ", ".join(f"{cause} {100 * number / total:.0f} %" for cause, number in causes if number)
         table.add_row(task.task, f"{task.batch_size_mean:.1f}", shares)
     return table
+
+
+def _suppressed(progress: StreamProgress) -> str:
+    return f" ({count(sum(progress.suppressed.values()))} suppressed)" if progress.suppressed else ""
 
 
 def _lag(progress: StreamProgress) -> str:

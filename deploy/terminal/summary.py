@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from deploy.settings.mistakes import without_secrets
-from deploy.terminal.words import count, seconds
+from deploy.terminal.words import count, listed, seconds
 
 if TYPE_CHECKING:
     from pipeline.runtime.progress import StreamSummary
@@ -28,8 +28,9 @@ def summary_table(summary: StreamSummary) -> Group:
     table_name: str = without_secrets(("table",), summary.table)
     rows = [
         ("rows written", f"{count(progress.frames_out)}  ({count(progress.rejected)} rejected, {count(progress.gaps)} gaps)"),
-        ("detections", f"{count(progress.detections)}  {_listed(summary.by_label)}".rstrip()),
-        ("sensors", _listed(summary.by_sensor) or "none"),
+        ("detections", f"{count(progress.detections)}  {listed(summary.by_label)}".rstrip()),
+        *([("suppressed", listed(progress.suppressed))] if progress.suppressed else []),
+        ("sensors", listed(summary.by_sensor) or "none"),
         ("latency", f"p50 {seconds(summary.latency_p50_s)}, p99 {seconds(summary.latency_p99_s)} (message time to row visible)"),
         ("throughput", f"{frames_per_s:.1f} frames/s over {seconds(progress.elapsed_s)}"),
         ("time per frame", ", ".join(f"{stage} {ms:.1f}" for stage, ms in summary.stage_ms_mean.items()) + " ms"),
@@ -48,7 +49,3 @@ def summary_table(summary: StreamSummary) -> Group:
         else Text("not drained: frames in flight were dropped; the next start reads them again", style="yellow")
     )
     return Group(table, verdict)
-
-
-def _listed(counts: dict[str, int]) -> str:
-    return ", ".join(f"{name} {count(number)}" for name, number in sorted(counts.items(), key=lambda item: -item[1]))

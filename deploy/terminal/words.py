@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 
 def count(number: int) -> str:
     """`12345` to `12 345`."""
@@ -18,3 +20,8 @@ def seconds(value_s: float | None) -> str:
         return f"{value_s:.1f} s"
     minutes, rest_s = divmod(round(value_s), 60)
     return f"{minutes} min {rest_s} s"
+
+
+def listed(counts: Mapping[str, int]) -> str:
+    """`{"bird": 3, "drone": 12}` to `drone 12, bird 3`: the most frequent first."""
+    return ", ".join(f"{name} {count(number)}" for name, number in sorted(counts.items(), key=lambda item: -item[1]))

@@ -11,7 +11,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
@@ -22,7 +22,6 @@ from contracts.errors import IrstreamError, RejectRecord, RetryLater, StopPipeli
 from contracts.result import Detection, FrameResult, Outcome
 from pipeline.events.envelope import OutcomeEvent, event_headers, shared_fields
 from pipeline.kafka.interfaces import Producer
-from pipeline.settings import MinScores
 
 ALERT_TYPE = "irstream.alert.v1"
 MAX_DETECTIONS = 500  # about 200 KB: below Kafka's default message limit of 1 MB
@@ -70,7 +69,7 @@ class Alert(OutcomeEvent):
     captured_at: datetime = Field(description="header `ce_time`, else Kafka's timestamp, RFC 3339, UTC")
     width_px: int
     height_px: int
-    num_detections: int = Field(ge=0, description="targets in the frame that score no less than `alerts.min_score`")
+    num_detections: int = Field(ge=0, description="targets in the frame that no filter suppresses")
     detections: tuple[AlertDetection, ...] = Field(
         max_length=MAX_DETECTIONS, description=f"the targets, best score first, at most {MAX_DETECTIONS}"
     )
@@ -78,13 +77,13 @@ class Alert(OutcomeEvent):
 
 
 def alert_message(result: FrameResult, run_id: str) -> Alert:
-    """The alert for one result."""
-    best = sorted(result.detections, key=lambda detection: -detection.score)[:MAX_DETECTIONS]
+    """The alert for one result: the detections that are shown."""
+    best = sorted(result.shown, key=lambda detection: -detection.score)[:MAX_DETECTIONS]
     return Alert(
         **shared_fields(result, run_id),
         width_px=result.width_px,
         height_px=result.height_px,
-        num_detections=len(result.detections),
+        num_detections=len(result.shown),
         detections=tuple(_detection(detection) for detection in best),
         models=tuple(AlertModel(task=model.task, name=model.name, digest=model.digest) for model in result.models),
     )
@@ -107,7 +106,6 @@ class AlertPublisher:
         run_id: str,
         policy: AlertPolicy = "detections",
         max_waiting_bytes: int = 32 * 2**20,
-        min_scores: MinScores | None = None,
     ) -> None:
         """Start the thread.
 
@@ -115,16 +113,14 @@ class AlertPublisher:
             producer: shared with others.
             topic: where alerts go.
             run_id: named in every alert.
-            policy: alerts for frames with a detection, for all frames with a result, or none.
+            policy: alerts for frames with a detection that is shown, for all frames with a result, or none.
             max_waiting_bytes: most bytes of alerts not yet handed to the producer.
-            min_scores: least scores of alerts: a detection below that of its sensor is not there for alerts; none by default.
         """
         self._producer = producer
         self._topic = topic
         self._run_id = run_id
         self._policy = policy
         self._max_waiting_bytes = max_waiting_bytes
-        self._min_scores = min_scores or MinScores()
         self._changed = threading.Condition()  # guards everything below
         self._waiting: deque[_Message] = deque()
         self._waiting_bytes = 0
@@ -143,8 +139,8 @@ class AlertPublisher:
         """
         if self._policy == "off":
             return
-        results = [self._shown(outcome) for outcome in outcomes if isinstance(outcome, FrameResult)]
-        messages = [self._message(result) for result in results if result.detections or self._policy == "all"]
+        results = [outcome for outcome in outcomes if isinstance(outcome, FrameResult)]
+        messages = [self._message(result) for result in results if result.shown or self._policy == "all"]
         if not messages:
             return
         with self._changed:
@@ -181,10 +177,6 @@ class AlertPublisher:
             self._changed.notify_all()
         # Its thread may stand in `send` while the broker is away; what it sends then belongs to rows nobody will see.
         self._thread.join(_CLOSE_TIMEOUT_S)
-
-    def _shown(self, result: FrameResult) -> FrameResult:
-        least = self._min_scores.of_alerts(result.sensor_id)
-        return replace(result, detections=tuple(each for each in result.detections if each.score >= least))
 
     def _message(self, result: FrameResult) -> _Message:
         alert = alert_message(result, self._run_id)

@@ -15,10 +15,8 @@ from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 
 from contracts.outputs import Classification, Detections, Float32, Segmentation
-from contracts.result import Detection
+from contracts.result import UNNAMED, Detection
 from models.boxes import iou_matrix
-
-UNNAMED = "target"
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -28,7 +28,8 @@ from models.transforms import PREPROCESS_VERSION
 from pipeline.inference.crash_isolation import Isolation
 from pipeline.inference.fusion import Targets, join, name_targets
 from pipeline.inference.geolocation import placed
-from pipeline.settings import MinScores, StreamSettings
+from pipeline.inference.rules import LiveRules, SensorRules
+from pipeline.settings import StreamSettings
 
 _TIMES_SLOWER = 10
 # The first argument is a block or its ObjectRef; the classifier also gets the boxes of each of its frames.
@@ -64,16 +65,16 @@ class RoutedBlock:
 class Router:
     """Calls the three networks for blocks and joins their answers."""
 
-    def __init__(self, models: ModelHandles, settings: StreamSettings, min_scores: MinScores) -> None:
+    def __init__(self, models: ModelHandles, settings: StreamSettings, rules: LiveRules) -> None:
         """Keep the handles; calls are made on the loop that runs `route`.
 
         Args:
             models: the three networks.
             settings: how long to wait, what is joined and named.
-            min_scores: least scores of rows.
+            rules: least scores of rows, and filters of detections.
         """
         self._settings = settings
-        self._min_scores = min_scores
+        self._rules = rules
         self._answered_at = time.monotonic()
         self._slowest_s = 0.0
         self._num_waiting = 0
@@ -116,10 +117,11 @@ class Router:
         return RoutedBlock(view.span, tuple(outcomes), view.credit_bytes)
 
     async def _infer(self, block: Any, view: FrameBlock) -> list[Outcome]:
+        rules = self._rules.now
         detector, segmenter = await self._side_by_side(self._detector(block, view), self._segmenter(block, view))
         began = time.perf_counter()
         targets = [
-            self._join(frame, found, regions)
+            self._join(frame, found, regions, rules)
             for frame, found, regions in zip(view.frames, detector.outputs, segmenter.outputs, strict=True)
         ]
         fuse_ms = (time.perf_counter() - began) * 1e3 / len(view.frames)
@@ -129,7 +131,7 @@ class Router:
             classifier = await self._classifier(block, view, boxes)
         finished_at = datetime.now(UTC)
         return [
-            self._outcome(_FrameWork(view, index, item, detector, segmenter, classifier, fuse_ms, finished_at))
+            self._outcome(_FrameWork(view, index, item, detector, segmenter, classifier, fuse_ms, finished_at), rules)
             for index, item in enumerate(targets)
         ]
 
@@ -177,7 +179,9 @@ class Router:
             action="The generation restarts; see the Serve logs if it happens again.",
         )
 
-    def _join(self, frame: Frame, found: Detections | FramePoison, regions: Segmentation | FramePoison) -> Targets | FramePoison:
+    def _join(
+        self, frame: Frame, found: Detections | FramePoison, regions: Segmentation | FramePoison, rules: SensorRules
+    ) -> Targets | FramePoison:
         if isinstance(found, FramePoison):
             return found
         if isinstance(regions, FramePoison):
@@ -190,10 +194,10 @@ class Router:
             match_iou=settings.match_iou,
             match_distance_px=settings.match_distance_px,
             max_targets=settings.max_detections,
-            min_score=self._min_scores.of_rows(frame.meta.sensor_id),
+            min_score=rules.min_score(frame.meta.sensor_id),
         )
 
-    def _outcome(self, work: _FrameWork) -> Outcome:
+    def _outcome(self, work: _FrameWork, rules: SensorRules) -> Outcome:
         classes: Classification | None = None
         if isinstance(work.targets, FramePoison):
             return work.poisoned(work.targets)
@@ -202,7 +206,8 @@ class Router:
             if isinstance(answer, FramePoison):
                 return work.poisoned(answer)
             classes = answer if len(work.targets) else None
-        return work.result(name_targets(work.targets, classes, self._settings.label_min_score))
+        result = work.result(name_targets(work.targets, classes, self._settings.label_min_score))
+        return rules.filters(result.sensor_id).marked(result)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

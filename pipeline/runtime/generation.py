@@ -19,11 +19,11 @@ from contracts.errors import IrstreamError, RetryLater, StopPipeline
 from contracts.position import OffsetRange
 from pipeline.events.alerts import AlertPublisher
 from pipeline.inference.router import ModelHandles, Router
+from pipeline.inference.rules import LiveRules
 from pipeline.ingest.epochs import EpochThread
 from pipeline.ingest.interfaces import BlockRef, Reading, ReadPlan
 from pipeline.ingest.read_coordinator import ReadStatus
 from pipeline.runtime.stats import StreamStats
-from pipeline.settings import MinScores
 from pipeline.table.committer import Committer
 
 _POLL_S = 0.2
@@ -43,7 +43,7 @@ class GenerationParts:
     plan: ReadPlan
     reading: Reading
     models: ModelHandles
-    min_scores: MinScores
+    rules: LiveRules
     committer: Committer
     alerts: AlertPublisher
     stats: StreamStats
@@ -57,7 +57,7 @@ class Generation:
         """Reading begins with `run`, which also closes what is the generation's own."""
         self._parts = parts
         self._stream = parts.plan.stream
-        self._router = Router(parts.models, parts.plan.stream, parts.min_scores)
+        self._router = Router(parts.models, parts.plan.stream, parts.rules)
         self._source, self._coordinator = parts.reading.source, parts.reading.coordinator
         self._epochs: list[EpochThread] = []
         self._tasks: dict[Future[None], int] = {}

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 
 from contracts.limits import InputLimits
 from pipeline.inference.router import ModelHandles
+from pipeline.inference.rules import LiveRules
 from pipeline.kafka.settings import KafkaSettings
-from pipeline.settings import AlertSettings, MinScores, SensorSettings, StreamSettings
+from pipeline.settings import StreamSettings
 from pipeline.table.settings import SinkSettings
 
 
@@ -17,8 +18,7 @@ class StreamJob:
     """Settings and the three networks of a stream.
 
     Attributes:
-        alerts: what makes an alert.
-        sensors: what differs for single sensors, by their ids.
+        rules: least scores and filters of sensors; they may be exchanged while the stream runs.
         selected_offsets: the only offsets to read, per partition, ascending, each once; empty for the whole topic. With them the stream
             is bounded: it ends behind the last one.
     """
@@ -30,10 +30,4 @@ class StreamJob:
     sink: SinkSettings
     models: ModelHandles
     selected_offsets: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
-    alerts: AlertSettings = field(default_factory=AlertSettings)
-    sensors: Mapping[str, SensorSettings] = field(default_factory=dict)
-
-    @property
-    def min_scores(self) -> MinScores:
-        """Least scores of rows and alerts."""
-        return MinScores(self.stream.min_score, self.alerts.min_score, self.sensors)
+    rules: LiveRules = field(default_factory=LiveRules)

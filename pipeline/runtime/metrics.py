@@ -9,6 +9,7 @@ from datetime import datetime
 from contracts.arrow import Status
 from contracts.result import DeadLetter, FrameResult, Gap, Outcome
 from observability.metrics import Meter, NoMeter
+from pipeline.inference.rules import suppressed_by
 from pipeline.runtime.header_notes import not_understood
 
 
@@ -29,6 +30,8 @@ class StreamMetrics:
             self._meter.count("irstream_rows_total", count, run_id=self._run_id, status=status.value)
         for label, count in Counter(detection.label for result in results for detection in result.detections).items():
             self._meter.count("irstream_detections_total", count, run_id=self._run_id, label=label)
+        for name, count in suppressed_by(results).items():
+            self._meter.count("irstream_suppressed_total", count, run_id=self._run_id, filter=name)
         for reason, count in Counter(letter.reason.value for letter in letters).items():
             self._meter.count("irstream_rejections_total", count, run_id=self._run_id, reason=reason)
         for header, count in Counter(name for _, name, _ in not_understood(outcomes)).items():

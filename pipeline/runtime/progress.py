@@ -29,6 +29,7 @@ class StreamProgress:
         rejected: of those, rejected.
         gaps: gap rows.
         detections: detections in those rows.
+        suppressed: of those, how many each filter keeps out of alerts.
         lag: messages in Kafka without a row yet (None while unknown).
         fps_in: messages per second read, over the last seconds.
         fps_out: rows per second made visible, over the last seconds.
@@ -56,6 +57,7 @@ class StreamProgress:
     state: str = "starting"
     note: str = ""
     elapsed_s: float = 0.0
+    suppressed: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

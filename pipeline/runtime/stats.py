@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 import numpy as np
 
 from contracts.result import DeadLetter, FrameResult, Gap, Outcome, StageTimes
+from pipeline.inference.rules import suppressed_by
 from pipeline.runtime.header_notes import HeaderNotes
 from pipeline.runtime.metrics import StreamMetrics
 from pipeline.runtime.progress import StreamProgress, TaskProgress
@@ -51,6 +52,7 @@ class StreamStats:
         self._counts: Counter[str] = Counter()
         self._by_sensor: Counter[str] = Counter()
         self._by_label: Counter[str] = Counter()
+        self._suppressed: Counter[str] = Counter()
         self._closed_by: dict[str, Counter[str]] = {}
         self._stage_ms = dict.fromkeys(_STAGES, 0.0)
         self._histogram = np.zeros(len(_BINS_S) + 1, np.int64)
@@ -118,6 +120,7 @@ class StreamStats:
         self._counts["ok"] += 1
         self._counts["detections"] += len(result.detections)
         self._by_label.update(detection.label for detection in result.detections)
+        self._suppressed.update(suppressed_by([result]))
         for info in result.batch:
             self._closed_by.setdefault(info.task, Counter())[info.closed_by] += 1
             moment.batch_sizes.setdefault(info.task, []).append(info.size)
@@ -153,6 +156,7 @@ class StreamStats:
                 state=self._state,
                 note=self._note,
                 elapsed_s=now - self._began,
+                suppressed=dict(self._suppressed),
             )
 
     def _tasks(self) -> tuple[TaskProgress, ...]:

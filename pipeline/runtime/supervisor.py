@@ -172,7 +172,7 @@ class Supervisor:
                 plan=plan,
                 reading=reading,
                 models=self._job.models,
-                min_scores=self._job.min_scores,
+                rules=self._job.rules,
                 committer=committer,
                 alerts=self._resources.alerts,
                 stats=self._stats,

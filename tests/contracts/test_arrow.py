@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from contracts.arrow import RESULTS_COLUMNS, RESULTS_SCHEMA, Status, outcomes_to_table, table_to_outcomes
+from contracts.arrow import BESIDE_DETECTIONS, RESULTS_COLUMNS, RESULTS_SCHEMA, Status, outcomes_to_table, table_to_outcomes
 from contracts.errors import RejectReason
 from contracts.result import BatchInfo, Detection, FrameResult, ModelRef, Outcome, StageTimes
 from tests import outcomes as make
@@ -54,7 +54,8 @@ sensor_altitude_m: double
 klv: map<string, string>
 detection_latitude: list<item: double>
 detection_longitude: list<item: double>
-quality: list<item: string>"""
+quality: list<item: string>
+detection_suppressed_by: list<item: string>"""
 
 
 def test_schema_is_the_published_one() -> None:
@@ -68,15 +69,16 @@ def test_structs_have_the_fields_of_their_dataclass(part: type, column: str) -> 
     kind = RESULTS_SCHEMA.field(column).type
     struct = kind.value_type if pa.types.is_list(kind) else kind
     assert [struct.field(index).name for index in range(struct.num_fields)] == [
-        field.name for field in fields(part) if field.name not in ("scr", "latitude", "longitude")
+        field.name for field in fields(part) if field.name not in BESIDE_DETECTIONS
     ]
 
 
-def test_rows_of_a_version_without_signal_to_clutter_ratios_can_be_read() -> None:
-    table = outcomes_to_table([make.result(7)], "live").drop_columns(["detection_scr"])
+@pytest.mark.parametrize("name", BESIDE_DETECTIONS)
+def test_rows_of_a_version_without_a_column_beside_detections_can_be_read(name: str) -> None:
+    table = outcomes_to_table([make.result(7)], "live").drop_columns([f"detection_{name}"])
     (before,) = table_to_outcomes(table)
     assert isinstance(before, FrameResult)
-    assert [detection.scr for detection in before.detections] == [None] * len(make.result(7).detections)
+    assert [getattr(detection, name) for detection in before.detections] == [None] * len(make.result(7).detections)
 
 
 @pytest.mark.slow
@@ -221,7 +223,10 @@ STRUCT_NOTES = {
     "- Centroids are centres of light where there is a mask: each pixel weighs as much as it differs from the surroundings.\n"
     "  Without a mask they are the middle of the box.\n"
     "- Column `detection_scr` holds, in the same order, the signal-to-clutter ratio\n"
-    "  `|mean of the target - mean of its surroundings| / standard deviation of the surroundings`, null where there is no mask.",
+    "  `|mean of the target - mean of its surroundings| / standard deviation of the surroundings`, null where there is no mask.\n"
+    "- Column `detection_suppressed_by` holds, in the same order, the name of the zone, or `outside`, `shown_labels`, `hidden_labels`,\n"
+    "  `min_size_px`, `max_size_px` or `min_score`: the [filter](filters.md) that was the first to keep the detection out of alerts.\n"
+    "  The row keeps all of it. Null stands for a detection that is shown; the whole column is null in rows of earlier versions.",
     "quality": "- `hot_pixels`: hot or dead pixels, far beyond the scene; they were filled.\n"
     "- `telemetry`: rows at an edge that hold numbers; they were filled.\n"
     "- `wrapped`: the picture begins in its middle. Of 1,540 frames of eight real data sets it names 11,\n"

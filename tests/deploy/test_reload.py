@@ -21,7 +21,8 @@ class Told:
         self.deployed: list[AppSettings] = []
         self.later = later
         self.heard = threading.Condition()
-        self.reload = Reload(settings_from_args(now), self.again, self.deployed.append, self.say)
+        self.rules: list[AppSettings] = []
+        self.reload = Reload(settings_from_args(now), self.again, self.deployed.append, self.rules.append, self.say)
 
     def again(self) -> AppSettings:
         if isinstance(self.later, Exception):
@@ -47,9 +48,21 @@ def test_a_changed_model_is_deployed_and_the_rest_waits_for_the_next_start() -> 
     assert (deployed.models.segmenter.model, deployed.sink.table) == ("unet_light", AppSettings().sink.table)
 
 
+def test_changed_filters_hold_without_a_word_to_the_models() -> None:
+    later: dict[str, Any] = {"sensors": {"mast-1": {"alerts": {"min_score": 0.9}}}, "stream": {"min_score": 0.5}}
+    told = Told({}, later)
+    assert told.hang_up() == "SIGHUP: the changed least scores and filters hold; stream at the next start"
+    assert told.deployed == []
+    (taken,) = told.rules
+    assert (taken.sensors["mast-1"].alerts.min_score, taken.stream.min_score) == (0.9, 0.0)
+    assert told.hang_up() == "SIGHUP: no model, least score or filter changed; stream at the next start"
+    told.later = {"models": {"segmenter": {"model": "unet_light"}}}
+    assert told.hang_up() == "SIGHUP: the changed models are at work, the changed least scores and filters hold"
+
+
 def test_settings_that_are_as_before_deploy_nothing() -> None:
     told = Told({}, {})
-    assert told.hang_up() == "SIGHUP: no model changed"
+    assert told.hang_up() == "SIGHUP: no model, least score or filter changed"
     assert told.deployed == []
 
 

@@ -18,6 +18,7 @@ import pytest
 from contracts.result import Outcome
 from observability.metrics import METRICS, Kind, Meter, MetricName, RayMeter
 from pipeline.runtime.metrics import StreamMetrics
+from tests import outcomes as make
 from tests.outcomes import NOON, gap, letter, result
 from tests.pinned import assert_pinned
 
@@ -50,7 +51,7 @@ def exercise(meter: Meter, run_id: str = "live") -> None:
     """Everything a stream tells a meter."""
     metrics = StreamMetrics(meter, run_id)
     outcomes: list[Outcome] = [
-        replace(result(0, num_detections=2), headers={"ir_band": "x-ray"}),
+        replace(result(0), headers={"ir_band": "x-ray"}, detections=(make.detection(), replace(make.detection(), suppressed_by="display"))),
         result(1, num_detections=0),
         letter(2),
         gap(3, 9),
@@ -69,6 +70,7 @@ def test_a_stream_emits_every_documented_metric_and_no_other() -> None:
         ("irstream_rows_total", 1, run | {"status": "rejected"}),
         ("irstream_rows_total", 1, run | {"status": "gap"}),
         ("irstream_detections_total", 2, run | {"label": "drone"}),
+        ("irstream_suppressed_total", 1, run | {"filter": "display"}),
         ("irstream_rejections_total", 1, run | {"reason": "corrupt_image"}),
         ("irstream_headers_not_understood_total", 1, run | {"header": "ir_band"}),
         *[("irstream_visible_latency_seconds", 2.0, run)] * 3,

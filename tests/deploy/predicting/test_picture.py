@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from contracts.result import Detection
-from deploy.predicting.picture import COLOURS, LEAST_SIDE_PX, annotated
+from deploy.predicting.picture import COLOURS, LEAST_SIDE_PX, SUPPRESSED, annotated
 
 FRAME_HW = np.full((100, 160), 1000, np.uint16)
 FRAME_HW[0, 0] = 2000
@@ -51,3 +53,9 @@ def test_a_name_without_room_is_left_out() -> None:
     tiny_HW = np.zeros((8, 640), np.uint8)
     picture = annotated(tiny_HW, [found(300, 2)])
     assert picture.shape == (8, 640, 3)
+
+
+def test_what_a_filter_suppresses_is_grey() -> None:
+    picture = annotated(FRAME_HW, [replace(found(40, 50), suppressed_by="display")])
+    assert (picture[50 * 4 - 4 : 54 * 4 + 5, 40 * 4 - 4] == SUPPRESSED).all()
+    assert (picture == picture[:, :, :1]).all(), "no colour anywhere"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,9 @@ from contracts.errors import SettingsError
 from deploy.app import stream_job
 from deploy.settings.app_settings import AppSettings, Override, flatten, load_settings, secrets_in_file, settings_from_args, variable_of
 from deploy.settings.file import BUILDER
-from deploy.settings.mistakes import InvalidSettingsError, known_keys, without_secrets
+from deploy.settings.mistakes import HIDDEN, InvalidSettingsError, known_keys, without_secrets
+from pipeline.inference.rules import Filters
+from tests.outcomes import detection, result
 from tests.pipeline.inference.rule_networks import RuleNetworks
 
 HEADER = "applications:\n  - name: irstream\n    import_path: deploy.app:build\n    args:\n"
@@ -158,11 +161,17 @@ def test_sensors_have_least_scores_of_their_own(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setenv("IRSTREAM_SENSORS", '{"Mast-2": {"min_score": 0.3}}')
     monkeypatch.setenv("IRSTREAM_ALERTS__MIN_SCORE", "0.5")
     loaded = load_settings(config)
-    least = stream_job(loaded.settings, RuleNetworks().handles()).min_scores
-    found = {name: (round(least.of_rows(name), 6), round(least.of_alerts(name), 6)) for name in ("mast.1", "Mast-2", "mast-2")}
-    assert found == {"mast.1": (0.9, 0.5), "Mast-2": (0.3, 0.95), "mast-2": (0.1, 0.5)}
+    rules = stream_job(loaded.settings, RuleNetworks().handles()).rules.now
+    found = {name: (round(rules.min_score(name), 6), names_of(rules.filters(name))) for name in ("mast.1", "Mast-2", "mast-2")}
+    low = "min_score"
+    assert found == {"mast.1": (0.9, [low, None, None]), "Mast-2": (0.3, [low, low, None]), "mast-2": (0.1, [low, None, None])}
     origins = {key: loaded.origins[f"sensors.{key}.min_score"] for key in ("mast.1", "Mast-2", "Mast-2.alerts")}
     assert origins == {"mast.1": f"{config}:7", "Mast-2": "IRSTREAM_SENSORS", "Mast-2.alerts": f"{config}:8"}
+
+
+def names_of(filters: Filters) -> list[str | None]:
+    frame = replace(result(0), detections=tuple(map(detection, (0.4, 0.7, 0.99))))
+    return [each.suppressed_by for each in filters.marked(frame).detections]
 
 
 @pytest.mark.parametrize(
@@ -186,10 +195,14 @@ def test_sensors_have_least_scores_of_their_own(tmp_path: Path, monkeypatch: pyt
         ),
         pytest.param("sensors: {a: {alerts: {score: 1}}}", "Did you mean sensors.a.alerts.min_score?", id="another word"),
         pytest.param(
-            "sensors: {a: {zones: []}}",
-            "sensors.a.zones: expected a known key, got an unknown one. Known here: alerts, min_score.",
+            "sensors: {a: {tracks: []}}",
+            "sensors.a.tracks: expected a known key, got an unknown one. Known here: alerts, min_score.",
             id="unknown",
         ),
+        pytest.param(
+            "sensors: {a: {alerts: {min_size_px: 9}}}\nalerts: {max_size_px: 5}", "of at most alerts.max_size_px (5), got 9", id="sizes"
+        ),
+        pytest.param("alerts: {hidden_labels: bird}", "5: alerts.hidden_labels: expected a valid tuple, got 'bird'", id="no list"),
     ],
 )
 def test_mistakes_of_single_sensors_are_named(tmp_path: Path, args: str, told: str) -> None:
@@ -197,10 +210,43 @@ def test_mistakes_of_single_sensors_are_named(tmp_path: Path, args: str, told: s
     assert told in only
 
 
-def test_the_id_of_a_sensor_is_no_secret(tmp_path: Path) -> None:
-    loaded = load_settings(write(tmp_path, "sensors:\n  private-road: {min_score: 0.9}"))
+@pytest.mark.parametrize(
+    ("zone", "told"),
+    [
+        pytest.param("{rectangel_px: [0, 0, 9, 9]}", "display.rectangel_px: expected a known key", id="typing"),
+        pytest.param("{rectangel_px: [0, 0, 9, 9]}", "Did you mean sensors.a.alerts.zones.display.rectangle_px?", id="meant"),
+        pytest.param(
+            "{effect: hide, rectangle_px: [0, 0, 9, 9]}", "display.effect: expected 'ignore' or 'only_here', got 'hide'", id="effect"
+        ),
+        pytest.param(
+            "{}", "display: expected one of rectangle_px, rectangle_fraction, polygon_px, polygon_fraction, got none", id="no shape"
+        ),
+        pytest.param("{rectangle_px: [0, 0, 9, 9], polygon_px: []}", "got rectangle_px and polygon_px", id="two shapes"),
+        pytest.param("{rectangle_px: [9, 0, 0, 9]}", "expected x_min, y_min, x_max, y_max with x_min < x_max", id="turned"),
+        pytest.param("{rectangle_px: [0, 0, .inf, 9]}", "rectangle_px.2: expected a finite number", id="endless"),
+        pytest.param("{rectangle_fraction: [0, 0, 640, 9]}", "expected fractions of the frame from 0 to 1, got 640", id="no fraction"),
+        pytest.param("{polygon_px: [[0, 0], [9, 9]]}", "expected 3 corners or more, got 2", id="corners"),
+        pytest.param("{polygon_px: [[0, 0], [9, 9], [4, 4]]}", "got corners on one line", id="flat"),
+    ],
+)
+def test_mistakes_of_zones_are_named(tmp_path: Path, zone: str, told: str) -> None:
+    (only,) = mistakes_of(write(tmp_path, f"sensors: {{a: {{alerts: {{zones: {{display: {zone}}}}}}}}}"))
+    assert "5: sensors.a.alerts.zones.display" in only
+    assert told in only
+
+
+@pytest.mark.parametrize(("name", "told"), [("min_score", "got min_score"), ("''", "got an empty one"), ("7", "expected a valid string")])
+def test_a_zone_has_a_name_of_its_own(tmp_path: Path, name: str, told: str) -> None:
+    (only,) = mistakes_of(write(tmp_path, f"alerts: {{zones: {{{name}: {{rectangle_px: [0, 0, 9, 9]}}}}}}"))
+    assert told in only
+
+
+def test_names_of_sensors_and_zones_are_no_secrets(tmp_path: Path) -> None:
+    zone = "{zones: {private-road: {rectangle_px: [0, 0, 9, 9]}}}"
+    loaded = load_settings(write(tmp_path, f"alerts: {zone}\nsensors:\n  private-road: {{min_score: 0.9, alerts: {zone}}}"))
     assert secrets_in_file(loaded) == []
     assert without_secrets(("sensors", "private-road", "min_score"), 0.9) == 0.9
+    assert without_secrets(("sensors",), {"private-road": {"password": "x"}}) == {"private-road": {"password": HIDDEN}}
 
 
 def test_a_wrong_option_is_named_as_the_user_wrote_it() -> None:

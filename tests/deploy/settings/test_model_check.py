@@ -14,7 +14,7 @@ import pytest
 from contracts.errors import SettingsError
 from deploy.run import check_start
 from deploy.settings.app_settings import settings_from_args
-from deploy.settings.model_check import model_mistakes
+from deploy.settings.model_check import label_mistakes, model_mistakes
 from models.weights import WEIGHTS_FOLDER
 from models.zoo import list_models, list_trained
 
@@ -108,3 +108,14 @@ def test_config_check_names_the_place_and_needs_no_torch_for_what_is_right(tmp_p
         "error: IRSTREAM_MODELS__DETECTOR__MODEL: models.detector.model",
         "IRSTREAM_MODELS__SEGMENTER__WEIGHTS: models.segmenter.weights",
     ]
+
+
+def test_labels_of_filters_are_labels_that_the_classifier_gives(tmp_path: Path) -> None:
+    shown = {"alerts": {"shown_labels": ["drone", "target"]}, "sensors": {"a": {"alerts": {"hidden_labels": ["brid"]}}}}
+    (mistake,) = label_mistakes(settings_from_args(shown))
+    assert str(mistake).startswith("settings: sensors.a.alerts.hidden_labels: expected labels that basic_cnn gives (person, car, ")
+    assert str(mistake).endswith("or target, got 'brid'. Did you mean 'bird'?")
+    own = {"weights": own_weights(tmp_path, "basic_cnn", classes=["brid", "drone"])}
+    assert label_mistakes(settings_from_args(shown | {"models": {"classifier": own}})) == []
+    with pytest.raises(SettingsError, match="Did you mean 'bird'"):
+        check_start(settings_from_args(shown))

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from rich.console import Console
 
-from deploy.terminal.stream_view import LineView, PanelView, line, open_view
+from deploy.terminal.stream_view import LineView, PanelView, line, open_view, panel
 from deploy.terminal.summary import summary_json, summary_table
 from deploy.terminal.words import count, seconds
 from pipeline.runtime.progress import StreamProgress, StreamSummary, TaskProgress
@@ -90,6 +90,17 @@ def test_lines_come_at_their_time_and_at_changes_of_state() -> None:
         clock.now_s = now_s
         view.show(StreamProgress(state=state, elapsed_s=now_s))
     assert [text.split(",")[0] for text in out.getvalue().splitlines()] == ["[0 ms] streaming", "[2.0 s] draining", "[7.0 s] draining"]
+
+
+def test_what_filters_suppress_is_shown_where_there_are_any() -> None:
+    some = replace(PROGRESS, suppressed={"min_score": 12, "display": 1_004})
+    assert "detections 456 (1 016 suppressed)," in line(some)
+    screen, out = console(terminal=False, width=100)
+    screen.print(panel(some, "irstream"))
+    screen.print(summary_table(replace(SUMMARY, progress=some)))
+    assert "1 016 of the detections suppressed: display 1 004, min_score 12" in out.getvalue()
+    assert re.search(r"^suppressed +display 1 004, min_score 12 *$", out.getvalue(), re.MULTILINE)
+    assert "suppressed" not in line(PROGRESS)
 
 
 def test_unknown_lag_and_latency_are_no_zeros() -> None:

@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import replace
 
-import numpy as np
 import pytest
 from hypothesis import given, settings
 from jsonschema import Draft202012Validator
@@ -17,7 +16,6 @@ from contracts.errors import RejectReason, RejectRecord, RetryLater, SettingsErr
 from contracts.result import FrameResult
 from pipeline.events.alerts import MAX_DETECTIONS, Alert, AlertPolicy, AlertPublisher, alert_message
 from pipeline.kafka.interfaces import Headers
-from pipeline.settings import MinScores, SensorAlertSettings, SensorSettings
 from tests import outcomes as make
 from tests.outcomes import detection, gap, letter, result
 from tests.pinned import DOCS, assert_pinned
@@ -70,7 +68,7 @@ def test_every_result_makes_a_message_that_fits_the_schema_and_reads_back(frame:
     text = alert.model_dump_json()
     VALIDATOR.validate(json.loads(text))
     back = Alert.model_validate_json(text)
-    assert (back.id, back.num_detections, back.captured_at) == (str(frame.position), len(frame.detections), frame.captured_at)
+    assert (back.id, back.num_detections, back.captured_at) == (str(frame.position), len(frame.shown), frame.captured_at)
 
 
 def test_crowded_frame_keeps_its_best_targets_below_the_message_limit() -> None:
@@ -174,18 +172,15 @@ def test_schema_and_example_are_published() -> None:
     assert_pinned("alerts.example.json", json.dumps(example, indent=2) + "\n")
 
 
-@pytest.mark.parametrize(
-    ("policy", "shown"), [("detections", {0: [0.75, 0.75], 2: [0.9]}), ("all", {0: [0.75, 0.75], 1: [], 2: [0.9]}), ("off", {})]
-)
-def test_what_scores_too_low_is_not_there_for_alerts(policy: AlertPolicy, shown: dict[int, list[float]]) -> None:
-    """A frame has 0.5 and 0.75 in turn; 0.75 itself is no less than 0.75."""
-    sensors = {"cam-2": SensorSettings(alerts=SensorAlertSettings(min_score=0.9))}
-    of_another = replace(result(2), sensor_id="cam-2", detections=(detection(0.89), detection(float(np.float32(0.9)))))
+@pytest.mark.parametrize(("policy", "shown"), [("detections", {0: [0.9, 0.6]}), ("all", {0: [0.9, 0.6], 1: []}), ("off", {})])
+def test_what_a_filter_suppresses_is_not_there_for_alerts(policy: AlertPolicy, shown: dict[int, list[float]]) -> None:
+    display = replace(detection(0.99), suppressed_by="display")
     producer = MemoryProducer()
-    least = MinScores(alerts=0.75, sensors=sensors)
-    with closing(AlertPublisher(producer, "detections", "live", policy, min_scores=least)) as alerts:
-        alerts.publish([result(0, num_detections=4), result(1), of_another])
+    with publisher(producer, policy) as alerts:
+        alerts.publish(
+            [replace(result(0), detections=(detection(0.6), display, detection(0.9))), replace(result(1), detections=(display,))]
+        )
         alerts.flush(TIMEOUT_S)
     bodies = [json.loads(message.value or b"") for message in producer.log]
-    assert {body["offset"]: [pytest.approx(each["score"]) for each in body["detections"]] for body in bodies} == shown
+    assert {body["offset"]: [each["score"] for each in body["detections"]] for body in bodies} == shown
     assert [body["num_detections"] for body in bodies] == [len(scores) for scores in shown.values()]

@@ -25,8 +25,9 @@ from contracts.result import FrameResult, Outcome
 from models import zoo
 from models.interface import BANDS, PLATFORMS, MetadataBatch
 from pipeline.inference.router import ModelHandles, Router
+from pipeline.inference.rules import LiveRules
 from pipeline.ingest.decode import decode_record
-from pipeline.settings import MinScores, StreamSettings
+from pipeline.settings import StreamSettings
 from tests.actors import fake_models
 from tests.actors.conftest import PLAIN
 
@@ -106,7 +107,7 @@ def route(folder: Path) -> tuple[Outcome, ...]:
 
     async def scenario() -> tuple[Outcome, ...]:
         try:
-            router = Router(ModelHandles(detector.run, segmenter.run, classifier.run), StreamSettings(), MinScores())
+            router = Router(ModelHandles(detector.run, segmenter.run, classifier.run), StreamSettings(), LiveRules())
             return (await router.route(block, fetch)).outcomes
         finally:
             await asyncio.gather(detector.close(), segmenter.close(), classifier.close())

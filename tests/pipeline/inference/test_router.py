@@ -17,7 +17,8 @@ from contracts.frame import ContentType, Frame, FrameMeta, Normalisation
 from contracts.position import KafkaPosition, OffsetRange
 from contracts.result import DeadLetter, FrameResult, Gap, Outcome
 from pipeline.inference.router import ModelHandles, RoutedBlock, Router
-from pipeline.settings import MinScores, StreamSettings
+from pipeline.inference.rules import LiveRules
+from pipeline.settings import StreamSettings
 from tests.pipeline.inference.rule_networks import RuleNetworks
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -38,7 +39,7 @@ def route(table: pa.Table, networks: RuleNetworks, **settings: Any) -> RoutedBlo
     async def fetch(ref: pa.Table) -> pa.Table:
         return ref
 
-    return asyncio.run(Router(networks.handles(), StreamSettings(**settings), MinScores()).route(table, fetch))
+    return asyncio.run(Router(networks.handles(), StreamSettings(**settings), LiveRules()).route(table, fetch))
 
 
 def by_offset(outcomes: Sequence[Outcome]) -> dict[int, Outcome]:
@@ -117,7 +118,7 @@ def test_ten_times_the_slowest_answer_is_waited_for() -> None:
 
     async def after(first_s: float) -> RoutedBlock:
         networks = RuleNetworks(delay_s=first_s)
-        router = Router(networks.handles(), StreamSettings(model_timeout_s=0.2), MinScores())
+        router = Router(networks.handles(), StreamSettings(model_timeout_s=0.2), LiveRules())
 
         async def fetch(ref: pa.Table) -> pa.Table:
             return ref
@@ -139,7 +140,7 @@ def test_slow_networks_that_answer_others_are_waited_for() -> None:
 
     async def scenario() -> None:
         slow, quick = RuleNetworks(delay_s=0.5), RuleNetworks(delay_s=0.02)
-        router = Router(ModelHandles(slow.detect, quick.segment, quick.classify), StreamSettings(model_timeout_s=0.1), MinScores())
+        router = Router(ModelHandles(slow.detect, quick.segment, quick.classify), StreamSettings(model_timeout_s=0.1), LiveRules())
         table = block([frame(0, 0)], stop=1)
         waiting = asyncio.ensure_future(router.route(table, fetch))
         while not waiting.done():
