@@ -79,7 +79,7 @@ def _model_applications(settings: AppSettings) -> tuple[Application, Application
     )
 
 
-def _model(role: str, settings: ModelActorSettings, policy: BatchPolicy) -> Application:
+def _model(role: str, settings: ModelActorSettings, policy: BatchPolicy, *others: Application) -> Application:
     options = {
         "num_replicas": settings.replicas,
         "max_constructor_retry_count": 2,  # a name or file that is wrong stays wrong
@@ -87,7 +87,7 @@ def _model(role: str, settings: ModelActorSettings, policy: BatchPolicy) -> Appl
         "ray_actor_options": {"num_cpus": settings.num_cpus, "num_gpus": settings.num_gpus},
         "user_config": as_user_config(settings, policy),  # not an argument: a change is no reason for a new process
     }
-    return _bound(ModelReplica, role, options, role)
+    return _bound(ModelReplica, role, options, role, *others)
 
 
 def handles_of(detector: DeploymentHandle, segmenter: DeploymentHandle, classifier: DeploymentHandle) -> ModelHandles:
@@ -118,18 +118,6 @@ async def _answer(handle: DeploymentHandle, *arguments: Any) -> Any:
             where=f"replica of {handle.deployment_name}",
             action="Serve starts another one; the call is made again.",
         ) from error
-
-
-class ModelDoor:
-    """Ingress of the models alone: keeps the three deployments in one Serve application."""
-
-    def __init__(self, detector: DeploymentHandle, segmenter: DeploymentHandle, classifier: DeploymentHandle) -> None:
-        """Hold the handles, so that Serve deploys what they name."""
-        self._handles = (detector, segmenter, classifier)
-
-    def names(self) -> list[str]:
-        """The deployments behind this door."""
-        return [handle.deployment_name for handle in self._handles]
 
 
 def app_name(settings: AppSettings) -> str:
@@ -186,9 +174,12 @@ def deploy_models(settings: AppSettings) -> None:
     if mistakes := model_mistakes(settings.models):  # once Serve has tried, the old ones are gone
         raise InvalidSettingsError(mistakes)
     name = app_name(settings)
-    door = _bound(ModelDoor, "models", {"ray_actor_options": {"num_cpus": 0}}, *_model_applications(settings))
+    models, batching = settings.models, settings.batching
+    others = _model("detector", models.detector, batching.detector), _model("classifier", models.classifier, batching.classifier)
+    # An application has one entrance, which holds the others. A process for it alone would take 270 MB and 3 s to start.
+    all_three = _model("segmenter", models.segmenter, batching.segmenter, *others)
     try:
-        serve.run(door, name=name, route_prefix=None)
+        serve.run(all_three, name=name, route_prefix=None)
     except RuntimeError as error:
         raise SettingsError(
             expected="three models that load",

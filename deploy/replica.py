@@ -26,11 +26,12 @@ def as_user_config(settings: ModelActorSettings, policy: BatchPolicy) -> dict[st
 class ModelReplica:
     """The Serve face of a model actor; see `actors.model_actor.ModelActor`."""
 
-    def __init__(self, role: str) -> None:
+    def __init__(self, role: str, *_others: Any) -> None:
         """Nothing is loaded before `reconfigure`, which Serve calls next.
 
         Args:
             role: `detector`, `segmenter` or `classifier`.
+            _others: handles of the other models of an application, named so that Serve runs them too.
         """
         module, name = _ACTORS[role]
         self._kind: Any = getattr(import_module(module), name)

@@ -63,15 +63,29 @@ def strongest_boxes(
         `(n, 4)` and `(n,)`, float32.
     """
     import torch
-    from torchvision.ops import nms
 
     height_px, width_px = size_px
     centres_N2 = (boxes_N4[:, :2] + boxes_N4[:, 2:]) / 2
     inside_N = (centres_N2[:, 0] < width_px) & (centres_N2[:, 1] < height_px) & (centres_N2 >= 0).all(1)
     chosen = torch.nonzero(inside_N & (scores_N > min_score))[:, 0]
-    # NMS is quadratic: a thousand candidates are ten times what a frame may report.
+    # Suppression is quadratic: a thousand candidates are ten times what a frame may report.
     chosen = chosen[scores_N[chosen].argsort(descending=True, stable=True)][: 10 * max_num]
     limits_4 = boxes_N4.new_tensor([width_px, height_px, width_px, height_px])
     boxes_n4 = torch.minimum(boxes_N4[chosen].clamp(min=0), limits_4)
-    kept = nms(boxes_n4, scores_N[chosen], max_iou)[:max_num]
-    return boxes_n4[kept].cpu().numpy(), scores_N[chosen][kept].cpu().numpy()
+    candidates_n4, scores_n = boxes_n4.float().cpu().numpy(), scores_N[chosen].float().cpu().numpy()
+    kept = first_of_overlapping(candidates_n4, max_iou, max_num)
+    return candidates_n4[kept], scores_n[kept]
+
+
+def first_of_overlapping(boxes_N4: Boxes, max_iou: float, max_num: int) -> NDArray[np.intp]:
+    """Non-maximum suppression of boxes by falling score: the numbers of the first ones that overlap no earlier one of them by more.
+
+    torchvision's does the same, but importing torchvision takes as long as torch, in every process that runs a network.
+    """
+    kept: list[int] = []
+    left_n = np.arange(len(boxes_N4))
+    while len(left_n) and len(kept) < max_num:
+        first, left_n = left_n[0], left_n[1:]
+        kept.append(first)
+        left_n = left_n[iou_matrix(boxes_N4[first : first + 1], boxes_N4[left_n])[0] <= max_iou]
+    return np.asarray(kept, np.intp)

@@ -7,7 +7,6 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
-from torchvision.models.resnet import BasicBlock
 
 from models.layers.reparam import RepConv
 
@@ -18,8 +17,7 @@ _M = TypeVar("_M", bound=nn.Module)
 def fold_batch_norms(model: _M) -> _M:
     """Fold every batch norm that follows a convolution into it, in place; outputs stay equal up to rounding.
 
-    Knows the patterns our networks are made of: neighbours in an `nn.Sequential`, torchvision's `BasicBlock`, and `RepConv`, whose
-    branches become one convolution.
+    Knows the patterns our networks are made of: neighbours in an `nn.Sequential`, and `RepConv`, whose branches become one convolution.
 
     Raises:
         ValueError: the model is in training mode, where batch norm is no linear map.
@@ -28,10 +26,7 @@ def fold_batch_norms(model: _M) -> _M:
         raise ValueError("expected a model in evaluation mode")
     for module in list(model.modules()):
         _replace_branches(module)
-        if isinstance(module, BasicBlock):
-            module.conv1, module.bn1 = fuse_conv_bn_eval(module.conv1, module.bn1), nn.Identity()
-            module.conv2, module.bn2 = fuse_conv_bn_eval(module.conv2, module.bn2), nn.Identity()
-        elif isinstance(module, nn.Sequential):
+        if isinstance(module, nn.Sequential):
             _fold_neighbours(module)
     return model
 

@@ -21,6 +21,7 @@ from pipeline.kafka.topics import ensure_topic
 # pytest finds the hooks of that module here.
 from tests.fast_tests import pytest_addoption, pytest_runtest_protocol, pytest_sessionfinish, pytest_terminal_summary  # noqa: F401
 from tests.installed import Environment, build_wheel, with_wheel
+from tests.processes import freeze_process
 
 if TYPE_CHECKING:
     from tests.secured_kafka import SecuredKafka
@@ -79,7 +80,7 @@ class FragileKafka(RealKafka):
 
     def freeze(self) -> None:
         """Stop it in its tracks, connections open: the worst kind of outage."""
-        os.kill(self.broker.info.pid, signal.SIGSTOP)
+        freeze_process(self.broker.info.pid)
 
     def thaw(self) -> None:
         """Let it go on."""

@@ -25,6 +25,8 @@ _LINT = ("lint", ("make", "--no-print-directory", "lint"))
 _GIVES_WAY = ("nice", "-n", "5")
 _FAILED_WITHOUT_A_CODE = 1
 _FAST_TEST_CPU_S = 3.0  # the slowest took 2.6 on a busy machine, the marked ones from 1 to 17
+# Lines that pytest, mypy and ruff begin so are shown once more at the end: the lanes are long.
+_TELLS_A_FAULT = ("E  ", "FAILED ", "ERROR ")
 # Folders of the lane `lower`; those of all others are the lane `upper`.
 _LOWER = tuple(f"tests/{name}" for name in ("actors", "contracts", "evaluation", "models", "observability", "synthetic", "training"))
 _UPPER = tuple(f"--ignore={folder}" for folder in _LOWER)
@@ -79,23 +81,26 @@ def run(lanes: Sequence[Lane]) -> int:
         0 where everything passed, else the exit code of something that did not.
     """
     codes: dict[str, int] = {}
+    faults: list[str] = []
     stopped = Event()
     # Ctrl-C reaches the commands by themselves; their last words are shown.
     before = signal.signal(signal.SIGINT, lambda *_: stopped.set())
     width = max(len(name) for lane in lanes for name, _ in lane)
-    runners = [Thread(target=_run_lane, args=(lane, width, codes, stopped)) for lane in lanes]
+    runners = [Thread(target=_run_lane, args=(lane, width, codes, faults, stopped)) for lane in lanes]
     for runner in runners:
         runner.start()
     for runner in runners:
         runner.join()
     signal.signal(signal.SIGINT, before)
+    print(*faults, sep="\n", end="\n" if faults else "")
     print("; ".join(f"{name}: {'passed' if code == 0 else f'failed ({code})'}" for name, code in codes.items()))
     if stopped.is_set():
         return 128 + signal.SIGINT
     return next((code if code > 0 else _FAILED_WITHOUT_A_CODE for code in codes.values() if code), 0)
 
 
-def _run_lane(lane: Lane, width: int, codes: dict[str, int], stopped: Event) -> None:
+def _run_lane(lane: Lane, width: int, codes: dict[str, int], faults: list[str], stopped: Event) -> None:
+    """Show the lines of a lane; keep those that tell a fault, in a few words each, for the end."""
     for name, command in lane:
         if stopped.is_set():
             return
@@ -103,7 +108,10 @@ def _run_lane(lane: Lane, width: int, codes: dict[str, int], stopped: Event) -> 
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
             assert process.stdout is not None
             for line in process.stdout:
-                print(f"{name:{width}} | {line}", end="", flush=True)
+                shown = f"{name:{width}} | {line}"
+                print(shown, end="", flush=True)
+                if line.startswith(_TELLS_A_FAULT):
+                    faults.append(shown.rstrip())
         codes[name] = process.returncode
 
 

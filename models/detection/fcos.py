@@ -1,8 +1,7 @@
 """A light one-class FCOS: a slim truncated ResNet, a three-level feature pyramid, one head for all levels.
 
 Source: Tian, Shen, Chen, He, "FCOS: Fully Convolutional One-Stage Object Detection", ICCV 2019, arXiv:1904.01355;
-backbone and pyramid are torchvision's parts (`BasicBlock`, `FeaturePyramidNetwork`). What differs, because targets
-here measure 2 to about 120 pixels:
+the backbone is a ResNet (`ResidualBlock`), the pyramid `FeaturePyramid`. What differs, because targets here measure 2 to about 120 pixels:
 
 * levels at strides 4, 8 and 16 instead of 8 to 128;
 * a location predicts the offset of the box's centre and the logarithm of its size instead of four distances: a target
@@ -16,14 +15,13 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
-from torchvision.models.resnet import BasicBlock
-from torchvision.ops import FeaturePyramidNetwork
 
 from models.detection.base import BoxTruth, DetectionModel
-from models.detection.fcos_boxes import STRIDES, decode_level
+from models.detection.fcos_boxes import decode_level
 from models.detection.fcos_loss import fcos_loss
 from models.interface import MetadataBatch
-from models.layers.blocks import ConvNormAct, biased
+from models.layers.blocks import ConvNormAct, biased, residual_stage
+from models.layers.pyramid import FeaturePyramid
 from models.zoo import register_model
 
 WIDTHS = (24, 48, 96)
@@ -37,20 +35,16 @@ class _Backbone(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.stem = nn.Sequential(ConvNormAct(1, 16, stride=2), ConvNormAct(16, WIDTHS[0], stride=2))
-        self.stages = nn.ModuleList([_stage(WIDTHS[0], WIDTHS[0], 1), _stage(WIDTHS[0], WIDTHS[1], 2), _stage(WIDTHS[1], WIDTHS[2], 2)])
+        widths = (WIDTHS[0], *WIDTHS)
+        self.stages = nn.ModuleList(residual_stage(widths[level], widths[level + 1], 2, stride=2 if level else 1) for level in range(3))
 
-    def forward(self, pixels_BCHW: Tensor) -> dict[str, Tensor]:
-        maps: dict[str, Tensor] = {}
+    def forward(self, pixels_BCHW: Tensor) -> list[Tensor]:
+        maps: list[Tensor] = []
         x = self.stem(pixels_BCHW)
-        for stride, stage in zip(STRIDES, self.stages, strict=True):
+        for stage in self.stages:
             x = stage(x)
-            maps[str(stride)] = x
+            maps.append(x)
         return maps
-
-
-def _stage(inputs: int, outputs: int, stride: int) -> nn.Sequential:
-    shortcut = None if stride == 1 and inputs == outputs else ConvNormAct(inputs, outputs, kernel=1, stride=stride, act=False)
-    return nn.Sequential(BasicBlock(inputs, outputs, stride, shortcut), BasicBlock(outputs, outputs))
 
 
 @register_model("fcos_light")
@@ -64,7 +58,7 @@ class LightFcos(DetectionModel):
         super().__init__()
         self.input_norm = nn.BatchNorm2d(1)
         self.backbone = _Backbone()
-        self.pyramid = FeaturePyramidNetwork(list(WIDTHS), PYRAMID_WIDTH, norm_layer=nn.BatchNorm2d)
+        self.pyramid = FeaturePyramid(WIDTHS, PYRAMID_WIDTH)
         self.tower = nn.Sequential(ConvNormAct(PYRAMID_WIDTH, PYRAMID_WIDTH), ConvNormAct(PYRAMID_WIDTH, PYRAMID_WIDTH))
         self.objectness = biased(nn.Conv2d(PYRAMID_WIDTH, 1, 3, padding=1), PRIOR_LOGIT)
         self.geometry = biased(nn.Conv2d(PYRAMID_WIDTH, 5, 3, padding=1), 0.0)
@@ -72,7 +66,7 @@ class LightFcos(DetectionModel):
     def forward(self, pixels_BCHW: Tensor, metadata: MetadataBatch) -> tuple[Tensor, ...]:
         """`(B, 1, H, W)` normalised pixels to one raw map a level; platform, band and size are not used yet."""
         maps = self.pyramid(self.backbone(self.input_norm(pixels_BCHW)))
-        towers = [self.tower(maps[str(stride)]) for stride in STRIDES]
+        towers = [self.tower(each) for each in maps]
         return tuple(torch.cat([self.objectness(tower), self.geometry(tower)], 1) for tower in towers)
 
     def scored_boxes(self, raw: Tensor | tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:

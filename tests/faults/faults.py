@@ -22,6 +22,7 @@ from pipeline.kafka.producer import SteadyProducer
 from pipeline.publish import publish
 from tests.faults.driver import CRASH_STEPS
 from tests.faults.scene import CAMERAS, Driver, Scene
+from tests.processes import freeze_process
 from tests.retrained import retrained
 
 FROZEN_S = 20.0
@@ -116,7 +117,7 @@ def freeze(find: Callable[[Scene], int]) -> Callable[[Scene], None]:
 
     def inject(scene: Scene) -> None:
         pid = find(scene)
-        os.kill(pid, signal.SIGSTOP)
+        freeze_process(pid)
         try:
             time.sleep(FROZEN_S)
         finally:

@@ -10,6 +10,7 @@ import psutil
 from pipeline.kafka.client import connect_admin
 from tests.faults.faults import FROZEN_S, Fault
 from tests.faults.scene import RUN_ID, Scene
+from tests.processes import freeze_process
 
 ZOMBIE_EXIT_CODE = 1
 
@@ -44,7 +45,7 @@ def zombie(scene: Scene) -> None:
     """The first driver is frozen until the other one has its partitions and has moved the table, then wakes up."""
     driver = scene.drivers[0]
     driver.leave_dead = True
-    os.kill(driver.process.pid, signal.SIGSTOP)
+    freeze_process(driver.process.pid)
     try:
         scene.wait(lambda: members(scene) == 1, "the end of the frozen driver's session", timeout_s=FROZEN_S * 3)
         ends = scene.ends()

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from models.boxes import cut_boxes, iou_matrix, shares_inside, strongest_boxes
+from models.boxes import cut_boxes, first_of_overlapping, iou_matrix, shares_inside, strongest_boxes
 
 
 def boxes(*rows: tuple[float, float, float, float]) -> np.ndarray:
@@ -35,3 +35,16 @@ def test_the_strongest_of_boxes_that_overlap_stays() -> None:
     assert of == pytest.approx([0.9, 0.7, 0.5])
     fewer, _ = strongest_boxes(found, scores, (40, 40), min_score=0.2, max_iou=0.3, max_num=1)
     assert fewer.tolist() == [[1, 0, 11, 10]]
+
+
+@pytest.mark.parametrize("num", [0, 1, 300])
+def test_suppression_equals_torchvisions(num: int) -> None:
+    from torchvision.ops import nms
+
+    torch.manual_seed(num)
+    low_N2 = torch.rand(num, 2) * 60
+    boxes_N4 = torch.cat([low_N2, low_N2 + 1 + torch.rand(num, 2) * 20], 1)
+    theirs = nms(boxes_N4, torch.linspace(1, 0, num), 0.3).tolist()
+    assert len(theirs) < num or num < 2, "nothing overlaps"
+    assert first_of_overlapping(boxes_N4.numpy(), 0.3, num).tolist() == theirs
+    assert first_of_overlapping(boxes_N4.numpy(), 0.3, 5).tolist() == theirs[:5]

@@ -7,11 +7,11 @@ from collections.abc import Callable
 import pytest
 import torch
 from torch import nn
-from torchvision.models.resnet import BasicBlock
 
 from models.folding import fold_batch_norms
 from models.inference import prepare
 from models.interface import MetadataBatch
+from models.layers.blocks import ResidualBlock
 from models.layers.reparam import RepConv
 from tests.models.test_inference import TwoLayers
 
@@ -20,7 +20,7 @@ from tests.models.test_inference import TwoLayers
     "build",
     [
         pytest.param(lambda: nn.Sequential(nn.Conv2d(4, 4, 3), nn.BatchNorm2d(4), nn.ReLU()), id="neighbours"),
-        pytest.param(lambda: nn.Sequential(BasicBlock(4, 4)), id="residual block"),
+        pytest.param(lambda: ResidualBlock(4, 4), id="residual block"),
         pytest.param(lambda: nn.Sequential(RepConv(4, 4)), id="branches"),
     ],
 )

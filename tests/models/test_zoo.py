@@ -276,3 +276,18 @@ def test_naming_models_is_cheap_and_thresholds_of_a_card_are_checked() -> None:
         create_model("acm").configure({"threshold": 2.0})
     with pytest.raises(ValueError, match="nonesuch"):
         create_model("fcos_light").configure({"nonesuch": 1})
+
+
+@pytest.mark.slow
+def test_running_a_network_imports_no_compiler() -> None:
+    code = """
+import sys, torch
+import actors.detector, actors.segmenter, actors.classifier
+from models.interface import MetadataBatch
+from models.zoo import list_trained, load_model
+for name in list_trained():
+    load_model(name)[0].eval()(torch.zeros(1, 1, 64, 64), MetadataBatch.unknown((64, 64)))
+print([name for name in ("torchvision", "torch._dynamo", "sympy", "pandas", "scipy") if name in sys.modules])
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout.strip()) == (0, "[]"), f"seconds in every process: {done.stderr}"

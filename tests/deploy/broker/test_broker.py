@@ -22,6 +22,7 @@ from deploy.cli.main import app
 from pipeline.kafka.settings import KafkaSettings
 from pipeline.kafka.topics import describe_topic, ensure_topic
 from tests.conftest import RealKafka
+from tests.processes import freeze_process
 
 ROOT = Path(__file__).parents[3]
 GUARD = ROOT / "deploy" / "broker" / "guard.py"
@@ -84,7 +85,7 @@ def test_up_outlives_its_command_and_is_found_refused_twice_and_stopped(tmp_path
         assert describe_topic(settings, "kept").topic_id == topic_id
         assert len(kafka_processes(home)) == 1
 
-        os.kill(info["pid"], signal.SIGSTOP)
+        freeze_process(info["pid"])
         frozen = run.invoke(app, ["broker", "status", "--home", str(home)])
         os.kill(info["pid"], signal.SIGCONT)
         assert frozen.exit_code == 1

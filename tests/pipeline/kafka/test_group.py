@@ -18,7 +18,7 @@ from pipeline.kafka.client import connect_admin
 from pipeline.kafka.group import Assignment, Membership
 from pipeline.kafka.settings import KafkaSettings
 from tests.conftest import RealKafka
-from tests.processes import started
+from tests.processes import freeze_process, started
 
 pytestmark = pytest.mark.broker
 WAIT_S = 30.0
@@ -63,7 +63,8 @@ def test_partitions_move_only_when_their_owner_has_given_them_up(settings: Kafka
             assert not everything.lost.is_set()
             assert new.assignment(settings.session_timeout_s * 2) is None, "the owner still writes, and still lives"
             old.give_up(everything)
-            ours, theirs = assignment_of(old, 2), assignment_of(new, 2)
+            # Both at once: what one of them gets for a moment the other has to wait for.
+            ours, theirs = settle((old, new), 4)
             assert ours.partitions | theirs.partitions == {0, 1, 2, 3}
         assert ours.ended.wait(WAIT_S), "the other one has left"
         old.give_up(ours)
@@ -178,7 +179,7 @@ def test_a_frozen_driver_is_told_that_it_has_lost_its_share(settings: KafkaSetti
         with member_process(settings) as other:
             hears(other, "owns 2")
             hears(process, "owns 2")
-            process.send_signal(signal.SIGSTOP)
+            freeze_process(process.pid)
             hears(other, "owns 4")
             process.send_signal(signal.SIGCONT)
             assert hears(process, "lost", "revoked") == ["lost"], "it must not commit what another driver reads by now"
