@@ -92,6 +92,7 @@ class RawRecord:
     Attributes:
         timestamp_ms: Kafka's timestamp, milliseconds since the epoch (UTC).
         headers: in order, duplicates kept.
+        unusable: why there is no frame where one should be: a file that cannot be read, say; None of every message of a topic.
     """
 
     position: KafkaPosition
@@ -99,6 +100,7 @@ class RawRecord:
     value: bytes | None
     headers: tuple[tuple[str, bytes], ...]
     timestamp_ms: int
+    unusable: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

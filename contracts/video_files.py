@@ -65,6 +65,26 @@ def video_info(path: Path) -> VideoInfo:
     return VideoInfo(fps if 0 < fps <= 1000 else None, num if num > 0 else None, uncertain, bits, is_grey)
 
 
+def count_frames(path: Path) -> int:
+    """Number of frames of a video, those that cannot be read included where its header counts them; at least one.
+
+    A length in time says it to a frame only: such videos, and those whose header does not say it, are read through.
+    """
+    info = video_info(path)
+    if info.num_frames is not None and info.uncertain_frames == 0:
+        return info.num_frames
+    num = 0
+
+    def count(_: int) -> bool:
+        nonlocal num
+        num += 1
+        return False
+
+    for _ in grey_frames(path, count):
+        pass
+    return max(1, num)
+
+
 def grey_frames(path: Path, wanted: Callable[[int], bool] | None = None) -> Iterator[tuple[int, Grey]]:
     """The frames of a video that can be read, also behind some that cannot.
 

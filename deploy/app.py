@@ -200,7 +200,7 @@ def _delete(name: str) -> None:
 def lacking_resources(settings: AppSettings, resources: Mapping[str, float]) -> str:
     """CPUs and GPUs that the models reserve above those of Ray; empty when they fit.
 
-    Serve waits for ever for a replica that fits nowhere. Reading needs its share beside them (see `KafkaSource`).
+    Serve waits for ever for a replica that fits nowhere. Reading needs its share beside them (see `RaySource`).
     """
     models = (settings.models.detector, settings.models.segmenter, settings.models.classifier)
     cpus, gpus = resources.get("CPU", 0.0), resources.get("GPU", 0.0)

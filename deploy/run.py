@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from deploy.settings.app_settings import AppSettings
     from deploy.terminal.stream_view import StreamView
     from pipeline.ops.replay import SelectedOffsets
+    from pipeline.reprocess import Archive, ArchiveSummary
     from pipeline.runtime.progress import StreamSummary
 
 
@@ -119,6 +120,73 @@ def checked(read: Callable[[], AppSettings]) -> Callable[[], AppSettings]:
         return settings
 
     return read_and_check
+
+
+def reprocess_here(
+    settings: AppSettings,
+    open_archive: Callable[[], Archive],
+    view: StreamView,
+    share: tuple[int, int],
+    on_range: Callable[[Archive], None],
+) -> ArchiveSummary:
+    """Reprocess an archive until its end or a signal, then put everything away.
+
+    Args:
+        settings: networks and table; those of the stream are replaced by `archive.*` where there are such.
+        open_archive: fixes the range, or finds it.
+        view: shows how it goes.
+        share: number of this driver, from 1, and how many there are.
+        on_range: called once the range is known.
+
+    Raises:
+        SettingsError: a model, the table or the input cannot be used, or the run id is used by something else.
+        StopPipeline: going on would lose or falsify data.
+        KeyboardInterrupt: interrupted before it began, or for the third time.
+    """
+    from actors.threads import usable_cores
+    from deploy.cluster.names import check_files
+    from deploy.settings.mistakes import InvalidSettingsError
+    from deploy.settings.model_check import label_mistakes, model_mistakes
+
+    with interruptible():
+        check_files()
+        if mistakes := [*model_mistakes(settings.models), *label_mistakes(settings)]:
+            raise InvalidSettingsError(mistakes)
+        archive = open_archive()
+        on_range(archive)
+        settings = _for_archive(settings, archive, share)
+        num_readers = settings.archive.readers or usable_cores()
+        view.show(StreamProgress(note="starting Ray"))
+        from deploy.cluster.session import ray_session
+
+        with ray_session(settings.stream.in_flight_bytes), interruptible():
+            from deploy.app import running_models, stream_job
+            from pipeline.reprocess import run_archive
+
+            view.show(StreamProgress(note="loading the three models"))
+            with running_models(settings, view.say) as models, draining(view.say, settings.stream.drain_timeout_s) as drain:
+
+                def on_progress(progress: StreamProgress) -> None:
+                    drain.saw(progress)
+                    view.show(progress)
+
+                job = stream_job(settings, models)
+                return run_archive(job, archive, settings.archive, num_readers, stop=drain.stop, share=share, on_progress=on_progress)
+
+
+def _for_archive(settings: AppSettings, archive: Archive, share: tuple[int, int]) -> AppSettings:
+    """Large blocks, no latency budget, and models of one's own beside other drivers of the run on a cluster."""
+    batching = {
+        name: getattr(settings.batching, name).model_copy(update={"deadline_s": None}) for name in type(settings.batching).model_fields
+    }
+    topic = archive.range.topic + ("" if share == (1, 1) else f"-{share[0]}-of-{share[1]}")
+    return settings.model_copy(
+        update={
+            "stream": settings.stream.model_copy(update={"block_max_frames": settings.archive.block_max_frames}),
+            "batching": settings.batching.model_copy(update=batching),
+            "kafka": settings.kafka.model_copy(update={"topic": topic}),
+        }
+    )
 
 
 class Drain:

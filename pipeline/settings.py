@@ -37,3 +37,15 @@ class StreamSettings(BaseModel):
     )
     label_min_score: float = Field(0.5, ge=0, le=1, description="below this class score a target is labelled just `target`")
     read_cpus: float = Field(0.25, gt=0, description="Ray CPUs that the read tasks of an epoch reserve together; two epochs overlap")
+
+
+class ArchiveSettings(BaseModel):
+    """Reading of archives (`irstream reprocess`), in place of the stream's. Every key is also a variable `IRSTREAM_ARCHIVE__...`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    readers: int | None = Field(
+        None, gt=0, le=1024, description="pieces of the archive that are read and decoded at once; none: one for each core"
+    )
+    split_bytes: int = Field(64 * 2**20, gt=0, description="size of a piece, bytes of messages or files")
+    block_max_frames: int = Field(64, gt=0, description="takes the place of `stream.block_max_frames`")

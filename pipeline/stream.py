@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from functools import partial
 
 import structlog
 
-from contracts.errors import IrstreamError
+from contracts.errors import IrstreamError, SettingsError
 from contracts.position import TopicPartition
 from observability.metrics import RayMeter
 from pipeline.events.alerts import AlertPublisher
@@ -20,15 +20,13 @@ from pipeline.ingest.ray_data import configure_ray_data
 from pipeline.kafka.client import require_native_crc
 from pipeline.kafka.group import Membership
 from pipeline.kafka.producer import SteadyProducer
-from pipeline.kafka.topics import ClusterWatch, TopicInfo, describe_topic, end_offsets, ensure_topic
+from pipeline.kafka.topics import ClusterWatch, describe_topic, end_offsets, ensure_topic
 from pipeline.runtime.job import StreamJob
-from pipeline.runtime.lag_monitor import LagMonitor
 from pipeline.runtime.metrics import StreamMetrics
 from pipeline.runtime.progress import StreamProgress, StreamSummary
 from pipeline.runtime.resources import StreamResources
 from pipeline.runtime.stats import StreamStats
-from pipeline.runtime.supervisor import Supervisor
-from pipeline.table.results_table import ResultsTable
+from pipeline.runtime.whole import open_table, supervise
 
 log = structlog.get_logger(__name__)
 
@@ -56,6 +54,10 @@ def run_stream(
     require_native_crc()
     topic = describe_topic(job.kafka, job.kafka.topic)
     table = open_table(job, topic)
+    if table.has_range():
+        raise SettingsError(
+            expected="a run id for a stream", got=f"{job.run_id}, an archive run", where="run_id", action="Take another, such as live."
+        )
     written = [job.kafka.dead_letter_topic] if job.sink.alerts == "off" else [job.kafka.alerts_topic, job.kafka.dead_letter_topic]
     for name in written:
         ensure_topic(job.kafka, name, len(topic.partitions))
@@ -63,55 +65,6 @@ def run_stream(
     ends = _ends(job, until_caught_up=until_caught_up)
     with _kafka_and_ray(job) as resources:
         return supervise(job, topic, table, resources, ends=ends, stop=stop, stats=stats, on_progress=on_progress)
-
-
-def open_table(job: StreamJob, topic: TopicInfo) -> ResultsTable:
-    """The results table, created where there is none.
-
-    Raises:
-        SettingsError: it cannot be used.
-        StopPipeline: its offsets were counted in another topic of this name.
-    """
-    table = ResultsTable(
-        job.sink.table,
-        job.run_id,
-        job.sink.plain_storage_options(),
-        compact_after_commits=job.sink.compact_after_commits,
-        merge_policy=job.sink.merge_policy(),
-    )
-    table.open_or_create()
-    table.require_topic(job.kafka.topic, topic.topic_id, topic.partitions)
-    return table
-
-
-def supervise(
-    job: StreamJob,
-    topic: TopicInfo,
-    table: ResultsTable,
-    resources: StreamResources,
-    *,
-    ends: Mapping[TopicPartition, int],
-    stop: threading.Event,
-    stats: StreamStats,
-    on_progress: Callable[[StreamProgress], None] | None = None,
-    progress_s: float = 1.0,
-) -> StreamSummary:
-    """The stream between given resources, which may be Kafka and Ray or memory; `run_stream` for the rest.
-
-    Args:
-        job: what to stream.
-        topic: what the topic is now.
-        table: opened.
-        resources: what lives longer than a generation.
-        ends: where a bounded stream ends, empty for a continuous one.
-        stop: set it to drain and return.
-        stats: counts of the stream.
-        on_progress: called every `progress_s` seconds, from a thread of its own.
-        progress_s: see there.
-    """
-    with LagMonitor(job.kafka, resources.open_watch, topic, stats, on_progress, progress_s=progress_s) as lag_monitor:
-        drained = Supervisor(job, table, topic, stats, ends, resources, lag_monitor).run(stop)
-    return _summary(job, table, stats, drained=drained)
 
 
 def _ends(job: StreamJob, *, until_caught_up: bool) -> dict[TopicPartition, int]:
@@ -146,18 +99,3 @@ def _producer(job: StreamJob) -> Iterator[SteadyProducer]:
             producer.close()
         except IrstreamError as late:
             log.warning("messages_dropped", error=str(late), consequence="their rows are not in the table either")
-
-
-def _summary(job: StreamJob, table: ResultsTable, stats: StreamStats, *, drained: bool) -> StreamSummary:
-    by_sensor, by_label, stage_ms = stats.totals()
-    return StreamSummary(
-        progress=stats.progress(),
-        drained=drained,
-        table=job.sink.table,
-        table_version=table.version,
-        by_sensor=by_sensor,
-        by_label=by_label,
-        stage_ms_mean=stage_ms,
-        latency_p50_s=stats.latency_s(50),
-        latency_p99_s=stats.latency_s(99),
-    )

@@ -39,29 +39,39 @@ def audit(
 ) -> None:
     """Prove that every message up to the table's watermark has exactly one row; a stream may be writing meanwhile.
 
-    Exit code 1 on any loss or double.
+    Of an archive run (`irstream reprocess`): that every position of its range has. Exit code 1 on any loss or double.
     """
     from deploy.terminal.audit_view import audit_json, print_audit
     from deploy.terminal.consoles import status
     from pipeline.ops.audit import audit as audit_partitions
+    from pipeline.ops.audit import audit_range
     from pipeline.ops.replay import rejected_offsets
     from pipeline.table.delta import open_results
+    from pipeline.table.run_range import stored_range
 
     if reason and not replay_of:
         raise typer.BadParameter("only with --replay-of", param_hint="--reason")
     settings = load(config, bootstrap_servers=bootstrap_servers, topic=topic, table=table, run_id=run_id).settings
-    results = open_results(settings.sink.table, settings.sink.plain_storage_options())
+    storage_options = settings.sink.plain_storage_options()
+    results = open_results(settings.sink.table, storage_options)
+    archive = stored_range(results, settings.run_id, storage_options)
+    name = settings.kafka.topic if archive is None else archive.topic
     selected_offsets = None if replay_of is None else rejected_offsets(results, replay_of, settings.kafka.topic, reasons_of(reason))
     found: list[PartitionAudit] = []
-    with status(f"auditing {settings.kafka.topic}") as say:
-        for each in audit_partitions(settings.kafka, results, settings.run_id, selected_offsets):
+    with status(f"auditing {name}") as say:
+        parts = (
+            audit_partitions(settings.kafka, results, settings.run_id, selected_offsets)
+            if archive is None
+            else audit_range(settings.kafka, results, archive)
+        )
+        for each in parts:
             found.append(each)
-            say(f"auditing {settings.kafka.topic}: {len(found)} partitions")
+            say(f"auditing {name}: {len(found)} partitions")
     clean = all(each.clean for each in found)
     if as_json:
-        run = {"run_id": settings.run_id, "topic": settings.kafka.topic, "table_version": results.version(), "clean": clean}
+        run = {"run_id": settings.run_id, "topic": name, "table_version": results.version(), "clean": clean}
         print_json(run | {"partitions": [audit_json(each) for each in found]})
     else:
-        print_audit(found, f"run {settings.run_id}, table version {results.version()}")
+        print_audit(found, f"run {settings.run_id}, table version {results.version()}", whole_range=archive is not None)
     if not clean:
         raise typer.Exit(1)

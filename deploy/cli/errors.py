@@ -18,10 +18,12 @@ OPTIONS = {
     "bit_depth": "--bit-depth",
     "codec": "--codec",
     "device": "--device",
+    "from": "--from",
     "sensor": "--sensor",
     "since": "--since",
     "sink.table": "--table",
     "split": "--split",
+    "to": "--to",
 }
 _PLACE = re.compile(rf"^({'|'.join(map(re.escape, OPTIONS))})(?=: )")
 _NAMED = re.compile(r"`([^`\n]+)`")

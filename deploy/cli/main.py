@@ -21,6 +21,11 @@ COMMANDS = (
     ("publish", "deploy.cli.publish", "Publish frames with their metadata: folders, clips, dataset indexes, or the synthetic source."),
     ("predict", "deploy.cli.predict", "Targets in images, videos and folders, without Kafka: pictures, a sheet, a Parquet."),
     ("stream", "deploy.cli.stream", "Read frames from Kafka, detect, segment, classify, write the results table."),
+    (
+        "reprocess",
+        "deploy.cli.reprocess",
+        "Process an archive at full speed: a stretch of a topic, folders, videos, data sets, another run.",
+    ),
     ("audit", "deploy.cli.audit", "Prove from broker and table alone that every message has exactly one row."),
     ("explain", "deploy.cli.explain", "All that is known of one frame: message, stages, models, detections, file and commit."),
     ("tune", "deploy.cli.tune", "Propose a least score for one sensor from its own unlabelled hours; writes nothing."),

@@ -26,7 +26,7 @@ from deploy.settings.mistakes import HIDDEN, InvalidSettingsError, Mistake, desc
 from models import own_networks
 from pipeline.kafka.settings import KafkaSettings
 from pipeline.sensor_settings import AlertSettings, SensorSettings
-from pipeline.settings import StreamSettings
+from pipeline.settings import ArchiveSettings, StreamSettings
 from pipeline.table.settings import SinkSettings
 
 ENV_PREFIX = "IRSTREAM_"
@@ -79,6 +79,7 @@ class AppSettings(BaseSettings):
     batching: BatchingSettings = BatchingSettings()
     sink: SinkSettings = SinkSettings()
     stream: StreamSettings = StreamSettings()
+    archive: ArchiveSettings = ArchiveSettings()
     alerts: AlertSettings = AlertSettings()
     sensors: dict[str, SensorSettings] = Field(
         default_factory=dict,

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 # Field, and what it means to whoever has to act on it.
 _FAULTS = (
-    ("lost", "no row for a message that is in the log"),
+    ("lost", "no row for a message that is in the log, or for a position of an archive"),
     ("doubled", "more than one row for an offset"),
     ("beyond", "rows at or beyond the watermark: a restart would write them again"),
     ("unproved", "no row, and retention has deleted what stood there: a loss, unless it was a transaction marker or compacted"),
@@ -32,12 +32,13 @@ def audit_json(each: PartitionAudit) -> dict[str, Any]:
     return {name: value for name, value in asdict(each).items() if name not in counts} | {"expected": each.expected} | counts | first
 
 
-def print_audit(found: Sequence[PartitionAudit], where: str) -> None:
+def print_audit(found: Sequence[PartitionAudit], where: str, *, whole_range: bool = False) -> None:
     """On stdout: a row a partition, the first places of each fault, and the verdict.
 
     Args:
         found: of each partition.
         where: run and table version, for the last line.
+        whole_range: True for an archive run, whose range is known.
     """
     console = answer_console()
     console.width = max(console.width, _LEAST_COLUMNS)  # a pipe has 80 columns, too few for the table
@@ -49,7 +50,8 @@ def print_audit(found: Sequence[PartitionAudit], where: str) -> None:
             console.print(f"[red]{name}[/red] ({meaning}): {', '.join(map(_spelt, spans[:_SHOWN]))}{more}")
     total = sum(each.expected for each in found)
     if all(each.clean for each in found):
-        console.print(f"clean: each of {total:,} positions up to the watermark has exactly one row ({where})")
+        which = "of its range" if whole_range else "up to the watermark"
+        console.print(f"clean: each of {total:,} positions {which} has exactly one row ({where})")
     else:
         console.print(f"[red]not clean[/red]: {total:,} positions expected ({where})")
 
@@ -61,7 +63,8 @@ def _table(found: Sequence[PartitionAudit]) -> Table:
         next_offset = "-" if each.watermark is None else f"{each.watermark:,}"
         faults = (sum(map(len, getattr(each, name))) for name, _ in _FAULTS)
         counts = (each.expected, each.ok, each.rejected, each.gaps, each.empty, *faults)
-        table.add_row(str(each.partition), f"{each.log_start:,}..{each.log_end:,}", next_offset, *(f"{count:,}" for count in counts))
+        number = str(each.partition) if each.partition >= 0 else "elsewhere"
+        table.add_row(number, f"{each.log_start:,}..{each.log_end:,}", next_offset, *(f"{count:,}" for count in counts))
     return table
 
 

@@ -57,6 +57,8 @@ def decode_record(record: RawRecord, limits: InputLimits, last_pictures: LastPic
     """
     started = time.perf_counter()
     try:
+        if record.unusable is not None:
+            raise RejectRecord(RejectReason.CORRUPT_IMAGE, expected="a frame", got=record.unusable)
         meta = parse_record(record, limits)
         assert record.value is not None  # parse_record refuses tombstones
         pixels_HW, bit_depth = decode_pixels(record.value, meta, limits)

@@ -7,14 +7,16 @@ Kafka read by Ray Data (`kafka_source`, `ray_coordinator`) is the real pair; a t
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import pyarrow as pa
 
 from contracts.errors import IrstreamError
 from contracts.limits import InputLimits
-from pipeline.ingest.read_coordinator import ReadStatus
+from contracts.position import OffsetRange
+from pipeline.ingest.read_coordinator import ReadOrder, ReadStatus
+from pipeline.ingest.splits import Splits
 from pipeline.settings import StreamSettings
 
 
@@ -33,6 +35,7 @@ class ReadPlan:
         stop_at: exclusive end per partition for a bounded read, empty for a continuous one.
         limits: messages beyond these are rejected unread.
         selected_offsets: of a bounded read, the only offsets to read per partition, ascending; empty for all.
+        splits: of a bounded read, the pieces it is cut into, each with a read task of its own; None: one task a partition.
     """
 
     topic: str
@@ -42,11 +45,65 @@ class ReadPlan:
     stream: StreamSettings
     limits: InputLimits
     selected_offsets: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
+    splits: Splits | None = None
 
     @property
     def partitions(self) -> tuple[int, ...]:
         """Partitions that are read, ascending."""
         return tuple(sorted(self.starts))
+
+    @property
+    def num_epochs(self) -> int | None:
+        """Epochs of a bounded read; None for a continuous one, which has no last."""
+        if self.splits is not None:
+            return len(self.splits.epochs)
+        return 1 if self.stop_at else None
+
+    @property
+    def num_readers(self) -> int:
+        """Read tasks of an epoch that run at once."""
+        return len(self.starts) if self.splits is None else self.splits.num_readers
+
+    def parts(self, epoch: int) -> tuple[ReadPart, ...]:
+        """Parts that the read tasks of an epoch read, one each, in the order in which they begin."""
+        if self.splits is None:
+            return tuple(ReadPart(number, number, self.stop_at.get(number)) for number in self.partitions)
+        numbers, spans = self.splits.epochs[epoch], self.splits.spans
+        return tuple(ReadPart(number, spans[number].partition, spans[number].stop) for number in numbers)
+
+    def part_of(self, span: OffsetRange) -> int:
+        """Number of the part that a block of these offsets is of."""
+        return span.partition if self.splits is None else self.splits.number_of(span)
+
+    @property
+    def part_starts(self) -> Mapping[int, int]:
+        """First offset of each part, by its number."""
+        return self.starts if self.splits is None else {number: span.start for number, span in enumerate(self.splits.spans)}
+
+    @property
+    def order(self) -> ReadOrder | None:
+        """Order in which parts may be read; None: each partition by itself."""
+        return None if self.splits is None else self.splits.order
+
+    def for_part(self, part: ReadPart) -> ReadPlan:
+        """The plan as a read task needs it: without the other parts, which may be many."""
+        own = {part.partition: self.selected_offsets[part.partition]} if part.partition in self.selected_offsets else {}
+        return replace(self, splits=None, selected_offsets=own)
+
+
+@dataclass(frozen=True, slots=True)
+class ReadPart:
+    """Part of a plan that one read task reads.
+
+    Attributes:
+        number: by which the coordinator knows it.
+        partition: where it lies.
+        stop_at: exclusive end; None: until the epoch is over.
+    """
+
+    number: int
+    partition: int
+    stop_at: int | None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -65,8 +122,8 @@ class BlockRef:
 class ReadTaskCoordinator(Protocol):
     """The coordinator as a read task sees it; the rules are those of `ReadCoordinator`. Every call may raise `ReadingEnded`."""
 
-    def claim(self, epoch: int, partition: int) -> int | None:
-        """The offset to read from, as soon as the epoch before has finished the partition; None when there is nothing to read any more."""
+    def claim(self, epoch: int, part: int) -> int | None:
+        """The offset to read a part from, as soon as its turn has come; None when there is nothing to read any more."""
         ...
 
     def admit(self, *, holds_slot: bool) -> bool:
@@ -77,8 +134,8 @@ class ReadTaskCoordinator(Protocol):
         """Count bytes and messages that are now on their way; does not wait."""
         ...
 
-    def finish(self, epoch: int, partition: int, stop: int, *, holds_slot: bool) -> None:
-        """Everything before `stop` was handed on."""
+    def finish(self, epoch: int, part: int, stop: int, *, holds_slot: bool) -> None:
+        """Everything of the part before `stop` was handed on."""
         ...
 
     def fail(self, error: IrstreamError) -> None:

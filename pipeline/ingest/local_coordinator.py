@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from contracts.errors import IrstreamError
 from pipeline.ingest.interfaces import ReadingEnded
 from pipeline.ingest.loop_thread import LoopThread
-from pipeline.ingest.read_coordinator import ReadCoordinator, ReadStatus
+from pipeline.ingest.read_coordinator import ReadCoordinator, ReadOrder, ReadStatus
 
 Answer = TypeVar("Answer")
 
@@ -19,16 +19,16 @@ Answer = TypeVar("Answer")
 class LocalCoordinator:
     """A `Coordinator` for threads; may be called from any of them."""
 
-    def __init__(self, starts: Mapping[int, int], max_blocks: int, max_bytes: int) -> None:
+    def __init__(self, starts: Mapping[int, int], max_blocks: int, max_bytes: int, order: ReadOrder | None = None) -> None:
         """Start the thread; arguments as `ReadCoordinator`."""
-        self._rules = ReadCoordinator(starts, max_blocks, max_bytes)
+        self._rules = ReadCoordinator(starts, max_blocks, max_bytes, order)
         self._lock = threading.Lock()
         self._closed = False
         self._thread = LoopThread("read-coordinator")
 
-    def claim(self, epoch: int, partition: int) -> int | None:
+    def claim(self, epoch: int, part: int) -> int | None:
         """See `ReadTaskCoordinator`."""
-        return self._answer(self._rules.claim(epoch, partition))
+        return self._answer(self._rules.claim(epoch, part))
 
     def admit(self, *, holds_slot: bool) -> bool:
         """See `ReadTaskCoordinator`."""
@@ -38,9 +38,9 @@ class LocalCoordinator:
         """See `ReadTaskCoordinator`."""
         self._submit(self._rules.charge(num_bytes, num_messages))
 
-    def finish(self, epoch: int, partition: int, stop: int, *, holds_slot: bool) -> None:
+    def finish(self, epoch: int, part: int, stop: int, *, holds_slot: bool) -> None:
         """See `ReadTaskCoordinator`."""
-        self._answer(self._rules.finish(epoch, partition, stop, holds_slot=holds_slot))
+        self._answer(self._rules.finish(epoch, part, stop, holds_slot=holds_slot))
 
     def fail(self, error: IrstreamError) -> None:
         """See `ReadTaskCoordinator`."""

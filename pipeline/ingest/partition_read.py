@@ -1,7 +1,7 @@
-"""The read task: one partition for one epoch, from Kafka (or memory) to raw blocks; knows neither Ray nor a Kafka client.
+"""The read task: one partition, or a piece of one, for one epoch, from Kafka (or memory, or files) to raw blocks.
 
-A read task claims its partition from the generation's coordinator, reads from the offset it is told, and yields one
-block per poll until the epoch is over, the asked-for end is reached or the generation stops.
+It knows neither Ray nor a Kafka client. A read task claims its part from the generation's coordinator, reads from the offset it is told,
+and yields one block per poll until the epoch is over, the asked-for end is reached or the generation stops.
 """
 
 from __future__ import annotations
@@ -18,9 +18,10 @@ import pyarrow as pa
 from contracts.errors import IrstreamError, RetryLater, StopPipeline
 from contracts.frame import RawRecord
 from contracts.position import OffsetRange
-from pipeline.ingest.interfaces import ReadingEnded, ReadPlan, ReadTaskCoordinator
+from pipeline.ingest.interfaces import ReadingEnded, ReadPart, ReadPlan, ReadTaskCoordinator
 from pipeline.ingest.raw_block import RawBlock, pack_raw
 from pipeline.ingest.splitting import split_block
+from pipeline.kafka.bounded_reader import BoundedReader
 from pipeline.kafka.interfaces import PartitionReader
 from pipeline.kafka.reader import GapFound
 
@@ -29,13 +30,13 @@ _OUTAGE_POLL_S = 0.5
 
 
 class PartitionRead:
-    """Reads one partition for one epoch; called once, in a Ray worker or a thread."""
+    """Reads one part for one epoch; called once, in a Ray worker or a thread."""
 
     def __init__(
         self,
         plan: ReadPlan,
         epoch: int,
-        partition: int,
+        part: ReadPart,
         coordinator: ReadTaskCoordinator,
         connect: Callable[[ReadPlan, int, int], PartitionReader],
     ) -> None:
@@ -44,25 +45,26 @@ class PartitionRead:
         Args:
             plan: of the generation.
             epoch: number of the epoch.
-            partition: which one.
+            part: which one.
             coordinator: of the generation.
             connect: opens the reader, given plan, partition and first offset; may raise RetryLater while the broker is away.
         """
-        self._plan = plan
+        self._plan = plan.for_part(part)
         self._epoch = epoch
-        self._partition = partition
+        self._part = part
+        self._partition = part.partition
         self._coordinator = coordinator
         self._open = connect
         self._holds_slot = False
         self._sequence = 0
 
     def __call__(self) -> Iterator[pa.Table]:
-        """Yield one-row raw blocks (`RAW_SCHEMA`) until this epoch's part of the partition is read."""
+        """Yield one-row raw blocks (`RAW_SCHEMA`) until this epoch's part is read."""
         with suppress(ReadingEnded):
             yield from self._read()
 
     def _read(self) -> Iterator[pa.Table]:
-        start = self._coordinator.claim(self._epoch, self._partition)
+        start = self._coordinator.claim(self._epoch, self._part.number)
         if start is None:
             return
         try:
@@ -72,7 +74,7 @@ class PartitionRead:
                     yield from self._blocks(reader)
                 except StopPipeline as error:
                     fault = error  # what was read before it still gets its rows
-                self._coordinator.finish(self._epoch, self._partition, reader.position, holds_slot=self._holds_slot)
+                self._coordinator.finish(self._epoch, self._part.number, reader.position, holds_slot=self._holds_slot)
                 if fault is not None:
                     raise fault
         except IrstreamError as error:
@@ -83,7 +85,8 @@ class PartitionRead:
         """Connect; while the broker is away, wait as a reader that is connected already would."""
         while True:
             try:
-                return self._open(self._plan, self._partition, start)
+                reader = self._open(self._plan, self._partition, start)
+                return reader if self._part.stop_at is None else BoundedReader(reader, self._part.stop_at)
             except RetryLater:
                 if not self._admitted():
                     raise
@@ -95,7 +98,7 @@ class PartitionRead:
 
     def _blocks(self, reader: PartitionReader) -> Iterator[pa.Table]:
         plan = self._plan
-        stop_at = plan.stop_at.get(self._partition)
+        stop_at = self._part.stop_at
         # A bounded read ends at its offset, however long that takes.
         deadline = time.monotonic() + plan.stream.epoch_s if stop_at is None else math.inf
         while stop_at is not None or (self._sequence < plan.stream.epoch_max_blocks and time.monotonic() < deadline):

@@ -22,6 +22,7 @@ _RECORD = pa.struct(
         ("key", pa.binary()),
         ("value", pa.large_binary()),
         ("headers", pa.list_(_HEADER)),
+        ("unusable", pa.string()),
     ]
 )
 RAW_SCHEMA = pa.schema(
@@ -74,6 +75,7 @@ def _pack_record(record: RawRecord) -> dict[str, object]:
         "key": record.key,
         "value": record.value,
         "headers": [{"name": name, "value": value} for name, value in record.headers],
+        "unusable": record.unusable,
     }
 
 
@@ -90,6 +92,7 @@ def unpack_raw(table: pa.Table) -> RawBlock:
                 value=item["value"],
                 headers=tuple((header["name"], header["value"]) for header in item["headers"]),
                 timestamp_ms=item["timestamp_ms"],
+                unusable=item["unusable"],
             )
             for item in row["records"]
         ],

@@ -11,7 +11,7 @@ from ray.exceptions import RayActorError
 
 from contracts.errors import IrstreamError
 from pipeline.ingest.interfaces import ReadingEnded
-from pipeline.ingest.read_coordinator import ReadCoordinator, ReadStatus
+from pipeline.ingest.read_coordinator import ReadCoordinator, ReadOrder, ReadStatus
 
 _DRIVER_ANSWER_S = 60.0
 
@@ -19,15 +19,15 @@ _DRIVER_ANSWER_S = 60.0
 class RayCoordinator:
     """A `Coordinator`; copies of it (pickled into the read tasks) speak to the same actor."""
 
-    def __init__(self, starts: Mapping[int, int], max_blocks: int, max_bytes: int) -> None:
+    def __init__(self, starts: Mapping[int, int], max_blocks: int, max_bytes: int, order: ReadOrder | None = None) -> None:
         """Start the actor; arguments as `ReadCoordinator`."""
         actor: Any = ray.remote(ReadCoordinator).options(num_cpus=0, max_concurrency=10_000)
-        self._actor: Any = actor.remote(dict(starts), max_blocks, max_bytes)
+        self._actor: Any = actor.remote(dict(starts), max_blocks, max_bytes, order)
 
-    def claim(self, epoch: int, partition: int) -> int | None:
+    def claim(self, epoch: int, part: int) -> int | None:
         """See `ReadTaskCoordinator`."""
         with _while_it_lives():
-            start: int | None = ray.get(self._actor.claim.remote(epoch, partition))
+            start: int | None = ray.get(self._actor.claim.remote(epoch, part))
             return start
 
     def admit(self, *, holds_slot: bool) -> bool:
@@ -39,10 +39,10 @@ class RayCoordinator:
         """See `ReadTaskCoordinator`."""
         self._actor.charge.remote(num_bytes, num_messages)
 
-    def finish(self, epoch: int, partition: int, stop: int, *, holds_slot: bool) -> None:
+    def finish(self, epoch: int, part: int, stop: int, *, holds_slot: bool) -> None:
         """See `ReadTaskCoordinator`."""
         with _while_it_lives():
-            ray.get(self._actor.finish.remote(epoch, partition, stop, holds_slot=holds_slot))
+            ray.get(self._actor.finish.remote(epoch, part, stop, holds_slot=holds_slot))
 
     def fail(self, error: IrstreamError) -> None:
         """See `ReadTaskCoordinator`."""

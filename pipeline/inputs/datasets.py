@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from contracts.dataset_index import ImageLine, read_lines
@@ -10,6 +12,47 @@ from contracts.errors import SettingsError
 from contracts.frame import Band, Platform
 from pipeline.inputs.images import read_image
 from pipeline.inputs.pictures import Picture, Unusable
+
+
+@dataclass(frozen=True, slots=True)
+class IndexInput:
+    """One image of an index, as an `InputFile`; fields as the arguments of `read_image`."""
+
+    path: Path
+    platform: Platform
+    band: Band
+    bit_depth: int | None
+    item: str
+    nodata: tuple[float, ...]
+    fps: float | None = None
+    from_beginning: bool = False
+
+    def count(self) -> int:
+        """See `InputFile`."""
+        return 1
+
+    def pictures(self, first: int = 0) -> Iterator[Picture | Unusable]:
+        """See `InputFile`."""
+        if first == 0:
+            yield read_image(self.path, self.platform, self.band, self.bit_depth, self.item, self.nodata)
+
+
+@dataclass(frozen=True, slots=True)
+class BadLines:
+    """The lines of an index that say nothing, as an `InputFile`."""
+
+    path: Path
+    lines: tuple[Unusable, ...]
+    fps: float | None = None
+    from_beginning: bool = False
+
+    def count(self) -> int:
+        """See `InputFile`."""
+        return sum(line.num for line in self.lines)
+
+    def pictures(self, first: int = 0) -> Iterator[Picture | Unusable]:
+        """See `InputFile`."""
+        return islice(self.lines, first, None)
 
 
 class DatasetIndex:
@@ -38,6 +81,7 @@ class DatasetIndex:
     ) -> None:
         """Read the index; images are read when their turn comes."""
         self.name = path.parent.name
+        self._path = path
         self._folder, self._platform, self._band, self._bit_depth = path.parent, platform, band, bit_depth
         self._nodata = nodata
         self._lines: list[ImageLine] = []
@@ -65,8 +109,14 @@ class DatasetIndex:
 
     def pictures(self) -> Iterator[Picture | Unusable]:
         """Each image once."""
-        yield from self._bad
+        for file in self.files():
+            yield from file.pictures()
+
+    def files(self) -> Iterator[IndexInput | BadLines]:
+        """See `FileSequence`."""
+        if self._bad:
+            yield BadLines(self._path, tuple(self._bad))
         for line in self._lines:
             bit_depth = line.bit_depth if self._bit_depth is None else self._bit_depth
             platform, band, nodata = self._platform or line.platform, self._band or line.band, self._nodata or line.nodata
-            yield read_image(self._folder / line.file, platform, band, bit_depth, line.id, nodata)
+            yield IndexInput(self._folder / line.file, platform, band, bit_depth, line.id, nodata)

@@ -84,6 +84,11 @@ class FrameSource:
         """Sensor ids."""
         return tuple(self._playlists)
 
+    @property
+    def playlists(self) -> dict[str, tuple[PictureSequence | _Share, ...]]:
+        """Sequences of each sensor, which it plays one after the other."""
+        return {name: tuple(playlist) for name, playlist in self._playlists.items()}
+
     def frames(self) -> Iterator[FrameToSend | Unusable]:
         """One pass: sensors take turns, one frame each, until all have ended."""
         playing = {name: chain.from_iterable(sequence.pictures() for sequence in playlist) for name, playlist in self._playlists.items()}

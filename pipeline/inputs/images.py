@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -116,6 +118,39 @@ def _picture(image: ImageFile, platform: Platform, band: Band, bit_depth: int | 
     return Picture(encode_pixels(image.pixels_HW, codec), codec, platform, band, stated, nodata=image.nodata, headers=headers)
 
 
+@dataclass(frozen=True, slots=True)
+class ImageInput:
+    """An image file of one frame or several, as an `InputFile`; fields as the arguments of `read_images`."""
+
+    path: Path
+    platform: Platform
+    band: Band
+    bit_depth: int | None
+    nodata: tuple[float, ...]
+    as_picture: bool
+    fps: float | None = None
+    from_beginning: bool = False
+
+    def count(self) -> int:
+        """See `InputFile`."""
+        num = num_frames(self.path)
+        if num > 1 and not self.as_picture and _is_radiometric_file(self.path):
+            return 1
+        return num
+
+    def pictures(self, first: int = 0) -> Iterator[Picture | Unusable]:
+        """See `InputFile`."""
+        found = read_images(self.path, self.platform, self.band, self.bit_depth, self.nodata, as_picture=self.as_picture)
+        return islice(found, first, None)
+
+
+def _is_radiometric_file(path: Path) -> bool:
+    try:
+        return is_radiometric(path.read_bytes())
+    except (OSError, RejectRecord):
+        return False
+
+
 class ImageFolder:
     """A folder of images, in natural order, as one sequence."""
 
@@ -145,6 +180,11 @@ class ImageFolder:
         """Each file once."""
         for path in self._paths:
             yield from read_images(path, self._platform, self._band, self._bit_depth, self._nodata, as_picture=self._as_picture)
+
+    def files(self) -> Iterator[ImageInput]:
+        """See `FileSequence`."""
+        for path in self._paths:
+            yield ImageInput(path, self._platform, self._band, self._bit_depth, self._nodata, self._as_picture)
 
     @cached_property
     def _num_frames(self) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Protocol
 
 from contracts.frame import Band, ContentType, Platform, RawLayout
@@ -49,6 +50,41 @@ class Unusable:
     what: str
     why: str
     num: int = 1
+
+
+class InputFile(Protocol):
+    """One file of a sequence, as an archive reads it: from any of its pictures on, in another process. Can be pickled."""
+
+    @property
+    def path(self) -> Path:
+        """Its place."""
+        ...
+
+    @property
+    def fps(self) -> float | None:
+        """Rate of its pictures, where known."""
+        ...
+
+    @property
+    def from_beginning(self) -> bool:
+        """True where all pictures before one must be decoded to come to it."""
+        ...
+
+    def count(self) -> int:
+        """Number of pictures, bad ones included; may take a pass over the file."""
+        ...
+
+    def pictures(self, first: int = 0) -> Iterator[Picture | Unusable]:
+        """Pictures from the `first` on; an `Unusable` stands for as many as it says."""
+        ...
+
+
+class FileSequence(Protocol):
+    """A sequence that is made of files."""
+
+    def files(self) -> Iterator[InputFile]:
+        """Its files, in the order of the pictures."""
+        ...
 
 
 class PictureSequence(Protocol):

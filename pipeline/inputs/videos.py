@@ -12,7 +12,7 @@ from contracts.codecs import check_counts, encode_pixels
 from contracts.errors import RejectReason, RejectRecord
 from contracts.frame import Band, ContentType, Platform
 from contracts.text import counted
-from contracts.video_files import VIDEO_SUFFIXES, Grey, VideoInfo, grey_frames, video_info
+from contracts.video_files import VIDEO_SUFFIXES, Grey, VideoInfo, count_frames, grey_frames, video_info
 from pipeline.inputs.pictures import Picture, Unusable
 from pipeline.inputs.raw_layout import layout_of
 
@@ -28,7 +28,9 @@ class VideoFile:
     def __init__(self, path: Path, platform: Platform, band: Band, content_type: ContentType, bit_depth: int | None = None) -> None:
         """Remember the file; length, rate and depth are asked for once, when first needed."""
         self.name = path.stem
-        self._path, self._platform, self._band, self._content_type, self._bit_depth = path, platform, band, content_type, bit_depth
+        self.path = path
+        self.from_beginning = True
+        self._platform, self._band, self._content_type, self._bit_depth = platform, band, content_type, bit_depth
 
     @property
     def fps(self) -> float | None:
@@ -40,22 +42,30 @@ class VideoFile:
         """As the file says; some containers may be a frame off."""
         return self._info.num_frames
 
-    def pictures(self) -> Iterator[Picture | Unusable]:
-        """Each frame once; at the end a word about those that could not be read."""
-        sent = 0
+    def files(self) -> Iterator[VideoFile]:
+        """See `FileSequence`: itself."""
+        yield self
+
+    def count(self) -> int:
+        """See `InputFile`: as the file says where it counts frames, else by a pass over it."""
+        return count_frames(self.path)
+
+    def pictures(self, first: int = 0) -> Iterator[Picture | Unusable]:
+        """Each frame once, from the `first` on; at the end a word about those that could not be read."""
+        sent = first
         try:
-            for number, pixels_HW in grey_frames(self._path):
+            for number, pixels_HW in grey_frames(self.path, lambda number: number >= first):
                 yield self._picture(number, pixels_HW)
                 sent += 1
         except RejectRecord as error:
-            yield Unusable(str(self._path), error.detail, max((self._info.num_frames or 0) - sent, 1))
+            yield Unusable(str(self.path), error.detail, max((self._info.num_frames or 0) - sent, 1))
             return
         missing = self._info.missing(sent)
         if sent == 0:
-            yield Unusable(str(self._path), "expected a video with at least one frame, got none that could be decoded", max(missing, 1))
+            yield Unusable(str(self.path), "expected a video with at least one frame, got none that could be decoded", max(missing, 1))
         elif missing:
             why = f"expected {counted(sent + missing, 'frame')} as the file says, got {sent}: it is damaged or ends early"
-            yield Unusable(str(self._path), why, missing)
+            yield Unusable(str(self.path), why, missing)
 
     def _picture(self, number: int, pixels_HW: Grey) -> Picture:
         deep = pixels_HW.dtype == np.uint16
@@ -74,4 +84,4 @@ class VideoFile:
 
     @cached_property
     def _info(self) -> VideoInfo:
-        return video_info(self._path)
+        return video_info(self.path)

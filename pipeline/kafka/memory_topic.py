@@ -209,6 +209,18 @@ class MemoryTopic:
         with self._changed:
             return {TopicPartition(topic, number): len(found.messages) for number, found in sorted(self._partitions.items())}
 
+    def offsets_at(self, topic: str, timestamp_ms: int) -> dict[TopicPartition, int]:
+        """As `ClusterWatch.offsets_at`."""
+        self._require(topic)
+        with self._changed:
+            found = {}
+            for number, partition in sorted(self._partitions.items()):
+                young = (
+                    at for at, each in enumerate(partition.messages) if each and at >= partition.begin and each.timestamp_ms >= timestamp_ms
+                )
+                found[TopicPartition(topic, number)] = next(young, len(partition.messages))
+            return found
+
     def hint(self, offsets: Mapping[TopicPartition, int]) -> None:
         """As `ClusterWatch.hint`; kept in `hinted`."""
         self.hinted |= offsets

@@ -104,6 +104,20 @@ class ClusterWatch:
         """First offset of each partition that retention has left. Errors as `end_offsets`."""
         return self._offsets(topic, _EARLIEST)
 
+    def offsets_at(self, topic: str, timestamp_ms: int) -> dict[TopicPartition, int]:
+        """First offset of each partition whose record is no older than a moment; the next offset where there is none.
+
+        Args:
+            topic: its name.
+            timestamp_ms: Unix milliseconds, as Kafka's timestamps.
+
+        Raises:
+            RetryLater: no answer.
+            SettingsError: no such topic.
+        """
+        found, ends = self._offsets(topic, max(0, timestamp_ms)), self.end_offsets(topic)
+        return {partition: min(offset, ends[partition]) if offset >= 0 else ends[partition] for partition, offset in found.items()}
+
     def hint(self, offsets: Mapping[TopicPartition, int]) -> None:
         """Show lag tools how far we are, under `group_hint`. Nothing reads it back; failures are only logged."""
         try:

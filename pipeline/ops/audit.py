@@ -1,7 +1,8 @@
 """The auditor: reads the broker's log and the table, nothing else, and trusts neither the stream's code nor its counters.
 
-For each partition, every record between the beginning of the log and the table's watermark must have exactly one row
-(or lie in a gap row), and no row may lie beyond the watermark. Offsets without a row are looked up in Kafka: those that
+Of an archive run it reads the range that was stored when the run began: every position of it must have exactly one row
+(`audit_range`). Of a stream, for each partition, every record between the beginning of the log and the table's watermark must have
+exactly one row (or lie in a gap row), and no row may lie beyond the watermark. Offsets without a row are looked up in Kafka: those that
 hold no record (transaction markers, aborted or compacted records) are no loss.
 """
 
@@ -15,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from deltalake import DeltaTable
 
+from contracts.archive_range import ArchiveRange, RangePartition
 from contracts.arrow import Status
 from contracts.errors import StopPipeline
 from contracts.position import OffsetRange, TopicPartition
@@ -24,18 +26,18 @@ from pipeline.kafka.topics import ClusterWatch, missing
 from pipeline.ops.coverage import Spans, cover, num_offsets, restrict
 from pipeline.table.delta import reading
 
-_COLUMNS = ["source_partition", "source_offset", "source_offset_end", "status"]
+_COLUMNS = ["source_topic", "source_partition", "source_offset", "source_offset_end", "status"]
 _POLL_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class PartitionAudit:
-    """One partition, up to the table's watermark.
+    """One partition: of a stream up to the table's watermark, of an archive its whole range.
 
     Attributes:
         partition: its number.
-        log_start: first offset that Kafka still has.
-        log_end: offset after the last record a reader can reach.
+        log_start: first offset that Kafka still has, or of the range.
+        log_end: offset after the last record a reader can reach, or of the range.
         watermark: offset after the last one the table accounts for; None before the first commit.
         ok: rows with a result.
         rejected: rows with a reason.
@@ -110,8 +112,73 @@ def audit(
         yield _audit_partition(kafka, info.topic_id, name, mine, watermark, (begins[name], ends[name]), wanted)
 
 
-def _read_rows(table: DeltaTable, run_id: str, topic: str) -> pa.Table:
-    wanted = (pc.field("run_id") == run_id) & (pc.field("source_topic") == topic)
+def audit_range(kafka: KafkaSettings, table: DeltaTable, archive: ArchiveRange) -> Iterator[PartitionAudit]:
+    """Check every partition of the range of an archive run, and that the run has no row beside it.
+
+    Args:
+        kafka: where the topic of the range is; not asked for an archive of files, nor where every offset has a row.
+        table: one version of the results table; it is not brought up to date.
+        archive: the range that was stored when the run began.
+
+    Raises:
+        StopPipeline: the table's offsets were counted in another topic, or the topic is not the one of the range any more.
+        RetryLater: Kafka or the object store does not answer.
+    """
+    rows = _read_rows(table, archive.run_id, None)
+    ours = pc.equal(rows["source_topic"], archive.topic)
+    known = pc.is_in(rows["source_partition"], pa.array([each.number for each in archive.partitions], pa.int32()))
+    strangers = rows.filter(pc.invert(pc.and_(ours, known)))
+    for each in archive.partitions:
+        name = TopicPartition(archive.topic, each.number)
+        watermark = table.transaction_version(f"{archive.run_id}/{name}")
+        if watermark is not None and table.transaction_version(f"{archive.run_id}/{name}@{archive.topic_id}") is None:
+            raise _not_this_log(name, f"offsets counted in the range of run {archive.run_id}", "offsets of something else")
+        mine = rows.filter(pc.and_(ours, pc.equal(rows["source_partition"], each.number)))
+        yield _audit_range_partition(kafka, archive, each, mine, watermark)
+    if strangers.num_rows:
+        yield _strangers(archive, strangers)
+
+
+def _audit_range_partition(
+    kafka: KafkaSettings, archive: ArchiveRange, part: RangePartition, rows: pa.Table, watermark: int | None
+) -> PartitionAudit:
+    name = TopicPartition(archive.topic, part.number)
+    starts = rows["source_offset"].to_numpy()
+    stops = pc.fill_null(rows["source_offset_end"], pc.add(rows["source_offset"], 1)).to_numpy()
+    covered = cover(starts, stops, part.start, part.stop)
+    holes = covered.holes if part.selected is None else restrict(covered.holes, archive.selected_offsets[part.number])
+    lost, unproved = (holes, []) if not archive.is_topic else find_records(kafka, archive.topic_id, name, holes)
+    early = [(int(start), int(min(stop, part.start))) for start, stop in zip(starts, stops, strict=True) if start < part.start]
+    status = rows["status"]
+    is_gap = np.asarray(pc.equal(status, Status.GAP.value))
+    return PartitionAudit(
+        partition=part.number,
+        log_start=part.start,
+        log_end=part.stop,
+        watermark=watermark,
+        ok=_count(status, Status.OK),
+        rejected=_count(status, Status.REJECTED),
+        gaps=int((stops - starts)[is_gap].sum()),
+        empty=num_offsets(holes) - num_offsets(lost) - num_offsets(unproved),
+        lost=_ranges(name, lost),
+        doubled=_ranges(name, covered.doubled),
+        beyond=_ranges(name, [*early, *covered.outside]),
+        unproved=_ranges(name, unproved),
+    )
+
+
+def _strangers(archive: ArchiveRange, rows: pa.Table) -> PartitionAudit:
+    """Rows of the run in partitions that are none of its range."""
+    topics, numbers, offsets = (rows[name].to_pylist() for name in ("source_topic", "source_partition", "source_offset"))
+    spans = tuple(OffsetRange(topic, number, at, at + 1) for topic, number, at in zip(topics, numbers, offsets, strict=True))
+    ok, rejected, gaps = (_count(rows["status"], status) for status in (Status.OK, Status.REJECTED, Status.GAP))
+    return PartitionAudit(-1, 0, 0, None, ok, rejected, gaps, 0, (), (), spans, ())
+
+
+def _read_rows(table: DeltaTable, run_id: str, topic: str | None) -> pa.Table:
+    wanted = pc.field("run_id") == run_id
+    if topic is not None:
+        wanted &= pc.field("source_topic") == topic
     with reading(table, "Check network and credentials; if a file is missing, somebody deleted it from under the table."):
         return table.to_pyarrow_dataset().to_table(columns=_COLUMNS, filter=wanted)
 

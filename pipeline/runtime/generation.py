@@ -21,7 +21,7 @@ from pipeline.events.alerts import AlertPublisher
 from pipeline.inference.router import ModelHandles, Router
 from pipeline.inference.rules import LiveRules
 from pipeline.ingest.epochs import EpochThread
-from pipeline.ingest.interfaces import BlockRef, Reading, ReadPlan
+from pipeline.ingest.interfaces import BlockRef, Reading, ReadPart, ReadPlan
 from pipeline.ingest.read_coordinator import ReadStatus
 from pipeline.runtime.stats import StreamStats
 from pipeline.table.committer import Committer
@@ -66,6 +66,8 @@ class Generation:
         self._held: dict[OffsetRange, int] = {}
         self._uncommitted_rows = 0
         self._routed_blocks = 0
+        self._moved = (0, 0, 0)
+        self._moved_at = time.monotonic()
         self._failure: BaseException | None = None
         self._lock = threading.Lock()
         self._wake = threading.Event()
@@ -89,10 +91,13 @@ class Generation:
                 if status.fault is not None:
                     break
                 self._check_epochs(ended, status)
-                if self._parts.plan.stop_at:
+                self._check_hole(status)
+                if (num_epochs := self._parts.plan.num_epochs) is not None:
                     # Not as soon as all have ended: while it drains, a reader that never began is no fault any more.
-                    if len(self._checked) == len(self._epochs):
+                    if len(self._checked) == num_epochs:
                         break
+                    if len(self._epochs) < num_epochs and self._newest_is_almost_read(status):
+                        self._start_epoch()
                 elif time.monotonic() >= next_epoch_at or self._somebody_finished(status):
                     self._start_epoch()
                     next_epoch_at = self._next_epoch_at()
@@ -104,7 +109,9 @@ class Generation:
         """Rows are visible (called by the committer's thread): the table has room again."""
         with self._lock:
             self._uncommitted_rows -= sum(len(span) for span in spans)
-            held = [self._held.pop(span) for span in spans if span in self._held]
+            # Rows behind a hole wait for others to be read: what they hold must come back before they are committed.
+            whose = spans if self._uncommitted_rows > self._stream.uncommitted_rows else tuple(self._held)
+            held = [self._held.pop(span) for span in whose if span in self._held]
         if held and not self._closed:
             self._coordinator.credit(len(held), sum(held))
 
@@ -139,7 +146,7 @@ class Generation:
         routed = await self._router.route(block.ref, self._source.fetch)
         self._parts.alerts.publish(routed.outcomes)
         with self._lock:
-            self._covered[epoch, routed.span.partition] += len(routed.span)
+            self._covered[epoch, self._parts.plan.part_of(routed.span)] += len(routed.span)
         self._credit(routed.span, block.num_bytes + routed.read_bytes)
         self._parts.committer.add(routed.span, routed.outcomes)
 
@@ -178,6 +185,12 @@ class Generation:
         newest = len(self._epochs) - 1
         return any(epoch == newest for epoch, _ in status.finished)
 
+    def _newest_is_almost_read(self, status: ReadStatus) -> bool:
+        """The last pieces of the newest epoch are being read: readers would idle until the next one."""
+        newest = len(self._epochs) - 1
+        finished = sum(epoch == newest for epoch, _ in status.finished)
+        return finished + self._parts.plan.num_readers > len(self._parts.plan.parts(newest))
+
     def _ended_epochs(self) -> list[EpochThread]:
         """Ended and not checked yet. Ask before `_status`: only then has the coordinator heard from all of their readers."""
         return [
@@ -189,13 +202,13 @@ class Generation:
         for thread in ended:
             if self._failure is not None:
                 raise self._failure
-            for partition in self._parts.plan.partitions:
-                self._check_partition(thread.epoch, partition, status)
+            for part in self._parts.plan.parts(thread.epoch):
+                self._check_part(thread.epoch, part, status)
             self._checked.add(thread.epoch)
 
-    def _check_partition(self, epoch: int, partition: int, status: ReadStatus) -> None:
-        start, stop = status.finished.get((epoch, partition), (None, None))
-        got = self._covered[epoch, partition]
+    def _check_part(self, epoch: int, part: ReadPart, status: ReadStatus) -> None:
+        start, stop = status.finished.get((epoch, part.number), (None, None))
+        got = self._covered[epoch, part.number]
         if start is None or stop is None:
             # A reader that never began is right only when it was told to stop.
             complete, expected = self._draining and got == 0, "its reader to finish"
@@ -205,8 +218,21 @@ class Generation:
             raise RetryLater(
                 expected=expected,
                 got=f"{got} offsets",
-                where=f"partition {partition}, epoch {epoch}",
+                where=f"partition {part.partition}, epoch {epoch}",
                 action="Ray Data lost or doubled blocks; the generation restarts from the table.",
+            )
+
+    def _check_hole(self, status: ReadStatus) -> None:
+        """Nothing moves, and rows wait for others: these got lost, and readers may wait for what those rows hold, for ever."""
+        moved = (status.messages, len(status.finished), self._routed_blocks)
+        if moved != self._moved or self._tasks or self._parts.committer.num_waiting == 0:
+            self._moved, self._moved_at = moved, time.monotonic()
+        elif time.monotonic() - self._moved_at > self._stream.drain_timeout_s:
+            raise RetryLater(
+                expected="the rows before those that are finished",
+                got=f"none for {self._stream.drain_timeout_s:g} s, with nothing in flight",
+                where="reading",
+                action="A block got lost; the generation restarts from the table.",
             )
 
     def _in_flight(self, epoch: int) -> int:
@@ -218,6 +244,7 @@ class Generation:
 
         Gives up when nothing moves for `drain_timeout_s`; while networks compute, when they are silent for as long as the router lets them.
         """
+        cut_short = len(self._checked) != self._parts.plan.num_epochs
         self._draining = True
         self._parts.stats.on_state("draining")
         self._coordinator.stop()
@@ -233,7 +260,8 @@ class Generation:
                 patience_s = max(patience_s, self._router.patience_s)
             if time.monotonic() - max(moved_at, self._router.answered_at) > patience_s:
                 raise _stuck("a block in flight to get its rows", patience_s)
-        self._parts.committer.drain(self._stream.drain_timeout_s)
+        # A piece that was cut short leaves a hole: the rows behind it are made again.
+        self._parts.committer.drain(self._stream.drain_timeout_s, holes=cut_short and self._parts.plan.splits is not None)
         if (fault := self._status().fault) is not None:
             raise fault
 

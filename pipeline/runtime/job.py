@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from contracts.limits import InputLimits
 from pipeline.inference.router import ModelHandles
 from pipeline.inference.rules import LiveRules
+from pipeline.ingest.interfaces import ReadPlan
 from pipeline.kafka.settings import KafkaSettings
 from pipeline.settings import StreamSettings
 from pipeline.table.settings import SinkSettings
@@ -21,6 +22,7 @@ class StreamJob:
         rules: least scores and filters of sensors; they may be exchanged while the stream runs.
         selected_offsets: the only offsets to read, per partition, ascending, each once; empty for the whole topic. With them the stream
             is bounded: it ends behind the last one.
+        divide: cuts the plan of a bounded generation into pieces that are read side by side; None: one reader a partition.
     """
 
     run_id: str
@@ -31,3 +33,4 @@ class StreamJob:
     models: ModelHandles
     selected_offsets: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
     rules: LiveRules = field(default_factory=LiveRules)
+    divide: Callable[[ReadPlan], ReadPlan] | None = None

@@ -207,7 +207,7 @@ class Supervisor:
         return found
 
     def _plan(self, starts: dict[int, int]) -> ReadPlan:
-        return ReadPlan(
+        plan = ReadPlan(
             topic=self._topic_name,
             topic_id=self._topic.topic_id,
             starts=starts,
@@ -216,6 +216,7 @@ class Supervisor:
             limits=self._job.limits,
             selected_offsets=self._job.selected_offsets,
         )
+        return plan if self._job.divide is None else self._job.divide(plan)
 
     def _starts(self, known: Mapping[int, int]) -> dict[int, int]:
         """Next offsets of the table; a partition it does not know begins at the start of the log."""

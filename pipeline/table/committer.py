@@ -113,8 +113,18 @@ class Committer:
             self._ready_rows += sum(len(entry.item) for entry in ready)
             self._changed.notify_all()
 
-    def drain(self, timeout_s: float) -> None:
+    @property
+    def num_waiting(self) -> int:
+        """Finished spans behind one that is missing."""
+        with self._changed:
+            return self._watermark.num_waiting
+
+    def drain(self, timeout_s: float, *, holes: bool = False) -> None:
         """Commit everything that was added, at once; returns when it is visible.
+
+        Args:
+            timeout_s: seconds that it may take.
+            holes: what waits behind a hole is dropped, which is no fault: pieces of a partition were read side by side, and stopped.
 
         Raises:
             RetryLater: not within the time.
@@ -134,7 +144,8 @@ class Committer:
                     where="committer",
                     action="They are computed again at the next start; raise stream.drain_timeout_s if this is normal here.",
                 )
-            self._watermark.require_no_hole()
+            if not holes:
+                self._watermark.require_no_hole()
 
     def close(self) -> None:
         """Stop; a commit that is under way ends, nothing new begins. What is not committed is dropped."""

@@ -35,6 +35,7 @@ from contracts.result import Outcome
 from pipeline.table.compactor import Compactor
 from pipeline.table.delta import object_store, open_or_create_results, plain_text, refresh, write_data_file
 from pipeline.table.features import feature_of, refusal
+from pipeline.table.run_range import has_range
 from pipeline.table.settings import MergePolicy
 from pipeline.table.watermark import CommitRefused, continue_from, require_outcomes_in_spans
 
@@ -132,6 +133,11 @@ class ResultsTable:
     def version(self) -> int:
         """Delta version this handle knows."""
         return int(self._opened().version())
+
+    def has_range(self) -> bool:
+        """True where the run is that of an archive, with a range that was fixed when it began."""
+        with self._lock:
+            return has_range(self._opened(), self.run_id)
 
     def next_offsets(self, topic: str, partitions: Iterable[int]) -> dict[int, int]:
         """Next offsets of the run: the first offset without a row, for those partitions it has committed.

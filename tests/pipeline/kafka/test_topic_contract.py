@@ -18,7 +18,6 @@ from pipeline.kafka.producer import SteadyProducer
 from pipeline.kafka.reader import GapFound, LogReader
 from pipeline.kafka.selected_reader import SelectedReader
 from pipeline.kafka.topics import ClusterWatch, ensure_topic
-from pipeline.runtime.resources import TopicWatch
 from tests.conftest import RealKafka
 
 NOW_MS = round(time.time() * 1000)  # a real broker's retention deletes what is old
@@ -34,7 +33,7 @@ class Topic(Protocol):
     def delete_before(self, partition: int, offset: int) -> None: ...
     def recreate(self) -> None: ...
     def reader(self, partition: int, start: int, topic_id: str | None = None) -> PartitionReader: ...
-    def watch(self) -> TopicWatch: ...
+    def watch(self) -> ClusterWatch | MemoryTopic: ...
 
 
 class InMemory:
@@ -54,7 +53,7 @@ class InMemory:
     def reader(self, partition: int, start: int, topic_id: str | None = None) -> PartitionReader:
         return MemoryReader(self.topic, partition, start, topic_id)
 
-    def watch(self) -> TopicWatch:
+    def watch(self) -> MemoryTopic:
         return self.topic
 
 
@@ -83,7 +82,7 @@ class OnBroker:
     def reader(self, partition: int, start: int, topic_id: str | None = None) -> PartitionReader:
         return LogReader(self.settings, self.name, partition, start, topic_id)
 
-    def watch(self) -> TopicWatch:
+    def watch(self) -> ClusterWatch:
         return ClusterWatch(self.settings)
 
 
@@ -184,6 +183,11 @@ def test_the_watch_tells_partitions_and_offsets(topic: Topic) -> None:
     first, second = TopicPartition(topic.name, 0), TopicPartition(topic.name, 1)
     assert watch.begin_offsets(topic.name) == {first: 4, second: 0}
     assert watch.end_offsets(topic.name) == {first: 10, second: 3}
+    assert [watch.offsets_at(topic.name, NOW_MS + late) for late in (-5, 7, 100)] == [
+        {first: 4, second: 0},
+        {first: 7, second: 3},
+        {first: 10, second: 3},
+    ]
 
 
 def test_a_topic_that_does_not_exist_is_said_to(topic: Topic) -> None:

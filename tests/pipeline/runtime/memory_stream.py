@@ -31,8 +31,8 @@ from pipeline.runtime.job import StreamJob
 from pipeline.runtime.progress import StreamProgress, StreamSummary
 from pipeline.runtime.resources import StreamResources
 from pipeline.runtime.stats import StreamStats
+from pipeline.runtime.whole import open_table, supervise
 from pipeline.settings import StreamSettings
-from pipeline.stream import open_table, supervise
 from pipeline.table.settings import SinkSettings
 from tests.pipeline.fakes import MemoryProducer
 from tests.pipeline.inference.rule_networks import RuleNetworks

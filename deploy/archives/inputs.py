@@ -1,0 +1,123 @@
+"""From the words of a command to an archive: a topic, files, or the input a run began with."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from contracts.archive_range import ArchiveRequest
+from contracts.errors import SettingsError
+from contracts.frame import Band, ContentType, Platform
+from contracts.nodata import nodata_values
+from contracts.text import counted
+from deploy.settings.app_settings import AppSettings
+from deploy.settings.chosen_models import deciding
+from pipeline.inputs.feeds import FrameSource
+from pipeline.inputs.find import Labels, find_inputs
+from pipeline.reprocess import Archive, Asked, open_file_archive, open_topic_archive
+from pipeline.table.delta import open_results
+from pipeline.table.run_range import stored_range
+
+TOPIC, RUN = "topic:", "run:"
+_EVERY_FILES = 5000
+_NAME = re.compile(r"[^\w .+=@-]")
+
+
+def opener(
+    settings: AppSettings,
+    inputs: tuple[str, ...],
+    begin: str | None,
+    end: str | None,
+    options: Mapping[str, str],
+    say: Callable[[str], None],
+) -> Callable[[], Archive]:
+    """Fixes the range of a run, or finds it, when called.
+
+    Args:
+        settings: `run_id`, `sink`, `kafka`, `models`.
+        inputs: as given; none: those of the stored range.
+        begin: first offset or time of a topic, as given.
+        end: exclusive end of it, likewise.
+        options: what else was said of files.
+        say: told what was left out, and how many files were looked at.
+
+    Raises:
+        SettingsError: an input that is none, options that do not go with it, or no range to go on with.
+    """
+    request = _request(inputs, begin, end, options) if inputs else _stored_request(settings, begin, end, options)
+    asked = Asked(settings.run_id, request, deciding(settings))
+    if request.kind == "topic":
+        kafka = settings.kafka.model_copy(update={"topic": request.inputs[0]})
+        return lambda: open_topic_archive(asked, kafka, settings.sink)
+    return lambda: _open_files(asked, settings, say)
+
+
+def _request(inputs: tuple[str, ...], begin: str | None, end: str | None, options: Mapping[str, str]) -> ArchiveRequest:
+    topics = [each.removeprefix(TOPIC) for each in inputs if each.startswith(TOPIC) or _is_topic(each)]
+    if topics and len(inputs) > 1:
+        raise _wrong("one topic", f"{len(inputs)} inputs", ", ".join(inputs), "Reprocess each under a run id of its own.")
+    if topics:
+        if options:
+            raise _wrong("options of a topic (--from, --to)", f"--{min(options).replace('_', '-')}", inputs[0], "Leave it out.")
+        return ArchiveRequest(kind="topic", inputs=tuple(topics), begin=begin, end=end)
+    if begin or end:
+        raise _wrong("--from and --to with a topic", "files", inputs[0], f"Leave them out, or write {TOPIC}NAME.")
+    paths = tuple(str(Path(each).resolve()) for each in inputs)
+    name = options.get("name") or Path(paths[0]).name
+    return ArchiveRequest(kind="files", inputs=paths, options=dict(options) | {"name": _NAME.sub("_", name)})
+
+
+def _is_topic(text: str) -> bool:
+    """A name without a folder that no file has."""
+    return re.fullmatch(r"[A-Za-z0-9._-]+", text) is not None and not Path(text).exists() and not Path(text).suffix
+
+
+def _stored_request(settings: AppSettings, begin: str | None, end: str | None, options: Mapping[str, str]) -> ArchiveRequest:
+    storage_options = settings.sink.plain_storage_options()
+    stored = stored_range(open_results(settings.sink.table, storage_options), settings.run_id, storage_options)
+    if stored is None:
+        raise _wrong(
+            "an input", "none", "INPUT", f"No run {settings.run_id} of an archive was begun in {settings.sink.table}: say what to read."
+        )
+    if begin or end or options:
+        raise _wrong("no options without an input", "some", "INPUT", "Leave them out: the stored range has its own.")
+    return stored.request
+
+
+def labels_of(options: Mapping[str, str]) -> Labels:
+    """Labels as they are stored with a range. Frames of videos travel as they are: nothing is won by encoding them.
+
+    Raises:
+        SettingsError: a value that is none.
+    """
+    try:
+        return Labels(
+            platform=Platform(options["platform"]) if "platform" in options else None,
+            band=Band(options["band"]) if "band" in options else None,
+            bit_depth=int(options["bit_depth"]) if "bit_depth" in options else None,
+            content_type=ContentType.RAW,
+            split=options.get("split"),
+            nodata=nodata_values(options["nodata"]) if "nodata" in options else (),
+            as_picture=options.get("as") == "picture",
+        )
+    except ValueError as error:
+        raise _wrong("values of the options", str(error), "reprocess", "Correct them.") from error
+
+
+def _open_files(asked: Asked, settings: AppSettings, say: Callable[[str], None]) -> Archive:
+    options, roots = asked.request.options, [Path(each) for each in asked.request.inputs]
+    found = find_inputs(roots, labels_of(options))
+    for text in found.left_out:
+        say(f"left out: {text}")
+
+    def on_file(num: int) -> None:
+        if num % _EVERY_FILES == 0:
+            say(f"{counted(num, 'file')} looked at")
+
+    source = FrameSource(found.sequences, options.get("sensor"))
+    return open_file_archive(asked, options["name"], source, roots, settings.sink, on_file)
+
+
+def _wrong(expected: str, got: str, where: str, action: str) -> SettingsError:
+    return SettingsError(expected=expected, got=got, where=where, action=action)
