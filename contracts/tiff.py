@@ -84,40 +84,61 @@ class _Layout:
 _LAYOUTS = {(order, big): _Layout.of(order, big=big) for order in "<>" for big in (False, True)}
 
 
-def probe_tiff(value: bytes, *, white_is_zero: bool = False, page: int | None = None) -> ImageHeader:
+def probe_tiff(value: bytes, *, white_is_zero: bool = False) -> ImageHeader:
     """Read the directory of the image in a TIFF and check that every byte it points to exists.
 
     Args:
         value: the TIFF.
         white_is_zero: whether integer grey whose highest count is the darkest is taken; no frame message may hold it.
-        page: number of the directory, one of `pages_of`; None: the only one that is no smaller copy of another.
 
     Raises:
         RejectRecord: damaged or truncated, several images, a compression, sample type or colour space that holds no counts.
     """
-    try:
-        directories = _directories(value)
-        pages = _pages(directories)
-        if page is None and len(pages) != 1:
-            raise unsupported("one image in the TIFF", f"{len(pages)}" if pages else "smaller copies of another one only")
-        fields = directories[pages[0] if page is None else page]
-        header = _header(fields, inverted=white_is_zero)
-        _check_segments(fields, header, len(value))
-    except (struct.error, OverflowError) as error:  # an offset beyond the message, or beyond memory
-        raise corrupt("a TIFF directory inside the message", f"a truncated one ({error})") from error
-    return replace(header, page=directories.index(fields) if page is None else page)
+    directories = TiffDirectories(value)
+    if len(directories.pages) != 1:
+        raise unsupported(
+            "one image in the TIFF", f"{len(directories.pages)}" if directories.pages else "smaller copies of another one only"
+        )
+    return directories.header(directories.pages[0], white_is_zero=white_is_zero)
 
 
-def pages_of(value: bytes) -> list[int]:
-    """Numbers of the directories that are images of their own: no smaller copies.
+class TiffDirectories:
+    """The directories of a TIFF, read once.
 
-    Raises:
-        RejectRecord: damaged or truncated, or a stack that is written as one image.
+    Attributes:
+        pages: numbers of those that are images of their own: no smaller copies.
     """
-    try:
-        return _pages(_directories(value))
-    except (struct.error, OverflowError) as error:
-        raise corrupt("TIFF directories inside the file", f"a truncated one ({error})") from error
+
+    def __init__(self, value: bytes) -> None:
+        """Read all of them.
+
+        Args:
+            value: the TIFF.
+
+        Raises:
+            RejectRecord: damaged or truncated, or a stack that is written as one image.
+        """
+        self._num_bytes = len(value)
+        try:
+            self._directories = _directories(value)
+            self.pages = _pages(self._directories)
+        except (struct.error, OverflowError) as error:  # an offset beyond the message, or beyond memory
+            raise corrupt("TIFF directories inside the message", f"a truncated one ({error})") from error
+
+    def header(self, page: int, *, white_is_zero: bool = False) -> ImageHeader:
+        """The header of an image, with every byte it points to inside the message.
+
+        Args:
+            page: one of `pages`.
+            white_is_zero: see `probe_tiff`.
+
+        Raises:
+            RejectRecord: a compression, sample type or colour space that holds no counts, or pixels that are not there.
+        """
+        fields = self._directories[page]
+        header = _header(fields, inverted=white_is_zero)
+        _check_segments(fields, header, self._num_bytes)
+        return replace(header, page=page)
 
 
 def _pages(directories: Sequence[dict[int, tuple[int, ...]]]) -> list[int]:
