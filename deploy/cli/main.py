@@ -12,6 +12,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from deploy.cli.errors import EXIT_FAULT, EXIT_INTERRUPTED, EXIT_WRONG_USE, debugging, with_options
+from deploy.cluster.interrupts import interruptible
 from deploy.terminal.error_line import show_error
 from deploy.terminal.streams import never_fail_for_a_character
 
@@ -65,11 +66,12 @@ class LazyGroup(TyperGroup):
             self.add_command(LazyCommand(name, module, summary))
 
     def invoke(self, ctx: Any) -> Any:
-        """Run the command; errors raised on purpose become a message and an exit code."""
+        """Run the command; errors raised on purpose become a message and an exit code, SIGTERM ends it as Ctrl-C does."""
         from contracts.errors import IrstreamError
 
         try:
-            return super().invoke(ctx)
+            with interruptible():
+                return super().invoke(ctx)
         except KeyboardInterrupt as error:
             show_error("interrupted")
             raise typer.Exit(EXIT_INTERRUPTED) from error

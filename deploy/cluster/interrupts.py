@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -12,6 +13,8 @@ from types import FrameType
 def interruptible() -> Iterator[None]:
     """Have SIGTERM end the block as Ctrl-C does: what it has started is put away, and the exit code says interrupted.
 
+    Only in the main thread, the only one that may say what a signal does.
+
     Raises:
         KeyboardInterrupt: SIGTERM came.
     """
@@ -19,6 +22,9 @@ def interruptible() -> Iterator[None]:
     def interrupt(number: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
     before = signal.signal(signal.SIGTERM, interrupt)
     try:
         yield

@@ -14,6 +14,7 @@ import psutil
 import pytest
 
 from contracts.errors import SettingsError
+from deploy.cli.main import main
 from deploy.cluster.interrupts import interruptible
 from deploy.run import check_start, draining
 from deploy.settings.app_settings import AppSettings, settings_from_args
@@ -56,6 +57,24 @@ def test_sigterm_before_the_stream_is_an_interrupt() -> None:
     with pytest.raises(SystemExit), interruptible():
         sys.exit(3)
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_sigterm_ends_every_command_as_ctrl_c_does(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def fail(number: int, frame: object) -> None:
+        raise AssertionError("nobody took the signal")
+
+    def ended() -> list[str]:
+        os.kill(os.getpid(), signal.SIGTERM)
+        return []
+
+    before = signal.signal(signal.SIGTERM, fail)
+    try:
+        monkeypatch.setattr("models.zoo.list_models", ended)
+        with pytest.raises(SystemExit) as stopped:
+            main(["models", "list"])
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert (stopped.value.code, capsys.readouterr().err) == (130, "error: interrupted\n")
 
 
 @pytest.mark.broker
