@@ -143,8 +143,7 @@ def train(
         machine = Machine(device=device, workers=default_workers(device) if workers is None else workers)
         console = note_console()
         headline = f"{model}, recipe {recipe}, {plan.length()}, {plan.loop.precision}, {device}; {folder}"
-        console.print(headline, soft_wrap=True, markup=False)
-        report = learn(console, model, plan, folder, machine, weights)
+        report = learn(console, model, plan, folder, machine, weights, headline)
         card = export_shown(console, model, folder, _provenance(plan, how, device, weights), device)
     _print_result(report, card, folder, device, as_json)
 

@@ -24,14 +24,22 @@ _TRAINED = "stopped; the training is done, and the same command writes its weigh
 
 
 def learn(
-    console: Console, model: str, plan: TrainingPlan, folder: Path, machine: Machine | None = None, start: Path | None = None
+    console: Console,
+    model: str,
+    plan: TrainingPlan,
+    folder: Path,
+    machine: Machine | None = None,
+    start: Path | None = None,
+    headline: str = "",
 ) -> LoopReport:
-    """Train, and show it; see `fit_network`."""
+    """Train, and show it, from the headline on; of a training that is refused nothing is shown. See `fit_network`."""
     over = False
 
     def begin(done: Progress, loop: LoopSettings) -> None:
         nonlocal over
         over = loop.is_over(done)
+        if headline:
+            console.print(headline, soft_wrap=True, markup=False)
         _show_begin(console, done, loop)
 
     with interruptible(), show_on(console, "steps") as show:

@@ -55,6 +55,13 @@ def test_weights_with_their_card_come_out(workers: str, tmp_path: Path, capsys: 
     assert [each.data for each in card.measured] == ["nudt-sirst test (2 images)"]
 
 
+def test_a_set_that_is_refused_is_refused_first(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("acm", "--data", "mar-dct-ir", "--epochs", "1", "--out", str(tmp_path)) == 2
+    told = capsys.readouterr().err
+    assert "no training may see it" in told
+    assert "recipe ours" not in told
+
+
 def test_a_training_may_begin_with_weights_that_are_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     options = ("acm", *QUICK, "--epochs", "1", "--lr", "0", "--ema", "0", "--json")
     assert run(*options, "--start", "shipped", "--out", str(tmp_path / "a")) == 0
