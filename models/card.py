@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
@@ -13,6 +14,11 @@ FIGURE_DIGITS = 4
 NOTHING = "nothing"
 """Data of a filter, which learns none."""
 """Decimal places of the figures in cards."""
+
+_SPLIT = re.compile(
+    r" (?:(?:train|val|select|test)(?: and (?:val|test))*|unseen(?: scenes)?|held-out (?:scenes|train clips)|val clips)? \(\d+ images\)$"
+)
+"""Split and number of images at the end of `Measurement.data`."""
 
 
 class Measurement(BaseModel):
@@ -33,6 +39,11 @@ class Measurement(BaseModel):
     command: str
     values: dict[str, float]
     confusion: list[list[int]] | None = None
+
+    @property
+    def dataset(self) -> str:
+        """Name of the data set, or folder, which may have blanks: `data` without its split and number of images."""
+        return _SPLIT.sub("", self.data)
 
     @property
     def bfloat16_pair(self) -> tuple[float, float] | None:

@@ -7,11 +7,14 @@ from pathlib import Path
 
 from contracts.errors import SettingsError
 from models.card import Measurement, ModelCard, write_card
+from models.interface import Task
 from models.weights import WEIGHTS_FOLDER
 from models.zoo import load_model
 from training.data.samples import Role
 from training.recipes import default_task
 from training.tasks.measuring import Report, no_report
+
+_LABELS = {Task.SEGMENTATION: "masks", Task.DETECTION: "boxes", Task.CLASSIFICATION: "classes"}
 
 
 def measure_weights(
@@ -36,7 +39,8 @@ def measure_weights(
         report: gets the number of images done, and of all.
 
     Raises:
-        SettingsError: no such network, weights or data; or figures of other images than those of role test are to be written.
+        SettingsError: no such network, weights or data, or none that it can be measured on; or figures of other images than those of
+            role test are to be written.
     """
     if write and role is not Role.TEST:
         raise SettingsError(
@@ -48,6 +52,13 @@ def measure_weights(
     model, card = load_model(name, weights)
     task = default_task(model, sets)
     measured = task.measure(model, role, weights, device=device, report=report)
+    if not measured:
+        raise SettingsError(
+            expected=f"images with {_LABELS[model.task]} to measure on",
+            got=f"none of role {role} in {', '.join(task.recipe.sets) or 'no data set'}",
+            where="`images to measure on`",
+            action=f"Name data sets that have such images, or another role; a {model.task} network is measured on nothing else.",
+        )
     if write:
         write_card(remeasured(card, measured), (weights or WEIGHTS_FOLDER / f"{name}.safetensors").with_suffix(".json"))
     return measured

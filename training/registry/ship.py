@@ -31,7 +31,7 @@ def ship(run: Path, folder: Path = WEIGHTS_FOLDER, alone: str | None = None) -> 
     network, card = load_model(name, weights)
     task = default_task(network, card.learnt_from)
     shipped = None if alone is None else Path(f"models/weights/{alone}/{name}.safetensors")
-    commands = [task.measured_by(name, shipped, each.data.split()[0]) for each in card.measured]
+    commands = [task.measured_by(name, shipped, each.dataset) for each in card.measured]
     measured = tuple(each.model_copy(update={"command": command}) for each, command in zip(card.measured, commands, strict=True))
     card = card.model_copy(update={"measured": measured})
     folder = folder if alone is None else folder / alone

@@ -124,7 +124,7 @@ def _row(run: Path) -> Row:
         parameters=card.parameters,
         gmacs=card.gmacs,
         ms={},
-        scores={measured.data.split()[0]: measured.values for measured in card.measured},
+        scores={measured.dataset: measured.values for measured in card.measured},
         device="",
     )
 

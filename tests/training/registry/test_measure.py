@@ -52,3 +52,9 @@ def test_measuring_one_set_keeps_the_figures_of_the_others(tmp_path: Path) -> No
     after = read_card(weights.with_suffix(".json"))
     assert after.measured == (measured.model_copy(update={"command": "kept"}), before.measured[1])
     assert after.measured[0].values["iou"] <= 1
+
+
+@pytest.mark.usefixtures("made_data")
+def test_images_without_masks_are_refused_where_a_segmenter_is_measured() -> None:
+    with pytest.raises(SettingsError, match="expected images with masks to measure on, got none of role test in hit-uav"):
+        measure_weights("acm", sets=("hit-uav",))

@@ -48,6 +48,14 @@ def test_figures_of_chosen_data_sets_are_measured_on_them_again(tmp_path: Path) 
     assert {each.command for each in ship(run, tmp_path).measured} == {"irstream models measure fcos_light --data hit-uav --data drone-ir"}
 
 
+def test_a_folder_with_blanks_is_named_whole(tmp_path: Path) -> None:
+    run = a_run(tmp_path / "run")
+    card = read_card(run / "weights.json")
+    measured = card.measured[0].model_copy(update={"data": "my test set test (3 images)"})
+    write_card(card.model_copy(update={"measured": (measured,)}), run / "weights.json")
+    assert ship(run, tmp_path).measured[0].command == "irstream evaluate acm 'my test set'"
+
+
 def test_weights_of_another_card_do_not_ship(tmp_path: Path) -> None:
     run = a_run(tmp_path / "run")
     (run / "weights.safetensors").write_bytes((WEIGHTS_FOLDER / "unet_light.safetensors").read_bytes())
