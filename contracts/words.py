@@ -5,11 +5,13 @@ The tables are documented in docs/frame-message.md, which a test holds against t
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import TypeVar
 
+from contracts.errors import SettingsError
 from contracts.frame import Band, ContentType, Platform
 
 _AIR = ("uav", "uas", "rpas", "drone", "quadcopter", "aircraft", "airborne", "aerial", "plane", "airplane", "helicopter", "balloon")
@@ -69,3 +71,27 @@ def platform_named(word: object) -> Platform:
 def band_named(word: object) -> Band:
     """The band of a word; `unknown` for any other value."""
     return (meaning(BAND_WORDS, word) if isinstance(word, str) else None) or Band.UNKNOWN
+
+
+def required_meaning(words: Mapping[str, _T], word: str, where: str) -> _T:
+    """The meaning of a word that a person chose.
+
+    Args:
+        words: the table.
+        word: as it was written.
+        where: the option or setting.
+
+    Raises:
+        SettingsError: the table does not have it.
+    """
+    found = meaning(words, word)
+    if found is not None:
+        return found
+    names = {str(value): value for value in words.values()}
+    close = difflib.get_close_matches(word.strip().lower(), words, n=1)
+    raise SettingsError(
+        expected=f"one of {', '.join(names)}, or a usual word for one",
+        got=repr(word),
+        where=where,
+        action=f"Did you mean {close[0]!r}?" if close else "Use one of these.",
+    )

@@ -65,11 +65,15 @@ def import_(
     platform: Annotated[str | None, typer.Option("--platform", help="Of the camera, where the set is silent.")] = None,
     band: Annotated[str | None, typer.Option("--band", help="Of the camera, where the set is silent.")] = None,
     bit_depth: Annotated[int | None, typer.Option("--bit-depth", help="Significant bits, where the set is silent.")] = None,
+    max_refused: Annotated[
+        float, typer.Option("--max-refused", min=0, max=1, help="Share of the images that may be refused before the exit code is 1.")
+    ] = 0.0,
     as_json: JsonOption = False,
 ) -> None:
     """Import a labelled data set into Parquet: frames as they came, masks, boxes, classes, groups, splits.
 
-    What cannot be used is left out and reported by reason; `refused.jsonl` in the folder names every image.
+    What cannot be used is left out and reported by reason; `refused.jsonl` in the folder names every image. The exit code is 1 when
+    images were refused (more than --max-refused allows), or none could be used.
     """
     from deploy.terminal.consoles import note_console
     from deploy.terminal.progress import show_on
@@ -79,19 +83,30 @@ def import_(
     with show_on(note_console(), "images") as show:
         found = import_set(format_name, path, out, defaults, report=partial(show, defaults.dataset))
     refused = sum(found.refused.values())
+    share = refused / max(1, refused + found.frames)
+    complete = found.frames > 0 and share <= max_refused
     if as_json:
         answer = {
             "folder": str(out),
             "dataset": found.dataset,
             "frames": found.frames,
             "new": found.new,
+            "complete": complete,
             "content_hash": found.content_hash,
         }
         print_json(answer | {"refused": dict(found.refused)})
-        return
-    typer.echo(f"{found.frames} frames of {found.dataset} in {out}, {found.new} of them new, {refused} refused")
-    for reason, number in found.refused.most_common():
-        typer.echo(f"  {reason}: {number}, first {found.examples[reason]}")
+    else:
+        typer.echo(f"{found.frames} frames of {found.dataset} in {out}, {found.new} of them new, {refused} refused")
+        for reason, number in found.refused.most_common():
+            typer.echo(f"  {reason}: {number}, first {found.examples[reason]}")
+    if not complete:
+        said = (
+            f"{share:.1%} of the images were refused, {max_refused:.1%} may be (--max-refused)"
+            if found.frames
+            else "no image could be used"
+        )
+        typer.echo(f"{said}; {out / 'refused.jsonl'} names them", err=True)
+        raise typer.Exit(1)
 
 
 def _defaults(
@@ -103,7 +118,8 @@ def _defaults(
     camera: tuple[str | None, str | None],
     bit_depth: int | None,
 ) -> Defaults:
-    from contracts.words import band_named, platform_named
+    from contracts.frame import Band, Platform
+    from contracts.words import BAND_WORDS, PLATFORM_WORDS, required_meaning
     from training.data.catalogue import KNOWN
     from training.data.reading import Defaults
     from training.data.sources.formats import format_named
@@ -113,8 +129,8 @@ def _defaults(
     return Defaults(
         dataset=dataset_name,
         licence=licence or (KNOWN[dataset_name].licence if dataset_name in KNOWN else "not stated"),
-        platform=platform_named(camera[0]),
-        band=band_named(camera[1]),
+        platform=Platform.UNKNOWN if camera[0] is None else required_meaning(PLATFORM_WORDS, camera[0], "--platform"),
+        band=Band.UNKNOWN if camera[1] is None else required_meaning(BAND_WORDS, camera[1], "--band"),
         bit_depth=_bits(bit_depth),
         group=_pattern(group),
     )

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from contracts.errors import SettingsError
 from contracts.frame import Band, Platform
-from contracts.words import band_named, platform_named
+from contracts.words import BAND_WORDS, PLATFORM_WORDS, band_named, platform_named, required_meaning
 
 
 @pytest.mark.parametrize(
@@ -31,3 +32,10 @@ def test_words_for_bands() -> None:
     for band in Band:
         assert band_named(band.value.upper()) is band_named(f" {band.value} ") is band
     assert band_named("LWIR?") is Band.UNKNOWN
+
+
+def test_a_word_that_a_person_chose_has_a_meaning_or_is_refused_with_those_that_have() -> None:
+    assert required_meaning(BAND_WORDS, "Long-wave", "band") is Band.LWIR
+    assert required_meaning(PLATFORM_WORDS, "unknown", "platform") is Platform.UNKNOWN
+    with pytest.raises(SettingsError, match=r"expected one of .*mwir, lwir.*got 'lwri'.*Did you mean 'lwir'"):
+        required_meaning(BAND_WORDS, "lwri", "band")

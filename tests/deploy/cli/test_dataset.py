@@ -47,3 +47,33 @@ def test_a_set_is_imported_and_shown_on_a_page(tmp_path: Path, capsys: pytest.Ca
     assert page.count("data:image/png") == 2
     assert "air / lwir" in page
     assert "'coco'" in captured.err
+
+
+def imported(*arguments: str) -> int:
+    with pytest.raises(SystemExit) as ended:
+        main(["dataset", "import", *arguments])
+    return int(ended.value.code or 0)
+
+
+def test_the_exit_code_says_whether_every_image_came_in(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root, out = tmp_path / "set", tmp_path / "out"
+    write_index(root)
+    images = sorted((root / "images").iterdir())
+    images[0].write_bytes(b"no image")
+    assert imported("index", str(root), "--out", str(out), "--json") == 1
+    told = capsys.readouterr()
+    assert json.loads(told.out)["complete"] is False
+    assert "16.7% of the images were refused, 0.0% may be (--max-refused)" in told.err
+    assert imported("index", str(root), "--out", str(out), "--max-refused", "0.2") == 0
+    for image in images:
+        image.write_bytes(b"no image")
+    assert imported("index", str(root), "--out", str(tmp_path / "none"), "--max-refused", "1") == 1
+    assert "no image could be used" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("option", "word"), [("--band", "lwri"), ("--platform", "drohne")])
+def test_a_mistyped_camera_is_refused(option: str, word: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_index(tmp_path / "set")
+    assert imported("index", str(tmp_path / "set"), "--out", str(tmp_path / "out"), option, word) == 2
+    assert f"{option}: expected one of" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()

@@ -18,6 +18,7 @@ from training.data.labelled_frame import sample_of_row
 from training.data.parquet_set import data_hash, iterate_rows, parts_of, read_table, require_parquet_set
 from training.data.reading import Defaults
 from training.data.samples import Sample
+from training.data.sources.annotation import split_of_name
 
 DEFAULTS = Defaults(dataset="made", licence="ours")
 MASKED, CLASSED = {"index", "coco", "masks", "wideirstd"}, {"index", "coco", "voc", "yolo", "folders"}
@@ -196,3 +197,35 @@ def test_a_crowd_is_no_target_and_odd_values_concern_their_image_only(tmp_path: 
     _, sample = by_scene(tmp_path / "out")[scene.name]
     np.testing.assert_array_equal(sample.mask_HW * 255, scene.mask_HW)
     assert sample.unknown_HW[0].all(), "nobody knows which pixels of a crowd are targets"
+
+
+def write_exported(root: Path, folders: dict[str, tuple[str, ...]]) -> None:
+    """COCO as annotation tools export it: a JSON of one name in the folder of each split, images in folders of sequences."""
+    for number, (folder, names) in enumerate(folders.items()):
+        for at, name in enumerate(names):
+            path = root / folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            cv2.imwrite(str(path), np.full((32, 40), 50 * number + 10 * at, np.uint8))
+        images = [{"id": at, "file_name": name} for at, name in enumerate(names)]
+        (root / folder / "_annotations.coco.json").write_text(json.dumps({"images": images, "annotations": [], "categories": []}))
+
+
+def test_sequences_of_coco_keep_their_folders_and_a_folder_says_the_split(tmp_path: Path) -> None:
+    names = ("seq1/0001.png", "seq2/0001.png")
+    write_exported(tmp_path / "set", {"train": names, "valid": names, "latest": names})
+    found = imported(tmp_path / "set", tmp_path / "out", "coco")
+    assert (found.frames, dict(found.refused)) == (6, {})
+    rows = {row["sample_id"]: row["split"] for row in read_table(tmp_path / "out", ["sample_id", "split"]).to_pylist()}
+    splits = {"train": "train", "valid": "val", "latest": None}
+    assert rows == {f"{folder}/_annotations.coco/seq{n}/0001": split for folder, split in splits.items() for n in (1, 2)}
+
+
+@pytest.mark.parametrize(
+    ("name", "split"),
+    [
+        *(("instances_val2017", "val"), ("train2017", "train"), ("Test", "test"), ("validation_set", "val"), ("training", "train")),
+        *(("trainval", "trainval"), ("latest", None), ("contrast", None), ("interval", None), ("trainvaltest", None), ("strain", None)),
+    ],
+)
+def test_a_name_says_its_split_by_a_word_of_its_own(name: str, split: str | None) -> None:
+    assert split_of_name(name) == split

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -77,6 +78,18 @@ class Listed:
 
     sample_id: str
     annotate: Callable[[], Annotation]
+
+
+_SPLIT = re.compile(r"(?<![a-z])(trainval|train|valid|val|test)(?:ation|ing)?(?:[-_ ]?set)?(?![a-z])")
+
+
+def split_of_name(name: str) -> str | None:
+    """The split that a file or folder is named after: a word of the name is `train`, `val` or `test`, or a usual form of one.
+
+    `instances_val2017` is `val`, `latest` is none.
+    """
+    found = _SPLIT.search(name.lower())
+    return None if found is None else found[1].removesuffix("id")
 
 
 def images_below(folder: Path) -> Iterator[Path]:

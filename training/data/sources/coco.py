@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from contracts.errors import SettingsError
 from contracts.words import band_named, platform_named
-from training.data.sources.annotation import Annotation, Listed, RefusedAnnotation, below
+from training.data.sources.annotation import Annotation, Listed, RefusedAnnotation, below, split_of_name
 
-_SPLITS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
 _IMAGE_KEYS = frozenset({"id", "file_name", "width", "height"})
 _IGNORED = frozenset({"dontcare", "ignore"})
 
@@ -20,8 +19,9 @@ _IGNORED = frozenset({"dontcare", "ignore"})
 def list_coco(root: Path) -> Iterator[Listed]:
     """Images of every JSON below a folder, or of the one that is named.
 
-    A file whose name has `train`, `val` or `test` in it says the split. Images lie beside the JSON, or in folders `images`, or those of
-    the split, up to two folders above.
+    The name of the JSON says the split (`instances_val2017.json`), else that of its folder (`train/_annotations.coco.json`). Images lie
+    beside the JSON, or in folders `images`, or those of the split, up to two folders above. Their names keep the folders that the JSON
+    names them with.
 
     Raises:
         SettingsError: there is none, or one is no COCO file.
@@ -36,8 +36,10 @@ def list_coco(root: Path) -> Iterator[Listed]:
             action="Name the file or its folder.",
         )
     top = root if root.is_dir() else root.parent
+    stems = Counter(file.stem for file, _ in read)
     for file, content in read:
-        yield from _images(top, file, content, len(read) > 1)
+        alone = file.relative_to(top).with_suffix("").as_posix() if stems[file.stem] > 1 else file.stem
+        yield from _images(top, file, content, f"{alone}/" if len(read) > 1 else "")
 
 
 def _content(file: Path, alone: bool) -> dict[str, Any] | None:
@@ -51,21 +53,27 @@ def _content(file: Path, alone: bool) -> dict[str, Any] | None:
     return content if all(kinds) else None
 
 
-def _images(top: Path, file: Path, content: dict[str, Any], several: bool) -> Iterator[Listed]:
+def _images(top: Path, file: Path, content: dict[str, Any], prefix: str) -> Iterator[Listed]:
     names = {each.get("id"): str(each.get("name")) for each in content["categories"] if isinstance(each, dict)}
     of_image: dict[Any, list[Any]] = defaultdict(list)
     for each in content["annotations"]:
         if isinstance(each, dict):
             of_image[each.get("image_id")].append(each)
-    split = next((_SPLITS[word] for word in _SPLITS if word in file.stem.lower()), None)
+    split = _split(top, file)
     licence = {each.get("id"): each.get("name") for each in content.get("licenses") or () if isinstance(each, dict)}
     for number, image in enumerate(content["images"]):
-        if not isinstance(image, dict) or not isinstance(image.get("file_name"), str):
+        if not isinstance(image, dict) or not isinstance(image.get("file_name"), str) or not PurePosixPath(image["file_name"]).name:
             yield Listed(sample_id=f"{file.name}:images[{number}]", annotate=_refuse("expected an object with file_name"))
             continue
         name = image["file_name"]
-        sample_id = f"{file.stem}/{Path(name).stem}" if several else Path(name).stem
+        sample_id = prefix + PurePosixPath(name).with_suffix("").as_posix()
         yield Listed(sample_id=sample_id, annotate=_reader(top, file, sample_id, image, of_image[image.get("id")], names, split, licence))
+
+
+def _split(top: Path, file: Path) -> str | None:
+    """The split of a JSON: of its own name, else of the nearest folder that has one, up to the folder of the set."""
+    folders = reversed(file.parent.relative_to(top).parts or (file.parent.resolve().name,))
+    return next((split for name in (file.stem, *folders) if (split := split_of_name(name))), None)
 
 
 def _refuse(detail: str) -> Callable[[], Annotation]:

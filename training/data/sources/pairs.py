@@ -7,7 +7,7 @@ from pathlib import Path
 
 from contracts.errors import SettingsError
 from contracts.words import band_named, platform_named
-from training.data.sources.annotation import Annotation, Listed, folder_named, images_below
+from training.data.sources.annotation import Annotation, Listed, folder_named, images_below, split_of_name
 
 _ENDINGS = ("", "_pixels0", "_mask", "_gt", "-mask")
 _LISTS = ("img_idx", "splits", "50_50", "idx_427", ".")
@@ -46,8 +46,9 @@ def _reader(name: str, image: Path, mask: Path | None, split: str | None, known:
 def _splits(root: Path) -> dict[str, str]:
     splits: dict[str, str] = {}
     for folder in _LISTS:
-        for path in sorted((root / folder).glob("*.txt")):
-            split = next((word for word in ("test", "val", "train") if word in path.stem.lower()), None)
+        # A list named `trainval` says less than `train` and `val`.
+        for path in sorted((root / folder).glob("*.txt"), key=lambda path: (split_of_name(path.stem) != "trainval", path)):
+            split = split_of_name(path.stem)
             if split and path.name != _STATISTICS:
                 splits |= {line.strip(): split for line in path.read_text(encoding="utf-8").splitlines() if line.strip()}
         if splits:

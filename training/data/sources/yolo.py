@@ -10,9 +10,9 @@ from typing import Any
 import yaml
 
 from contracts.errors import SettingsError
-from training.data.sources.annotation import Annotation, BoxXYWH, Listed, RefusedAnnotation, folder_named, images_below
+from training.data.sources.annotation import Annotation, BoxXYWH, Listed, RefusedAnnotation, folder_named, images_below, split_of_name
 
-_SPLITS = {"train": "train", "val": "val", "valid": "val", "test": "test"}
+_SPLITS = ("train", "val", "valid", "test")
 
 
 def list_yolo(root: Path) -> Iterator[Listed]:
@@ -29,9 +29,10 @@ def list_yolo(root: Path) -> Iterator[Listed]:
         labels = images.parent / "labels"
         for image in images_below(images):
             below = image.relative_to(images)
-            word = images.parent.name if images.parent != root else below.parts[0]
-            split = _SPLITS.get(word.lower())
-            prefix = Path(word) / below if images.parent != root else below
+            outside = images.parent != root
+            folder = images.parent.name if outside else below.parent.parts[0] if below.parent.parts else ""
+            split = split_of_name(folder)
+            prefix = Path(folder) / below if outside else below
             text = (labels / below).with_suffix(".txt")
             sample_id = prefix.with_suffix("").as_posix()
             yield Listed(sample_id=sample_id, annotate=_reader(image, text, sample_id, split, names))
