@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contracts.errors import SettingsError
+from contracts.text import counted
 from training.data.catalogue import UNSEEN_SETS
 from training.data.labelled_frame import PIXEL_FREE
 from training.data.near_duplicates import NEAR, Clusters, near_pairs
@@ -223,23 +224,23 @@ def require_no_leaks(folds: Folds, rows: Sequence[Mapping[str, Any]]) -> None:
     """
     if folds.settings.allow_leaks:
         return
-    names, thumbnails = [row["sample_id"] for row in rows], [row["thumbnail"] for row in rows]
-    pairs = list(near_pairs(thumbnails, folds.settings.near))
-    for fold in range(folds.num):
-        apart = [(first, second) for first, second, _ in pairs if _part_changes(folds, fold, names[first], names[second])]
-        if apart:
-            first, second = apart[0]
-            got = f"{len(apart)} pairs, such as {names[first]} and {names[second]} in fold {fold}"
-            raise SettingsError(
-                expected="no frame of a fold's training that is nearly the same as one it is measured on",
-                got=got,
-                where="leaks between folds",
-                action="Delete the file of folds: new ones keep such frames together; or allow leaks (`allow_leaks`).",
-            )
-
-
-def _part_changes(folds: Folds, fold: int, one: str, other: str) -> bool:
-    return folds.part_of(fold, one) != folds.part_of(fold, other)
+    names, number = [row["sample_id"] for row in rows], {part: at for at, part in enumerate(PARTS)}
+    parts_FN = np.array([[number[folds.part_of(fold, name)] for name in names] for fold in range(folds.num)], np.int8)
+    counts_F, examples = np.zeros(folds.num, np.int64), dict[int, str]()
+    for pairs in near_pairs([row["thumbnail"] for row in rows], folds.settings.near):
+        for fold, parts_N in enumerate(parts_FN):
+            apart = pairs.only(parts_N[pairs.first_M] != parts_N[pairs.second_M])
+            counts_F[fold] += len(apart.first_M)
+            if len(apart.first_M):
+                examples.setdefault(fold, f"{names[apart.first_M[0]]} and {names[apart.second_M[0]]}")
+    if examples:
+        fold = min(examples)
+        raise SettingsError(
+            expected="no frame of a fold's training that is nearly the same as one it is measured on",
+            got=f"{counted(int(counts_F[fold]), 'pair')}, such as {examples[fold]} in fold {fold}",
+            where="leaks between folds",
+            action="Delete the file of folds: new ones keep such frames together; or allow leaks (`allow_leaks`).",
+        )
 
 
 def learnable_rows(folders: Sequence[Path]) -> list[dict[str, Any]]:
@@ -271,12 +272,12 @@ def learnable_rows(folders: Sequence[Path]) -> list[dict[str, Any]]:
 def _groups(rows: Sequence[Mapping[str, Any]], settings: FoldSettings, report: Callable[[int, int], None]) -> NDArray[np.int64]:
     """A number for each row that those share which must stay together."""
     clusters, first_of = Clusters(len(rows)), dict[tuple[str, str], int]()
-    for index, row in enumerate(rows):
-        clusters.join(index, first_of.setdefault((row["dataset"], row["group_id"]), index))
+    named = [first_of.setdefault((row["dataset"], row["group_id"]), index) for index, row in enumerate(rows)]
+    clusters.join(np.arange(len(rows)), np.array(named, np.int64))
     if not settings.allow_leaks:
-        for one, other, _ in near_pairs([row["thumbnail"] for row in rows], settings.near, report):
-            clusters.join(one, other)
-    return np.array([clusters.of(index) for index in range(len(rows))], np.int64)
+        for pairs in near_pairs([row["thumbnail"] for row in rows], settings.near, report):
+            clusters.join(pairs.first_M, pairs.second_M)
+    return clusters.of_N
 
 
 def _stratum(row: Mapping[str, Any], stratify: str) -> str:

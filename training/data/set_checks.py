@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from contracts.text import counted
 from training.data.catalogue import KNOWN
 from training.data.labelled_frame import PIXEL_FREE, boxes_of_row, decode_rle
 from training.data.near_duplicates import NEAR, near_pairs
@@ -76,7 +79,7 @@ def check_leaks(
     near: float = NEAR,
     report: Callable[[int, int], None] = lambda done, of: None,
 ) -> Iterator[Finding]:
-    """Nearly the same frames in different parts, such as splits or folds.
+    """Nearly the same frames in different parts, such as splits or folds: one finding for each frame that has such among those after it.
 
     Args:
         names: of the images.
@@ -85,11 +88,19 @@ def check_leaks(
         near: least correlation of two thumbnails.
         report: gets images compared, and all.
     """
-    for first, second, alike in near_pairs(thumbnails, near, report):
-        one, other = parts[first], parts[second]
-        if one is not None and other is not None and one != other:
-            detail = f"expected no frame of {one} in {other}, got {names[second]} ({alike:.3f} alike)"
-            yield Finding("leak", names[first], detail, True)
+    number = {part: at for at, part in enumerate(sorted({part for part in parts if part is not None}))}
+    part_N = np.array([-1 if part is None else number[part] for part in parts], np.int64)
+    count_N, example = np.zeros(len(names), np.int64), dict[int, tuple[int, float]]()
+    for pairs in near_pairs(thumbnails, near, report):
+        one_M, other_M = part_N[pairs.first_M], part_N[pairs.second_M]
+        apart = pairs.only((one_M != other_M) & (one_M >= 0) & (other_M >= 0))
+        np.add.at(count_N, apart.first_M, 1)
+        for at in np.unique(apart.first_M, return_index=True)[1].tolist():
+            example.setdefault(int(apart.first_M[at]), (int(apart.second_M[at]), float(apart.alike_M[at])))
+    for first, (second, alike) in sorted(example.items()):
+        more = f" and {counted(int(count_N[first]) - 1, 'other')}" if count_N[first] > 1 else ""
+        detail = f"expected no frame of {parts[first]} in {parts[second]}, got {names[second]} ({alike:.3f} alike){more}"
+        yield Finding("leak", names[first], detail, True)
 
 
 def check_sets(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from collections import Counter, defaultdict
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 
 from contracts.errors import SettingsError
 from contracts.frame import Band, Platform
-from training.data.folds import Folds, FoldSettings, folds_of_file, learnable_rows, make_folds, require_folds, table_of
+from training.data.folds import Folds, FoldSettings, folds_of_file, learnable_rows, make_folds, require_folds, require_no_leaks, table_of
 from training.data.labelled_frame import LabelledFrame
 from training.data.near_duplicates import SIDE_PX
 from training.data.parquet_set import MANIFEST, PartWriter
@@ -114,6 +115,19 @@ def test_frames_that_are_nearly_the_same_stay_together_whatever_their_scene(tmp_
         require_folds(replace(loose, settings=FoldSettings()), [folder], tmp_path / "folds.json")
 
 
+def test_leaks_of_a_camera_that_never_moves_cost_memory_by_frames(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("training.data.near_duplicates._BLOCK", 64)
+    rows = [{"sample_id": f"f{number:04}", "thumbnail": bytes(range(256)) * 4} for number in range(1200)]
+    test = {str(row["sample_id"]): number % 5 for number, row in enumerate(rows)}
+    folds = Folds(settings=FoldSettings(), data="", test=test, validation=(frozenset(),) * 5)
+    tracemalloc.start()
+    with pytest.raises(SettingsError, match="got 230400 pairs, such as f0000 and f0001 in fold 0"):
+        require_no_leaks(folds, rows)
+    peak_bytes = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak_bytes < 30 * 2**20
+
+
 def test_a_seed_makes_the_same_folds_in_any_order_and_another_others(tmp_path: Path, folder: Path, folds: Folds) -> None:
     assert make_folds([folder], FoldSettings()).digest == folds.digest
     assert make_folds([folder], FoldSettings(seed=1)).test != folds.test
@@ -166,6 +180,14 @@ def test_sets_that_cannot_be_folded_are_refused(frames: list[LabelledFrame], nam
     folder = write_frames(tmp_path / "set", frames, name)
     with pytest.raises(SettingsError, match=match):
         make_folds([folder], FoldSettings())
+
+
+def test_a_name_in_two_folders_is_refused_even_where_no_fold_would_take_one_of_them(tmp_path: Path) -> None:
+    frames = made_frames(30, 1)
+    first = write_frames(tmp_path / "first", frames)
+    second = write_frames(tmp_path / "second", [replace(frames[3], split="unseen")])
+    with pytest.raises(SettingsError, match=r"one image of a name.*1 names with several, first frame003"):
+        make_folds([first, second], FoldSettings())
 
 
 def test_unseen_images_are_in_no_fold(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from training.data.labelled_frame import encode_rle
 from training.data.near_duplicates import Clusters, near_pairs, thumbnail_of
 from training.data.parquet_set import read_table
 from training.data.reading import Defaults
-from training.data.set_checks import check_rows, check_sets
+from training.data.set_checks import check_leaks, check_rows, check_sets
 
 DEFAULTS = Defaults(dataset="made", licence="ours")
 
@@ -88,12 +89,26 @@ def test_near_pairs_are_those_of_a_plain_comparison(monkeypatch: pytest.MonkeyPa
         for j in range(i + 1, 11)
         if pixels[i].std() and pixels[j].std() and np.corrcoef(pixels[i], pixels[j])[0, 1] >= 0.98
     }
-    assert {(first, second) for first, second, _ in near_pairs(thumbnails)} == plain == {(2, 7), (5, 8)}
+    found = [pair for pairs in near_pairs(thumbnails) for pair in zip(pairs.first_M.tolist(), pairs.second_M.tolist(), strict=True)]
+    assert sorted(found) == sorted(plain) == [(2, 7), (5, 8)]
 
 
 def test_clusters_join_chains() -> None:
     clusters = Clusters(6)
-    for one, other in ((0, 1), (1, 2), (4, 5)):
-        clusters.join(one, other)
-    assert [clusters.of(thing) == clusters.of(0) for thing in range(6)] == [True, True, True, False, False, False]
-    assert [clusters.of(thing) for thing in (5, 4, 3)] == [4, 4, 3]
+    clusters.join(np.array([0, 4]), np.array([1, 5]))
+    clusters.join(np.array([2]), np.array([1]))
+    assert clusters.of_N.tolist() == [0, 0, 0, 3, 4, 4]
+
+
+def test_a_camera_that_never_moves_costs_memory_by_frames_not_by_pairs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("training.data.near_duplicates._BLOCK", 64)
+    num = 1200  # 720,000 pairs, half of them leaks
+    names, thumbnails = [f"f{number}" for number in range(num)], [bytes(range(256)) * 4] * num
+    parts = ["train" if number % 2 else "test" for number in range(num)]
+    tracemalloc.start()
+    findings = list(check_leaks(names, parts, thumbnails))
+    peak_bytes = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert [each.sample_id for each in findings] == names[:-1]
+    assert findings[0].detail == "expected no frame of test in train, got f1 (1.000 alike) and 599 others"
+    assert peak_bytes < 30 * 2**20
