@@ -18,6 +18,7 @@ from deploy.cli.options import print_json, stdout_for_json
 
 if TYPE_CHECKING:
     from training.data.folds import Folds, FoldSettings
+    from training.distributed.team_training import Room
     from training.recipes import TrainingPlan
 
 _FOLDS_FILE = "folds.json"
@@ -72,26 +73,18 @@ def train_in_folds(model: str, plan: TrainingPlan, options: FoldOptions, as_json
     from deploy.cluster.session import ray_session
     from deploy.terminal.consoles import note_console
     from deploy.terminal.folds_view import shown_folds
-    from training.distributed.cross_validation import CrossValidation, cross_validate
+    from training.distributed.cross_validation import CrossValidation, begin, cross_validate
+    from training.distributed.team_training import TeamTraining
 
     plan = _with_validation(plan)
     console, folders = note_console(), tuple(Path(folder) for folder in options.data)
-    folds = _folds(options, folders)
+    training = TeamTraining(model=model, plan=plan, start=options.start, workers=options.workers, gpus_per_worker=options.gpus_per_worker)
+    run = CrossValidation(training=training, folders=folders, folds=_folds(options, folders), out=options.out)
+    begin(run)
     with interruptible(), _json_lines(as_json) as emit, stdout_for_json(as_json), ray_session():
         side_by_side, threads = _at_a_time(options)
-        run = CrossValidation(
-            model=model,
-            plan=plan,
-            folders=folders,
-            folds=folds,
-            out=options.out,
-            workers=options.workers,
-            gpus_per_worker=options.gpus_per_worker,
-            side_by_side=side_by_side,
-            threads=threads,
-            start=options.start,
-        )
-        console.print(f"{model}, {folds.num} folds, {side_by_side} at a time; {options.out}", soft_wrap=True, markup=False)
+        run = replace(run, training=replace(training, threads=threads), side_by_side=side_by_side)
+        console.print(f"{model}, {run.folds.num} folds, {side_by_side} at a time; {options.out}", soft_wrap=True, markup=False)
         with shown_folds(console, emit) as show:
             results = cross_validate(run, show)
     _finish(run, results, as_json)
@@ -181,27 +174,39 @@ def _said(settings: FoldSettings) -> str:
 
 
 def _at_a_time(options: FoldOptions) -> tuple[int, int]:
+    """Folds that train at a time, and threads of each process on a CPU, in the Ray that is there."""
+    import ray
+
+    from deploy.cluster.session import cluster_address
+    from training.distributed.team_training import Room
+
+    there = ray.cluster_resources()
+    ray_cpus = int(there.get("CPU", 1))
+    # A local Ray counts logical CPUs, many more than there are.
+    cpus = ray_cpus if cluster_address() else len(os.sched_getaffinity(0))
+    return at_a_time(options, Room(cpus, ray_cpus, float(there.get("GPU", 0))))
+
+
+def at_a_time(options: FoldOptions, room: Room) -> tuple[int, int]:
     """Folds that train at a time, and threads of each process on a CPU.
 
     Raises:
         SettingsError: one fold alone wants more than there is.
     """
-    import ray
-
-    from deploy.cluster.session import cluster_address
-
-    there = ray.cluster_resources()
-    # A local Ray counts logical CPUs, many more than there are.
-    cpus = int(there.get("CPU", 1)) if cluster_address() else len(os.sched_getaffinity(0))
-    gpus = float(there.get("GPU", 0))
-    wanted = options.workers * options.gpus_per_worker
-    if wanted > gpus:
+    most = room.folds_at_a_time(options.workers, options.gpus_per_worker)
+    if most < 1:
+        gpus = options.workers * options.gpus_per_worker
+        lacking = gpus > room.gpus
         raise SettingsError(
-            expected=f"{wanted:g} GPUs for the {options.workers} processes of a fold",
-            got=f"{gpus:g} in this Ray",
-            where="--gpus-per-worker, --workers",
+            expected=f"{gpus:g} GPUs for the {options.workers} processes of a fold"
+            if lacking
+            else f"{options.workers} CPUs, one for each process of a fold",
+            got=f"{room.gpus if lacking else room.ray_cpus:g} in this Ray",
+            where="--gpus-per-worker, --workers" if lacking else "--workers",
             action="Ask for fewer, or set RAY_ADDRESS to a cluster that has them.",
         )
-    most = int(gpus // wanted) if wanted else max(1, cpus // options.workers)
-    side_by_side = min(options.folds, options.side_by_side or max(1, most))
-    return side_by_side, max(1, cpus // (side_by_side * options.workers))
+    # More at a time than fit would reserve what Ray Data needs to read for those that train.
+    by_cpu = room.ray_cpus // options.workers
+    asked = most if options.side_by_side is None else max(1, min(options.side_by_side, most if options.gpus_per_worker else by_cpu))
+    side_by_side = min(options.folds, asked)
+    return side_by_side, max(1, room.cpus // (side_by_side * options.workers))

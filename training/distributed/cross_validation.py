@@ -6,7 +6,7 @@ import io
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +18,10 @@ from models.weights import digest_of
 from models.zoo import create_model
 from training.data.folds import PARTS, Folds, learnable_rows
 from training.data.parquet_set import parts_of
-from training.data.windows import WINDOW_BYTES
 from training.distributed.board import start_board
 from training.distributed.fold_trainer import RESULT, WEIGHTS, FoldRequest, train_fold
 from training.distributed.storage import Storage
-from training.recipes import TrainingPlan
+from training.distributed.team_training import TeamTraining
 from training.tasks.known import task_of
 
 PREDICTIONS_FILE, RUN_FILE = "out_of_fold.parquet", "run.json"
@@ -35,38 +34,27 @@ class CrossValidation:
     """A training in folds.
 
     Attributes:
-        model: registered network.
-        plan: recipe, loop and epochs; its data sets are those in `folders`.
+        training: of each fold; the data sets of its plan are those in `folders`.
         folders: data sets in Parquet.
         folds: of these.
         out: folder or URL.
-        workers: processes of each fold.
-        gpus_per_worker: see `FoldRequest`.
         side_by_side: folds at a time.
-        threads: of each process on a CPU.
-        window_bytes: see `FoldRequest`.
-        start: weights to begin with; None: random ones.
     """
 
-    model: str
-    plan: TrainingPlan
+    training: TeamTraining
     folders: tuple[Path, ...]
     folds: Folds
     out: str
-    workers: int = 1
-    gpus_per_worker: float = 0.0
     side_by_side: int = 1
-    threads: int = 1
-    window_bytes: int = WINDOW_BYTES
-    start: Path | None = None
 
     def identity(self) -> dict[str, Any]:
         """Settings that make it this training and no other."""
-        length = {"epochs": self.plan.epochs, "start": None if self.start is None else digest_of(self.start)}
+        model, plan, start = self.training.model, self.training.plan, self.training.start
+        length = {"epochs": plan.epochs, "start": None if start is None else digest_of(start)}
         return length | {
-            "model": self.model,
+            "model": model,
             "folds": self.folds.digest,
-            "plan": json.loads(json.dumps(dict(self.plan.identity(self.model, 0)))),
+            "plan": json.loads(json.dumps(dict(plan.identity(model, 0)))),
         }
 
 
@@ -93,7 +81,7 @@ def cross_validate(
     import ray
 
     storage = Storage(run.out)
-    _begin(storage, run)
+    begin(run)
     done = {fold: result for fold in range(run.folds.num) if (result := _done(storage, fold)) is not None}
     told: dict[int, dict[str, Any]] = {fold: {"state": "waiting", "steps": 0, "of": 0} for fold in range(run.folds.num)}
     waiting = [fold for fold in range(run.folds.num) if fold not in done]
@@ -147,7 +135,13 @@ def _ours(error: Any) -> IrstreamError:
     raise error
 
 
-def _begin(storage: Storage, run: CrossValidation) -> None:
+def begin(run: CrossValidation) -> None:
+    """Make the folder of a training its own.
+
+    Raises:
+        SettingsError: another training is in it.
+    """
+    storage = Storage(run.out)
     before = storage.read(RUN_FILE)
     now = run.identity()
     if before is not None:
@@ -172,21 +166,16 @@ def _done(storage: Storage, fold: int) -> dict[str, Any] | None:
 def _request(run: CrossValidation, storage: Storage, fold: int, rows: Sequence[Mapping[str, Any]], board: Any) -> FoldRequest:
     names: dict[str, tuple[str, ...]] = {part: tuple(run.folds.names(fold, part)) for part in PARTS}
     learnt = set(names["train"])
-    task = task_of(create_model(run.model), run.plan.recipe)
+    task = task_of(create_model(run.training.model), run.training.plan.recipe)
+    start = run.training.start
     return FoldRequest(
-        model=run.model,
-        plan=run.plan,
+        training=replace(run.training, start=None if start is None else start.resolve()),
         fold=fold,
         parts=tuple(str(part.resolve()) for folder in run.folders for part in parts_of(folder)),
         names=names,
         crops=sum(task.crops_in(row["labels"]) for row in rows if row["sample_id"] in learnt),
         pixel_bytes=sum(row["width_px"] * row["height_px"] * _BYTES_A_PIXEL for row in rows if row["sample_id"] in learnt),
         storage=storage.place,
-        workers=run.workers,
-        gpus_per_worker=run.gpus_per_worker,
-        threads=run.threads,
-        window_bytes=run.window_bytes,
-        start=None if run.start is None else str(run.start.resolve()),
         board=board,
     )
 
@@ -199,9 +188,9 @@ def _collect(storage: Storage, run: CrossValidation, fold: int, folder: str) -> 
     wanted = run.folds.names(fold, "test")
     if table["sample_id"].to_pylist() != wanted:
         raise AssertionError(f"expected predictions of {len(wanted)} test images of fold {fold}, got {len(table)}")
-    model = create_model(run.model)
+    model = create_model(run.training.model)
     model.configure(result["settings"])
-    counted = task_of(model, run.plan.recipe).figures(model, table.to_pylist())
+    counted = task_of(model, run.training.plan.recipe).figures(model, table.to_pylist())
     # JSON has no NaN: null where nothing was there to count.
     figures = {name: value if math.isfinite(value) else None for name, value in counted.items()}
     buffer = io.BytesIO()

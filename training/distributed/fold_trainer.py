@@ -23,16 +23,15 @@ from models.weights import digest_of, load_weights, save_weights
 from models.zoo import create_model
 from training.data.labelled_frame import sample_of_row
 from training.data.samples import Role, Sample
-from training.data.windows import WINDOW_BYTES
 from training.distributed.fold_task import FoldTask
 from training.distributed.predictions import PREDICTIONS, predicted_rows
 from training.distributed.storage import Storage
 from training.distributed.team import Team, seed_everything
+from training.distributed.team_training import READ_CPUS, TeamTraining
 from training.fit import Machine, fit
 from training.loop.checkpoint import FILE
 from training.loop.loop import LoopReport
 from training.loop.settings import LoopSettings, Progress
-from training.recipes import TrainingPlan
 from training.tasks.known import task_of
 
 WEIGHTS, RESULT = "weights.safetensors", "result.json"
@@ -40,7 +39,6 @@ _PREDICTIONS = "predictions-{}.parquet"
 _NEVER_S = 1e9
 _ROWS = 64
 _HEALTH_S = "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S"
-_READ_CPUS = 0.1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,37 +46,25 @@ class FoldRequest:
     """One fold of a training.
 
     Attributes:
-        model: registered network.
-        plan: recipe, loop and epochs.
+        training: that it is a fold of.
         fold: number.
         parts: Parquet files of the data sets.
         names: images of each part of the fold.
         crops: in one pass over the training images.
         pixel_bytes: of the decoded training images.
         storage: folder or URL of the whole training.
-        workers: processes.
-        gpus_per_worker: 0: they compute on CPUs; less than 1: several share one.
-        threads: of each process on a CPU.
         max_failures: starts anew after a process died, before the fold gives up.
-        window_bytes: of images in the memory of a process at a time.
-        start: file of weights to begin with, where every machine finds it; None: random ones.
         board: actor that is told of progress (`training.distributed.board`), or None.
     """
 
-    model: str
-    plan: TrainingPlan
+    training: TeamTraining
     fold: int
     parts: tuple[str, ...]
     names: Mapping[str, tuple[str, ...]]
     crops: int
     pixel_bytes: int
     storage: str
-    workers: int = 1
-    gpus_per_worker: float = 0.0
-    threads: int = 1
     max_failures: int = 3
-    window_bytes: int = WINDOW_BYTES
-    start: str | None = None
     board: Any = field(default=None, compare=False)
 
     @property
@@ -108,13 +94,14 @@ def train_fold(request: FoldRequest) -> str:
     from ray.train.torch import TorchConfig, TorchTrainer
 
     os.environ.setdefault(_HEALTH_S, "0.2")
-    gpu = request.gpus_per_worker > 0
-    resources = {"CPU": 1.0} | ({"GPU": request.gpus_per_worker} if gpu else {})
+    training, gpus = request.training, request.training.gpus_per_worker
     trainer = TorchTrainer(
-        _learn,
+        learn,
         train_loop_config={"request": request},
-        torch_config=TorchConfig(backend="nccl" if gpu and request.gpus_per_worker >= 1 else "gloo"),
-        scaling_config=ray.train.ScalingConfig(num_workers=request.workers, use_gpu=gpu, resources_per_worker=resources),
+        torch_config=TorchConfig(backend="nccl" if gpus >= 1 else "gloo"),
+        scaling_config=ray.train.ScalingConfig(
+            num_workers=training.workers, use_gpu=gpus > 0, resources_per_worker=training.resources_per_worker
+        ),
         run_config=ray.train.RunConfig(
             name=request.name,
             storage_path=request.storage,
@@ -129,15 +116,21 @@ def train_fold(request: FoldRequest) -> str:
     try:
         result = trainer.fit()
     except ray.train.TrainingFailedError as error:
-        raise StopPipeline(
+        raise stopped_by(request) or StopPipeline(
             expected="a fold that ends",
             got=f"{type(error).__name__}: {_first_line(error)}",
             where=f"fold {request.fold}",
             action=f"Its processes died {request.max_failures + 1} times. The same command goes on from the last checkpoint.",
         ) from error
-    if (said := storage.read(request.error_file)) is not None:
-        raise StopPipeline(**json.loads(said))
+    if (stop := stopped_by(request)) is not None:
+        raise stop
     return str(result.checkpoint.path)
+
+
+def stopped_by(request: FoldRequest) -> StopPipeline | None:
+    """The error on purpose that a process of a fold ended with; None: there was none."""
+    said = Storage(request.storage).read(request.error_file)
+    return None if said is None else StopPipeline(**json.loads(said))
 
 
 def _first_line(error: Exception) -> str:
@@ -155,56 +148,62 @@ def _dataset(request: FoldRequest, part: str) -> Any:
     import ray.data
     from ray.data.expressions import col
 
+    # The newer reader lists files in a task that reserves a whole CPU, which processes that learn may not leave.
+    ray.data.DataContext.get_current().use_datasource_v2 = False
     # One reader of bytes keeps up with many that decode; equal settings let Ray read and filter in one task.
-    rows = ray.data.read_parquet(list(request.parts), num_cpus=_READ_CPUS, concurrency=1, partitioning=None)
-    return rows.filter(expr=col("sample_id").is_in(list(request.names[part])), num_cpus=_READ_CPUS, concurrency=1)
+    rows = ray.data.read_parquet(list(request.parts), num_cpus=READ_CPUS, concurrency=1, partitioning=None)
+    return rows.filter(expr=col("sample_id").is_in(list(request.names[part])), num_cpus=READ_CPUS, concurrency=1)
 
 
-def _learn(config: dict[str, Any]) -> None:
-    """Work of one process. Errors on purpose end the fold; anything else is a death, after which it starts anew."""
-    import ray.train
+def learn(config: dict[str, Any]) -> None:
+    """Work of one process. An error on purpose ends the fold; anything else is a death, after which it starts anew.
 
+    Raises:
+        IrstreamError: on purpose, by any of the processes: only when one fails does Ray end the others, which wait for it.
+    """
     request: FoldRequest = config["request"]
+    if stopped_by(request) is not None:
+        return  # Ray starts the processes anew after every error: that one would come again
     try:
         with tempfile.TemporaryDirectory(prefix="irstream-fold-") as folder:
             _FoldProcess(request, Path(folder)).run()
     except IrstreamError as error:
-        if ray.train.get_context().get_world_rank() == 0:
-            parts = {name: str(getattr(error, name, "")) for name in ("expected", "got", "where", "action")}
-            said = parts | {"where": f"fold {request.fold}, {parts['where']}"}
-            Storage(request.storage).write(request.error_file, json.dumps(said).encode())
+        parts = {name: str(getattr(error, name, "")) for name in ("expected", "got", "where", "action")}
+        said = parts | {"where": f"fold {request.fold}, {parts['where']}"}
+        Storage(request.storage).write(request.error_file, json.dumps(said).encode())
+        raise
 
 
 class _FoldProcess:
     def __init__(self, request: FoldRequest, folder: Path) -> None:
         import ray.train
 
-        self._request, self._folder, self._team = request, folder, Team()
-        self._device = str(ray.train.torch.get_device()) if request.gpus_per_worker else "cpu"
+        self._request, self._training, self._folder, self._team = request, request.training, folder, Team()
+        self._device = str(ray.train.torch.get_device()) if self._training.gpus_per_worker else "cpu"
         self._reported, self._first = -1, 0
-        torch.set_num_threads(request.threads)
+        torch.set_num_threads(self._training.threads)
 
     def run(self) -> None:
-        request, team = self._request, self._team
-        seed_everything(request.plan.recipe.seed, team.rank)
-        model = create_model(request.model)
-        if request.start is not None:
-            load_weights(model, Path(request.start))
-        inner = task_of(model, request.plan.recipe)
+        training, team = self._training, self._team
+        seed_everything(training.plan.recipe.seed, team.rank)
+        model = create_model(training.model)
+        if training.start is not None:
+            load_weights(model, training.start)
+        inner = task_of(model, training.plan.recipe)
         task = FoldTask(
             inner,
             partial(self._samples, "train", Role.TRAIN),
             partial(self._samples, "validation", Role.SELECT),
-            crops=request.crops,
+            crops=self._request.crops,
             team=team,
-            keep=request.pixel_bytes <= request.window_bytes,
-            window_bytes=request.window_bytes,
+            keep=self._request.pixel_bytes <= training.window_bytes,
+            window_bytes=training.window_bytes,
         )
-        every, loop = task.batches_an_epoch, request.plan.loop
+        every, loop = task.batches_an_epoch, training.plan.loop
         # What the first process hands on counts; the others need no statistics of their own.
         batches = 0 if team.rank else loop.calibration_batches
         loop = replace(loop, checkpoint_s=_NEVER_S, checkpoint_every_steps=every, calibration_batches=batches)
-        plan = replace(request.plan, loop=loop)
+        plan = replace(training.plan, loop=loop)
         self._take_checkpoint()
         begun_s = time.monotonic()
         network, report = fit(
@@ -216,7 +215,7 @@ class _FoldProcess:
             begin=partial(self._begin, every),
             report=lambda progress, steps: self._tell("training", progress, None, every, steps),
             saved=self._keep,
-            **({} if request.start is None else {"begins": digest_of(Path(request.start))}),
+            **({} if training.start is None else {"begins": digest_of(training.start)}),
         )
         self._finish(task, network, report, time.monotonic() - begun_s)
 
@@ -266,7 +265,7 @@ class _FoldProcess:
         """Choose thresholds, answer on this process's share of the test images, hand all of it on."""
         import ray.train
 
-        request, model = self._request, create_model(self._request.model)
+        request, model = self._request, create_model(self._training.model)
         weights = self._team.from_first({name: tensor.cpu() for name, tensor in network.state_dict().items()})
         model.load_state_dict(weights)
         model = model.to(self._device).eval()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from uuid import uuid4
 
 from pyarrow import fs
 
@@ -31,9 +32,10 @@ class Storage:
         """Write a file whole: readers see it as it was, or as it is."""
         path = f"{self.root}/{name}"
         self._files.create_dir(str(path.rpartition("/")[0]), recursive=True)
-        with self._files.open_output_stream(f"{path}.partial") as file:
+        partial = f"{path}.{uuid4().hex}.partial"  # several processes may write one file
+        with self._files.open_output_stream(partial) as file:
             file.write(content)
-        self._files.move(f"{path}.partial", path)
+        self._files.move(partial, path)
 
     def delete(self, name: str) -> None:
         """Delete a file, where it is there."""

@@ -21,6 +21,7 @@ from training.data.folds import FoldSettings, make_folds
 from training.data.importing import import_set
 from training.data.reading import Defaults
 from training.distributed.cross_validation import CrossValidation, cross_validate, join_predictions
+from training.distributed.team_training import TeamTraining
 from training.recipes import plan_named
 from training.tasks.known import task_of
 
@@ -35,7 +36,8 @@ def made_run(folder: Path) -> CrossValidation:
     plan = plan_named("ours", ("nudt-sirst",), EPOCHS)
     plan = replace(plan, recipe=plan.recipe.with_crop(32).with_numbers(batch_size=4), validate_every_epochs=1.0)
     folds = make_folds([data], FoldSettings(num=1, validation=0.25, allow_leaks=True))
-    return CrossValidation(model="acm", plan=plan, folders=(data,), folds=folds, out=str(folder / "run"), workers=2)
+    training = TeamTraining(model="acm", plan=plan, workers=2)
+    return CrossValidation(training=training, folders=(data,), folds=folds, out=str(folder / "run"))
 
 
 @pytest.mark.ray
@@ -64,9 +66,9 @@ def test_a_process_that_dies_costs_no_epoch_and_every_image_is_predicted_once(tm
     network = create_model("acm")
     assert isinstance(network, SegmentationModel)
     network.configure(result["settings"])
-    figures = task_of(network, run.plan.recipe).figures(network, table.to_pylist())
+    figures = task_of(network, run.training.plan.recipe).figures(network, table.to_pylist())
     assert {name: None if math.isnan(value) else value for name, value in figures.items()} == pytest.approx(result["figures"])
     assert cross_validate(run) == [result], "what is done stays done"
     with pytest.raises(SettingsError, match="the same epochs"):
-        cross_validate(replace(run, plan=run.plan.with_epochs(5)))
+        cross_validate(replace(run, training=replace(run.training, plan=run.training.plan.with_epochs(5))))
     assert json.loads((tmp_path / "run" / "fold-0.json").read_text())["figures"]["iou"] == result["figures"]["iou"]
