@@ -7,6 +7,7 @@ differences too easily. The test of Nadeau and Bengio allows for that, and is th
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -142,10 +143,68 @@ def analyse_variance(groups: Mapping[str, Sequence[float]]) -> Variance:
         sizes = ", ".join(f"{name} {len(values)}" for name, values in groups.items())
         raise ValueError(f"expected at least two groups of at least two values, got {sizes or 'none'}")
     names, values = list(groups), [np.asarray(each, np.float64) for each in groups.values()]
-    f, p = stats.f_oneway(*values)
-    honest = stats.tukey_hsd(*values).pvalue
+    with np.errstate(divide="ignore", invalid="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore", stats.ConstantInputWarning)  # groups without any spread: infinite, or no number
+        f, p = stats.f_oneway(*values)
+        honest = stats.tukey_hsd(*values).pvalue
     pairs = [(one, other) for one in range(len(names)) for other in range(one + 1, len(names))]
     tukey = {
         (names[one], names[other]): (float(values[other].mean() - values[one].mean()), float(honest[one, other])) for one, other in pairs
     }
     return Variance(float(f), float(p), tukey)
+
+
+@dataclass(frozen=True, slots=True)
+class ScenesTest:
+    """Comparison of two networks on the same images, none of which either has learnt from.
+
+    Attributes:
+        num: scenes.
+        first: mean over scenes of the first network's means.
+        second: likewise.
+        difference: second less first.
+        low: of the 95 % t interval of the difference; NaN for fewer than two scenes.
+        high: likewise.
+        t: of the paired t-test over scenes.
+        p: likewise, two-sided.
+    """
+
+    num: int
+    first: float
+    second: float
+    difference: float
+    low: float
+    high: float
+    t: float
+    p: float
+
+
+def compare_scenes(first: Sequence[float], second: Sequence[float], scenes: Sequence[str], confidence: float = _CONFIDENCE) -> ScenesTest:
+    """Paired t-test over the means of scenes: images of one scene are alike, and count together as one observation.
+
+    Args:
+        first: a figure by image; images where it is no number in either are left out.
+        second: the same of the other network, on the same images in the same order.
+        scenes: of each image.
+        confidence: of the interval.
+
+    Raises:
+        ValueError: lengths differ.
+    """
+    if not len(first) == len(second) == len(scenes):
+        raise ValueError(f"expected figures of the same images, got {len(first)}, {len(second)} and {len(scenes)}")
+    one_N, other_N = np.array(first, np.float64), np.array(second, np.float64)
+    kept_N = np.isfinite(one_N) & np.isfinite(other_N)
+    if not kept_N.any():
+        return ScenesTest(0, *(math.nan,) * 7)
+    _, scene_M = np.unique(np.array(scenes, object)[kept_N].astype(str), return_inverse=True)
+    sizes_S = np.bincount(scene_M)
+    one_S, other_S = (np.bincount(scene_M, each[kept_N]) / sizes_S for each in (one_N, other_N))
+    differences_S, num = other_S - one_S, len(sizes_S)
+    means = float(one_S.mean()), float(other_S.mean()), float(differences_S.mean())
+    if num < 2:
+        return ScenesTest(num, *means, *(math.nan,) * 4)
+    error = float(differences_S.std(ddof=1)) / math.sqrt(num)
+    t, p = _student(means[2], error, num - 1)
+    half = float(stats.t.ppf((1 + confidence) / 2, num - 1)) * error
+    return ScenesTest(num, *means, means[2] - half, means[2] + half, t, p)

@@ -11,7 +11,7 @@ import typer
 from deploy.cli.options import JsonOption, print_json, require_writable, write_result
 
 if TYPE_CHECKING:
-    from training.report.folds_page import FoldsRun
+    from training.report.folds_run import FoldsRun
 
 app = typer.Typer(
     help="Trainings in folds: list, show, compare.", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False
@@ -51,7 +51,8 @@ def list_(
 @app.command()
 def show(run: RunArgument, html: HtmlOption = None, as_json: JsonOption = False) -> None:
     """Show the figures of a training: by fold, their mean, standard deviation and 95 % interval."""
-    from training.report.folds_page import read_run, render_folds_page, summary_of
+    from training.report.folds_page import render_folds_page, summary_of
+    from training.report.folds_run import read_run
 
     require_writable(html, "--html")
     read = read_run(run)
@@ -72,7 +73,8 @@ def compare(
     as_json: JsonOption = False,
 ) -> None:
     """Compare networks on the same folds: paired t-test, and its correction by Nadeau and Bengio, the one to trust."""
-    from training.report.folds_page import compare_runs, read_run, render_folds_page
+    from training.report.folds_page import render_folds_page
+    from training.report.folds_run import compare_runs, read_run
 
     require_writable(html, "--html")
     first, rest = read_run(run), [read_run(other) for other in others]
@@ -95,10 +97,35 @@ def compare(
             typer.echo(f"  {name}: {test.difference:+.4g}, {interval}, {corrected}")
 
 
+@app.command()
+def anova(
+    runs: Annotated[list[str], typer.Argument(help="Folders or URLs of trainings in folds, on whatever data.", show_default=False)],
+    figure: Annotated[str | None, typer.Option("--figure", help="Default: the one by which the networks are compared.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Analyse the variance of a figure over trainings, such as on even, skewed and mixed classes: one-way ANOVA, Tukey's test of pairs."""
+    from training.report.folds_page import variance_text
+    from training.report.folds_run import analyse_runs, read_run
+
+    read = [read_run(run) for run in runs]
+    found = analyse_runs(read, figure)
+    if as_json:
+        pairs = [
+            {"first": first, "second": second, "difference": difference, "p": p} for (first, second), (difference, p) in found.tukey.items()
+        ]
+        print_json(
+            {"figure": figure or read[0].headline, **_finite({"f": found.f, "p": found.p}), "tukey": [_finite(pair) for pair in pairs]}
+        )
+        return
+    typer.echo(f"{figure or read[0].headline}. {variance_text(found)}")
+    for (first, second), (difference, p) in found.tukey.items():
+        typer.echo(f"  {second} less {first}: {difference:+.4g}, Tukey p {p:.3g}")
+
+
 def _finite(values: dict[str, Any]) -> dict[str, Any]:
     import math
 
-    return {name: value if math.isfinite(value) else None for name, value in values.items()}
+    return {name: None if isinstance(value, float) and not math.isfinite(value) else value for name, value in values.items()}
 
 
 def print_figures(run: FoldsRun) -> None:

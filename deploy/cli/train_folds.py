@@ -94,7 +94,8 @@ def _finish(run: Any, results: list[dict[str, Any]], as_json: bool) -> None:
     from deploy.cli.runs import print_figures
     from training.distributed.cross_validation import join_predictions
     from training.distributed.storage import Storage
-    from training.report.folds_page import read_run, render_folds_page, summary_of
+    from training.report.folds_page import render_folds_page, summary_of
+    from training.report.folds_run import read_run
 
     join_predictions(run.out, run.folds.num)
     storage, read = Storage(run.out), read_run(run.out)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from evaluation.statistics import analyse_variance, compare_paired, summarise
+from evaluation.statistics import analyse_variance, compare_paired, compare_scenes, summarise
 
 # The weight gain example of scipy's and many textbooks' paired test: ten subjects before and after.
 BEFORE = [0.7, -1.6, -0.2, -1.2, -0.1, 3.4, 3.7, 0.8, 0.0, 2.0]
@@ -23,6 +23,19 @@ def test_student_1908_sleep_data() -> None:
     assert found.p == pytest.approx(0.00283, abs=1e-5)
     assert found.cohen_d == pytest.approx(1.58 / 1.22995, abs=1e-4)
     assert (found.t, found.p) == pytest.approx(tuple(stats.ttest_rel(AFTER, BEFORE)))
+
+
+def test_images_of_a_scene_count_as_one_observation() -> None:
+    # Student's ten pairs as the means of ten scenes of three images each, one of which says nothing in one of the networks.
+    scenes = [f"scene{number}" for number in range(10) for _ in range(3)]
+    before = [value for mean in BEFORE for value in (mean - 1, mean + 1, 50.0)]
+    after = [value for mean in AFTER for value in (mean + 2, mean - 2, math.nan)]
+    found = compare_scenes(before, after, scenes)
+    assert found.num == 10
+    assert found.difference == pytest.approx(1.58)
+    assert (found.t, found.p) == pytest.approx((4.0621, 0.00283), abs=1e-4)
+    assert found.low == pytest.approx(1.58 - 2.26216 * 1.58 / 4.0621, abs=1e-3)
+    assert math.isnan(compare_scenes([0.1, 0.2], [0.3, 0.4], ["one", "one"]).p)
 
 
 def test_the_correction_by_hand() -> None:

@@ -72,7 +72,7 @@ def cross_validate(
 
     Returns:
         By fold: `fold`, `figures` (on the images it did not learn from), `train`, `validation` and `test` (numbers of images), `steps`,
-        `best_step`, `took_s`, `settings`.
+        `best_step`, `took_s`, `settings`, `curve` (after each epoch `step`, `loss`, `validation`).
 
     Raises:
         SettingsError: another training is in the folder.
@@ -198,7 +198,8 @@ def _collect(storage: Storage, run: CrossValidation, fold: int, folder: str) -> 
     storage.write(f"fold-{fold}.parquet", buffer.getvalue())
     storage.write(f"fold-{fold}.safetensors", storage.read(f"{folder}/{WEIGHTS}") or b"")
     sizes: dict[str, Any] = {part: len(run.folds.names(fold, part)) for part in PARTS}
-    done: dict[str, Any] = result | {"fold": fold, "figures": figures, **sizes}
+    curve = json.loads(storage.read(f"fold-{fold}-curve.json") or b"[]")
+    done: dict[str, Any] = result | {"fold": fold, "figures": figures, **sizes, "curve": curve}
     storage.write(f"fold-{fold}.json", json.dumps(done, indent=1).encode())
     return done
 

@@ -16,7 +16,7 @@ from training.data.batches import Batch, SeededBatches
 from training.data.samples import Role, Sample
 from training.data.windows import WINDOW_BYTES, Streamed, StreamedBatches
 from training.distributed.team import Team, shared_loss
-from training.tasks.answers import Answerer
+from training.tasks.answers import Answerer, Outcomes
 from training.tasks.base import TrainingTask, Validator
 from training.tasks.measuring import Report, no_report
 
@@ -52,6 +52,8 @@ class FoldTask(TrainingTask):
         self.recipe, self._task, self._team = task.recipe, task, team
         self._train, self._validation, self._keep, self._window_bytes = train, validation, keep, window_bytes
         self._loss_of: nn.Module | None = None
+        self.last_quality: float | None = None
+        """Score of the last validation; None before the first."""
         self.batches_an_epoch = max(1, math.ceil(crops / (team.size * task.recipe.batch_size)))
 
     @property
@@ -107,7 +109,9 @@ class FoldTask(TrainingTask):
         """The first process looks at all validation images, the others hear of it."""
 
         def validate(model: nn.Module) -> float:
-            return self._team.from_first(self._task.quality(model, self._validation()) if self._team.rank == 0 else math.nan)
+            own = self._task.quality(model, self._validation()) if self._team.rank == 0 else math.nan
+            self.last_quality = quality = self._team.from_first(own)
+            return quality
 
         return validate
 
@@ -127,6 +131,14 @@ class FoldTask(TrainingTask):
     def answers(self, model: AnyModel, *, device: str = "cpu") -> Answerer:
         """As the task."""
         return self._task.answers(model, device=device)
+
+    def image_score(self, figures: Mapping[str, float]) -> float:
+        """As the task."""
+        return self._task.image_score(figures)
+
+    def outcomes(self, model: AnyModel, rows: Sequence[Mapping[str, Any]]) -> Outcomes:
+        """As the task."""
+        return self._task.outcomes(model, rows)
 
     def figures(self, model: AnyModel, rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
         """As the task."""

@@ -73,6 +73,11 @@ class FoldRequest:
         return f"fold-{self.fold}"
 
     @property
+    def curve_file(self) -> str:
+        """In the storage: loss and validation after each epoch."""
+        return f"{self.name}-curve.json"
+
+    @property
     def error_file(self) -> str:
         """In the storage: the error that ended the fold."""
         return f"{self.name}-error.json"
@@ -190,7 +195,7 @@ class _FoldProcess:
         if training.start is not None:
             load_weights(model, training.start)
         inner = task_of(model, training.plan.recipe)
-        task = FoldTask(
+        self._task = task = FoldTask(
             inner,
             partial(self._samples, "train", Role.TRAIN),
             partial(self._samples, "validation", Role.SELECT),
@@ -257,9 +262,18 @@ class _FoldProcess:
         if self._team.rank:
             ray.train.report(figures)
             return
+        self._note(progress)
         with tempfile.TemporaryDirectory(dir=self._folder) as aside:
             os.link(self._folder / "run" / FILE, Path(aside) / FILE)
             ray.train.report(figures, ray.train.Checkpoint.from_directory(aside))
+
+    def _note(self, progress: Progress) -> None:
+        """Write a point of the learning curve; those of a start that went further and died are replaced."""
+        storage = Storage(self._request.storage)
+        before = [each for each in json.loads(storage.read(self._request.curve_file) or b"[]") if each["step"] < progress.steps]
+        score = self._task.last_quality if progress.validated_step == progress.steps else None
+        points = [*before, {"step": progress.steps, "loss": progress.loss, "validation": score}]
+        storage.write(self._request.curve_file, json.dumps(points).encode())
 
     def _finish(self, task: FoldTask, network: torch.nn.Module, report: LoopReport, took_s: float) -> None:
         """Choose thresholds, answer on this process's share of the test images, hand all of it on."""

@@ -1,143 +1,54 @@
-"""A training in folds as a page, as JSON, and in comparison with other networks on the same folds."""
+"""A training in folds as a page and as JSON, beside others on the same folds."""
 
 from __future__ import annotations
 
-import json
 import math
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from contracts.errors import SettingsError
+from evaluation.calibration import Calibration, calibrate
 from evaluation.drawing import FOUND, TRUTH, Picture, draw_boxes, draw_outlines, draw_words, grey_picture, in_rows
-from evaluation.plots import bare_figure, figure_uri, picture_uri
+from evaluation.fold_plots import confusion, figures_by_fold, found_against_false, learning_curves, reliability
+from evaluation.plots import figure_uri, picture_uri
 from evaluation.report import page_template
-from evaluation.statistics import PairedTest, compare_paired, summarise
-from models.zoo import create_model
+from evaluation.statistics import Variance, summarise
 from training.data.labelled_frame import boxes_of_row, decode_rle, sample_of_row
 from training.data.parquet_set import iterate_rows, parts_of
-from training.distributed.cross_validation import RUN_FILE
-from training.distributed.storage import Storage
-from training.recipes import default_task
+from training.report.folds_run import FoldsRun, analyse_runs, compare_runs
 
 _WORST, _COLUMNS, _TILE_PX = 8, 4, 240
 _FEW_ROWS = 30
 _NO_FIGURE = "-"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FoldsRun:
-    """A training in folds that is done.
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A part of the page.
 
     Attributes:
-        place: folder or URL.
-        model: network.
-        folds_hash: of its folds.
-        headline: figure by which it is compared.
-        results: by fold, see `cross_validate`.
-        rows: predictions out of fold.
-        folders: data sets.
+        title: heading.
+        uri: of a picture; empty: none.
+        heads: of the columns of a table; none: no table.
+        rows: of the table.
+        note: a sentence below.
     """
 
-    place: str
-    model: str
-    folds_hash: str
-    headline: str
-    results: tuple[Mapping[str, Any], ...]
-    rows: tuple[Mapping[str, Any], ...]
-    folders: tuple[Path, ...]
-
-    def values(self, figure: str) -> list[float]:
-        """A figure by fold."""
-        values = [result["figures"].get(figure) for result in self.results]
-        return [math.nan if value is None else float(value) for value in values]
-
-    @property
-    def figures(self) -> list[str]:
-        """Names of the figures, the headline first."""
-        names = list(self.results[0]["figures"])
-        return [self.headline, *(name for name in names if name != self.headline)]
-
-
-def read_run(place: str) -> FoldsRun:
-    """A training of a folder or URL.
-
-    Raises:
-        SettingsError: there is none, or a fold of it is not done.
-    """
-    import io
-
-    import pyarrow.parquet as pq
-
-    storage = Storage(place)
-    content = storage.read(RUN_FILE)
-    if content is None:
-        raise SettingsError(
-            expected=f"a training in folds (a folder with {RUN_FILE})",
-            got="none",
-            where=place,
-            action="Train with `folds` first (docs/folds.md).",
-        )
-    begun = json.loads(content)
-    num = int(json.loads(storage.read("folds.json") or b'{"settings": {"num": 0}}')["settings"]["num"])
-    results, rows = [], list[Mapping[str, Any]]()
-    for fold in range(num):
-        result, table = storage.read(f"fold-{fold}.json"), storage.read(f"fold-{fold}.parquet")
-        if result is None or table is None:
-            raise SettingsError(
-                expected=f"{num} folds that are done",
-                got=f"fold {fold} is not",
-                where=place,
-                action="Give the command of the training again: it goes on.",
-            )
-        results.append(json.loads(result))
-        rows += pq.read_table(io.BytesIO(table)).to_pylist()
-    identity = begun["identity"]
-    return FoldsRun(
-        place=place,
-        model=identity["model"],
-        folds_hash=identity["folds"],
-        headline=default_task(create_model(identity["model"])).headline,
-        results=tuple(results),
-        rows=tuple(rows),
-        folders=tuple(Path(folder) for folder in begun["folders"]),
-    )
-
-
-def compare_runs(first: FoldsRun, second: FoldsRun) -> dict[str, PairedTest]:
-    """Paired tests of the figures that both have: plain, and corrected for folds that share training images (Nadeau and Bengio).
-
-    Raises:
-        SettingsError: they were not trained on the same folds, or there is only one.
-    """
-    if first.folds_hash != second.folds_hash:
-        raise SettingsError(
-            expected="trainings on the same folds",
-            got=f"{first.folds_hash[:12]} ({first.place}) and {second.folds_hash[:12]} ({second.place})",
-            where="comparison",
-            action="Train both on the same data with the same settings of folds (docs/folds.md).",
-        )
-    if len(first.results) < 2:
-        raise SettingsError(
-            expected="at least two folds",
-            got="one",
-            where="comparison",
-            action="A single split says nothing of chance: train in five `folds`.",
-        )
-    sizes = [(result["test"], result["train"]) for result in first.results]
-    share = float(np.mean([test / train for test, train in sizes]))
-    shared = [name for name in first.figures if name in second.figures]
-    return {name: compare_paired(first.values(name), second.values(name), share) for name in shared}
+    title: str
+    uri: str = ""
+    heads: Sequence[str] = ()
+    rows: Sequence[Sequence[str]] = ()
+    note: str = ""
 
 
 def summary_of(run: FoldsRun) -> dict[str, Any]:
-    """Plain values: figures by fold, their mean, SD (ddof 1) and 95 % t interval, and figures by data set and camera."""
+    """Plain values: figures by fold, their mean, SD (ddof 1) and 95 % t interval, by data set and camera; calibration and confusion."""
     over = {name: asdict(summarise(run.values(name))) for name in run.figures}
     by = {title: _parts(run, key) for title, key in _KEYS.items()}
+    outcomes, calibration = run.outcomes, _calibration(run)
     return {
         "model": run.model,
         "folds": [dict(result) for result in run.results],
@@ -146,6 +57,10 @@ def summary_of(run: FoldsRun) -> dict[str, Any]:
         "figures": _plain(over),
         "parts": _plain(by),
         "images": len(run.rows),
+        "calibration": _plain({"ece": calibration.ece, "ece_mass": calibration.ece_mass, "answers": len(outcomes.scores_N)}),
+        "confusion": None
+        if outcomes.confusion_KK is None
+        else {"classes": list(outcomes.class_names), "counts": outcomes.confusion_KK.tolist()},
     }
 
 
@@ -178,17 +93,7 @@ def _parts(run: FoldsRun, key: Callable[[Mapping[str, Any]], str]) -> dict[str, 
     for row in run.rows:
         groups[key(row)].append(row)
     largest = sorted(groups, key=lambda name: -len(groups[name]))[:_FEW_ROWS]
-    return {name: {"images": float(len(groups[name])), **_figures(run, groups[name])} for name in largest}
-
-
-def _figures(run: FoldsRun, rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
-    model = create_model(run.model)
-    task = default_task(model)
-    # Folds have thresholds of their own; detections of several folds together are counted at their mean.
-    settings = [dict(result["settings"]) for result in run.results]
-    mean = {name: float(np.mean([each[name] for each in settings])) for name in settings[0] if isinstance(settings[0][name], float)}
-    model.configure(settings[0] | mean)
-    return task.figures(model, rows)
+    return {name: {"images": float(len(groups[name])), **run.figures_of(groups[name])} for name in largest}
 
 
 def render_folds_page(run: FoldsRun, others: Sequence[FoldsRun] = ()) -> str:
@@ -201,26 +106,71 @@ def render_folds_page(run: FoldsRun, others: Sequence[FoldsRun] = ()) -> str:
     Raises:
         SettingsError: see `compare_runs`.
     """
-    tables = [_over_folds(run)]
-    tables += [_comparison(run, other) for other in others]
-    tables += [_part_table(run, title, key) for title, key in _KEYS.items()]
-    plots = [{"title": f"{run.headline} by fold", "uri": figure_uri(_bars([run, *others])), "note": ""}]
+    runs = [run, *others]
+    sections = [
+        Section(
+            f"{run.headline} by fold",
+            figure_uri(figures_by_fold({each.name: each.values(run.headline) for each in runs}, run.headline)),
+            note="Folds share training images: the interval is a little too narrow.",
+        ),
+        _over_folds(run),
+        *(_comparison(run, other) for other in others),
+        *([_variance(runs)] if others else []),
+    ]
+    if curves := run.curves:
+        sections.append(Section("Learning curves", figure_uri(learning_curves(curves, run.headline))))
+    sections += _outcome_sections(run)
     sheet = _worst(run)
     if sheet is not None:
         note = "Truth green, answer orange; each image was answered by the fold that never saw it."
-        plots.append({"title": "Worst images", "uri": picture_uri(sheet), "note": note})
+        sections.append(Section("Worst images", picture_uri(sheet), note=note))
+    sections += [_part_table(run, title, key) for title, key in _KEYS.items()]
     lead = (
         f"{len(run.results)} folds, {len(run.rows):,} images, each predicted once by a network that did not learn from its scene. "
         f"Folds {run.folds_hash[:12]}."
     )
-    return page_template("dataset.html").render(title=f"{run.model} in folds", lead=lead, tables=tables, plots=plots, foot=run.place)
+    return page_template("folds.html").render(title=f"{run.model} in folds", lead=lead, sections=sections, foot=run.place)
+
+
+def _outcome_sections(run: FoldsRun) -> list[Section]:
+    """Confusion, targets against false alarms, calibration: as the task has them."""
+    outcomes, sections = run.outcomes, list[Section]()
+    if outcomes.confusion_KK is not None:
+        sections.append(Section("Confusion", figure_uri(confusion(outcomes.class_names, outcomes.confusion_KK))))
+    if outcomes.found is not None and outcomes.found.num_targets and outcomes.found.num_detections:
+        picture = figure_uri(found_against_false(outcomes.found, run.thresholds if "score_threshold" in run.results[0]["settings"] else ()))
+        note = "A target is found where an answer has its centre near; dots: the thresholds of the folds, of detectors."
+        sections.append(Section("Targets found against false alarms", picture, note=note))
+    if len(outcomes.scores_N):
+        note = (
+            "An answer is right where its class is." if outcomes.found is None else "An answer is right where its centre is near a target."
+        )
+        sections.append(Section("Calibration", figure_uri(reliability(_calibration(run))), note=note))
+    return sections
+
+
+def _calibration(run: FoldsRun) -> Calibration:
+    return calibrate(np.clip(run.outcomes.scores_N, 0, 1), run.outcomes.hits_N)
+
+
+def _variance(runs: Sequence[FoldsRun]) -> Section:
+    found = analyse_runs(runs)
+    heads = ("pair", "difference of means", "Tukey p")
+    rows = [(f"{second} less {first}", f"{difference:+.4g}", _number(p, 3)) for (first, second), (difference, p) in found.tukey.items()]
+    return Section(f"Analysis of variance of {runs[0].headline}", heads=heads, rows=rows, note=variance_text(found))
+
+
+def variance_text(found: Variance) -> str:
+    """The test of all groups in a line."""
+    said = f"One-way ANOVA: F {_number(found.f)}, p {_number(found.p, 3)}."
+    return f"{said} It takes folds for independent; on the same folds trust the paired tests."
 
 
 def _number(value: float | None, digits: int = 4) -> str:
     return _NO_FIGURE if value is None or math.isnan(value) else f"{value:.{digits}g}"
 
 
-def _over_folds(run: FoldsRun) -> dict[str, Any]:
+def _over_folds(run: FoldsRun) -> Section:
     rows = []
     for name in run.figures:
         over = summarise(run.values(name))
@@ -231,10 +181,10 @@ def _over_folds(run: FoldsRun) -> dict[str, Any]:
     rows.append(("steps, best at", *(f"{result['steps']}, {result['best_step']}" for result in run.results), "", ""))
     heads = ("figure", *(f"fold {result['fold']}" for result in run.results), "mean ± SD", "95 % interval")
     note = "SD with n - 1; Student's interval of the mean. Folds share training images: the interval is a little too narrow."
-    return {"title": "Figures on the images of each fold's test part", "heads": heads, "rows": rows, "note": note}
+    return Section("Figures on the images of each fold's test part", heads=heads, rows=rows, note=note)
 
 
-def _comparison(run: FoldsRun, other: FoldsRun) -> dict[str, Any]:
+def _comparison(run: FoldsRun, other: FoldsRun) -> Section:
     rows = [
         (
             name,
@@ -248,25 +198,13 @@ def _comparison(run: FoldsRun, other: FoldsRun) -> dict[str, Any]:
     ]
     heads = ("figure", "mean difference", "95 % interval", "Nadeau-Bengio t, p", "paired t, p", "Cohen's d")
     note = "The plain paired test takes folds for independent, which they are not: trust the corrected one."
-    return {"title": f"{other.model} ({other.place}) less {run.model}", "heads": heads, "rows": rows, "note": note}
+    return Section(f"{other.name} less {run.name}", heads=heads, rows=rows, note=note)
 
 
-def _part_table(run: FoldsRun, title: str, key: Callable[[Mapping[str, Any]], str]) -> dict[str, Any]:
+def _part_table(run: FoldsRun, title: str, key: Callable[[Mapping[str, Any]], str]) -> Section:
     parts = _parts(run, key)
     rows = [(name, f"{figures['images']:.0f}", *(_number(figures.get(each)) for each in run.figures)) for name, figures in parts.items()]
-    return {"title": f"By {title}", "heads": (title, "images", *run.figures), "rows": rows, "note": ""}
-
-
-def _bars(runs: Sequence[FoldsRun]) -> Any:
-    figure, (axes,) = bare_figure(8, 3)
-    for number, run in enumerate(runs):
-        values = run.values(run.headline)
-        places = np.arange(len(values)) + number * 0.8 / len(runs)
-        axes.bar(places, values, 0.7 / len(runs), label=f"{run.model}, mean {_number(summarise(values).mean)}")
-    axes.set_xlabel("fold")
-    axes.set_ylabel(runs[0].headline)
-    axes.legend(fontsize=8)
-    return figure
+    return Section(f"By {title}", heads=(title, "images", *run.figures), rows=rows)
 
 
 def _worst(run: FoldsRun) -> Picture | None:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from contracts.outputs import Detections
 from evaluation.classification import classification_scores, confusion_matrix
 from evaluation.detection import DetectionMetrics
+from evaluation.found import FoundCurve, FoundMetrics
 from evaluation.segmentation import PROTOCOLS, Counts, SegmentationMetrics, count_image
 from models.classification.base import ClassificationModel
 from models.detection.base import DetectionModel
@@ -50,6 +51,50 @@ class Answer:
 
 
 Answerer = Callable[[Sample], Answer]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Outcomes:
+    """Answers that were right and wrong: for calibration, and for what a threshold trades.
+
+    Attributes:
+        scores_N: of the answers.
+        hits_N: true for those that are right.
+        found: share of targets found against false alarms a frame; None of classifiers, which are shown the targets.
+        class_names: of a classifier.
+        confusion_KK: of a classifier: counts, rows are truth; None of others.
+    """
+
+    scores_N: NDArray[np.float64]
+    hits_N: NDArray[np.bool_]
+    found: FoundCurve | None = None
+    class_names: tuple[str, ...] = ()
+    confusion_KK: NDArray[np.int64] | None = None
+
+
+def found_outcomes(rows: Iterable[Mapping[str, Any]]) -> Outcomes:
+    """Outcomes of found boxes: one is right where its centre is near a target (`evaluation.found`)."""
+    metrics = FoundMetrics()
+    for row in rows:
+        found_N4, truth_N4 = boxes_of_row({"boxes": row["found_boxes"]}), boxes_of_row(row)
+        ignored_N = np.array([label == _UNLABELLED for label in row["labels"]], bool)
+        centres_N2 = (found_N4[:, :2] + found_N4[:, 2:]) / 2
+        metrics.update(centres_N2, np.array(row["found_scores"], np.float64), truth_N4[~ignored_N], truth_N4[ignored_N])
+    return Outcomes(scores_N=metrics.scores_N, hits_N=metrics.hits_N, found=metrics.compute())
+
+
+def class_outcomes(rows: Sequence[Mapping[str, Any]], class_names: Sequence[str]) -> Outcomes:
+    """Outcomes of named targets: one is right where the name is."""
+    pairs = [
+        (score, label == truth)
+        for row in rows
+        for truth, label, score in zip(
+            [each for each in row["labels"] if each in class_names], row["found_labels"], row["found_scores"], strict=True
+        )
+    ]
+    scores_N, hits_N = np.array([score for score, _ in pairs], np.float64), np.array([right for _, right in pairs], bool)
+    confusion_KK = classification_figures(rows, class_names)[1]
+    return Outcomes(scores_N=scores_N, hits_N=hits_N, class_names=tuple(class_names), confusion_KK=confusion_KK)
 
 
 def segmenter_answers(network: SegmentationModel, device: Device) -> Answerer:

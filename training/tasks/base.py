@@ -19,7 +19,7 @@ from models.zoo import AnyModel
 from training.data.batches import Batch, BatchSource, SeededBatches
 from training.data.catalogue import KNOWN_SETS, UNSEEN_SETS
 from training.data.samples import Role, Sample, read_samples
-from training.tasks.answers import Answerer
+from training.tasks.answers import Answerer, Outcomes
 from training.tasks.measuring import Report, no_report
 
 Validator = Callable[[nn.Module], float]
@@ -231,6 +231,23 @@ class TrainingTask(ABC):
 
         Args:
             model: configured, for its threshold and classes.
+            rows: with truth and answer, see `training.distributed.predictions`.
+        """
+
+    @abstractmethod
+    def image_score(self, figures: Mapping[str, float]) -> float:
+        """Score of the answer on one image in [0, 1], more is better; NaN where the image says nothing.
+
+        Args:
+            figures: of the answer (`Answer.figures`).
+        """
+
+    @abstractmethod
+    def outcomes(self, model: AnyModel, rows: Sequence[Mapping[str, Any]]) -> Outcomes:
+        """Right and wrong answers of many images together.
+
+        Args:
+            model: for its classes.
             rows: with truth and answer, see `training.distributed.predictions`.
         """
 

@@ -26,7 +26,7 @@ from training.augmentation.radiometry import jitter_counts
 from training.data.batches import Batch, SeededBatches, known_of, padded_pixels
 from training.data.catalogue import CLASS_SETS, SEGMENTATION_SETS, SYNTHETIC
 from training.data.samples import Role, Sample, read_samples
-from training.tasks.answers import Answerer, classification_figures, classifier_answers
+from training.tasks.answers import Answerer, Outcomes, class_outcomes, classification_figures, classifier_answers
 from training.tasks.base import Recipe, TrainingTask, Validator, wrong_base
 from training.tasks.measuring import DATASET, Report, classification_quality, measure_classification, no_report, targets_of
 from training.tasks.pictures import classification_picture
@@ -293,6 +293,15 @@ class ClassificationTask(TrainingTask):
         """See `classifier_answers`."""
         assert isinstance(model, ClassificationModel)
         return classifier_answers(model, device)
+
+    def image_score(self, figures: Mapping[str, float]) -> float:
+        """Share of the targets with the right name."""
+        return figures["accuracy"]
+
+    def outcomes(self, model: AnyModel, rows: Sequence[Mapping[str, Any]]) -> Outcomes:
+        """See `class_outcomes`."""
+        assert isinstance(model, ClassificationModel)
+        return class_outcomes(rows, model.class_names)
 
     def figures(self, model: AnyModel, rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
         """See `classification_figures`."""

@@ -28,7 +28,7 @@ from training.augmentation.radiometry import jitter_counts
 from training.data.batches import Batch, SeededBatches, known_of, padded_pixels
 from training.data.samples import Role, Sample, read_samples
 from training.data.sampling import SamplePool
-from training.tasks.answers import Answerer, detection_figures, detection_metrics_of, detector_answers
+from training.tasks.answers import Answerer, Outcomes, detection_figures, detection_metrics_of, detector_answers, found_outcomes
 from training.tasks.base import Recipe, TrainingTask, Validator, wrong_base
 from training.tasks.measuring import (
     DATASET,
@@ -229,6 +229,17 @@ class DetectionTask(TrainingTask):
         """See `detector_answers`."""
         assert isinstance(model, DetectionModel)
         return detector_answers(model, device)
+
+    def image_score(self, figures: Mapping[str, float]) -> float:
+        """F1 at the threshold; without targets 1 where nothing is answered, else 0."""
+        recall, precision = figures["recall"], figures["precision"]
+        if math.isnan(recall):
+            return float(figures["false"] == 0)
+        return 0.0 if math.isnan(precision) or recall + precision == 0 else 2 * recall * precision / (recall + precision)
+
+    def outcomes(self, model: AnyModel, rows: Sequence[Mapping[str, Any]]) -> Outcomes:
+        """See `found_outcomes`."""
+        return found_outcomes(rows)
 
     def figures(self, model: AnyModel, rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
         """See `detection_figures`."""

@@ -30,7 +30,7 @@ from training.data.batches import Batch, SeededBatches, known_of, padded_pixels
 from training.data.mask_checks import refuse_empty_masks, refuse_without_masks
 from training.data.samples import Role, Sample, read_samples
 from training.data.sampling import SamplePool, by_images
-from training.tasks.answers import Answerer, segmentation_figures, segmentation_metrics_of, segmenter_answers
+from training.tasks.answers import Answerer, Outcomes, found_outcomes, segmentation_figures, segmentation_metrics_of, segmenter_answers
 from training.tasks.base import Recipe, TrainingTask, Validator, wrong_base
 from training.tasks.deep_supervision import deep_supervision
 from training.tasks.measuring import (
@@ -248,6 +248,16 @@ class SegmentationTask(TrainingTask):
         """See `segmenter_answers`."""
         assert isinstance(model, SegmentationModel)
         return segmenter_answers(model, device)
+
+    def image_score(self, figures: Mapping[str, float]) -> float:
+        """Overlap with the truth; 1 where there is neither target nor answer."""
+        if "union_px" not in figures:
+            return math.nan
+        return figures["intersection_px"] / figures["union_px"] if figures["union_px"] else 1.0
+
+    def outcomes(self, model: AnyModel, rows: Sequence[Mapping[str, Any]]) -> Outcomes:
+        """See `found_outcomes`; of images with masks."""
+        return found_outcomes(row for row in rows if "images" in dict(row["figures"]))
 
     def figures(self, model: AnyModel, rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
         """See `segmentation_figures`."""

@@ -96,5 +96,15 @@ def test_answers_image_by_image_give_the_figures_of_the_evaluation(toy: str, fol
     for name in known:
         values = [measured[role][name] for role in measured if name in measured[role]]
         assert min(values) - 1e-3 <= figures[name] <= max(values) + 1e-3 or np.isnan(figures[name])
+    outcomes, answers = task.outcomes(model, rows), sum(len(row["found_scores"]) for row in rows)
+    assert len(outcomes.scores_N) == len(outcomes.hits_N) <= answers
+    if outcomes.confusion_KK is None:
+        assert outcomes.found is not None
+        assert outcomes.found.num_targets == sum(len(row["boxes"]) for row in rows)
+    else:
+        assert outcomes.confusion_KK.sum() == answers
+        assert np.trace(outcomes.confusion_KK) == outcomes.hits_N.sum()
+    scores = [task.image_score(dict(row["figures"])) for row in rows]
+    assert all(np.isnan(score) or 0 <= score <= 1 for score in scores)
     with torch.no_grad():
         assert task.quality(model, (sample_of_row(row) for row in iterate_rows(folder))) >= 0

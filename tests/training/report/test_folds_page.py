@@ -9,9 +9,11 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from scipy import stats
 
 from contracts.errors import SettingsError
 from deploy.cli.main import main
+from evaluation.fold_plots import CurvePoint
 from models.segmentation.base import SegmentationModel
 from models.zoo import create_model
 from tests.training.data.written_sets import write_index
@@ -21,7 +23,8 @@ from training.data.parquet_set import iterate_rows
 from training.data.reading import Defaults
 from training.distributed.predictions import PREDICTIONS, predicted_rows
 from training.recipes import default_task
-from training.report.folds_page import compare_runs, read_run, render_folds_page, summary_of
+from training.report.folds_page import render_folds_page, summary_of
+from training.report.folds_run import analyse_runs, compare_runs, read_run
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +50,9 @@ def places(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
             table = pa.Table.from_pylist(list(predicted_rows(fold, rows, task.answers(model))), PREDICTIONS)
             pq.write_table(table, run / f"fold-{fold}.parquet")
             sizes = {part: len(folds.names(fold, part)) for part in ("train", "validation", "test")}
-            result = {"fold": fold, "figures": task.figures(model, table.to_pylist()), "steps": 1, "best_step": 1, **sizes}
+            result = {"fold": fold, "figures": task.figures(model, table.to_pylist()), "steps": 4, "best_step": 2, **sizes}
+            curve = [{"step": 2, "loss": 0.5, "validation": 0.3}, {"step": 4, "loss": 0.25, "validation": None}]
+            result |= {"steps_an_epoch": 2, "curve": curve}
             (run / f"fold-{fold}.json").write_text(json.dumps(result | {"settings": model.settings.model_dump()}))
     return [str(folder / "one"), str(folder / "two")]
 
@@ -67,9 +72,21 @@ def test_the_page_stands_alone_and_compares(places: list[str]) -> None:
     tests = compare_runs(one, two)
     assert tests["iou"].difference == pytest.approx(sum(two.values("iou")) / 3 - sum(one.values("iou")) / 3)
     page = render_folds_page(one, [two])
-    assert page.count("data:image/png") == 2
-    assert all(words in page for words in ("mean ± SD", "Nadeau-Bengio", "By camera", "Worst images", "air / lwir"))
+    assert page.count("data:image/png") == 5
+    sections = ("iou by fold", "Learning curves", "Targets found against false alarms", "Calibration", "Worst images", "By camera")
+    assert all(f"<h2>{title}</h2>" in page for title in sections)
+    assert all(words in page for words in ("mean ± SD", "Nadeau-Bengio", "One-way ANOVA", "air / lwir"))
     assert "http" not in page
+
+
+def test_learning_curves_are_by_epoch_and_variance_is_that_of_the_folds(places: list[str]) -> None:
+    one, two = map(read_run, places)
+    assert one.curves["fold 2"] == [CurvePoint(1.0, 0.5, 0.3), CurvePoint(2.0, 0.25, None)]
+    found = analyse_runs([one, two])
+    assert found.f == pytest.approx(stats.f_oneway(one.values("iou"), two.values("iou")).statistic, nan_ok=True)
+    assert list(found.tukey) == [("acm (one)", "acm (two)")]
+    with pytest.raises(SettingsError, match="at least two trainings, each with `iou`"):
+        analyse_runs([one])
 
 
 def test_other_folds_are_not_compared(places: list[str], tmp_path: Path) -> None:
@@ -93,6 +110,7 @@ def test_the_commands_print_for_people_and_programs(places: list[str], tmp_path:
         ["compare", *places, "--json"],
         ["show", places[0]],
         ["compare", *places],
+        ["anova", *places],
     ):
         with pytest.raises(SystemExit) as ended:
             main(["runs", *arguments])
@@ -103,6 +121,7 @@ def test_the_commands_print_for_people_and_programs(places: list[str], tmp_path:
     assert set(json.loads(compared)["compared"][0]["figures"]["iou"]) >= {"p", "p_corrected", "cohen_d"}
     assert any("±" in line for line in text)
     assert any("corrected p" in line for line in text)
+    assert any("Tukey p" in line for line in text)
     assert (tmp_path / "page.html").read_text().startswith("<!doctype html>")
     with pytest.raises(SystemExit) as ended:
         main(["runs", "show", folder])
