@@ -30,6 +30,7 @@ from deploy.replica import ModelReplica, as_user_config
 from deploy.settings.app_settings import AppSettings, settings_from_args
 from deploy.settings.mistakes import InvalidSettingsError
 from deploy.settings.model_check import model_mistakes
+from deploy.settings.production import in_production
 from pipeline.inference.router import ModelHandles
 from pipeline.inference.rules import LiveRules, SensorRules
 from pipeline.runtime.job import StreamJob
@@ -54,7 +55,7 @@ def build(args: dict[str, Any]) -> Application:
         SettingsError: a setting is wrong, or workers would import files of others under our names.
     """
     check_names_of_an_application()
-    settings = settings_from_args(args)
+    settings = in_production(settings_from_args(args))
     options = {"ray_actor_options": {"num_cpus": 0}, "graceful_shutdown_timeout_s": _STOP_WAIT_S}
     return _bound(StreamDriver, "stream", options, settings, *_model_applications(settings))
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
+from functools import partial
 from types import FrameType
 from typing import TYPE_CHECKING
 
 from deploy.cluster.interrupts import interruptible
-from deploy.reload import Reload
+from deploy.reload import RegistryWatch, Reload
 from pipeline.runtime.progress import StreamProgress
 
 if TYPE_CHECKING:
@@ -64,7 +65,8 @@ def run_here(
         until_caught_up: end when every offset that existed at the start has its row.
         watch: gets every snapshot and the event that stops the stream.
         selected_offsets: only these offsets per partition, then end; default: the whole topic.
-        again: reads the settings once more on SIGHUP, to exchange models and filters that changed; default: SIGHUP ends the process.
+        again: reads the settings once more on SIGHUP, or when another version is in production, to exchange models and filters that
+            changed; default: SIGHUP ends the process, and models stay.
 
     Raises:
         SettingsError: see `check_start`; or a model cannot be loaded.
@@ -83,6 +85,11 @@ def _run(
     selected_offsets: SelectedOffsets,
     again: Callable[[], AppSettings] | None,
 ) -> StreamSummary:
+    from deploy.settings.production import in_production, production_digests
+
+    # Before they are loaded: what is promoted meanwhile is seen by the first look.
+    known = production_digests(settings.registry)
+    settings = in_production(settings)
     check_start(settings)
     view.show(StreamProgress(note="starting Ray"))
     from deploy.cluster.session import ray_session
@@ -101,10 +108,22 @@ def _run(
                     watch(progress, drain.stop)
 
             job = replace(stream_job(settings, models), selected_offsets=selected_offsets)
+            watching: AbstractContextManager[None] = nullcontext()
             if again is not None:
-                exchange = Reload(settings, checked(again), deploy_models, lambda taken: job.rules.exchange(rules_of(taken)), view.say)
+                newest = checked(_produced(again))
+                exchange = Reload(settings, newest, deploy_models, lambda taken: job.rules.exchange(rules_of(taken)), view.say)
                 signal.signal(signal.SIGHUP, exchange.on_signal)
-            return run_stream(job, stop=drain.stop, until_caught_up=until_caught_up, on_progress=on_progress)
+                look = partial(production_digests, settings.registry)
+                watching = RegistryWatch(known, look, exchange.start, view.say, settings.registry.poll_s).watching()
+            with watching:
+                return run_stream(job, stop=drain.stop, until_caught_up=until_caught_up, on_progress=on_progress)
+
+
+def _produced(read: Callable[[], AppSettings]) -> Callable[[], AppSettings]:
+    """Settings that are read again, with the networks in production."""
+    from deploy.settings.production import in_production
+
+    return lambda: in_production(read())
 
 
 def checked(read: Callable[[], AppSettings]) -> Callable[[], AppSettings]:

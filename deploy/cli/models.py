@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from deploy.cli import models_care, models_reports
-from deploy.cli.options import JsonOption, print_json
+from deploy.cli import models_care, models_production, models_reports
+from deploy.cli.models_production import RegistryOption
+from deploy.cli.options import ConfigOption, JsonOption, print_json
 
 if TYPE_CHECKING:
     from models.card import ModelCard
@@ -19,13 +20,23 @@ app = typer.Typer(
 )
 for _command in (models_care.export, models_care.measure, models_care.calibrate, models_care.average, models_care.ship):
     app.command()(_command)
+for _change in (models_production.promote, models_production.rollback):
+    app.command()(_change)
 for _report in (models_reports.tables, models_reports.compare, models_reports.pictures, models_reports.augmentation):
     app.command()(_report)
 
 
 @app.command("list")
-def list_command(as_json: JsonOption = False) -> None:
+def list_command(
+    versions: Annotated[bool, typer.Option("--versions", help="Instead: versions in the registry, and which are in production.")] = False,
+    registry: RegistryOption = None,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
     """Name, task, size and weights of every registered network."""
+    if versions:
+        models_production.print_versions(config, registry, as_json)
+        return
     from deploy.terminal.consoles import table_console
     from deploy.terminal.model_text import overview
     from models.cost import sketch
@@ -39,8 +50,21 @@ def list_command(as_json: JsonOption = False) -> None:
 
 
 @app.command()
-def show(name: Annotated[str, typer.Argument(help="Registered name, see `irstream models list`.")], as_json: JsonOption = False) -> None:
-    """The whole model card: paper, data, licence, recipe, measured figures, digest; without weights, what there is to say."""
+def show(
+    name: Annotated[str, typer.Argument(help="Registered name (`irstream models list`), or detector, segmenter, classifier.")],
+    registry: RegistryOption = None,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """The whole model card: paper, data, licence, recipe, measured figures, digest; without weights, what there is to say.
+
+    Of a role: its versions, which one is in production, and how that came to be.
+    """
+    from models.versions import ROLES
+
+    if name in ROLES:
+        models_production.print_role(name, config, registry, as_json)
+        return
     from deploy.terminal.consoles import table_console
     from deploy.terminal.model_text import bare_card, whole_card
     from models.card import train_command

@@ -23,6 +23,7 @@ from actors.settings import BatchPolicy, ModelActorSettings
 from contracts.limits import InputLimits
 from deploy.settings.file import Key, SettingsFile, find_settings_file, read_settings_file
 from deploy.settings.mistakes import HIDDEN, InvalidSettingsError, Mistake, describe, dotted, is_secret, known_keys, nearest_key
+from deploy.settings.registry import RegistrySettings
 from models import own_networks
 from pipeline.kafka.settings import KafkaSettings
 from pipeline.sensor_settings import AlertSettings, SensorSettings
@@ -81,6 +82,7 @@ class AppSettings(BaseSettings):
     stream: StreamSettings = StreamSettings()
     archive: ArchiveSettings = ArchiveSettings()
     alerts: AlertSettings = AlertSettings()
+    registry: RegistrySettings = RegistrySettings()
     sensors: dict[str, SensorSettings] = Field(
         default_factory=dict,
         description=(

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import signal
 import threading
+from pathlib import Path
 from typing import Any
 
 from contracts.errors import SettingsError
-from deploy.reload import Reload
+from deploy.reload import RegistryWatch, Reload
 from deploy.settings.app_settings import AppSettings, settings_from_args
+from deploy.settings.production import in_production, production_digests
+from models.versions import Versions
+from models.weights import WEIGHTS_FOLDER
 
 WAIT_S = 10.0
 
@@ -70,3 +74,31 @@ def test_settings_that_are_wrong_change_nothing() -> None:
     told = Told({}, SettingsError(expected="a number", got="'x'", where="ray_config.yaml:3", action="Correct it."))
     assert told.hang_up().startswith("SIGHUP: nothing changed: ray_config.yaml:3: expected a number")
     assert told.deployed == []
+
+
+def test_a_version_that_is_promoted_goes_to_work_by_itself_and_a_rollback_takes_it_back(tmp_path: Path) -> None:
+    settings, versions = settings_from_args({"registry": {"folder": str(tmp_path)}}), Versions(tmp_path, "segmenter")
+    deployed, said = list[AppSettings](), list[str]()
+    reload = Reload(settings, lambda: in_production(settings), deployed.append, lambda taken: None, said.append)
+    watch = RegistryWatch(
+        production_digests(settings.registry), lambda: production_digests(settings.registry), reload.start, said.append, 60.0
+    )
+
+    def look() -> list[str | None]:
+        watch.once()
+        for thread in threading.enumerate():
+            if thread.name == "reload":
+                thread.join(WAIT_S)
+        return [each.models.segmenter.weights for each in deployed]
+
+    assert look() == []
+    digest = versions.add(WEIGHTS_FOLDER / "acm.safetensors").digest
+    versions.promote(digest, None, [], {})
+    weights = str(versions.weights_of(digest))
+    assert look() == look() == [weights]
+    assert said[-1] == "registry: the changed models are at work"
+    versions.roll_back()
+    assert look() == [weights, settings.models.segmenter.weights]
+    (tmp_path / "segmenter" / "production.json").write_text("{")
+    assert look() == look() == [weights, None]
+    assert sum("expected a file that irstream wrote" in each for each in said) == 1
