@@ -121,7 +121,7 @@ class ArchiveRange(_Stored):
 
     @property
     def selected_offsets(self) -> dict[int, tuple[int, ...]]:
-        """The only offsets of each partition, ascending; empty where all belong to the range."""
+        """The only offsets of each partition, ascending; partitions of which all offsets belong to the range are left out."""
         return {
             each.number: tuple(offset for start, stop in each.selected for offset in range(start, stop))
             for each in self.partitions

@@ -30,7 +30,8 @@ from pipeline.inputs.feeds import FrameSource
 from pipeline.kafka.client import require_native_crc
 from pipeline.kafka.memory_group import MemoryMembership
 from pipeline.kafka.settings import KafkaSettings
-from pipeline.kafka.topics import ClusterWatch, describe_topic
+from pipeline.kafka.topics import ClusterWatch, describe_topic, recreated
+from pipeline.ops.run_rows import run_positions
 from pipeline.runtime.job import StreamJob
 from pipeline.runtime.metrics import StreamMetrics
 from pipeline.runtime.progress import StreamProgress, StreamSummary
@@ -127,8 +128,11 @@ def open_topic_archive(asked: Asked, kafka: KafkaSettings, sink: SinkSettings) -
         partitions = [each.model_copy(update={"num_bytes": round(sizes[each.number] * each.num_rows)}) for each in partitions]
         return new_range(asked, kafka.topic, info.topic_id, partitions)
 
-    fixed = fix_range(table, sink, asked, now)
-    if fixed.topic_id != info.topic_id:
+    return _topic_archive(fix_range(table, sink, asked, now), kafka, info.topic_id)
+
+
+def _topic_archive(fixed: ArchiveRange, kafka: KafkaSettings, topic_id: str) -> Archive:
+    if fixed.topic_id != topic_id:
         with ClusterWatch(kafka) as watch:
             watch.verify(fixed.topic, fixed.topic_id)
     return Archive(
@@ -137,6 +141,60 @@ def open_topic_archive(asked: Asked, kafka: KafkaSettings, sink: SinkSettings) -
         lambda archive: RangeWatch(archive, ClusterWatch(kafka)),
         {each.number: (each.num_bytes or 0) / max(1, each.num_rows) for each in fixed.partitions},
     )
+
+
+def open_topic_rows(asked: Asked, kafka: KafkaSettings, sink: SinkSettings, source_run: str) -> Archive:
+    """The messages of the topic that `kafka` names that a run has rows for, read again from where they lie.
+
+    Raises:
+        SettingsError: as `open_topic_archive`; or the run has no such rows.
+        StopPipeline: the rows were made of another topic of this name.
+        RetryLater: Kafka or the table does not answer.
+    """
+    require_native_crc()
+    info = describe_topic(kafka, kafka.topic)
+    table = open_or_create_results(sink.table, sink.plain_storage_options())
+
+    def now() -> ArchiveRange:
+        _, partitions = run_positions(table, source_run, kafka.topic, asked.request.begin, asked.request.end)
+        for each in partitions:
+            name = f"{source_run}/{kafka.topic}/{each.number}"
+            if table.transaction_version(f"{name}@{info.topic_id}") is None:
+                raise recreated(kafka.topic, f"of the rows of run {source_run}", info.topic_id)
+        sizes = mean_sizes(kafka, kafka.topic, info.topic_id, partitions)
+        partitions = [each.model_copy(update={"num_bytes": round(sizes[each.number] * each.num_rows)}) for each in partitions]
+        return new_range(asked, kafka.topic, info.topic_id, partitions)
+
+    return _topic_archive(fix_range(table, sink, asked, now), kafka, info.topic_id)
+
+
+def open_file_rows(asked: Asked, source_range: ArchiveRange, source: FrameSource, roots: Sequence[Path], sink: SinkSettings) -> Archive:
+    """The frames of files that an archive run has rows for, read again from where they lie.
+
+    Args:
+        asked: the new run.
+        source_range: of the run whose rows are meant.
+        source: sensors and their sequences, of the inputs of that run.
+        roots: these inputs.
+        sink: the results table.
+
+    Raises:
+        SettingsError: as `open_file_archive`; or the run has no rows.
+        RetryLater: the table does not answer.
+    """
+    table = open_or_create_results(sink.table, sink.plain_storage_options())
+    parts = list_parts(source, roots)
+    described = {each.number: each for each in (part.described() for part in parts)}
+    if any(each.number not in described or described[each.number].digest != each.digest for each in source_range.partitions):
+        raise _other_files(source_range.run_id, source_range, list(described.values()))
+
+    def now() -> ArchiveRange:
+        _, found = run_positions(table, source_range.run_id, source_range.topic, asked.request.begin, asked.request.end)
+        bounds = {each.number: {"start": each.start, "stop": each.stop, "selected": each.selected} for each in found}
+        partitions = [described[number].model_copy(update=bound) for number, bound in bounds.items()]
+        return new_range(asked, source_range.topic, source_range.topic_id, partitions)
+
+    return _file_archive(fix_range(table, sink, asked, now), parts)
 
 
 def open_file_archive(
@@ -256,7 +314,7 @@ def _other_files(run_id: str, stored: ArchiveRange, found: Sequence[RangePartiti
     by_number = {each.number: each for each in found}
     for each in stored.partitions:
         now = by_number.get(each.number)
-        if now is None or now != each:
+        if now is None or now.digest != each.digest:
             got = "nothing there" if now is None else f"{now.num_rows} frames from {now.first} to {now.last}, changed or other files"
             return _in_use(run_id, f"{each.num_rows} frames from {each.first} to {each.last}, as when it began", got)
     return _in_use(

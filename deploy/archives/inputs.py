@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from contracts.archive_range import ArchiveRequest
+from contracts.archive_range import ArchiveRange, ArchiveRequest
 from contracts.errors import SettingsError
 from contracts.frame import Band, ContentType, Platform
 from contracts.nodata import nodata_values
@@ -15,7 +15,8 @@ from deploy.settings.app_settings import AppSettings
 from deploy.settings.chosen_models import deciding
 from pipeline.inputs.feeds import FrameSource
 from pipeline.inputs.find import Labels, find_inputs
-from pipeline.reprocess import Archive, Asked, open_file_archive, open_topic_archive
+from pipeline.ops.run_rows import run_positions
+from pipeline.reprocess import Archive, Asked, open_file_archive, open_file_rows, open_topic_archive, open_topic_rows
 from pipeline.table.delta import open_results
 from pipeline.table.run_range import stored_range
 
@@ -47,13 +48,58 @@ def opener(
     """
     request = _request(inputs, begin, end, options) if inputs else _stored_request(settings, begin, end, options)
     asked = Asked(settings.run_id, request, deciding(settings))
+    if request.kind == "run":
+        return _rows(asked, settings, say)
     if request.kind == "topic":
         kafka = settings.kafka.model_copy(update={"topic": request.inputs[0]})
         return lambda: open_topic_archive(asked, kafka, settings.sink)
     return lambda: _open_files(asked, settings, say)
 
 
+def _rows(asked: Asked, settings: AppSettings, say: Callable[[str], None]) -> Callable[[], Archive]:
+    """Frames that another run has rows for: of a topic, or of the files that it was made of."""
+    run_id, _, topic = asked.request.inputs[0].partition("/")
+    table = open_results(settings.sink.table, settings.sink.plain_storage_options())
+    source = stored_range(table, run_id, settings.sink.plain_storage_options())
+    if source is None or source.is_topic:
+        if source is None and not topic:
+            topic, _ = run_positions(table, run_id)
+        kafka = settings.kafka.model_copy(update={"topic": topic or (source.topic if source else "")})
+        return lambda: open_topic_rows(asked, kafka, settings.sink, run_id)
+    request = _file_request(settings, source)
+    roots = [Path(each) for each in request.inputs]
+    frames = _frames(request, say)
+    return lambda: open_file_rows(asked, source, frames, roots, settings.sink)
+
+
+def _file_request(settings: AppSettings, source: ArchiveRange) -> ArchiveRequest:
+    """The files that a run was made of, also where it was made of the rows of another one."""
+    storage_options = settings.sink.plain_storage_options()
+    table = open_results(settings.sink.table, storage_options)
+    while source.request.kind == "run":
+        run_id = source.request.inputs[0].partition("/")[0]
+        found = stored_range(table, run_id, storage_options)
+        if found is None:
+            raise _wrong(f"the range of run {run_id}", "none", f"run:{source.run_id}", "Its frames cannot be found again without.")
+        source = found
+    return source.request
+
+
+def _frames(request: ArchiveRequest, say: Callable[[str], None]) -> FrameSource:
+    found = find_inputs([Path(each) for each in request.inputs], labels_of(request.options))
+    for text in found.left_out:
+        say(f"left out: {text}")
+    return FrameSource(found.sequences, request.options.get("sensor"))
+
+
 def _request(inputs: tuple[str, ...], begin: str | None, end: str | None, options: Mapping[str, str]) -> ArchiveRequest:
+    runs = [each.removeprefix(RUN) for each in inputs if each.startswith(RUN)]
+    if runs and len(inputs) > 1:
+        raise _wrong("one run", f"{len(inputs)} inputs", ", ".join(inputs), "Reprocess each under a run id of its own.")
+    if runs:
+        if options:
+            raise _wrong("no options of files", f"--{min(options).replace('_', '-')}", inputs[0], "Leave it out.")
+        return ArchiveRequest(kind="run", inputs=tuple(runs), begin=begin, end=end)
     topics = [each.removeprefix(TOPIC) for each in inputs if each.startswith(TOPIC) or _is_topic(each)]
     if topics and len(inputs) > 1:
         raise _wrong("one topic", f"{len(inputs)} inputs", ", ".join(inputs), "Reprocess each under a run id of its own.")
@@ -107,15 +153,12 @@ def labels_of(options: Mapping[str, str]) -> Labels:
 
 def _open_files(asked: Asked, settings: AppSettings, say: Callable[[str], None]) -> Archive:
     options, roots = asked.request.options, [Path(each) for each in asked.request.inputs]
-    found = find_inputs(roots, labels_of(options))
-    for text in found.left_out:
-        say(f"left out: {text}")
+    source = _frames(asked.request, say)
 
     def on_file(num: int) -> None:
         if num % _EVERY_FILES == 0:
             say(f"{counted(num, 'file')} looked at")
 
-    source = FrameSource(found.sequences, options.get("sensor"))
     return open_file_archive(asked, options["name"], source, roots, settings.sink, on_file)
 
 

@@ -18,6 +18,8 @@ from pipeline.ingest.interfaces import Reading, ReadPlan
 from pipeline.ingest.ray_source import open_ray_reading
 from pipeline.inputs.feeds import FrameSource, FrameToSend
 from pipeline.inputs.pictures import InputFile, Picture, Unusable
+from pipeline.kafka.interfaces import PartitionReader
+from pipeline.kafka.selected_reader import SelectedReader
 
 _PART_ROWS = 4096
 _PART_BYTES = 2**30
@@ -258,10 +260,11 @@ class OpenPart:
     part: ArchivePart
     ingested_at: datetime
 
-    def __call__(self, plan: ReadPlan, partition: int, start: int) -> ArchiveReader:
+    def __call__(self, plan: ReadPlan, partition: int, start: int) -> PartitionReader:
         """See `pipeline.ingest.ray_source.Connect`."""
         assert partition == self.part.number
-        return ArchiveReader(plan.topic, self.part, start, self.ingested_at)
+        reader = ArchiveReader(plan.topic, self.part, start, self.ingested_at)
+        return SelectedReader(reader, plan.selected_offsets[partition]) if partition in plan.selected_offsets else reader
 
 
 def open_archive_reading(parts: dict[int, ArchivePart], ingested_at: datetime, plan: ReadPlan) -> Reading:

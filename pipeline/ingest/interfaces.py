@@ -34,7 +34,7 @@ class ReadPlan:
         starts: first offset to read per partition; one read task each.
         stop_at: exclusive end per partition for a bounded read, empty for a continuous one.
         limits: messages beyond these are rejected unread.
-        selected_offsets: of a bounded read, the only offsets to read per partition, ascending; empty for all.
+        selected_offsets: of a bounded read, the only offsets to read per partition, ascending; of partitions that are not in it, all.
         splits: of a bounded read, the pieces it is cut into, each with a read task of its own; None: one task a partition.
     """
 

@@ -18,7 +18,7 @@ class _Connect:
 
     def __call__(self, plan: ReadPlan, partition: int, start: int) -> PartitionReader:
         reader = LogReader(self._kafka, plan.topic, partition, start, plan.topic_id)
-        return SelectedReader(reader, plan.selected_offsets[partition]) if plan.selected_offsets else reader
+        return SelectedReader(reader, plan.selected_offsets[partition]) if partition in plan.selected_offsets else reader
 
 
 def open_kafka_reading(kafka: KafkaSettings, plan: ReadPlan) -> Reading:

@@ -43,7 +43,7 @@ class MemorySource(ThreadSource):
 
 def _connect(topic: MemoryTopic, plan: ReadPlan, partition: int, start: int) -> PartitionReader:
     reader = MemoryReader(topic, partition, start, plan.topic_id)
-    return SelectedReader(reader, plan.selected_offsets[partition]) if plan.selected_offsets else reader
+    return SelectedReader(reader, plan.selected_offsets[partition]) if partition in plan.selected_offsets else reader
 
 
 def open_memory_reading(topic: MemoryTopic, plan: ReadPlan) -> Reading:

@@ -14,7 +14,7 @@ from contracts.errors import SettingsError
 from pipeline.inputs.feeds import FrameSource
 from pipeline.inputs.find import Labels, find_inputs
 from pipeline.ops.audit import audit_range
-from pipeline.reprocess import ArchiveSummary, Asked, open_file_archive, open_topic_archive, run_archive
+from pipeline.reprocess import ArchiveSummary, Asked, open_file_archive, open_topic_archive, open_topic_rows, run_archive
 from pipeline.settings import ArchiveSettings
 from pipeline.stream import run_stream
 from tests.conftest import RealKafka
@@ -52,6 +52,14 @@ def test_a_stretch_of_a_topic_and_a_folder_are_processed_and_proved(kafka: RealK
     DeltaTable(str(table)).delete("source_offset in (12, 80)")
     (loss,) = audit_range(settings, DeltaTable(str(table)), archive.range)
     assert [(span.start, span.stop) for span in loss.lost] == [(12, 13), (80, 81)]
+    rows_again = Asked("rows", ArchiveRequest(kind="run", inputs=("again",)), {})
+    selected = open_topic_rows(rows_again, settings, one.sink, "again")
+    assert selected.range.partitions[0].selected == ((10, 12), (13, 40), (41, 80))
+    one = job(settings, table, RuleNetworks().handles(), run_id="rows")
+    assert process(selected).complete
+    (proof,) = audit_range(settings, DeltaTable(str(table)), selected.range)
+    assert (proof.clean, proof.ok) == (True, 68)
+    one = job(settings, table, RuleNetworks().handles(), run_id="again")
     with pytest.raises(SettingsError, match="got again, an archive run"):
         run_stream(one, stop=threading.Event())
 

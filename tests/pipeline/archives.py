@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ from pipeline.inputs.find import Labels, find_inputs
 from pipeline.kafka.memory_topic import MemoryTopic
 from pipeline.kafka.settings import KafkaSettings
 from pipeline.ops.audit import PartitionAudit, audit_range
-from pipeline.reprocess import Archive, ArchiveSummary, Asked, fix_range, new_range, open_file_archive, process_archive
+from pipeline.reprocess import Archive, ArchiveSummary, Asked, fix_range, new_range, open_file_archive, open_file_rows, process_archive
 from pipeline.runtime.job import StreamJob
 from pipeline.runtime.progress import StreamProgress
 from pipeline.runtime.range_watch import RangeWatch
@@ -71,9 +72,19 @@ class ArchiveRun:
         request = ArchiveRequest(kind="files", inputs=tuple(map(str, paths)), options=options)
         source = FrameSource(find_inputs(paths, Labels()).sequences)
         archive = open_file_archive(Asked(self.run_id, request, MODELS), paths[0].name, source, paths, self.sink)
+        return self._read_by_threads(archive, source, paths)
+
+    def rows_of(self, source_range: ArchiveRange, *paths: Path) -> Archive:
+        """Of an archive of files."""
+        source = FrameSource(find_inputs(paths, Labels()).sequences)
+        asked = Asked(self.run_id, ArchiveRequest(kind="run", inputs=(source_range.run_id,)), MODELS)
+        archive = open_file_rows(asked, source_range, source, paths, self.sink)
+        return self._read_by_threads(archive, source, paths)
+
+    def _read_by_threads(self, archive: Archive, source: FrameSource, paths: tuple[Path, ...]) -> Archive:
         parts = {part.number: part for part in list_parts(source, paths)}
         opened = partial(open_thread_reading, lambda number: OpenPart(parts[number], archive.range.stored_at))
-        return Archive(archive.range, partial(self._note, opened), archive.open_watch, archive.bytes_per_offset, archive.whole)
+        return replace(archive, open_reading=partial(self._note, opened))
 
     def process(
         self,

@@ -189,6 +189,22 @@ def test_a_run_id_is_that_of_one_range(tmp_path: Path) -> None:
         run.files(tmp_path / "night")
 
 
+def test_rows_of_another_run_are_made_again_and_no_other(tmp_path: Path) -> None:
+    write_images(tmp_path / "night" / "a", 9)
+    write_images(tmp_path / "night" / "b", 4)
+    first = ArchiveRun(tmp_path / "table", "first")
+    assert first.process(first.files(tmp_path / "night")).complete
+    DeltaTable(str(tmp_path / "table")).delete("source_partition = 0 and source_offset in (3, 4, 8)")
+    again = ArchiveRun(tmp_path / "table")
+    archive = again.rows_of(first.range(), tmp_path / "night")
+    assert [(each.start, each.stop, each.selected) for each in archive.range.partitions] == [(0, 8, ((0, 3), (5, 8))), (0, 4, None)]
+    assert again.process(archive).complete
+    assert again.offsets() == {0: [0, 1, 2, 5, 6, 7], 1: [0, 1, 2, 3]}
+    assert [(each.clean, each.ok, each.empty) for each in again.audit()] == [(True, 6, 0), (True, 4, 0)]
+    DeltaTable(str(tmp_path / "table")).delete("run_id = 'again' and source_offset = 5")
+    assert [len(each.lost) for each in again.audit()] == [1, 0]
+
+
 def test_drivers_share_an_archive_and_none_does_the_work_of_another(tmp_path: Path) -> None:
     for number, num in enumerate((7, 1, 4, 4, 2)):
         write_images(tmp_path / "night" / f"cam{number}", num)
