@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import threading
 import time
@@ -31,7 +32,7 @@ from tests.pipeline.runtime.memory_stream import MemoryStream, frames
 
 
 class StopsAfter(RuleNetworks):
-    """Sets an event before the segmenter answers for the n-th time."""
+    """Sets an event when the segmenter is asked for the n-th time, and answers when that has surely been noticed."""
 
     def __init__(self, num: int, stop: threading.Event) -> None:
         super().__init__()
@@ -41,6 +42,8 @@ class StopsAfter(RuleNetworks):
         self.calls += 1
         if self.calls == self._num:
             self._stop.set()
+        if self.calls >= self._num:
+            await asyncio.sleep(0.6)
         return await super().segment(block)
 
 
@@ -95,7 +98,7 @@ def test_a_stopped_run_goes_on_where_the_table_stands_and_its_end_stays_where_it
     topic = MemoryTopic({0: frames(200), 1: frames(40)})
     first = ArchiveRun(tmp_path, uncommitted_rows=80)
     networks = StopsAfter(12, first.stop)
-    first.job = ArchiveRun(tmp_path, models=networks.handles(), uncommitted_rows=80).job
+    first.job = ArchiveRun(tmp_path, models=networks.handles(), uncommitted_rows=80, in_flight_blocks=1).job
     began = first.process(first.topic(topic, "0:20"))
     assert not began.complete
     assert 0 < began.rows_now < 220
@@ -134,7 +137,8 @@ def test_files_have_positions_and_each_gets_one_row_also_what_cannot_be_read(tmp
     tifffile.imwrite(folder / "cam" / "20.tiff", np.zeros((3, 64, 96), np.uint16), photometric="minisblack")
     write_video(folder / "clip.avi", 30)
     stopped = ArchiveRun(tmp_path / "table", uncommitted_rows=16)
-    stopped.job = ArchiveRun(tmp_path / "table", models=StopsAfter(5, stopped.stop).handles(), uncommitted_rows=16).job
+    networks = StopsAfter(3, stopped.stop)
+    stopped.job = ArchiveRun(tmp_path / "table", models=networks.handles(), uncommitted_rows=16, in_flight_blocks=1).job
     assert not stopped.process(stopped.files(folder)).complete
     assert any(each.lost for each in stopped.audit())
 
