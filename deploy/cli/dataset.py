@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from deploy.cli.options import JsonOption, print_json, require_writable, write_result
+from deploy.cli.errors import named_as_options
+from deploy.cli.options import (
+    BootstrapOption,
+    ConfigOption,
+    JsonOption,
+    RunIdOption,
+    TableOption,
+    load,
+    print_json,
+    require_writable,
+    write_result,
+)
 
 if TYPE_CHECKING:
     import re
 
+    from training.data.importing import ImportReport
     from training.data.reading import Defaults
 
 app = typer.Typer(
@@ -25,6 +38,10 @@ _FORMATS = "sirst, nudt, irstd, hituav, droneir, index, coco, voc, yolo, wideirs
 FoldersArgument = Annotated[list[Path], typer.Argument(help="Data sets in Parquet (irstream dataset import).", show_default=False)]
 NearOption = Annotated[
     float, typer.Option("--near", min=0.5, max=1.0, help="Correlation of two small pictures from which on frames are nearly the same.")
+]
+
+MaxRefusedOption = Annotated[
+    float, typer.Option("--max-refused", min=0, max=1, help="Share of the images that may be refused before the exit code is 1.")
 ]
 
 
@@ -65,9 +82,7 @@ def import_(
     platform: Annotated[str | None, typer.Option("--platform", help="Of the camera, where the set is silent.")] = None,
     band: Annotated[str | None, typer.Option("--band", help="Of the camera, where the set is silent.")] = None,
     bit_depth: Annotated[int | None, typer.Option("--bit-depth", help="Significant bits, where the set is silent.")] = None,
-    max_refused: Annotated[
-        float, typer.Option("--max-refused", min=0, max=1, help="Share of the images that may be refused before the exit code is 1.")
-    ] = 0.0,
+    max_refused: MaxRefusedOption = 0.0,
     as_json: JsonOption = False,
 ) -> None:
     """Import a labelled data set into Parquet: frames as they came, masks, boxes, classes, groups, splits.
@@ -82,6 +97,11 @@ def import_(
     defaults = _defaults(format_name, path, name, licence, group, (platform, band), bit_depth)
     with show_on(note_console(), "images") as show:
         found = import_set(format_name, path, out, defaults, report=partial(show, defaults.dataset))
+    _told(found, out, max_refused, as_json)
+
+
+def _told(found: ImportReport, out: Path, max_refused: float, as_json: bool) -> None:
+    """Print what came of a data set; exit code 1 where too much was refused."""
     refused = sum(found.refused.values())
     share = refused / max(1, refused + found.frames)
     complete = found.frames > 0 and share <= max_refused
@@ -107,6 +127,82 @@ def import_(
         )
         typer.echo(f"{said}; {out / 'refused.jsonl'} names them", err=True)
         raise typer.Exit(1)
+
+
+@app.command("from-results")
+def from_results(
+    out: Annotated[Path, typer.Option("--out", help="Folder to write; the same command goes on in it after a kill.")],
+    accept: Annotated[float, typer.Option("--accept", min=0, max=1, help="A detection that scores so much is a target.")] = 0.9,
+    doubt: Annotated[
+        float, typer.Option("--doubt", min=0, max=1, help="One that scores so much is a region nobody labelled; less is background.")
+    ] = 0.3,
+    corrections: Annotated[
+        Path | None,
+        typer.Option("--corrections", help="CSV: position, detection, verdict (accept, reject, relabel), label.", show_default=False),
+    ] = None,
+    sensor: Annotated[list[str] | None, typer.Option("--sensor", help="Only of this sensor (several times).", show_default=False)] = None,
+    since: Annotated[datetime | None, typer.Option("--since", help="First moment of capture, UTC.", show_default=False)] = None,
+    until: Annotated[datetime | None, typer.Option("--until", help="End, exclusive, UTC.", show_default=False)] = None,
+    empty: Annotated[int, typer.Option("--empty", min=0, help="Frames in which nothing was found, as background; at most so many.")] = 0,
+    limit: Annotated[int | None, typer.Option("--limit", min=1, help="Frames in all, spread over the rows.", show_default=False)] = None,
+    scene_s: Annotated[float, typer.Option("--scene-s", min=1, help="Frames of a sensor within so many seconds are one scene.")] = 600.0,
+    name: Annotated[str | None, typer.Option("--name", help="Name of the set; default: the folder's.", show_default=False)] = None,
+    licence: Annotated[str, typer.Option("--licence", help="Licence as stated.")] = "not stated",
+    max_refused: MaxRefusedOption = 0.0,
+    config: ConfigOption = None,
+    bootstrap_servers: BootstrapOption = None,
+    table: TableOption = None,
+    run_id: RunIdOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Make a data set from the results table: frames fetched again from Kafka, labelled by sure detections and by what people said.
+
+    To train on, or to be drawn over: `irstream dataset export` writes COCO for annotation tools, `import coco` reads it back.
+    """
+    from datetime import UTC
+
+    from deploy.labelling import SetRequest, set_from_results
+    from deploy.terminal.consoles import note_console
+    from deploy.terminal.progress import show_on
+    from pipeline.ops.refetch import RowChoice
+    from training.data.pseudo_labels import LabelRule, read_verdicts
+
+    settings = load(config, bootstrap_servers=bootstrap_servers, table=table, run_id=run_id).settings
+    with named_as_options({"doubt": "--doubt", "accept": "--accept"}):
+        rule = LabelRule(accept, doubt)
+    first, last = (None if each is None else each.replace(tzinfo=each.tzinfo or UTC) for each in (since, until))
+    request = SetRequest(
+        name=name or out.resolve().name,
+        licence=licence,
+        choice=RowChoice(sensors=tuple(sensor or ()), since=first, until=last),
+        rule=rule,
+        verdicts={} if corrections is None else read_verdicts(corrections),
+        empty=empty,
+        limit=limit,
+        scene_s=scene_s,
+    )
+    with show_on(note_console(), "frames") as show:
+        found = set_from_results(settings, out, request, partial(show, request.name))
+    _told(found, out, max_refused, as_json)
+
+
+@app.command()
+def export(
+    folder: Annotated[Path, typer.Argument(help="Data set in Parquet.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder to write: images and annotations.json.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Write a data set as COCO, for annotation tools such as CVAT and FiftyOne; `irstream dataset import coco` reads it back."""
+    from deploy.terminal.consoles import note_console
+    from deploy.terminal.progress import show_on
+    from training.data.coco_export import ANNOTATIONS, export_coco
+
+    with show_on(note_console(), "images") as show:
+        images = export_coco(folder, out, partial(show, "exporting"))
+    if as_json:
+        print_json({"folder": str(out), "images": images, "annotations": str(out / ANNOTATIONS)})
+    else:
+        typer.echo(f"{images} images in {out}, labels in {out / ANNOTATIONS}")
 
 
 def _defaults(

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from contracts.errors import SettingsError
+from training.data.labelled_frame import LabelledFrame
 from training.data.parquet_set import MANIFEST, REFUSED, PartWriter, data_hash, parts_of, read_table
 from training.data.reading import Defaults, read_labelled
 from training.data.sources.annotation import Annotation, Listed, RefusedAnnotation
@@ -65,30 +66,64 @@ def import_set(
     listed = list(format_named(format_name, root).listing(root))
     if not listed:
         raise SettingsError(expected="at least one image", got="none", where=str(root), action="Check format and folder.")
-    _begin(out, {"format": format_name, "source": str(root.resolve()), "dataset": defaults.dataset, "defaults": _plain(defaults)})
-    (out / MANIFEST).unlink(missing_ok=True)
-    done = set(read_table(out, ["sample_id"])["sample_id"].to_pylist()) if parts_of(out) else set()
-    found = ImportReport(dataset=defaults.dataset, frames=len(done))
-    writer, refusals, seen = PartWriter(out), list[dict[str, str]](), set[str]()
-    for number, each in enumerate(sorted(listed, key=_mixed), start=1):
+    request = {"format": format_name, "source": str(root.resolve()), "dataset": defaults.dataset, "defaults": _plain(defaults)}
+    writer, seen = SetWriter(out, request), set[str]()
+    for number, each in enumerate(sorted(listed, key=lambda each: mixed(each.sample_id)), start=1):
         try:
             if each.sample_id in seen:
                 raise RefusedAnnotation("duplicate_id", f"expected one image of this name, got another one: {each.sample_id}")
             seen.add(each.sample_id)
-            if each.sample_id not in done:
+            if each.sample_id not in writer.done:
                 writer.add(read_labelled(_annotation(each), defaults, root))
-                found.new += 1
         except RefusedAnnotation as refusal:
-            refusals.append({"sample_id": each.sample_id, "reason": refusal.reason, "detail": refusal.detail})
-            found.refused[refusal.reason] += 1
-            found.examples.setdefault(refusal.reason, f"{each.sample_id}: {refusal.detail}")
+            writer.refuse(each.sample_id, refusal)
         report(number, len(listed))
-    writer.flush()
-    found.frames += found.new
-    found.content_hash = data_hash([out])
-    (out / REFUSED).write_text("".join(json.dumps(each) + "\n" for each in refusals), encoding="utf-8")
-    _write(out / MANIFEST, _manifest(out, found))
-    return found
+    return writer.finish()
+
+
+class SetWriter:
+    """Writes a data set into a folder; the same request goes on where it was killed.
+
+    Attributes:
+        done: names of the images that are there already.
+    """
+
+    def __init__(self, out: Path, request: dict[str, Any]) -> None:
+        """Make the folder, or go on in it.
+
+        Args:
+            out: folder.
+            request: says what is written, as JSON holds it; `dataset` is its name.
+
+        Raises:
+            SettingsError: the folder holds what another request wrote, or something else.
+        """
+        _begin(out, request)
+        (out / MANIFEST).unlink(missing_ok=True)
+        self.done = frozenset(read_table(out, ["sample_id"])["sample_id"].to_pylist()) if parts_of(out) else frozenset[str]()
+        self._out, self._parts, self._refusals = out, PartWriter(out), list[dict[str, str]]()
+        self._found = ImportReport(dataset=str(request["dataset"]), frames=len(self.done))
+
+    def add(self, frame: LabelledFrame) -> None:
+        """Write a frame that is not there yet."""
+        self._parts.add(frame)
+        self._found.new += 1
+
+    def refuse(self, sample_id: str, refusal: RefusedAnnotation) -> None:
+        """Keep in mind that an image cannot be used, and why."""
+        self._refusals.append({"sample_id": sample_id, "reason": refusal.reason, "detail": refusal.detail})
+        self._found.refused[refusal.reason] += 1
+        self._found.examples.setdefault(refusal.reason, f"{sample_id}: {refusal.detail}")
+
+    def finish(self) -> ImportReport:
+        """Write what is left, the list of refusals, and at last the manifest, which says that the set is whole."""
+        self._parts.flush()
+        found, out = self._found, self._out
+        found.frames += found.new
+        found.content_hash = data_hash([out])
+        (out / REFUSED).write_text("".join(json.dumps(each) + "\n" for each in self._refusals), encoding="utf-8")
+        _write(out / MANIFEST, _manifest(out, found))
+        return found
 
 
 def _annotation(listed: Listed) -> Annotation:
@@ -103,8 +138,9 @@ def _annotation(listed: Listed) -> Annotation:
     return annotation
 
 
-def _mixed(listed: Listed) -> str:
-    return hashlib.sha256(listed.sample_id.encode("utf-8", "surrogateescape")).hexdigest()
+def mixed(sample_id: str) -> str:
+    """Sorting key by which images that follow each other in a recording do not."""
+    return hashlib.sha256(sample_id.encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def _plain(defaults: Defaults) -> dict[str, Any]:

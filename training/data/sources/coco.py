@@ -12,7 +12,7 @@ from contracts.errors import SettingsError
 from contracts.words import band_named, platform_named
 from training.data.sources.annotation import Annotation, Listed, RefusedAnnotation, below, split_of_name
 
-_IMAGE_KEYS = frozenset({"id", "file_name", "width", "height"})
+_IMAGE_KEYS = frozenset({"id", "file_name", "width", "height", "sample_id"})
 _IGNORED = frozenset({"dontcare", "ignore"})
 
 
@@ -66,7 +66,8 @@ def _images(top: Path, file: Path, content: dict[str, Any], prefix: str) -> Iter
             yield Listed(sample_id=f"{file.name}:images[{number}]", annotate=_refuse("expected an object with file_name"))
             continue
         name = image["file_name"]
-        sample_id = prefix + PurePosixPath(name).with_suffix("").as_posix()
+        own = image.get("sample_id")  # of an export of ours
+        sample_id = own if isinstance(own, str) and own else prefix + PurePosixPath(name).with_suffix("").as_posix()
         yield Listed(sample_id=sample_id, annotate=_reader(top, file, sample_id, image, of_image[image.get("id")], names, split, licence))
 
 
