@@ -6,7 +6,7 @@ added at the end of it; none may be renamed, retyped or removed.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import UTC, date
 from enum import StrEnum
@@ -113,11 +113,32 @@ RESULTS_COLUMNS = (
         False,
         "name of the [filter](filters.md) that keeps each entry of `detections` out of alerts; null: shown",
     ),
+    Column(
+        "detection_label_score", pa.list_(pa.float32()), False, "class score of the label of each entry of `detections`; null for `target`"
+    ),
+    Column(
+        "detection_track_id", pa.list_(pa.string()), False, "the [track](tracks.md) of each entry of `detections`; null where it is in none"
+    ),
+    Column("detection_track_age_s", pa.list_(pa.float32()), False, "seconds of capture time since the first sight of that track"),
+    Column("detection_speed_px_s", pa.list_(pa.float32()), False, "speed of the target in the picture, pixels a second; null at first"),
+    Column("detection_speed_m_s", pa.list_(pa.float32()), False, "on the ground, metres a second; null where its place is not known"),
+    Column("detection_track_state", pa.list_(pa.string()), False, "what the stream goes on with after a restart; its form may change"),
 )
 RESULTS_SCHEMA = pa.schema([pa.field(column.name, column.type, nullable=not column.required) for column in RESULTS_COLUMNS])
 _FIELDS = {kind: tuple(field.name for field in fields(kind)) for kind in (Detection, ModelRef, BatchInfo, StageTimes)}
 # Columns of their own, `detection_<name>`: fields inside `detections` cannot be added to a table that exists.
-BESIDE_DETECTIONS = ("scr", "latitude", "longitude", "suppressed_by")
+BESIDE_DETECTIONS = (
+    "scr",
+    "latitude",
+    "longitude",
+    "suppressed_by",
+    "label_score",
+    "track_id",
+    "track_age_s",
+    "speed_px_s",
+    "speed_m_s",
+    "track_state",
+)
 _FIELDS[Detection] = tuple(name for name in _FIELDS[Detection] if name not in BESIDE_DETECTIONS)
 _PLACE = ("sensor_latitude", "sensor_longitude", "sensor_altitude_m", "klv")
 
@@ -235,7 +256,7 @@ def _outcome(row: dict[str, Any]) -> Outcome:
     if status is Status.REJECTED:
         return DeadLetter(reason=RejectReason(row["reason"]), detail=row["detail"], **common)
     return FrameResult(
-        detections=_detections(row),
+        detections=row_detections(row),
         models=tuple(ModelRef(**item) for item in row["models"]),
         preprocess_version=row["preprocess_version"],
         batch=tuple(BatchInfo(**item) for item in row["batch"]),
@@ -245,7 +266,8 @@ def _outcome(row: dict[str, Any]) -> Outcome:
     )
 
 
-def _detections(row: dict[str, Any]) -> tuple[Detection, ...]:
+def row_detections(row: Mapping[str, Any]) -> tuple[Detection, ...]:
+    """The detections of one row, as `pyarrow.Table.to_pylist(maps_as_pydicts="strict")` gives it; columns may be missing."""
     items = row["detections"]
     # Null, or no column, in tables of earlier versions.
     beside = [row.get(f"detection_{name}") or [None] * len(items) for name in BESIDE_DETECTIONS]

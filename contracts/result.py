@@ -22,6 +22,10 @@ class Detection:
     pixels of its mask; None where it has none, or nothing to compare with. `latitude` and `longitude`, degrees WGS 84, are those of its
     centroid on the ground; None where the frame's metadata do not say. `suppressed_by` is the name of the filter that keeps it out of
     alerts; None for a detection that is shown.
+
+    `label_score` is the score of `label`, None for a target without a sure class. Of a detection that is a sight of a track, both are votes
+    of all its sights, and `track_id`, `track_age_s`, `speed_px_s` and `speed_m_s` (on the ground) are those of the track; None elsewhere.
+    `track_state` is what the stream goes on with after a restart.
     """
 
     label: str
@@ -40,6 +44,19 @@ class Detection:
     latitude: float | None = None
     longitude: float | None = None
     suppressed_by: str | None = None
+    label_score: float | None = None
+    track_id: str | None = None
+    track_age_s: float | None = None
+    speed_px_s: float | None = None
+    speed_m_s: float | None = None
+    track_state: str | None = None
+
+    @property
+    def words(self) -> str:
+        """Words for pictures: how sure it is that there is a target, and of its class how sure that is, each with a word of its own."""
+        named = "" if self.label == UNNAMED else f", {self.label}"
+        sure = "" if self.label_score is None else f" {self.label_score:.2f}"
+        return f"{UNNAMED} {self.score:.2f}{named}{sure}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -234,6 +234,7 @@ def stream_job(settings: AppSettings, models: ModelHandles) -> StreamJob:
         settings.sink,
         models,
         rules=LiveRules(rules_of(settings)),
+        tracks=settings.tracks,
     )
 
 

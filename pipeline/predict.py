@@ -10,7 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pyarrow as pa
 
@@ -18,7 +18,7 @@ from contracts.block import unpack_block
 from contracts.frame import Pixels, RawRecord
 from contracts.limits import InputLimits
 from contracts.message import encode_message
-from contracts.position import KafkaPosition, OffsetRange
+from contracts.position import KafkaPosition, OffsetRange, TopicPartition
 from contracts.result import DeadLetter, FrameResult, Outcome
 from pipeline.inference.router import ModelHandles, Router
 from pipeline.inference.rules import LiveRules, SensorRules, suppressed_by
@@ -27,6 +27,8 @@ from pipeline.ingest.raw_block import RawBlock, pack_raw
 from pipeline.inputs.feeds import FrameSource, FrameToSend
 from pipeline.inputs.pictures import Unusable
 from pipeline.settings import StreamSettings
+from pipeline.tracks.settings import TrackSettings
+from pipeline.tracks.tracker import PartitionTracks
 
 BLOCK_FRAMES = 4
 BLOCK_BYTES = 8 * 2**20
@@ -87,11 +89,12 @@ class PredictCounts:
 
 @dataclass(slots=True, eq=False)
 class _Sensor:
-    """Frames of a sensor that wait for their block, and the offset after them."""
+    """Frames of a sensor that wait for their block, the offset after them, and its tracks where they follow each other in time."""
 
     records: list[RawRecord] = field(default_factory=list)
     num_bytes: int = 0
     next_offset: int = 0
+    tracks: PartitionTracks | None = None
 
     @property
     def is_full(self) -> bool:
@@ -102,7 +105,13 @@ class Predictor:
     """Three networks and the rules of the stream."""
 
     def __init__(
-        self, runner: asyncio.Runner, models: ModelHandles, settings: StreamSettings, rules: SensorRules, limits: InputLimits
+        self,
+        runner: asyncio.Runner,
+        models: ModelHandles,
+        settings: StreamSettings,
+        rules: SensorRules,
+        limits: InputLimits,
+        tracks: TrackSettings,
     ) -> None:
         """Keep them; nothing is computed yet.
 
@@ -112,8 +121,10 @@ class Predictor:
             settings: how findings are joined and named.
             rules: least scores of rows, and filters of detections.
             limits: of a frame.
+            tracks: when tracks begin and end; only clips have some, single images do not follow each other.
         """
         self._runner, self._limits = runner, limits
+        self._settings, self._tracks = settings, tracks
         self._router = Router(models, settings, LiveRules(rules))
 
     def run(self, source: FrameSource, limit: int | None = None) -> Iterator[Answered | Unusable]:
@@ -130,7 +141,7 @@ class Predictor:
             RetryLater: a network does not answer.
         """
         waiting: dict[str, _Sensor] = {}
-        num_frames = 0
+        num_frames, began = 0, datetime.now(UTC)
         for entry in source.frames():
             if isinstance(entry, Unusable):
                 yield entry
@@ -138,8 +149,10 @@ class Predictor:
             if num_frames == limit:
                 break
             num_frames += 1
-            sensor = waiting.setdefault(entry.sensor_id, _Sensor())
-            _put(sensor, entry)
+            if entry.sensor_id not in waiting:
+                waiting[entry.sensor_id] = _Sensor(tracks=self._begun(entry.sensor_id) if source.fps else None)
+            sensor = waiting[entry.sensor_id]
+            _put(sensor, entry, began + timedelta(seconds=sensor.next_offset / source.fps) if source.fps else datetime.now(UTC))
             if sensor.is_full:
                 yield from self._answers(entry.sensor_id, sensor)
         for sensor_id, sensor in waiting.items():
@@ -154,12 +167,17 @@ class Predictor:
         routed = self._runner.run(self._router.route(block, _itself))
         pixels = {frame.position: frame.pixels_HW for frame in unpack_block(block).frames}
         for outcome in routed.outcomes:
+            if sensor.tracks is not None and isinstance(outcome, FrameResult):
+                outcome, _ = sensor.tracks.advance(outcome)
             yield Answered(outcome, pixels.get(outcome.position))
 
+    def _begun(self, sensor_id: str) -> PartitionTracks:
+        return PartitionTracks(TopicPartition(_TOPIC.format(sensor_id), 0), self._tracks, self._settings.label_min_score)
 
-def _put(sensor: _Sensor, frame: FrameToSend) -> None:
-    now, number = datetime.now(UTC), sensor.next_offset
-    meta = frame.meta(frame_id=f"{frame.sensor_id}/{number}", number=number, captured_at=now)
+
+def _put(sensor: _Sensor, frame: FrameToSend, captured_at: datetime) -> None:
+    number = sensor.next_offset
+    meta = frame.meta(frame_id=f"{frame.sensor_id}/{number}", number=number, captured_at=captured_at)
     key, value, headers = encode_message(meta, frame.picture.payload, source="irstream/predict")
     position = KafkaPosition(_TOPIC.format(frame.sensor_id), 0, number)
     sensor.records.append(RawRecord(position, key, value, tuple(headers), round(time.time() * 1000)))

@@ -59,7 +59,7 @@ def predict(
         of = _total(source.num_frames, limit)
         with networks as models, show_on(note_console(), "frames") as show:
             rules = SensorRules(settings.stream.min_score, settings.alerts, settings.sensors)
-            predictor = Predictor(runner, models, settings.stream, rules, settings.preprocess)
+            predictor = Predictor(runner, models, settings.stream, rules, settings.preprocess, settings.tracks)
             for entry in predictor.run(source, limit):
                 output.add(entry)
                 counts = output.counts

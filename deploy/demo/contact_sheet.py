@@ -137,7 +137,7 @@ def _draw_labels(axes: Axes, found: Sequence[Detection], frame: tuple[int, int],
     px_per_point = px_per_inch / 72
     taken: list[Area] = [(each.x_min_px - pad_px, each.y_min_px - pad_px, each.x_max_px + pad_px, each.y_max_px + pad_px) for each in found]
     for each, box in zip(found[:_LABELS_AT_MOST], list(taken), strict=False):
-        words = f"{each.label} {each.score:.2f}"
+        words = each.words
         size = (len(words) * _LETTER * _LABEL_POINTS + 4) * px_per_point, _LINE * _LABEL_POINTS * px_per_point
         place = free_place(size, box, taken, frame, 2 * px_per_point)
         if place is None:

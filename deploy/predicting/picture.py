@@ -69,8 +69,8 @@ def _box(found: Detection, times: int) -> _Place:
 
 
 def _name(picture: Picture, found: Detection, box: _Place, taken: list[Area]) -> None:
-    """Label and score beside the box, where nothing else is."""
-    words = f"{found.label} {found.score:.2f}" if found.suppressed_by is None else found.suppressed_by
+    """Label and scores beside the box, where nothing else is."""
+    words = found.words if found.suppressed_by is None else found.suppressed_by
     (width, height), below = cv2.getTextSize(words, _FONT, _SIZE, 1)
     place = free_place((width, height + below), box, taken, (picture.shape[1], picture.shape[0]), _GAP_PX)
     if place is not None:

@@ -29,6 +29,7 @@ from pipeline.kafka.settings import KafkaSettings
 from pipeline.sensor_settings import AlertSettings, SensorSettings
 from pipeline.settings import ArchiveSettings, StreamSettings
 from pipeline.table.settings import SinkSettings
+from pipeline.tracks.settings import TrackSettings
 
 ENV_PREFIX = "IRSTREAM_"
 ENV_DELIMITER = "__"
@@ -81,6 +82,7 @@ class AppSettings(BaseSettings):
     sink: SinkSettings = SinkSettings()
     stream: StreamSettings = StreamSettings()
     archive: ArchiveSettings = ArchiveSettings()
+    tracks: TrackSettings = TrackSettings()
     alerts: AlertSettings = AlertSettings()
     registry: RegistrySettings = RegistrySettings()
     sensors: dict[str, SensorSettings] = Field(

@@ -95,8 +95,16 @@ def _result_lines(result: FrameResult) -> Lines:
         box = f"x {each.x_min_px:.1f}..{each.x_max_px:.1f}, y {each.y_min_px:.1f}..{each.y_max_px:.1f}"
         yield (
             f"  {index}",
-            f"{each.label} {each.score:.2f}, {box}, {each.area_px:.0f} px, found by {' and '.join(each.found_by)}{_suppressed(each)}",
+            f"{each.words}, {box}, {each.area_px:.0f} px, found by {' and '.join(each.found_by)}{_track(each)}{_suppressed(each)}",
         )
+
+
+def _track(detection: Detection) -> str:
+    if detection.track_id is None:
+        return ""
+    speeds = ((detection.speed_px_s, "px/s"), (detection.speed_m_s, "m/s"))
+    known = "".join(f", {speed:.1f} {unit}" for speed, unit in speeds if speed is not None)
+    return f", track {detection.track_id} for {detection.track_age_s or 0.0:.1f} s{known}"
 
 
 def _suppressed(detection: Detection) -> str:

@@ -1,8 +1,9 @@
 """Alerts on Kafka: what was found, at once, without waiting for the commit.
 
-`publish` never blocks: it puts messages into a bounded queue that a thread empties into the producer. The committer
-calls `flush` before the commit that makes the rows visible, so an alert is acknowledged at least once before its row
-is. While the broker is away the queue fills (`max_waiting_bytes`), `flush` fails, and the stream waits as a whole.
+Events of targets (they appear, are still there, have left), or one message per frame. `publish` and `publish_events` never block:
+they put messages into a bounded queue that a thread empties into the producer. The committer calls `flush` before the commit that
+makes the rows visible, so a message is acknowledged at least once before its row is. While the broker is away the queue fills
+(`max_waiting_bytes`), `flush` fails, and the stream waits as a whole.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
@@ -21,13 +22,15 @@ from pydantic import BaseModel, ConfigDict, Field
 from contracts.errors import IrstreamError, RejectRecord, RetryLater, StopPipeline
 from contracts.result import Detection, FrameResult, Outcome
 from pipeline.events.envelope import OutcomeEvent, event_headers, shared_fields
+from pipeline.events.targets import TARGET_TYPES, target_message
 from pipeline.kafka.interfaces import Producer
+from pipeline.tracks.tracker import TargetEvent
 
 ALERT_TYPE = "irstream.alert.v1"
 MAX_DETECTIONS = 500  # about 200 KB: below Kafka's default message limit of 1 MB
 _RETRY_PAUSE_S = 0.2
 _CLOSE_TIMEOUT_S = 10.0
-AlertPolicy = Literal["detections", "all", "off"]
+AlertPolicy = Literal["events", "detections", "all", "off"]
 log = structlog.get_logger(__name__)
 
 
@@ -104,7 +107,7 @@ class AlertPublisher:
         producer: Producer,
         topic: str,
         run_id: str,
-        policy: AlertPolicy = "detections",
+        policy: AlertPolicy = "events",
         max_waiting_bytes: int = 32 * 2**20,
     ) -> None:
         """Start the thread.
@@ -113,7 +116,7 @@ class AlertPublisher:
             producer: shared with others.
             topic: where alerts go.
             run_id: named in every alert.
-            policy: alerts for frames with a detection that is shown, for all frames with a result, or none.
+            policy: events of targets, or one message for frames with a detection, or for all frames with a result, or nothing.
             max_waiting_bytes: most bytes of alerts not yet handed to the producer.
         """
         self._producer = producer
@@ -132,15 +135,26 @@ class AlertPublisher:
         self._thread.start()
 
     def publish(self, outcomes: Iterable[Outcome]) -> None:
-        """Send the alerts of these outcomes in the background; never blocks.
+        """Send the messages of these frames in the background, if frames are what makes messages; never blocks.
 
         Raises:
             RetryLater: too many wait already: the broker is away or too slow.
         """
-        if self._policy == "off":
+        if self._policy not in ("detections", "all"):
             return
         results = [outcome for outcome in outcomes if isinstance(outcome, FrameResult)]
-        messages = [self._message(result) for result in results if result.shown or self._policy == "all"]
+        self._enqueue([self._message(result) for result in results if result.shown or self._policy == "all"])
+
+    def publish_events(self, events: Iterable[TargetEvent]) -> None:
+        """Send events of targets in the background, if these are what makes messages; never blocks.
+
+        Raises:
+            RetryLater: too many wait already: the broker is away or too slow.
+        """
+        if self._policy == "events":
+            self._enqueue([self._event(event) for event in events])
+
+    def _enqueue(self, messages: Sequence[_Message]) -> None:
         if not messages:
             return
         with self._changed:
@@ -181,6 +195,11 @@ class AlertPublisher:
     def _message(self, result: FrameResult) -> _Message:
         alert = alert_message(result, self._run_id)
         return _Message(alert.sensor_id.encode(), alert.model_dump_json().encode(), event_headers(ALERT_TYPE, alert.id, self._run_id))
+
+    def _event(self, event: TargetEvent) -> _Message:
+        message = target_message(event, self._run_id)
+        headers = event_headers(TARGET_TYPES[event.change], message.id, self._run_id)
+        return _Message(message.sensor_id.encode(), message.model_dump_json().encode(), headers)
 
     def _late(self, got: str) -> RetryLater:
         return RetryLater(

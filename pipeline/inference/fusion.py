@@ -129,11 +129,12 @@ def name_targets(targets: Targets, classes: Classification | None, label_min_sco
 
 def _detection(targets: Targets, index: int, classes: Classification | None, label_min_score: float) -> Detection:
     class_scores: dict[str, float] = {}
-    label = UNNAMED
+    label, label_score = UNNAMED, None
     if classes is not None:
         class_scores = {name: float(score) for name, score in zip(classes.class_names, classes.scores[index], strict=True)}
         best = max(class_scores, key=class_scores.__getitem__)
-        label = best if class_scores[best] >= label_min_score else UNNAMED
+        if class_scores[best] >= label_min_score:
+            label, label_score = best, class_scores[best]
     x_min, y_min, x_max, y_max = (float(edge) for edge in targets.boxes_xyxy_px[index])
     return Detection(
         label=label,
@@ -149,6 +150,7 @@ def _detection(targets: Targets, index: int, classes: Classification | None, lab
         mask_rle=targets.mask_rles[index],
         found_by=targets.found_by[index],
         scr=None if math.isnan(targets.scrs[index]) else float(targets.scrs[index]),
+        label_score=label_score,
     )
 
 

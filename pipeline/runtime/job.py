@@ -12,6 +12,7 @@ from pipeline.ingest.interfaces import ReadPlan
 from pipeline.kafka.settings import KafkaSettings
 from pipeline.settings import StreamSettings
 from pipeline.table.settings import SinkSettings
+from pipeline.tracks.settings import TrackSettings
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -20,6 +21,7 @@ class StreamJob:
 
     Attributes:
         rules: least scores and filters of sensors; they may be exchanged while the stream runs.
+        tracks: when tracks begin and end, and how often targets are reported.
         selected_offsets: the only offsets to read, per partition, ascending, each once; empty for the whole topic. With them the stream
             is bounded: it ends behind the last one.
         divide: cuts the plan of a bounded generation into pieces that are read side by side; None: one reader a partition.
@@ -34,3 +36,4 @@ class StreamJob:
     selected_offsets: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
     rules: LiveRules = field(default_factory=LiveRules)
     divide: Callable[[ReadPlan], ReadPlan] | None = None
+    tracks: TrackSettings = field(default_factory=TrackSettings)

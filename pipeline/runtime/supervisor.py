@@ -24,6 +24,8 @@ from pipeline.runtime.stats import StreamStats
 from pipeline.table.committer import Committer
 from pipeline.table.results_table import ResultsTable
 from pipeline.table.watermark import CommitRefused
+from pipeline.tracks.stage import TrackStage
+from pipeline.tracks.tracker import PartitionTracks, needed_from
 
 _ASSIGNMENT_POLL_S = 0.5
 log = structlog.get_logger(__name__)
@@ -154,6 +156,7 @@ class Supervisor:
     ) -> Generation:
         """A generation ready to run, from when on it closes what is its own; until then `unless_begun` does."""
         plan = self._plan(starts)
+        tracks = TrackStage(self._tracks(starts, known), self._resources.alerts.publish_events)
         reading = self._resources.open_reading(plan)
         unless_begun.callback(reading.coordinator.close)
         committer = Committer(
@@ -165,6 +168,7 @@ class Supervisor:
             on_committed=lambda spans, outcomes: self._on_committed(generation, spans, outcomes),
             on_failure=lambda error: generation.fail(error),
             before_commit=self._before_commit,
+            in_order=tracks.advance,
         )
         unless_begun.callback(committer.close)
         generation = Generation(
@@ -185,6 +189,19 @@ class Supervisor:
         self._stats.on_new_readers()
         self._stats.on_state("streaming", generation=number)
         return generation
+
+    def _tracks(self, starts: Mapping[int, int], known: Mapping[int, int]) -> dict[TopicPartition, PartitionTracks]:
+        """Tracks of each partition as the rows of the table left them."""
+        begun = {
+            each: PartitionTracks(TopicPartition(self._topic_name, each), self._job.tracks, self._job.stream.label_min_score)
+            for each in starts
+        }
+        recent = self._table.recent_frames(self._topic_name, {each: needed_from(known[each]) for each in starts if each in known})
+        for partition, frames in recent.items():
+            for frame in frames:
+                begun[partition].replay(frame.sensor_id, frame.captured_at, frame.offset, frame.sights)
+            begun[partition].passed(known[partition] - 1)
+        return {TopicPartition(self._topic_name, partition): tracks for partition, tracks in begun.items()}
 
     def _stand_by(self, assignment: Assignment, stop: threading.Event) -> None:
         """Nothing to read for us: a continuous stream waits for another assignment, a bounded one for the other drivers."""

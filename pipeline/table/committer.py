@@ -1,9 +1,10 @@
 """The committer: takes finished spans in any order and makes them visible in log order, about once a second.
 
-Per commit: alerts and dead letters of its rows are acknowledged by Kafka first, then rows and offsets become visible
-in one Delta commit, then their owner hears of it (statistics, and credits that were held back while rows piled up). A crash
-anywhere in between leads to the same rows once more from the table's offsets: messages at least once, rows exactly once. While
-Kafka or the table is away the rows wait here: computing them again would not bring it back sooner.
+What depends on the order (tracks) is done to a span as soon as all before it are there. Per commit: alerts and dead letters of its
+rows are acknowledged by Kafka first, then rows and offsets become visible in one Delta commit, then their owner hears of it
+(statistics, and credits that were held back while rows piled up). A crash anywhere in between leads to the same rows once more from
+the table's offsets: messages at least once, rows exactly once. While Kafka or the table is away the rows wait here: computing them
+again would not bring it back sooner.
 """
 
 from __future__ import annotations
@@ -55,6 +56,7 @@ class Committer:
         on_committed: Callable[[Sequence[OffsetRange], Sequence[Outcome]], None],
         on_failure: Callable[[BaseException], None],
         before_commit: Callable[[float], None] | None = None,
+        in_order: Callable[[OffsetRange, Sequence[Outcome]], tuple[Outcome, ...]] | None = None,
     ) -> None:
         """Nothing runs before `start`.
 
@@ -68,6 +70,8 @@ class Committer:
             on_failure: given, once, why the committer has stopped, from the committer's thread.
             before_commit: called with a time limit in seconds before every commit; returns when everything that
                 belongs to the rows (alerts) is acknowledged, or raises.
+            in_order: given each span once, in the order of its partition's log, as soon as all before it are there; its answer are the
+                rows. Called by whoever adds the last missing span, one call at a time.
         """
         self._table = table
         self._topic_ids = dict(topic_ids)
@@ -76,6 +80,7 @@ class Committer:
         self._on_committed = on_committed
         self._on_failure = on_failure
         self._before_commit = before_commit
+        self._in_order = in_order
         self._changed = threading.Condition()  # guards everything below
         self._watermark: Watermark[tuple[Outcome, ...]] = Watermark(starts, settings.max_waiting_spans)
         self._ready: deque[_ReadyRows] = deque()
@@ -99,7 +104,7 @@ class Committer:
 
         Raises:
             GenerationFailed: the span overlaps another, too many spans wait behind a hole, or the committer is closed.
-            IrstreamError: why the committer has stopped.
+            IrstreamError: why the committer has stopped, or what `in_order` raised: the generation must end.
         """
         with self._changed:
             self._raise_failure()
@@ -108,7 +113,7 @@ class Committer:
                     expected="spans of a running generation", got=f"{span} after its end", where="committer", action="It is read again."
                 )
             self._watermark.add(span, tuple(outcomes))
-            ready = self._watermark.take_ready()
+            ready = [self._ordered(entry) for entry in self._watermark.take_ready()]
             self._ready.extend(ready)
             self._ready_rows += sum(len(entry.item) for entry in ready)
             self._changed.notify_all()
@@ -156,6 +161,9 @@ class Committer:
             self._thread.join(_CLOSE_TIMEOUT_S)
             if self._thread.is_alive():
                 log.warning("commit_still_running", waited_s=_CLOSE_TIMEOUT_S, consequence="it ends without a row")
+
+    def _ordered(self, entry: _ReadyRows) -> _ReadyRows:
+        return entry if self._in_order is None else Ready(entry.span, self._in_order(entry.span, entry.item))
 
     def _raise_failure(self) -> None:
         if self._failure is not None:

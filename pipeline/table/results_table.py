@@ -35,6 +35,7 @@ from contracts.result import Outcome
 from pipeline.table.compactor import Compactor
 from pipeline.table.delta import object_store, open_or_create_results, plain_text, refresh, write_data_file
 from pipeline.table.features import feature_of, refusal
+from pipeline.table.recent import RecentFrame, recent_frames
 from pipeline.table.run_range import has_range
 from pipeline.table.settings import MergePolicy
 from pipeline.table.watermark import CommitRefused, continue_from, require_outcomes_in_spans
@@ -163,6 +164,16 @@ class ResultsTable:
             self._refresh()
             for partition in partitions:
                 self._require_topic_id(TopicPartition(topic, partition), topic_id)
+
+    def recent_frames(self, topic: str, from_offsets: Mapping[int, int]) -> dict[int, list[RecentFrame]]:
+        """Frames of each partition from an offset on, in the order of the log.
+
+        Raises:
+            RetryLater: the object store does not answer.
+        """
+        with self._lock:
+            self._refresh()
+            return recent_frames(self._opened(), self.run_id, topic, from_offsets)
 
     def append(self, outcomes: Sequence[Outcome], spans: Sequence[OffsetRange], topic_ids: Mapping[str, str]) -> CommitInfo:
         """Make rows visible and move the offsets in one commit.

@@ -53,8 +53,9 @@ class SinkSettings(BaseModel):
         3_600.0, ge=300, description="files that no version refers to are kept so much longer: somebody may be about to commit them"
     )
     publish_timeout_s: float = Field(30.0, gt=0, description="how long alerts and dead letters may take to be acknowledged before a commit")
-    alerts: Literal["detections", "all", "off"] = Field(
-        "detections", description="alerts for frames with at least one detection, for all frames, or none"
+    alerts: Literal["events", "detections", "all", "off"] = Field(
+        "events",
+        description="events of targets (appeared, updated, left), or one message for each frame with a detection, for every frame, or none",
     )
     storage_options: dict[str, SecretStr] = Field(
         default_factory=dict, description="options of the object store, passed through as they are; values are never shown"

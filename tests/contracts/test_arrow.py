@@ -55,7 +55,13 @@ klv: map<string, string>
 detection_latitude: list<item: double>
 detection_longitude: list<item: double>
 quality: list<item: string>
-detection_suppressed_by: list<item: string>"""
+detection_suppressed_by: list<item: string>
+detection_label_score: list<item: float>
+detection_track_id: list<item: string>
+detection_track_age_s: list<item: float>
+detection_speed_px_s: list<item: float>
+detection_speed_m_s: list<item: float>
+detection_track_state: list<item: string>"""
 
 
 def test_schema_is_the_published_one() -> None:

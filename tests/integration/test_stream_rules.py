@@ -6,6 +6,7 @@ import json
 import os
 import threading
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +59,9 @@ def test_every_message_becomes_one_row_and_bad_ones_a_dead_letter_too(settings: 
     ]
     poison: list[Message] = [(b"cam", marked_frame(255), [], 0)]
     feed(settings, [*frames(60), *bad, *frames(40), *poison, *frames(20)])
-    summary = catch_up(job(settings, tmp_path / "table", RuleNetworks().handles()))
+    each_frame = job(settings, tmp_path / "table", RuleNetworks().handles())
+    each_frame = replace(each_frame, sink=each_frame.sink.model_copy(update={"alerts": "detections"}))
+    summary = catch_up(each_frame)
     found = rows(tmp_path / "table")
     assert_exactly_once(found, settings)
     rejected = [row for row in found if row["status"] == "rejected"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -31,7 +32,7 @@ batch detection  8, closed because full
 model detection  fcos_light, sha256 0000000000000000000000000000000000000000000000000000000000000000
 preprocessing    version 1
 detections       1
-  0              drone 0.50, x 1.0..4.0, y 2.0..6.0, 9 px, found by detector and segmenter
+  0              target 0.50, drone, x 1.0..4.0, y 2.0..6.0, 9 px, found by detector and segmenter
 finished         2026-03-01T12:00:00.040000+00:00
 visible since    version 41 of the table, 2026-03-01T12:00:00+00:00
 file             part-0.parquet"""
@@ -75,6 +76,16 @@ def wide(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_result_is_shown_with_all_that_led_to_it(capsys: pytest.CaptureFixture[str]) -> None:
     print_explanation(found(result(17)))
     assert screen(capsys) == RESULT_SHOWN
+
+
+def test_a_target_is_shown_with_its_track_and_each_score_has_its_word(capsys: pytest.CaptureFixture[str]) -> None:
+    frame = result(17)
+    tracked = replace(frame.detections[0], label_score=0.76, track_id="frames/0/3#1", track_age_s=2.5, speed_px_s=31.25)
+    print_explanation(found(replace(frame, detections=(tracked,))))
+    words = (
+        "target 0.50, drone 0.76, x 1.0..4.0, y 2.0..6.0, 9 px, found by detector and segmenter, track frames/0/3#1 for 2.5 s, 31.2 px/s"
+    )
+    assert words in " ".join(screen(capsys).split())
 
 
 def test_a_rejection_and_a_gap_say_why(capsys: pytest.CaptureFixture[str]) -> None:

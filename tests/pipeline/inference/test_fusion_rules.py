@@ -95,4 +95,5 @@ def test_every_field_of_a_detection() -> None:
         rle_of((11, 21, 14, 26)),
         ("detector", "segmenter"),
         2.0,
+        label_score=0.75,
     )

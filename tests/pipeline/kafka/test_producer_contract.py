@@ -120,7 +120,7 @@ def test_flush_without_messages_returns_at_once(log: Log) -> None:
 
 
 def test_alerts_and_dead_letters_arrive_with_key_and_id(log: Log) -> None:
-    alerts = AlertPublisher(log.producer, log.topic, "live")
+    alerts = AlertPublisher(log.producer, log.topic, "live", "detections")
     alerts.publish([result(0), result(1)])
     alerts.flush(20)
     alerts.close()

@@ -18,7 +18,7 @@ from contracts.frame import ContentType
 from contracts.limits import InputLimits
 from contracts.position import TopicPartition
 from contracts.result import Gap, Outcome
-from pipeline.events.alerts import AlertPublisher
+from pipeline.events.alerts import AlertPolicy, AlertPublisher
 from pipeline.events.dead_letters import DeadLetterPublisher
 from pipeline.inference.router import ModelHandles
 from pipeline.ingest.interfaces import BlockRef, BlockSource, Reading, ReadPlan
@@ -72,7 +72,9 @@ class CountedSource:
 class MemoryStream:
     """A stream of one topic into one table; what a test wants to change it changes before `run`."""
 
-    def __init__(self, topic: MemoryTopic, path: Path, models: ModelHandles | None = None, **stream: Any) -> None:
+    def __init__(
+        self, topic: MemoryTopic, path: Path, models: ModelHandles | None = None, policy: AlertPolicy = "events", **stream: Any
+    ) -> None:
         self.topic = topic
         self.path = path
         self.producer = MemoryProducer(instant=True)
@@ -85,7 +87,7 @@ class MemoryStream:
             kafka=KafkaSettings(topic=topic.name, probe_interval_s=0.05).model_copy(update={"session_timeout_s": 0.05}),
             stream=StreamSettings(**{"block_max_frames": 4, "restart_backoff_s": 0.01, "block_max_wait_s": 0.001} | stream),
             limits=InputLimits(),
-            sink=SinkSettings(table=str(path), commit_interval_s=0.01),
+            sink=SinkSettings(table=str(path), commit_interval_s=0.01, alerts=policy),
             models=models or RuleNetworks().handles(),
         )
 
@@ -101,7 +103,7 @@ class MemoryStream:
         assert topic is not None
         with (
             closing(LoopThread("router")) as router,
-            closing(AlertPublisher(self.producer, self.job.kafka.alerts_topic, self.job.run_id)) as alerts,
+            closing(AlertPublisher(self.producer, self.job.kafka.alerts_topic, self.job.run_id, self.job.sink.alerts)) as alerts,
         ):
             dead_letters = DeadLetterPublisher(self.producer, self.job.kafka.dead_letter_topic, self.job.run_id)
             resources = StreamResources(router.loop, alerts, dead_letters, self.members, self.topic, lambda: self.topic, self.open_reading)

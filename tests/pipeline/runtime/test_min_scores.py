@@ -45,7 +45,7 @@ def test_rows_and_alerts_differ_by_sensor(tmp_path: Path) -> None:
         "zone": SensorSettings(alerts=SensorAlertSettings(zones={"display": Zone(rectangle_px=(0, 0, 96, 64))})),
     }
     topic = MemoryTopic({0: [of(name) for name in ("plain", *sensors)]})
-    stream = MemoryStream(topic, tmp_path, Scored().handles())
+    stream = MemoryStream(topic, tmp_path, Scored().handles(), "detections")
     stream.job = replace(stream.job, rules=LiveRules(SensorRules(0.3, AlertSettings(min_score=0.5), sensors)))
     summary = stream.catch_up()
     rows = {row.sensor_id: [round(each.score, 2) for each in row.detections] for row in stream.rows() if isinstance(row, FrameResult)}

@@ -1,0 +1,67 @@
+"""The last frames of each partition, from which a restart takes the state of tracks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from functools import reduce
+from operator import or_
+
+import pyarrow.compute as pc
+from deltalake import DeltaTable
+
+from contracts.arrow import BESIDE_DETECTIONS, Status, row_detections
+from contracts.result import Detection
+from pipeline.table.delta import reading
+
+_COLUMNS = (
+    "source_partition",
+    "source_offset",
+    "sensor_id",
+    "captured_at",
+    "detections",
+    *(f"detection_{name}" for name in BESIDE_DETECTIONS),
+)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RecentFrame:
+    """A frame of the table; of its detections only those that are sights of tracks."""
+
+    offset: int
+    sensor_id: str
+    captured_at: datetime
+    sights: tuple[Detection, ...]
+
+
+def recent_frames(table: DeltaTable, run_id: str, topic: str, from_offsets: Mapping[int, int]) -> dict[int, list[RecentFrame]]:
+    """Frames of each partition from an offset on, in the order of the log; the networks have seen them.
+
+    Args:
+        table: the results table.
+        run_id: whose rows.
+        topic: of the partitions.
+        from_offsets: by partition.
+
+    Raises:
+        RetryLater: the object store does not answer.
+    """
+    frames: dict[int, list[RecentFrame]] = {partition: [] for partition in from_offsets}
+    dataset = table.to_pyarrow_dataset()
+    if not from_offsets or "detection_track_state" not in dataset.schema.names:
+        return frames
+    partition, offset = pc.field("source_partition"), pc.field("source_offset")
+    wanted = reduce(or_, [(partition == each) & (offset >= start) for each, start in from_offsets.items()])
+    mine = (pc.field("run_id") == run_id) & (pc.field("source_topic") == topic) & (pc.field("status") == Status.OK.value)
+    with reading(table):
+        rows = dataset.scanner(columns=list(_COLUMNS), filter=mine & wanted).to_table().sort_by("source_offset")
+    tracked = rows["detection_track_id"].to_pylist()
+    light = rows.select(["source_partition", "source_offset", "sensor_id", "captured_at"]).to_pylist()
+    for index, (row, track_ids) in enumerate(zip(light, tracked, strict=True)):
+        sights: tuple[Detection, ...] = ()
+        if track_ids is not None and any(track_ids):
+            (whole,) = rows.slice(index, 1).to_pylist(maps_as_pydicts="strict")
+            sights = tuple(each for each in row_detections(whole) if each.track_id is not None)
+        frames[row["source_partition"]].append(RecentFrame(row["source_offset"], row["sensor_id"], row["captured_at"], sights))
+    return frames

@@ -1,0 +1,255 @@
+"""Tracks of one partition, frame by frame in the order of its log.
+
+Everything follows from the rows: a track's state stands in the row of its last sight, and what ends it (frames of its sensor without a
+sight, offsets that have passed) is counted from the rows after that. `replay` goes through the last rows of the table and leaves what
+`advance` left when it made them, so a restart is not to be seen in the tracks.
+
+Memory is bounded: a track that was not seen within `LOOK_BACK` offsets of the partition has ended, and a sensor without tracks is
+forgotten.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from enum import StrEnum
+from operator import attrgetter
+from typing import Any
+
+from contracts.position import KafkaPosition, TopicPartition
+from contracts.result import Detection, FrameResult
+from pipeline.tracks.matching import assign, beginners, usable
+from pipeline.tracks.motion import Motion
+from pipeline.tracks.settings import TrackSettings
+from pipeline.tracks.speed import Speed, metres_between
+from pipeline.tracks.track import Best, Memory, Track, as_float32, size_px, track_id_of
+from pipeline.tracks.votes import counted, elected
+
+LOOK_BACK = 10_000
+"""Offsets of a partition after which a target that was not seen has left, whatever else; a restart reads so many rows."""
+PERSISTENCE = "persistence"
+_LEAST_UNSEEN = 3
+_MOST_BITS = (1 << 64) - 1
+_FLOATS = ("score", "x_min_px", "y_min_px", "x_max_px", "y_max_px", "centroid_x_px", "centroid_y_px", "area_px")
+_floats = attrgetter(*_FLOATS)
+_WEAK = frozenset({None, "min_score", PERSISTENCE})  # detections with these in `suppressed_by` may be sights
+
+
+class Change(StrEnum):
+    """Kinds of events."""
+
+    APPEARED = "target.appeared"
+    UPDATED = "target.updated"
+    LEFT = "target.left"
+
+
+@dataclass(frozen=True, slots=True)
+class TargetEvent:
+    """A target has appeared, is still there, or has left.
+
+    Attributes:
+        change: which of these.
+        position: the frame with which it became known; of a target that left with its whole sensor, the offset that ended its track.
+        track: as its last sight left it.
+    """
+
+    change: Change
+    position: KafkaPosition
+    track: Track
+
+
+class PartitionTracks:
+    """Tracks of the sensors whose frames are in one partition. Not thread-safe."""
+
+    def __init__(self, partition: TopicPartition, settings: TrackSettings, label_min_score: float) -> None:
+        """Begin without any.
+
+        Args:
+            partition: whose frames.
+            settings: when tracks begin and end.
+            label_min_score: mean class score below which a target is labelled just `target`.
+        """
+        self._partition = partition
+        self._settings = settings
+        self._label_min_score = label_min_score
+        self._by_sensor: dict[str, dict[str, Track]] = {}
+        self._by_sight: OrderedDict[str, Track] = OrderedDict()  # the longest unseen first
+
+    def __len__(self) -> int:
+        """Number of tracks that go on."""
+        return len(self._by_sight)
+
+    def tracks(self) -> list[Track]:
+        """Tracks that go on, the longest unseen first."""
+        return list(self._by_sight.values())
+
+    def advance(self, result: FrameResult) -> tuple[FrameResult, list[TargetEvent]]:
+        """Take the next frame of the partition.
+
+        Returns:
+            The frame with tracks and their labels, and what is to be reported.
+        """
+        offset, sensor_id, captured_at = result.position.offset, result.sensor_id, result.captured_at
+        events = self.passed(offset)
+        events += [TargetEvent(Change.LEFT, result.position, track) for track in self._aged(sensor_id, captured_at)]
+        if not result.detections:
+            return result, _reported(events)
+        found = list(result.detections)
+        tracks = sorted(self._by_sensor.get(sensor_id, {}).values(), key=lambda track: track.first)
+        sure = [index for index, each in enumerate(found) if self._is_sure(each)]
+        first = set(sure)
+        unsure = [index for index, each in enumerate(found) if index not in first and each.suppressed_by in _WEAK and usable(each)]
+        assigned = assign(tracks, found, sure, unsure)
+        begun = beginners(found, sure, list(assigned))
+        for index in sorted([*assigned, *begun]):
+            track, change = self._seen(found[index], assigned.get(index), result, index)
+            self._keep(track)
+            found[index] = track.last
+            if change is not None:
+                events.append(TargetEvent(change, result.position, track))
+        return replace(result, detections=tuple(found)), _reported(events)
+
+    def passed(self, offset: int) -> list[TargetEvent]:
+        """The log has come so far, with or without rows: targets of sensors that have fallen silent have left."""
+        events = []
+        while self._by_sight and offset - (track := next(iter(self._by_sight.values()))).last_offset > LOOK_BACK:
+            self._forget(track)
+            ended_at = KafkaPosition(self._partition.topic, self._partition.partition, track.last_offset + LOOK_BACK + 1)
+            events.append(TargetEvent(Change.LEFT, ended_at, track))
+        return _reported(events)
+
+    def replay(self, sensor_id: str, captured_at: datetime, offset: int, detections: Sequence[Detection]) -> None:
+        """Take a frame as its row has it; after the last row, and `passed`, everything stands as `advance` left it."""
+        self.passed(offset)
+        self._aged(sensor_id, captured_at)
+        for detection in detections:
+            if (track := Track.of_row(detection, sensor_id, captured_at, offset)) is not None:
+                self._keep(track)
+
+    def _is_sure(self, detection: Detection) -> bool:
+        return detection.suppressed_by is None and detection.score >= self._settings.start_score and usable(detection)
+
+    def _aged(self, sensor_id: str, captured_at: datetime) -> list[Track]:
+        """One more frame of a sensor: its tracks that have ended, in the order of their last sights."""
+        tracks = list(self._by_sensor.get(sensor_id, {}).values())
+        for track in tracks:
+            track.steps += 1
+        ended = sorted(
+            (track for track in tracks if self._has_left(track, captured_at)), key=lambda track: (track.last_offset, track.first)
+        )
+        for track in ended:
+            self._forget(track)
+        return ended
+
+    def _has_left(self, track: Track, captured_at: datetime) -> bool:
+        unseen_s = abs((captured_at - track.last_seen_at).total_seconds())
+        settings = self._settings
+        return track.unseen > settings.max_gap_frames or (track.unseen >= _LEAST_UNSEEN and unseen_s > settings.max_gap_s)
+
+    def _keep(self, track: Track) -> None:
+        """A track as its last sight left it takes the place of what it was before."""
+        self._by_sensor.setdefault(track.sensor_id, {})[track.track_id] = track
+        self._by_sight[track.track_id] = track
+        self._by_sight.move_to_end(track.track_id)
+
+    def _forget(self, track: Track) -> None:
+        del self._by_sight[track.track_id]
+        tracks = self._by_sensor[track.sensor_id]
+        del tracks[track.track_id]
+        if not tracks:
+            del self._by_sensor[track.sensor_id]
+
+    def _seen(self, detection: Detection, before: Track | None, result: FrameResult, index: int) -> tuple[Track, Change | None]:
+        """The track after a sight, whose detection is all that its row will say, and the event it makes."""
+        detection = _as_in_a_row(detection)
+        memory = self._begun(detection, result) if before is None else self._continued(detection, before, result)
+        label, label_score = elected(memory.class_means, detection.label if before is None else before.last.label, self._label_min_score)
+        memory, change = self._report(memory, detection, result.captured_at)
+        track_id, first = (
+            (track_id_of(result.position, index), (result.position.offset, index)) if before is None else (before.track_id, before.first)
+        )
+        last = replace(
+            detection,
+            label=label,
+            label_score=_rounded(label_score),
+            track_id=track_id,
+            track_age_s=_rounded(max(0.0, (result.captured_at - memory.first_seen_at).total_seconds())),
+            speed_px_s=_rounded(memory.speed.per_second),
+            speed_m_s=_rounded(memory.ground.per_second),
+            track_state=memory.text(),
+        )
+        return Track(track_id, first, result.sensor_id, memory, last, result.captured_at, result.position.offset), change
+
+    def _begun(self, detection: Detection, result: FrameResult) -> Memory:
+        return Memory(
+            first_seen_at=result.captured_at,
+            num_seen=1,
+            seen_bits=1,
+            confirmed=True,
+            motion=Motion.begun(detection.centroid_x_px, detection.centroid_y_px, size_px(detection)),
+            speed=Speed(),
+            ground=Speed(),
+            class_means=counted({}, detection.class_scores, 1),
+            best=_best(detection, result),
+            reported_at=None,
+        )
+
+    def _continued(self, detection: Detection, before: Track, result: FrameResult) -> Memory:
+        memory, last = before.memory, before.last
+        x_px, y_px = detection.centroid_x_px, detection.centroid_y_px
+        elapsed_s = (result.captured_at - before.last_seen_at).total_seconds()
+        ground = memory.ground
+        if None not in (here := (detection.latitude, detection.longitude, last.latitude, last.longitude)):
+            ground = ground.moved(*metres_between(*here), elapsed_s)  # type: ignore[arg-type]
+        best = _best(detection, result)
+        return Memory(
+            first_seen_at=memory.first_seen_at,
+            num_seen=memory.num_seen + 1,
+            seen_bits=(memory.seen_bits << before.steps | 1) & _MOST_BITS,
+            confirmed=memory.confirmed,
+            motion=before.predicted().seen(x_px, y_px, size_px(detection)),
+            speed=memory.speed.moved(x_px - last.centroid_x_px, y_px - last.centroid_y_px, elapsed_s),
+            ground=ground,
+            class_means=counted(memory.class_means, detection.class_scores, memory.num_seen + 1),
+            best=best if best.score > memory.best.score else memory.best,
+            reported_at=memory.reported_at,
+        )
+
+    def _report(self, memory: Memory, detection: Detection, captured_at: datetime) -> tuple[Memory, Change | None]:
+        if detection.suppressed_by is not None or not memory.confirmed:
+            return memory, None
+        if memory.reported_at is None:
+            return replace(memory, reported_at=captured_at), Change.APPEARED
+        if abs((captured_at - memory.reported_at).total_seconds()) >= self._settings.update_s:
+            return replace(memory, reported_at=captured_at), Change.UPDATED
+        return memory, None
+
+
+def needed_from(next_offset: int) -> int:
+    """First offset whose row `replay` needs where the table stands at `next_offset`."""
+    return max(0, next_offset - 1 - LOOK_BACK)
+
+
+def _reported(events: list[TargetEvent]) -> list[TargetEvent]:
+    """Without targets that leave unreported."""
+    return [event for event in events if event.track.memory.reported_at is not None]
+
+
+def _best(detection: Detection, result: FrameResult) -> Best:
+    box_px = (detection.x_min_px, detection.y_min_px, detection.x_max_px, detection.y_max_px)
+    return Best(detection.score, result.position.offset, result.captured_at, box_px)
+
+
+def _as_in_a_row(detection: Detection) -> Detection:
+    """With numbers as the table keeps them: what a restart reads there must be what was reckoned with."""
+    values = _floats(detection)
+    if values == (rounded := as_float32(*values)):
+        return detection
+    changes: dict[str, Any] = dict(zip(_FLOATS, rounded, strict=True))
+    return replace(detection, **changes)
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else as_float32(value)[0]

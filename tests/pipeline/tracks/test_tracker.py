@@ -1,0 +1,110 @@
+"""Rules of tracks, each by a few frames."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from pipeline.tracks import tracker as module
+from pipeline.tracks.settings import TrackSettings
+from pipeline.tracks.tracker import Change
+from tests.pipeline.tracks.scenes import NOON, frame, ids, run, seen, tracker
+
+
+def test_a_target_of_three_pixels_that_moves_is_one_track() -> None:
+    """Five pixels a frame: no box overlaps the one before; it is missed in between, and fades."""
+    frames = [frame(n, seen(10 + 5 * n, 20 - n, score=0.9 if n % 4 else 0.2)) for n in range(1, 30) if n % 7]
+    rows, events = run(tracker(), frames)
+    assert {name for row in rows for name in ids(row)} == {"frames/0/1#0"}
+    assert [event.change for event in events] == [Change.APPEARED]
+    last = rows[-1].detections[0]
+    assert last.track_age_s == pytest.approx(28 * 0.04, abs=1e-6)
+    assert last.speed_px_s == pytest.approx(26**0.5 / 0.04, rel=0.01)
+
+
+def test_targets_that_cross_keep_their_tracks() -> None:
+    frames = [
+        frame(n, *sorted([seen(4 * n, 50 + 0.3), seen(120 - 4 * n, 50 - 0.3)], key=lambda each: each.centroid_x_px)) for n in range(31)
+    ]
+    rows, _ = run(tracker(), frames)
+    assert ids(rows[0]) == ["frames/0/0#0", "frames/0/0#1"]
+    assert ids(rows[-1]) == ["frames/0/0#1", "frames/0/0#0"]
+
+
+def test_an_unsure_detection_begins_no_track_and_a_second_box_of_a_target_neither() -> None:
+    rows, _ = run(tracker(), [frame(0, seen(50, 50, size_px=20), seen(54, 50, size_px=8), seen(200, 9, score=0.49))])
+    assert ids(rows[0]) == ["frames/0/0#0", None, None]
+
+
+def test_what_a_filter_suppresses_begins_no_track_and_makes_no_event() -> None:
+    weak = replace(seen(50, 50), suppressed_by="min_score")
+    rows, events = run(tracker(), [frame(0, replace(seen(50, 50), suppressed_by="display")), frame(1, weak)])
+    assert [ids(row) for row in rows] == [[None], [None]]
+    assert events == []
+    rows, events = run(tracker(TrackSettings(update_s=0.01)), [frame(0, seen(50, 50)), frame(1, weak)])
+    assert [ids(row) for row in rows] == [["frames/0/0#0"]] * 2, "a target that fades keeps its track"
+    assert [event.change for event in events] == [Change.APPEARED]
+
+
+@pytest.mark.parametrize(
+    ("times_s", "left"),
+    [
+        pytest.param([0.04 * n for n in range(1, 50)], 0, id="not yet"),
+        pytest.param([0.04 * n for n in range(1, 53)], 1, id="two seconds"),
+        pytest.param([30.0, 60.0], 0, id="a slow camera: two frames"),
+        pytest.param([30.0, 60.0, 90.0, 120.0], 1, id="a slow camera: three frames"),
+        pytest.param([0.0] * 61, 0, id="a clock that stands still"),
+        pytest.param([0.0] * 62, 1, id="a clock that stands still: sixty frames"),
+    ],
+)
+def test_a_target_has_left_when_it_is_not_seen_for_long_enough(times_s: list[float], left: int) -> None:
+    frames = [frame(0, seen(50, 50), at_s=0.0)] + [frame(n + 1, at_s=at_s) for n, at_s in enumerate(times_s)]
+    tracks = tracker()
+    _, events = run(tracks, frames)
+    assert [event.change for event in events] == [Change.APPEARED] + [Change.LEFT] * left
+    assert len(tracks) == 1 - left
+
+
+def test_a_sensor_that_falls_silent_is_forgotten_and_its_targets_have_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "LOOK_BACK", 20)
+    tracks = tracker()
+    _, events = run(tracks, [frame(3, seen(50, 50), sensor_id="a"), *(frame(n, sensor_id="b") for n in range(4, 24))])
+    assert [event.change for event in events] == [Change.APPEARED]
+    (event,) = tracks.passed(40)
+    assert (event.change, event.track.sensor_id, event.position.offset) == (Change.LEFT, "a", 24)
+    assert (len(tracks), tracks._by_sensor) == (0, {})
+
+
+def test_the_label_is_a_vote_and_has_its_own_score() -> None:
+    """Nine frames say helicopter, every third one bird: the label stays, and its score is the mean."""
+    said = [{"helicopter": 0.3, "bird": 0.6} if n % 3 == 2 else {"helicopter": 0.9, "bird": 0.1} for n in range(9)]
+    rows, _ = run(
+        tracker(), [frame(n, seen(50, 50, label=max(each, key=each.__getitem__), class_scores=each)) for n, each in enumerate(said)]
+    )
+    assert [row.detections[0].label for row in rows] == ["helicopter"] * 9
+    assert rows[-1].detections[0].label_score == pytest.approx((6 * 0.9 + 3 * 0.3) / 9, abs=1e-4)
+
+
+def test_events_say_how_a_target_went() -> None:
+    frames = [frame(n, seen(50 + n, 50, score=0.95 if n == 4 else 0.8), at_s=n) for n in range(8)] + [
+        frame(n, at_s=n) for n in range(8, 12)
+    ]
+    _, events = run(tracker(TrackSettings(update_s=3.0)), frames)
+    assert [(event.change, event.position.offset) for event in events] == [
+        (Change.APPEARED, 0),
+        (Change.UPDATED, 3),
+        (Change.UPDATED, 6),
+        (Change.LEFT, 11),
+    ]
+    left = events[-1].track
+    assert (left.memory.num_seen, left.last_offset, left.memory.best.offset) == (8, 7, 4)
+    assert (left.last_seen_at - NOON).total_seconds() == 7
+
+
+def test_speed_on_the_ground_is_in_metres_where_places_are_known() -> None:
+    """A thousandth of a degree of latitude a second is 111.2 m/s."""
+    placed = [replace(seen(50, 50), latitude=50 + 4e-5 * n, longitude=8.0) for n in range(50)]
+    rows, _ = run(tracker(), [frame(n, each) for n, each in enumerate(placed)])
+    assert rows[-1].detections[0].speed_m_s == pytest.approx(111.2, rel=0.01)
+    assert rows[-1].detections[0].speed_px_s == 0.0
