@@ -6,6 +6,8 @@ import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from deltalake import DeltaTable
+
 from contracts.archive_range import ArchiveRange, ArchiveRequest
 from contracts.errors import SettingsError
 from contracts.frame import Band, ContentType, Platform
@@ -66,16 +68,19 @@ def _rows(asked: Asked, settings: AppSettings, say: Callable[[str], None]) -> Ca
             topic, _ = run_positions(table, run_id)
         kafka = settings.kafka.model_copy(update={"topic": topic or (source.topic if source else "")})
         return lambda: open_topic_rows(asked, kafka, settings.sink, run_id)
-    request = _file_request(settings, source)
+    request = file_request(settings, table, source)
     roots = [Path(each) for each in request.inputs]
-    frames = _frames(request, say)
+    frames = frames_of(request, say)
     return lambda: open_file_rows(asked, source, frames, roots, settings.sink)
 
 
-def _file_request(settings: AppSettings, source: ArchiveRange) -> ArchiveRequest:
-    """The files that a run was made of, also where it was made of the rows of another one."""
+def file_request(settings: AppSettings, table: DeltaTable, source: ArchiveRange) -> ArchiveRequest:
+    """The files that a run was made of, also where it was made of the rows of another one.
+
+    Raises:
+        SettingsError: the other one's range is not in the table.
+    """
     storage_options = settings.sink.plain_storage_options()
-    table = open_results(settings.sink.table, storage_options)
     while source.request.kind == "run":
         run_id = source.request.inputs[0].partition("/")[0]
         found = stored_range(table, run_id, storage_options)
@@ -85,7 +90,12 @@ def _file_request(settings: AppSettings, source: ArchiveRange) -> ArchiveRequest
     return source.request
 
 
-def _frames(request: ArchiveRequest, say: Callable[[str], None]) -> FrameSource:
+def frames_of(request: ArchiveRequest, say: Callable[[str], None] = lambda _: None) -> FrameSource:
+    """Sensors and sequences of some files.
+
+    Raises:
+        SettingsError: nothing there, or nothing that can be read.
+    """
     found = find_inputs([Path(each) for each in request.inputs], labels_of(request.options))
     for text in found.left_out:
         say(f"left out: {text}")
@@ -153,7 +163,7 @@ def labels_of(options: Mapping[str, str]) -> Labels:
 
 def _open_files(asked: Asked, settings: AppSettings, say: Callable[[str], None]) -> Archive:
     options, roots = asked.request.options, [Path(each) for each in asked.request.inputs]
-    source = _frames(asked.request, say)
+    source = frames_of(asked.request, say)
 
     def on_file(num: int) -> None:
         if num % _EVERY_FILES == 0:

@@ -33,6 +33,7 @@ def explain(
     """
     from contracts.errors import SettingsError
     from contracts.position import KafkaPosition
+    from deploy.archives.frames import FrameFinder
     from deploy.terminal.explain_view import explanation_json, print_explanation
     from pipeline.ops.explain import explain as explain_position
     from pipeline.table.delta import open_results
@@ -48,7 +49,9 @@ def explain(
         ) from error
     settings = load(config, bootstrap_servers=bootstrap_servers, topic=where.topic, table=table, run_id=run_id).settings
     results = open_results(settings.sink.table, settings.sink.plain_storage_options())
-    found = explain_position(settings.kafka, results, settings.run_id, where)
+    # Of an archive the message is made again from its file.
+    finder = FrameFinder(settings, results)
+    found = explain_position(settings.kafka, results, settings.run_id, where, lambda each: finder.message(settings.run_id, each))
     if as_json:
         print_json(explanation_json(found))
     else:

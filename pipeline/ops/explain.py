@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -22,6 +23,9 @@ from pipeline.table.delta import reading
 _FETCH_WAIT_S = 5.0
 _FILE = "__filename"
 _CLEANED_UP = -2
+
+
+Fetch = Callable[[KafkaPosition], tuple[RawRecord | None, bool]]
 
 
 class Standing(StrEnum):
@@ -87,7 +91,7 @@ class Explanation:
     message: RawRecord | None
 
 
-def explain(kafka: KafkaSettings, table: DeltaTable, run_id: str, position: KafkaPosition) -> Explanation:
+def explain(kafka: KafkaSettings, table: DeltaTable, run_id: str, position: KafkaPosition, fetch: Fetch | None = None) -> Explanation:
     """Ask the table and Kafka about one position.
 
     Args:
@@ -95,6 +99,7 @@ def explain(kafka: KafkaSettings, table: DeltaTable, run_id: str, position: Kafk
         table: the results table; the handle is left at some older version.
         run_id: whose row.
         position: topic, partition, offset.
+        fetch: gives the message, and whether it is gone for good; None: Kafka.
 
     Raises:
         RetryLater: Kafka or the object store does not answer.
@@ -104,7 +109,7 @@ def explain(kafka: KafkaSettings, table: DeltaTable, run_id: str, position: Kafk
         watermark = table.transaction_version(f"{run_id}/{position.topic_partition}")
         outcome, file = _find_row(table, run_id, position)
         commit = _find_commit(table, run_id, position) if outcome is not None else None
-    message, gone = _fetch(kafka, position)
+    message, gone = fetch_message(kafka, position) if fetch is None else fetch(position)
     return Explanation(
         position=position,
         run_id=run_id,
@@ -166,8 +171,13 @@ def _next_offset_at(table: DeltaTable, version: int, app_id: str) -> int:
     return -1 if next_offset is None else int(next_offset)
 
 
-def _fetch(kafka: KafkaSettings, position: KafkaPosition) -> tuple[RawRecord | None, bool]:
-    """The message, and whether retention has deleted it."""
+def fetch_message(kafka: KafkaSettings, position: KafkaPosition) -> tuple[RawRecord | None, bool]:
+    """The message of a position, and whether retention has deleted it.
+
+    Raises:
+        RetryLater: Kafka does not answer.
+        StopPipeline: no such topic or partition.
+    """
     if position.offset >= end_offsets(kafka, position.topic).get(position.topic_partition, 0):
         return None, False
     with LogReader(kafka, position.topic, position.partition, position.offset) as reader:
