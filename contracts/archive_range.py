@@ -58,7 +58,7 @@ class ArchiveRequest(_Stored):
         options: what else was said of it, by name.
     """
 
-    kind: Literal["topic", "files", "parquet", "run"]
+    kind: Literal["topic", "files", "run"]
     inputs: tuple[str, ...]
     begin: str | None = None
     end: str | None = None

@@ -289,7 +289,7 @@ def fix_range(table: DeltaTable, sink: SinkSettings, asked: Asked, now: Callable
 
 def same_request(stored: ArchiveRequest, asked: ArchiveRequest) -> bool:
     """True where both ask for the same; files may have been moved, so that their names below the input count, not the input's place."""
-    if stored.kind in ("files", "parquet"):
+    if stored.kind == "files":
         places = {"inputs": ()}
         return stored.model_copy(update=places) == asked.model_copy(update=places)
     return stored == asked

@@ -19,13 +19,13 @@ class FrameToSend:
     picture: Picture
 
     def meta(self, *, frame_id: str, number: int, captured_at: datetime) -> FrameMeta:
-        """The metadata of its message."""
+        """The metadata of its message; what the picture says of itself counts."""
         picture = self.picture
         return FrameMeta(
-            sensor_id=self.sensor_id,
-            frame_id=frame_id,
+            sensor_id=picture.sensor_id or self.sensor_id,
+            frame_id=picture.frame_id or frame_id,
             frame_number=number,
-            captured_at=captured_at,
+            captured_at=picture.captured_at or captured_at,
             platform=picture.platform,
             band=picture.band,
             bit_depth=picture.bit_depth,

@@ -1,4 +1,4 @@
-"""From a path to what it holds: an image, a video, a folder of either, a dataset index, or a folder of such."""
+"""From a path to what it holds: an image, a video, a Parquet of frames, a folder of these, a dataset index, or a folder of such."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from contracts.frame import Band, ContentType, Platform
 from contracts.text import counted
 from pipeline.inputs.datasets import DatasetIndex
 from pipeline.inputs.images import ImageFolder, is_image, list_images, natural_key
+from pipeline.inputs.parquet import ParquetFrames, ParquetInput, holds_frames, is_parquet, require_frames
 from pipeline.inputs.pictures import PictureSequence
 from pipeline.inputs.videos import VideoFile, is_video
 
@@ -89,6 +90,9 @@ def _look_into(path: Path, labels: Labels, left_out: list[str], not_in: Path | N
             return [_video(path, labels)]
         if is_image(path):
             return [_images(path.stem, [path], labels)]
+        if is_parquet(path):
+            require_frames(path)
+            return [_parquet(path.stem, [path], labels)]
         if path.suffix == ".jsonl":
             return [_index(path, labels)]
         raise _nothing(path, f"a file of kind {path.suffix or '(none)'}")
@@ -114,6 +118,8 @@ def _folder(folder: Path, name: str, labels: Labels, others: Counter[str], seen:
     images = list_images(folder)
     found: list[PictureSequence] = [_images(name, images, labels)] if images else []
     found += (_video(path, labels) for path in children if is_video(path) and path.is_file())
+    parquet = [path for path in children if is_parquet(path) and path.is_file() and holds_frames(path)]
+    found += [_parquet(name, parquet, labels)] if parquet else []
     for child in children:
         if child.is_dir():
             place = child.resolve()
@@ -122,7 +128,7 @@ def _folder(folder: Path, name: str, labels: Labels, others: Counter[str], seen:
             elif place not in seen:
                 seen.add(place)
                 found += _folder(child, f"{below}{child.name}", labels, others, seen, f"{below}{child.name}-")
-        elif not is_image(child) and not is_video(child):
+        elif not is_image(child) and not is_video(child) and child not in parquet:
             others["hidden" if child.name.startswith(".") else child.suffix.lower() or "without suffix"] += 1
     return found
 
@@ -136,13 +142,19 @@ def _video(path: Path, labels: Labels) -> PictureSequence:
     return VideoFile(path, labels.platform or Platform.UNKNOWN, labels.band or Band.UNKNOWN, labels.content_type, labels.bit_depth)
 
 
+def _parquet(name: str, paths: list[Path], labels: Labels) -> PictureSequence:
+    return ParquetFrames(
+        name, [ParquetInput(path, labels.platform, labels.band, labels.bit_depth, labels.nodata, labels.split) for path in paths]
+    )
+
+
 def _index(path: Path, labels: Labels) -> PictureSequence:
     return DatasetIndex(path.resolve(), labels.platform, labels.band, labels.bit_depth, labels.split, labels.nodata)
 
 
 def _nothing(path: Path, got: str) -> SettingsError:
     return SettingsError(
-        expected="images (PNG, JPEG, TIFF, NPY), videos, an index.jsonl, or a folder of these",
+        expected="images (PNG, JPEG, TIFF, NPY), videos, an index.jsonl, a Parquet of frames, or a folder of these",
         got=got,
         where=str(path),
         action="Check the path, or use `irstream publish synthetic`.",

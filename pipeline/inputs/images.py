@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -56,7 +57,7 @@ def read_image(
         return _unreadable(path, error)
     except RejectRecord as error:
         return Unusable(str(path), error.detail)
-    return _picture(image, platform, band, bit_depth, item)
+    return picture_of(image, platform, band, bit_depth, item)
 
 
 def read_images(
@@ -75,7 +76,7 @@ def read_images(
         for number, image in enumerate(read_frames(path, bit_depth, nodata)):
             item = path.stem if num == 1 else f"{path.stem}/{number}"
             if isinstance(image, ImageFile):
-                yield _picture(image, platform, band, bit_depth, item)
+                yield picture_of(image, platform, band, bit_depth, item)
             else:
                 yield Unusable(str(path) if num == 1 else f"{path}, frame {number}", image.detail)
     except OSError as error:
@@ -108,14 +109,24 @@ def _unreadable(path: Path, error: OSError) -> Unusable:
     return Unusable(str(path), f"expected a readable file, got {error.strerror or error}")
 
 
-def _picture(image: ImageFile, platform: Platform, band: Band, bit_depth: int | None, item: str) -> Picture:
+def picture_of(image: ImageFile, platform: Platform, band: Band, bit_depth: int | None, item: str, **own: Any) -> Picture:
+    """A decoded file as a picture: its bytes as they are where a message takes them, else encoded anew.
+
+    Args:
+        image: the file.
+        platform: where the camera is.
+        band: of the camera.
+        bit_depth: significant bits as stated; None where only the container says it.
+        item: name of the picture, for the header `item`.
+        own: further fields of `Picture`.
+    """
     headers = {"item": item}
     if image.content_type is not None:
-        return Picture(image.value, image.content_type, platform, band, bit_depth, nodata=image.nodata, headers=headers)
+        return Picture(image.value, image.content_type, platform, band, bit_depth, nodata=image.nodata, headers=headers, **own)
     codec = ContentType.NPY if image.pixels_HW.dtype == np.float32 else ContentType.PNG
     # Luma and foreign formats may use other bits than the user said.
     stated = image.bit_depth if image.bit_depth == bit_depth else None
-    return Picture(encode_pixels(image.pixels_HW, codec), codec, platform, band, stated, nodata=image.nodata, headers=headers)
+    return Picture(encode_pixels(image.pixels_HW, codec), codec, platform, band, stated, nodata=image.nodata, headers=headers, **own)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
@@ -24,6 +25,7 @@ class Picture:
         headers: further headers (`item` names the picture within its input).
         truth: for synthetic frames.
         nodata: values that are no measurement.
+        sensor_id, frame_id, captured_at: where the input says them; None: as its reader names and dates it.
     """
 
     payload: bytes
@@ -35,6 +37,9 @@ class Picture:
     headers: dict[str, str] = field(default_factory=dict)
     truth: FrameTruth | None = None
     nodata: tuple[float, ...] = ()
+    sensor_id: str | None = None
+    frame_id: str | None = None
+    captured_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
