@@ -198,10 +198,8 @@ MATRIX = (
     Fault("Serve controller: SIGKILL", kill("ray::ServeController"), representative=True),
     Fault("raylet: SIGKILL", kill("raylet/raylet"), limit_s=240),
     Fault("driver: SIGKILL", kill_driver),
-    *(
-        Fault(f"committer, {step.replace('_', ' ')}: SIGKILL", kill_driver_at(step), representative=step == "after_commit")
-        for step in CRASH_STEPS
-    ),
+    # A driver that is killed and started again is in `make test` too: tests/integration/test_commands.py.
+    *(Fault(f"committer, {step.replace('_', ' ')}: SIGKILL", kill_driver_at(step)) for step in CRASH_STEPS),
     Fault("broker: SIGKILL, started again at once", broker_killed, representative=True),
     Fault("broker: unreachable for 30 s", broker_away),
     Fault("broker: SIGSTOP for 20 s", freeze(lambda scene: scene.broker.info.pid)),

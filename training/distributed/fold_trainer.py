@@ -24,6 +24,7 @@ from models.zoo import create_model
 from training.data.labelled_frame import sample_of_row
 from training.data.samples import Role, Sample
 from training.distributed.fold_task import FoldTask
+from training.distributed.own_folder import own_folder
 from training.distributed.predictions import PREDICTIONS, predicted_rows
 from training.distributed.storage import Storage
 from training.distributed.team import Team, seed_everything
@@ -170,8 +171,8 @@ def learn(config: dict[str, Any]) -> None:
     if stopped_by(request) is not None:
         return  # Ray starts the processes anew after every error: that one would come again
     try:
-        with tempfile.TemporaryDirectory(prefix="irstream-fold-") as folder:
-            _FoldProcess(request, Path(folder)).run()
+        with own_folder("irstream-fold-") as folder:
+            _FoldProcess(request, folder).run()
     except IrstreamError as error:
         parts = {name: str(getattr(error, name, "")) for name in ("expected", "got", "where", "action")}
         said = parts | {"where": f"fold {request.fold}, {parts['where']}"}
