@@ -124,7 +124,7 @@ class Predictor:
             tracks: when tracks begin and end; only clips have some, single images do not follow each other.
         """
         self._runner, self._limits = runner, limits
-        self._settings, self._tracks = settings, tracks
+        self._settings, self._tracks, self._rules = settings, tracks, rules
         self._router = Router(models, settings, LiveRules(rules))
 
     def run(self, source: FrameSource, limit: int | None = None) -> Iterator[Answered | Unusable]:
@@ -172,7 +172,10 @@ class Predictor:
             yield Answered(outcome, pixels.get(outcome.position))
 
     def _begun(self, sensor_id: str) -> PartitionTracks:
-        return PartitionTracks(TopicPartition(_TOPIC.format(sensor_id), 0), self._tracks, self._settings.label_min_score)
+        persistence = self._rules.filters(sensor_id).persistence
+        return PartitionTracks(
+            TopicPartition(_TOPIC.format(sensor_id), 0), self._tracks, self._settings.label_min_score, lambda _: persistence
+        )
 
 
 def _put(sensor: _Sensor, frame: FrameToSend, captured_at: datetime) -> None:

@@ -87,6 +87,21 @@ Zones = Annotated[dict[str, Zone], AfterValidator(_named)]
 Labels = Annotated[tuple[str, ...], AfterValidator(_labels)]
 
 
+class Persistence(BaseModel):
+    """How often a target must be seen before it makes alerts."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    seen: int = Field(1, ge=1, le=64, description="in so many frames")
+    of: int = Field(1, ge=1, le=64, description="of so many successive ones of its sensor")
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        if self.seen > self.of:
+            raise ValueError(f"expected to be seen in no more frames than there are, got {self.seen} of {self.of}")
+        return self
+
+
 class AlertSettings(BaseModel):
     """Filters: what makes no alert, though its row keeps it. Every key is also an environment variable `IRSTREAM_ALERTS__...`."""
 
@@ -102,6 +117,9 @@ class AlertSettings(BaseModel):
     max_size_px: float | None = Field(
         None, gt=0, allow_inf_nan=False, description="a detection whose box has a longer side than this makes no alert"
     )
+    persistence: Persistence = Field(
+        Persistence(), description="a target makes no alert before it was seen in `seen` of `of` successive frames: `{seen: 3, of: 5}`"
+    )
 
 
 class SensorAlertSettings(BaseModel):
@@ -115,6 +133,7 @@ class SensorAlertSettings(BaseModel):
     hidden_labels: Labels | None = Field(None, description="take the place of `alerts.hidden_labels`; `[]`: none is hidden")
     min_size_px: float | None = Field(None, ge=0, allow_inf_nan=False, description="takes the place of `alerts.min_size_px`")
     max_size_px: float | None = Field(None, gt=0, allow_inf_nan=False, description="takes the place of `alerts.max_size_px`")
+    persistence: Persistence | None = Field(None, description="takes the place of `alerts.persistence`; `{seen: 1, of: 1}`: at once")
 
     def over(self, common: AlertSettings) -> AlertSettings:
         """The settings of all sensors, with what this one has of its own in their place."""

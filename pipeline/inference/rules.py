@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contracts.result import FrameResult, Outcome
-from pipeline.sensor_settings import OUTSIDE, AlertSettings, SensorSettings, Zone
+from pipeline.sensor_settings import OUTSIDE, AlertSettings, Persistence, SensorSettings, Zone
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,7 +50,12 @@ class Filters:
         self._settings = settings
         self._min_score = as_float32(settings.min_score)
         self._only_here = [zone for zone in settings.zones.values() if zone.effect == "only_here"]
-        self._idle = settings == AlertSettings()
+        self._idle = settings == AlertSettings(persistence=settings.persistence)
+
+    @property
+    def persistence(self) -> Persistence:
+        """How often its targets must be seen; tracks ask for it."""
+        return self._settings.persistence
 
     def marked(self, result: FrameResult) -> FrameResult:
         """The result with the name of the first filter that suppresses it in each detection; None in those that are shown."""

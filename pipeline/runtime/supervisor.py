@@ -192,10 +192,9 @@ class Supervisor:
 
     def _tracks(self, starts: Mapping[int, int], known: Mapping[int, int]) -> dict[TopicPartition, PartitionTracks]:
         """Tracks of each partition as the rows of the table left them."""
-        begun = {
-            each: PartitionTracks(TopicPartition(self._topic_name, each), self._job.tracks, self._job.stream.label_min_score)
-            for each in starts
-        }
+        rules, settings, least = self._job.rules, self._job.tracks, self._job.stream.label_min_score
+        persistence = lambda sensor_id: rules.now.filters(sensor_id).persistence  # noqa: E731 - of the rules that hold by then
+        begun = {each: PartitionTracks(TopicPartition(self._topic_name, each), settings, least, persistence) for each in starts}
         recent = self._table.recent_frames(self._topic_name, {each: needed_from(known[each]) for each in starts if each in known})
         for partition, frames in recent.items():
             for frame in frames:

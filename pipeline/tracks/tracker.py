@@ -11,7 +11,7 @@ forgotten.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
@@ -20,6 +20,7 @@ from typing import Any
 
 from contracts.position import KafkaPosition, TopicPartition
 from contracts.result import Detection, FrameResult
+from pipeline.sensor_settings import Persistence
 from pipeline.tracks.matching import assign, beginners, usable
 from pipeline.tracks.motion import Motion
 from pipeline.tracks.settings import TrackSettings
@@ -34,7 +35,7 @@ _LEAST_UNSEEN = 3
 _MOST_BITS = (1 << 64) - 1
 _FLOATS = ("score", "x_min_px", "y_min_px", "x_max_px", "y_max_px", "centroid_x_px", "centroid_y_px", "area_px")
 _floats = attrgetter(*_FLOATS)
-_WEAK = frozenset({None, "min_score", PERSISTENCE})  # detections with these in `suppressed_by` may be sights
+_WEAK = frozenset({None, "min_score"})  # detections with these in `suppressed_by` may be sights
 
 
 class Change(StrEnum):
@@ -63,17 +64,25 @@ class TargetEvent:
 class PartitionTracks:
     """Tracks of the sensors whose frames are in one partition. Not thread-safe."""
 
-    def __init__(self, partition: TopicPartition, settings: TrackSettings, label_min_score: float) -> None:
+    def __init__(
+        self,
+        partition: TopicPartition,
+        settings: TrackSettings,
+        label_min_score: float,
+        persistence: Callable[[str], Persistence] | None = None,
+    ) -> None:
         """Begin without any.
 
         Args:
             partition: whose frames.
             settings: when tracks begin and end.
             label_min_score: mean class score below which a target is labelled just `target`.
+            persistence: of a sensor, how often a target must be seen before it is shown; at once by default.
         """
         self._partition = partition
         self._settings = settings
         self._label_min_score = label_min_score
+        self._persistence = persistence or (lambda _: Persistence())
         self._by_sensor: dict[str, dict[str, Track]] = {}
         self._by_sight: OrderedDict[str, Track] = OrderedDict()  # the longest unseen first
 
@@ -166,6 +175,9 @@ class PartitionTracks:
         detection = _as_in_a_row(detection)
         memory = self._begun(detection, result) if before is None else self._continued(detection, before, result)
         label, label_score = elected(memory.class_means, detection.label if before is None else before.last.label, self._label_min_score)
+        memory = self._confirmed(memory, result.sensor_id)
+        if detection.suppressed_by is None and not memory.confirmed:
+            detection = replace(detection, suppressed_by=PERSISTENCE)
         memory, change = self._report(memory, detection, result.captured_at)
         track_id, first = (
             (track_id_of(result.position, index), (result.position.offset, index)) if before is None else (before.track_id, before.first)
@@ -187,7 +199,7 @@ class PartitionTracks:
             first_seen_at=result.captured_at,
             num_seen=1,
             seen_bits=1,
-            confirmed=True,
+            confirmed=False,
             motion=Motion.begun(detection.centroid_x_px, detection.centroid_y_px, size_px(detection)),
             speed=Speed(),
             ground=Speed(),
@@ -217,8 +229,16 @@ class PartitionTracks:
             reported_at=memory.reported_at,
         )
 
+    def _confirmed(self, memory: Memory, sensor_id: str) -> Memory:
+        """With the mark that it was seen often enough, which it keeps."""
+        if memory.confirmed:
+            return memory
+        needed = self._persistence(sensor_id)
+        often = (memory.seen_bits & ((1 << needed.of) - 1)).bit_count() >= needed.seen
+        return replace(memory, confirmed=True) if often else memory
+
     def _report(self, memory: Memory, detection: Detection, captured_at: datetime) -> tuple[Memory, Change | None]:
-        if detection.suppressed_by is not None or not memory.confirmed:
+        if detection.suppressed_by is not None:
             return memory, None
         if memory.reported_at is None:
             return replace(memory, reported_at=captured_at), Change.APPEARED

@@ -11,6 +11,7 @@ from typing import Any
 
 from contracts.position import KafkaPosition, TopicPartition
 from contracts.result import Detection, FrameResult
+from pipeline.sensor_settings import Persistence
 from pipeline.tracks.settings import TrackSettings
 from pipeline.tracks.track import as_float32
 from pipeline.tracks.tracker import PartitionTracks, TargetEvent
@@ -34,8 +35,11 @@ def frame(offset: int, *detections: Detection, sensor_id: str = "cam", at_s: flo
     return replace(result(offset), position=position, sensor_id=sensor_id, captured_at=at, ingested_at=at, detections=detections)
 
 
-def tracker(settings: TrackSettings | None = None, least: float = 0.5) -> PartitionTracks:
-    return PartitionTracks(PARTITION, settings or TrackSettings(), least)
+def tracker(settings: TrackSettings | None = None) -> PartitionTracks:
+    """Targets of the sensor `cam-0` are shown when they were seen in two of three frames, all others at once."""
+    return PartitionTracks(
+        PARTITION, settings or TrackSettings(), 0.5, lambda name: Persistence(seen=2, of=3) if name == "cam-0" else Persistence()
+    )
 
 
 def run(tracks: PartitionTracks, frames: Sequence[FrameResult]) -> tuple[list[FrameResult], list[TargetEvent]]:

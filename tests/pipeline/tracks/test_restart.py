@@ -69,5 +69,6 @@ def test_scenes_hold_what_makes_tracks_hard() -> None:
     assert {event.change for event in events} == set(module.Change)
     assert 0 < len({each.track_id for each in tracked}) < len(tracked) / 2
     assert any(each.track_id is None for row in rows for each in row.detections)
+    assert any(each.suppressed_by == "persistence" for each in tracked)
     assert any(each.speed_m_s is not None for each in tracked)
     assert all(finite(each.speed_px_s) and finite(each.speed_m_s) and finite(each.label_score) for each in tracked)

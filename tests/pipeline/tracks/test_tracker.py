@@ -6,10 +6,11 @@ from dataclasses import replace
 
 import pytest
 
+from pipeline.sensor_settings import Persistence
 from pipeline.tracks import tracker as module
 from pipeline.tracks.settings import TrackSettings
-from pipeline.tracks.tracker import Change
-from tests.pipeline.tracks.scenes import NOON, frame, ids, run, seen, tracker
+from pipeline.tracks.tracker import Change, PartitionTracks
+from tests.pipeline.tracks.scenes import NOON, PARTITION, frame, ids, run, seen, tracker
 
 
 def test_a_target_of_three_pixels_that_moves_is_one_track() -> None:
@@ -108,3 +109,21 @@ def test_speed_on_the_ground_is_in_metres_where_places_are_known() -> None:
     rows, _ = run(tracker(), [frame(n, each) for n, each in enumerate(placed)])
     assert rows[-1].detections[0].speed_m_s == pytest.approx(111.2, rel=0.01)
     assert rows[-1].detections[0].speed_px_s == 0.0
+
+
+@pytest.mark.parametrize(
+    ("seen_in", "shown_from"),
+    [
+        pytest.param([0, 1, 2], 2, id="three in a row"),
+        pytest.param([0, 2, 4], 4, id="three of five"),
+        pytest.param([0, 3, 5, 7], 7, id="never more than two of five before"),
+        pytest.param([0, 1, 2, 40], 2, id="for ever after"),
+    ],
+)
+def test_a_target_is_shown_when_it_was_seen_in_three_of_five_frames(seen_in: list[int], shown_from: int) -> None:
+    tracks = PartitionTracks(PARTITION, TrackSettings(), 0.5, lambda name: Persistence(seen=3, of=5) if name == "cam" else Persistence())
+    frames = [frame(n, seen(50, 50)) if n in seen_in else frame(n) for n in range(seen_in[-1] + 1)]
+    rows, events = run(tracks, frames)
+    hidden = {row.position.offset for row in rows for each in row.detections if each.suppressed_by == "persistence"}
+    assert hidden == {n for n in seen_in if n < shown_from}
+    assert [(event.change, event.position.offset) for event in events] == [(Change.APPEARED, shown_from)]
