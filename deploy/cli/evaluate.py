@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from deploy.cli.options import JsonOption, print_json, require_writable, write_result
+from deploy.cli.options import ConfigOption, JsonOption, print_json, require_writable, write_result
 from deploy.terminal.progress import Show, show_on
 
 if TYPE_CHECKING:
@@ -42,6 +42,16 @@ def evaluate(
             "--suite", help="Instead of one data set: `robust` changes test images and takes foreign cameras.", show_default=False
         ),
     ] = None,
+    tracks: Annotated[
+        Path | None,
+        typer.Option(
+            "--tracks",
+            help="True tracks (tracks.jsonl), to compare with those in MODEL: a Parquet of irstream predict, a folder of some, a table.",
+            show_default=False,
+        ),
+    ] = None,
+    again: Annotated[bool, typer.Option("--again", help="With --tracks: make the tracks anew, with the settings of now.")] = False,
+    config: ConfigOption = None,
     every: Annotated[int, typer.Option("--every", min=1, help="With --suite: one of so many images of each data set.")] = 1,
     protocol: Annotated[
         str, typer.Option("--protocol", help="How targets are matched; `default` is right, others are as published.")
@@ -58,7 +68,14 @@ def evaluate(
 
     With --suite robust: how masks hold when test images are changed as other cameras and links change them, and how many targets are
     found against false alarms a frame, also on cameras that no network learnt from (docs/robustness.md).
+
+    With --tracks: how well the tracks in rows follow true targets; no network runs (docs/tracks.md).
     """
+    if tracks is not None:
+        from deploy.cli.evaluate_tracks import evaluate_tracks
+
+        evaluate_tracks(Path(model), tracks, again, config, as_json)
+        return
     from contracts.choices import chosen
     from deploy.cli.segmenters import load_segmenters
     from deploy.terminal.consoles import note_console, status
