@@ -27,7 +27,7 @@ _COLUMNS = (
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RecentFrame:
-    """A frame of the table; of its detections only those that are sights of tracks."""
+    """A frame of the table; of its detections only those that are the last sights of their tracks: what was before is in them."""
 
     offset: int
     sensor_id: str
@@ -56,12 +56,14 @@ def recent_frames(table: DeltaTable, run_id: str, topic: str, from_offsets: Mapp
     mine = (pc.field("run_id") == run_id) & (pc.field("source_topic") == topic) & (pc.field("status") == Status.OK.value)
     with reading(table):
         rows = dataset.scanner(columns=list(_COLUMNS), filter=mine & wanted).to_table().sort_by("source_offset")
-    tracked = rows["detection_track_id"].to_pylist()
+    last_rows: dict[str, int] = {}
+    for index, track_ids in enumerate(rows["detection_track_id"].to_pylist()):
+        last_rows.update(dict.fromkeys((each for each in track_ids or () if each is not None), index))
+    with_sights = sorted(set(last_rows.values()))
+    whole = dict(zip(with_sights, rows.take(with_sights).to_pylist(maps_as_pydicts="strict"), strict=True))
     light = rows.select(["source_partition", "source_offset", "sensor_id", "captured_at"]).to_pylist()
-    for index, (row, track_ids) in enumerate(zip(light, tracked, strict=True)):
-        sights: tuple[Detection, ...] = ()
-        if track_ids is not None and any(track_ids):
-            (whole,) = rows.slice(index, 1).to_pylist(maps_as_pydicts="strict")
-            sights = tuple(each for each in row_detections(whole) if each.track_id is not None)
+    for index, row in enumerate(light):
+        found = row_detections(whole[index]) if index in whole else ()
+        sights = tuple(each for each in found if each.track_id is not None and last_rows[each.track_id] == index)
         frames[row["source_partition"]].append(RecentFrame(row["source_offset"], row["sensor_id"], row["captured_at"], sights))
     return frames
