@@ -1,4 +1,4 @@
-"""How good tracks are: HOTA, IDF1, CLEAR's identity switches, label changes.
+"""Quality of tracks: HOTA, IDF1, CLEAR's identity switches, label changes.
 
 Sources: Luiten et al. 2021, HOTA, IJCV 129, arXiv:2009.07736 (matching and sums over clips as in TrackEval); Ristani et al. 2016, IDF1,
 arXiv:1609.01775; Bernardin and Stiefelhagen 2008, CLEAR MOT (a match is kept while it holds, switches are counted against the last one).
@@ -77,7 +77,7 @@ class TrackScores:
 
 @dataclass(slots=True)
 class _Sums:
-    """What adds up over clips; arrays have one value for each least overlap."""
+    """Sums over clips; arrays have one value for each least overlap."""
 
     matches_A: Float64 = field(default_factory=lambda: np.zeros(len(LEAST_OVERLAPS)))
     associated_A: Float64 = field(default_factory=lambda: np.zeros(len(LEAST_OVERLAPS)))

@@ -88,7 +88,7 @@ Labels = Annotated[tuple[str, ...], AfterValidator(_labels)]
 
 
 class Persistence(BaseModel):
-    """How often a target must be seen before it makes alerts."""
+    """Number of frames a target must be seen in before it makes alerts."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

@@ -1,4 +1,4 @@
-"""How good tracks are, for people and for programs."""
+"""Quality of tracks, for people and for programs."""
 
 from __future__ import annotations
 

@@ -54,7 +54,7 @@ class Filters:
 
     @property
     def persistence(self) -> Persistence:
-        """How often its targets must be seen; tracks ask for it."""
+        """Number of frames its targets must be seen in; tracks ask for it."""
         return self._settings.persistence
 
     def marked(self, result: FrameResult) -> FrameResult:
