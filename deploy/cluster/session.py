@@ -15,6 +15,7 @@ import psutil
 
 from contracts.errors import SettingsError, StopPipeline
 from deploy.cluster.access import private_ray
+from deploy.cluster.interrupts import interruptible
 from deploy.cluster.logs import quiet_ray
 from deploy.cluster.names import check_names_of_a_local_ray, runtime_env
 from deploy.cluster.ray_internals import STORE_LOGGER
@@ -77,7 +78,8 @@ def ray_session(in_flight_bytes: int = 0) -> Iterator[None]:
             _connect(address)
         quiet_ray()
         try:
-            yield
+            with interruptible():  # Ray puts a handler of its own above any, which ends the process at once
+                yield
         finally:
             # A local Ray ends here with everything in it. Shutting Serve down before adds error lines of the raylet about its
             # own controller, and nothing else: the stream has drained by now.
