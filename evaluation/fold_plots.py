@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _DARK = 0.55
+_WIDE = 20.0
+"""Range of losses from which on an axis is logarithmic."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +52,10 @@ def learning_curves(curves: Mapping[str, Sequence[CurvePoint]], headline: str) -
         best = int(np.argmax(scores))
         validation.plot([epochs[best]], [scores[best]], "o", mfc="none", ms=8, color=line.get_color())
     losses = [each.loss for points in curves.values() for each in points]
-    if losses and min(losses) > 0:
+    if losses and min(losses) > 0 and max(losses) > _WIDE * min(losses):
         loss.set_yscale("log")
+    for axis in (loss, validation):
+        axis.xaxis.get_major_locator().set_params(integer=True)
     loss.set(xlabel="epoch", ylabel="loss", title="Loss of the training images")
     validation.set(xlabel="epoch", ylabel=f"validation ({headline})", title="Score of the validation images (ring: best)")
     loss.legend(fontsize=8)
@@ -60,7 +64,7 @@ def learning_curves(curves: Mapping[str, Sequence[CurvePoint]], headline: str) -
 
 def figures_by_fold(runs: Mapping[str, Sequence[float]], figure_name: str) -> Figure:
     """A figure of one training or several: a dot a fold, the mean and its 95 % interval."""
-    figure, (axis,) = bare_figure(8, 0.9 + 0.7 * max(2, len(runs)))
+    figure, (axis,) = bare_figure(8, 0.9 + 0.7 * len(runs))
     for place, values in enumerate(runs.values()):
         known = [value for value in values if math.isfinite(value)]
         over = summarise(values)
@@ -84,7 +88,7 @@ def figures_by_fold(runs: Mapping[str, Sequence[float]], figure_name: str) -> Fi
             )
         for fold, value in enumerate(values):
             if math.isfinite(value):
-                axis.annotate(str(fold), (value, place), xytext=(0, 6), textcoords="offset points", ha="center", fontsize=7, color="0.4")
+                axis.annotate(str(fold), (value, place), xytext=(0, -12), textcoords="offset points", ha="center", fontsize=7, color="0.4")
     axis.set_yticks(range(len(runs)), list(runs))
     axis.set(xlabel=f"{figure_name} (dots: folds by number; diamond: mean and its 95 % interval)", ylim=(-0.6, len(runs) - 0.4))
     axis.invert_yaxis()
@@ -109,7 +113,6 @@ def reliability(calibration: Calibration) -> Figure:
     axis.legend(fontsize=8, loc="upper left")
     counts.bar([each.score for each in bins], [each.num for each in bins], 0.06)
     counts.set(xlim=(0, 1), xlabel="score", ylabel="answers")
-    counts.set_yscale("log")
     return figure
 
 

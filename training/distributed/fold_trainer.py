@@ -7,7 +7,7 @@ import math
 import os
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from itertools import islice
@@ -269,11 +269,10 @@ class _FoldProcess:
             ray.train.report(figures, ray.train.Checkpoint.from_directory(aside))
 
     def _note(self, progress: Progress) -> None:
-        """Write a point of the learning curve; those of a start that went further and died are replaced."""
+        """Write a point of the learning curve."""
         storage = Storage(self._request.storage)
-        before = [each for each in json.loads(storage.read(self._request.curve_file) or b"[]") if each["step"] < progress.steps]
         score = self._task.last_quality if progress.validated_step == progress.steps else None
-        points = [*before, {"step": progress.steps, "loss": progress.loss, "validation": score}]
+        points = with_point(json.loads(storage.read(self._request.curve_file) or b"[]"), progress.steps, progress.loss, score)
         storage.write(self._request.curve_file, json.dumps(points).encode())
 
     def _finish(self, task: FoldTask, network: torch.nn.Module, report: LoopReport, took_s: float) -> None:
@@ -308,6 +307,20 @@ class _FoldProcess:
         told: dict[str, Any] = {"state": state, "steps": progress.steps, "of": whole, "steps_an_epoch": every, "loss": loss, "best": score}
         told |= {"first_step": self._first, "pid": os.getpid()}
         self._request.board.tell.remote(self._request.fold, told)
+
+
+def with_point(points: Sequence[Mapping[str, Any]], step: int, loss: float, validation: float | None) -> list[dict[str, Any]]:
+    """A learning curve with one more point; those of a start that went further and died are left out.
+
+    Args:
+        points: so far.
+        step: of the new point.
+        loss: running mean.
+        validation: score; None where this process has not asked: what an earlier one heard at this very step stays.
+    """
+    heard = next((each["validation"] for each in points if each["step"] == step), None)
+    before = [dict(each) for each in points if each["step"] < step]
+    return [*before, {"step": step, "loss": loss, "validation": heard if validation is None else validation}]
 
 
 def _chunks(rows: Iterator[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:

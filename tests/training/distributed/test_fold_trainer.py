@@ -8,7 +8,7 @@ import pytest
 
 from contracts.errors import SettingsError
 from deploy.cli.train_folds import FoldOptions, at_a_time
-from training.distributed.fold_trainer import FoldRequest, learn, stopped_by
+from training.distributed.fold_trainer import FoldRequest, learn, stopped_by, with_point
 from training.distributed.storage import Storage
 from training.distributed.team_training import READ_CPUS, WORKER_CPUS, Room, TeamTraining
 from training.recipes import plan_named
@@ -41,6 +41,12 @@ def test_an_error_on_purpose_ends_the_process_is_kept_and_comes_once(tmp_path: P
     assert stop.where.startswith("fold 3, ")
     assert "none.safetensors" in str(stop)
     learn({"request": request})  # Ray starts it anew: it does nothing
+
+
+def test_a_learning_curve_outlives_the_process_that_began_it() -> None:
+    curve = with_point(with_point([], 2, 0.5, 0.3), 4, 0.4, 0.35)
+    assert with_point(curve, 4, 0.4, None) == curve, "gone on from this very step, which nobody validates twice"
+    assert with_point(curve, 3, 0.45, None) == [curve[0], {"step": 3, "loss": 0.45, "validation": None}]
 
 
 def test_processes_may_write_one_file_of_the_storage_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
