@@ -166,6 +166,7 @@ def reprocess_here(
     from deploy.cluster.names import check_files
     from deploy.settings.mistakes import InvalidSettingsError
     from deploy.settings.model_check import label_mistakes, model_mistakes
+    from pipeline.reprocess import finished
 
     with interruptible():
         check_files()
@@ -174,6 +175,8 @@ def reprocess_here(
         archive = open_archive()
         on_range(archive)
         settings = _for_archive(settings, archive, share)
+        if (done := finished(archive, settings.sink, share)) is not None:  # which needs neither Ray nor networks
+            return done
         num_readers = settings.archive.readers or usable_cores()
         view.show(StreamProgress(note="starting Ray"))
         from deploy.cluster.session import ray_session

@@ -38,9 +38,10 @@ from pipeline.runtime.progress import StreamProgress, StreamSummary
 from pipeline.runtime.range_watch import RangeWatch
 from pipeline.runtime.resources import StreamResources, TopicWatch
 from pipeline.runtime.stats import StreamStats
-from pipeline.runtime.whole import open_table, summary_of, supervise
+from pipeline.runtime.whole import open_table, supervise
 from pipeline.settings import ArchiveSettings
 from pipeline.table.delta import open_or_create_results
+from pipeline.table.results_table import ResultsTable
 from pipeline.table.run_range import store_range, stored_range
 from pipeline.table.settings import SinkSettings
 
@@ -366,6 +367,8 @@ def process_archive(
     """As `run_archive`, with statistics of one's own: nothing here knows Ray."""
     mine = archive.range.share(*share)
     topic = mine.topic
+    if (done := finished(archive, job.sink, share)) is not None:  # also where there are more drivers than partitions
+        return done
     job = replace(
         job,
         kafka=job.kafka.model_copy(update={"topic": topic}),
@@ -377,9 +380,6 @@ def process_archive(
         assert info is not None
         table = open_table(job, info)
         before = _rows(table.next_offsets(topic, mine.starts), mine)
-        if before == span_of(mine):  # also where there are more drivers than partitions
-            all_rows = _rows(table.next_offsets(topic, archive.range.starts), archive.range)
-            return ArchiveSummary(summary_of(job, table, stats, drained=True), archive.range, mine, before, before, all_rows)
         with (
             closing(LoopThread("router")) as router,
             closing(AlertPublisher(NoProducer(), job.kafka.alerts_topic, job.run_id, "off")) as alerts,
@@ -391,6 +391,28 @@ def process_archive(
             summary = supervise(job, info, table, resources, ends=mine.ends, stop=stop, stats=stats, on_progress=on_progress)
         now = table.next_offsets(topic, archive.range.starts)
     return ArchiveSummary(summary, archive.range, mine, before, _rows(now, mine), _rows(now, archive.range))
+
+
+def finished(archive: Archive, sink: SinkSettings, share: tuple[int, int]) -> ArchiveSummary | None:
+    """The end of a run that has nothing left to do; None where there is something.
+
+    Args:
+        archive: what to read.
+        sink: the results table.
+        share: number of this driver, from 1, and how many there are.
+
+    Raises:
+        SettingsError: the table cannot be used.
+        RetryLater: it does not answer.
+    """
+    whole, mine = archive.range, archive.range.share(*share)
+    table = ResultsTable(sink.table, whole.run_id, sink.plain_storage_options())
+    table.open_or_create()
+    next_offsets = table.next_offsets(whole.topic, whole.starts)
+    if _rows(next_offsets, mine) < span_of(mine):
+        return None
+    nothing = StreamSummary(StreamProgress(state="done"), True, sink.table, table.version, {}, {}, {}, None, None)
+    return ArchiveSummary(nothing, whole, mine, span_of(mine), span_of(mine), _rows(next_offsets, whole))
 
 
 def _divided(archive: Archive, settings: ArchiveSettings, num_readers: int, plan: ReadPlan) -> ReadPlan:

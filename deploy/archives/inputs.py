@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -11,8 +12,10 @@ from deltalake import DeltaTable
 from contracts.archive_range import ArchiveRange, ArchiveRequest
 from contracts.errors import SettingsError
 from contracts.frame import Band, ContentType, Platform
+from contracts.image_files import FRAME_SUFFIXES, IMAGE_SUFFIXES
 from contracts.nodata import nodata_values
 from contracts.text import counted
+from contracts.video_files import VIDEO_SUFFIXES
 from deploy.settings.app_settings import AppSettings
 from deploy.settings.chosen_models import deciding
 from pipeline.inputs.feeds import FrameSource
@@ -24,6 +27,7 @@ from pipeline.table.run_range import stored_range
 
 TOPIC, RUN = "topic:", "run:"
 _EVERY_FILES = 5000
+_OF_FILES = IMAGE_SUFFIXES | FRAME_SUFFIXES | VIDEO_SUFFIXES | {".jsonl", ".parquet"}
 _NAME = re.compile(r"[^\w .+=@-]")
 
 
@@ -48,7 +52,7 @@ def opener(
     Raises:
         SettingsError: an input that is none, options that do not go with it, or no range to go on with.
     """
-    request = _request(inputs, begin, end, options) if inputs else _stored_request(settings, begin, end, options)
+    request = request_of(inputs, begin, end, options) if inputs else _stored_request(settings, begin, end, options)
     asked = Asked(settings.run_id, request, deciding(settings))
     if request.kind == "run":
         return _rows(asked, settings, say)
@@ -102,7 +106,18 @@ def frames_of(request: ArchiveRequest, say: Callable[[str], None] = lambda _: No
     return FrameSource(found.sequences, request.options.get("sensor"))
 
 
-def _request(inputs: tuple[str, ...], begin: str | None, end: str | None, options: Mapping[str, str]) -> ArchiveRequest:
+def request_of(inputs: tuple[str, ...], begin: str | None, end: str | None, options: Mapping[str, str]) -> ArchiveRequest:
+    """The input as it is stored.
+
+    Args:
+        inputs: as given, at least one.
+        begin: first offset or time, as given.
+        end: exclusive end, likewise.
+        options: what else was said of files.
+
+    Raises:
+        SettingsError: they do not go together.
+    """
     runs = [each.removeprefix(RUN) for each in inputs if each.startswith(RUN)]
     if runs and len(inputs) > 1:
         raise _wrong("one run", f"{len(inputs)} inputs", ", ".join(inputs), "Reprocess each under a run id of its own.")
@@ -119,14 +134,14 @@ def _request(inputs: tuple[str, ...], begin: str | None, end: str | None, option
         return ArchiveRequest(kind="topic", inputs=tuple(topics), begin=begin, end=end)
     if begin or end:
         raise _wrong("--from and --to with a topic", "files", inputs[0], f"Leave them out, or write {TOPIC}NAME.")
-    paths = tuple(str(Path(each).resolve()) for each in inputs)
+    paths = tuple(os.path.abspath(each) for each in inputs)  # noqa: PTH100 - a link keeps its name
     name = options.get("name") or Path(paths[0]).name
     return ArchiveRequest(kind="files", inputs=paths, options=dict(options) | {"name": _NAME.sub("_", name)})
 
 
 def _is_topic(text: str) -> bool:
-    """A name without a folder that no file has."""
-    return re.fullmatch(r"[A-Za-z0-9._-]+", text) is not None and not Path(text).exists() and not Path(text).suffix
+    """A name that Kafka takes, that no file has, and that is not meant for one."""
+    return re.fullmatch(r"[A-Za-z0-9._-]{1,249}", text) is not None and not Path(text).exists() and Path(text).suffix not in _OF_FILES
 
 
 def _stored_request(settings: AppSettings, begin: str | None, end: str | None, options: Mapping[str, str]) -> ArchiveRequest:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Self
 from rich.table import Table
 from rich.text import Text
 
+from contracts.text import counted
 from deploy.settings.mistakes import without_secrets
 from deploy.terminal.progress import Show, show_on
 from deploy.terminal.words import count, seconds
@@ -88,12 +89,15 @@ def print_archive(console: Console, summary: ArchiveSummary) -> None:
     rows = [
         ("run", f"{summary.range.run_id}, {summary.range.topic}"),
         ("rows", f"{count(summary.rows_now)} of {count(total)} positions, {count(summary.rows_before)} of them before this start"),
-        ("this start", f"{count(progress.frames_out)} rows, {count(progress.rejected)} rejected, {count(progress.gaps)} gaps"),
-        ("detections", count(progress.detections)),
-        ("throughput", f"{frames_per_s:.1f} frames/s over {seconds(progress.elapsed_s)}, {progress.generation} generation(s)"),
-        ("time per frame", f"{stages} ms"),
-        ("table", f"{table_name}  (version {summary.stream.table_version})"),
     ]
+    if progress.frames_out:
+        rows += [
+            ("this start", f"{count(progress.frames_out)} rows, {count(progress.rejected)} rejected, {count(progress.gaps)} gaps"),
+            ("detections", count(progress.detections)),
+            ("throughput", f"{frames_per_s:.1f} frames/s over {seconds(progress.elapsed_s)}, {counted(progress.generation, 'generation')}"),
+            ("time per frame", f"{stages} ms"),
+        ]
+    rows.append(("table", f"{table_name}  (version {summary.stream.table_version})"))
     if share.partitions != summary.range.partitions:
         whole = sum(each.stop - each.start for each in summary.range.partitions)
         rows.insert(2, ("all drivers", f"{count(summary.all_rows_now)} of {count(whole)} positions"))

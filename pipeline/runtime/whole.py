@@ -62,11 +62,10 @@ def supervise(
     """
     with LagMonitor(job.kafka, resources.open_watch, topic, stats, on_progress, progress_s=progress_s) as lag_monitor:
         drained = Supervisor(job, table, topic, stats, ends, resources, lag_monitor).run(stop)
-    return summary_of(job, table, stats, drained=drained)
+    return _summary(job, table, stats, drained=drained)
 
 
-def summary_of(job: StreamJob, table: ResultsTable, stats: StreamStats, *, drained: bool) -> StreamSummary:
-    """Summary of what `stats` have counted."""
+def _summary(job: StreamJob, table: ResultsTable, stats: StreamStats, *, drained: bool) -> StreamSummary:
     by_sensor, by_label, stage_ms = stats.totals()
     return StreamSummary(
         progress=stats.progress(),

@@ -41,10 +41,10 @@ def test_targets_are_the_same_where_they_are_near_and_each_once() -> None:
 
 
 def test_as_many_as_possible_are_matched() -> None:
-    """The nearest pair first would leave one on each side alone."""
-    first = answer(("a", 1, 10, 10), ("a", 1, 13, 10))
-    second = answer(("a", 1, 12.5, 10), ("a", 1, 15.5, 10))
-    assert compared(first, second, rules=MatchRules(1.0, 2.6)).matched == 2
+    """The smallest sum of distances would pair two that are too far apart, and leave one on each side alone."""
+    first = answer(("a", 1, 0, 0), ("a", 1, 5, 0))
+    second = answer(("a", 1, 5, 0), ("a", 1, 5, 3))
+    assert compared(first, second, rules=MatchRules(1.0, 5.5)).matched == 2
 
 
 def test_sums_by_sensor_label_and_time() -> None:

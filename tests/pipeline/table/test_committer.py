@@ -260,6 +260,17 @@ def test_drain_finds_a_lost_span() -> None:
             committer.drain(TIMEOUT_S)
 
 
+def test_rows_behind_a_piece_that_a_stop_cut_short_are_dropped() -> None:
+    stage = Stage()
+    with running(stage) as committer:
+        committer.add(span(1, 2), [result(1)])
+        committer.add(span(3, 4), [result(3)])
+        committer.add(span(0, 1), [result(0)])
+        committer.drain(TIMEOUT_S, holes=True)
+        assert committer.num_waiting == 1
+    assert [(each.start, each.stop) for each in stage.committed] == [(0, 1), (1, 2)]
+
+
 def test_drain_is_bounded_in_time() -> None:
     stage = Stage()
     stage.table.gate.clear()
