@@ -16,7 +16,8 @@ NOTHING = "nothing"
 """Decimal places of the figures in cards."""
 
 _SPLIT = re.compile(
-    r" (?:(?:train|val|select|test)(?: and (?:val|test))*|unseen(?: scenes)?|held-out (?:scenes|train clips)|val clips)? \(\d+ images\)$"
+    r" (?:(?:train|val|select|test)(?: and (?:val|test))*|unseen(?: scenes)?|held-out (?:scenes|train clips)|val clips|out of fold)?"
+    r" \(\d+ images\)$"
 )
 """Split and number of images at the end of `Measurement.data`."""
 

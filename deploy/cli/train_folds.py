@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -94,6 +95,7 @@ def _finish(run: Any, results: list[dict[str, Any]], as_json: bool) -> None:
     from deploy.cli.runs import print_figures
     from training.distributed.cross_validation import join_predictions
     from training.distributed.storage import Storage
+    from training.registry.fold_cards import write_candidates
     from training.report.folds_page import render_folds_page, summary_of
     from training.report.folds_run import read_run
 
@@ -102,8 +104,9 @@ def _finish(run: Any, results: list[dict[str, Any]], as_json: bool) -> None:
     summary = summary_of(read)
     storage.write("report.json", json.dumps(summary, indent=1).encode())
     storage.write("report.html", render_folds_page(read).encode())
+    candidates = write_candidates(run, results, shlex.join(["irstream", *sys.argv[1:]]))
     if as_json:
-        print_json({"event": "result", "out": storage.place, "folds": results, "figures": summary["figures"]})
+        print_json({"event": "result", "out": storage.place, "folds": results, "figures": summary["figures"], "candidates": candidates})
     else:
         print_figures(read)
         typer.echo(f"{storage.place}/report.html")
