@@ -14,7 +14,7 @@ from deploy.settings.production import in_production, production_digests
 from models.versions import Versions
 from models.weights import WEIGHTS_FOLDER
 
-WAIT_S = 10.0
+WAIT_S = 60.0  # for what comes at once, but for a busy machine
 
 
 class Told:

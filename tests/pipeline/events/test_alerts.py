@@ -21,7 +21,7 @@ from tests.outcomes import detection, gap, letter, result
 from tests.pinned import DOCS, assert_pinned
 from tests.pipeline.fakes import MemoryProducer
 
-TIMEOUT_S = 10.0
+TIMEOUT_S = 60.0  # of what comes at once, but for a busy machine
 VALIDATOR = Draft202012Validator(Alert.model_json_schema(mode="serialization"))
 
 
@@ -87,7 +87,7 @@ def test_while_the_broker_is_away_nothing_is_lost_and_nothing_grows() -> None:
         alerts.publish([result(0), result(1), result(2)])
         with pytest.raises(RetryLater, match="bytes of alerts wait"):
             alerts.publish([result(3)])
-        assert time.monotonic() - before < 1
+        assert time.monotonic() - before < 10, "it is refused at once, not after the outage"
         with pytest.raises(RetryLater, match="alerts wait after"):
             alerts.flush(0.05)
         producer.away = False

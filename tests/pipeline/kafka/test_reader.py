@@ -79,7 +79,7 @@ def test_poll_returns_as_soon_as_there_is_something_and_waits_no_longer_than_tol
     with LogReader(settings, topic, 0, 0) as reader:
         began = time.monotonic()
         assert reader.poll(10, 0.2) == []
-        assert 0.15 < time.monotonic() - began < 1.0
+        assert 0.15 < time.monotonic() - began < 5
         publish(settings, topic, [b"x"])
         began = time.monotonic()
         assert len(reader.poll(10, 10.0)) == 1
