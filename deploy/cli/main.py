@@ -30,7 +30,7 @@ COMMANDS = (
     ("diff", "deploy.cli.diff", "Compare two runs: by frame, sensor, class and time; a page with plots and pictures, a Parquet."),
     ("audit", "deploy.cli.audit", "Prove from broker and table alone that every message has exactly one row."),
     ("explain", "deploy.cli.explain", "All that is known of one frame: message, stages, models, detections, file and commit."),
-    ("tune", "deploy.cli.tune", "Propose a least score for one sensor from its own unlabelled hours; writes nothing."),
+    ("tune", "deploy.cli.tune", "Propose zones and a least score for one sensor from its own unlabelled hours."),
     ("replay-dead", "deploy.cli.replay_dead", "Feed rejected frames through again after a fix, under a run id of their own."),
     ("table", "deploy.cli.table", "Care of the results table: merge small files, delete unused ones, trim the log."),
     ("models", "deploy.cli.models", "The registered networks and their model cards."),

@@ -1,14 +1,20 @@
-"""`irstream tune`: a least score for one sensor, from its own hours in the table."""
+"""`irstream tune`: zones and a least score for one sensor, from its own hours in the table."""
 
 from __future__ import annotations
 
 import math
 from datetime import UTC, datetime, timedelta
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from deploy.cli.options import ConfigOption, JsonOption, RunIdOption, TableOption, length_of_time_s, load, print_json
+from deploy.cli.options import ConfigOption, JsonOption, RunIdOption, TableOption, length_of_time_s, load, print_json, require_writable
+
+if TYPE_CHECKING:
+    from contracts.frame import Pixels
+    from deploy.settings.app_settings import AppSettings, LoadedSettings
+    from pipeline.ops.tune import Tuning
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -16,7 +22,19 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 @app.command()
 def tune(
     sensor: Annotated[str, typer.Option("--sensor", help="Id of the sensor, the key of its messages.")],
-    max_false_per_hour: Annotated[float, typer.Option("--max-false-per-hour", help="False alarms an hour that you put up with.")],
+    max_false_per_hour: Annotated[
+        float | None,
+        typer.Option("--max-false-per-hour", help="False alarms an hour that you put up with: proposes a least score.", show_default=False),
+    ] = None,
+    zones: Annotated[bool, typer.Option("--zones/--no-zones", help="Propose zones at places that alarm at the same spot.")] = True,
+    picture: Annotated[
+        Path | None, typer.Option("--picture", help="Draw the zones over a frame and the density of alarms (PNG).", show_default=False)
+    ] = None,
+    frame: Annotated[
+        Path | None,
+        typer.Option("--frame", help="Image or video of the sensor for --picture; default: its newest frame in Kafka.", show_default=False),
+    ] = None,
+    write: Annotated[bool, typer.Option("--write", help="Write the proposal into the settings file; its comments stay.")] = False,
     since: Annotated[
         str | None,
         typer.Option("--since", help="Only frames captured since: 12h, 2d, or 2026-03-01T06:00.", metavar="TIME", show_default=False),
@@ -26,17 +44,17 @@ def tune(
     run_id: RunIdOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Propose a least score of alerts for a sensor from its own unlabelled hours; writes nothing.
+    """Propose filters for a sensor from its own unlabelled hours: zones, and a least score of alerts. Writes nothing without --write.
 
-    Exit code 1 when its hours are too few to promise the rate.
+    --table also takes the results.parquet of irstream predict. Exit code 1 when the hours are too few to promise the rate.
     """
     from contracts.errors import SettingsError
     from deploy.terminal.consoles import status
-    from deploy.terminal.tune_view import print_tuning, tuning_json
+    from deploy.terminal.tune_view import print_tuning, proposed_settings, tuning_json
+    from pipeline.ops.sensor_hours import is_file_of_predict, open_rows
     from pipeline.ops.tune import tune as tune_sensor
-    from pipeline.table.delta import open_results
 
-    if not (math.isfinite(max_false_per_hour) and max_false_per_hour > 0):
+    if max_false_per_hour is not None and not (math.isfinite(max_false_per_hour) and max_false_per_hour > 0):
         raise SettingsError(
             expected="a number above 0",
             got=f"{max_false_per_hour:g}",
@@ -44,16 +62,99 @@ def tune(
             action="0.1 is one false alarm in ten hours.",
         )
     moment = None if since is None else moment_of(since, datetime.now(UTC))
-    settings = load(config, table=table, run_id=run_id).settings
-    results = open_results(settings.sink.table, settings.sink.plain_storage_options())
+    require_writable(picture, "--picture")
+    loaded = load(config, table=table, run_id=run_id)
+    settings = loaded.settings
+    run = _RUN_OF_PREDICT if run_id is None and is_file_of_predict(settings.sink.table) else settings.run_id
+    rows = open_rows(settings.sink.table, settings.sink.plain_storage_options())
+    own = settings.sensors.get(sensor)
+    alerts = settings.alerts if own is None else own.alerts.over(settings.alerts)
     with status(f"reading rows of {sensor}"):
-        found = tune_sensor(results, settings.run_id, sensor, max_false_per_hour, moment)
+        found = tune_sensor(rows, run, sensor, max_false_per_hour, moment, alerts, zones=zones)
     if as_json:
         print_json(tuning_json(found))
     else:
         print_tuning(found)
-    if found.least.promised is None:
+    if picture is not None:
+        _draw(found, settings, frame, picture)
+    if write:
+        _write(loaded, config, proposed_settings(found))
+    if found.least is not None and found.least.promised is None:
         raise typer.Exit(1)
+
+
+_RUN_OF_PREDICT = "predict"
+
+
+def _draw(found: Tuning, settings: AppSettings, frame: Path | None, picture: Path) -> None:
+    """Zones over a frame, where one can be had, and over the density of alarms."""
+    from evaluation.drawing import encode_png
+    from evaluation.places_picture import places_picture
+
+    pixels_HW = _newest_frame(found, settings) if frame is None else _first_frame(frame)
+    heading = f"{found.sensor_id}: {len(found.places)} zones (red); detections that stay (blue)"
+    picture.write_bytes(encode_png(places_picture(found.found, found.places, pixels_HW, heading), 6))
+    typer.echo(f"picture: {picture}", err=True)
+
+
+def _first_frame(path: Path) -> Pixels:
+    """The first frame of an image, a video or a folder.
+
+    Raises:
+        SettingsError: there is none.
+    """
+    from contracts.codecs import decode_pixels
+    from contracts.errors import RejectRecord, SettingsError
+    from contracts.image_files import FILE_LIMITS
+    from pipeline.inputs.feeds import FrameSource, FrameToSend
+    from pipeline.inputs.find import Labels, find_inputs
+
+    first = next(FrameSource(find_inputs([path], Labels()).sequences).frames())
+    try:
+        if isinstance(first, FrameToSend):
+            meta = first.meta(frame_id="", number=0, captured_at=datetime.now(UTC))
+            return decode_pixels(first.picture.payload, meta, FILE_LIMITS)[0]
+        got = first.why
+    except RejectRecord as reject:
+        got = str(reject)
+    raise SettingsError(expected="an image or a video", got=got, where=f"--frame {path}", action="Name another one, or leave it out.")
+
+
+def _newest_frame(found: Tuning, settings: AppSettings) -> Pixels | None:
+    """The frame that was finished last, if Kafka still has it; else a word on stderr."""
+    from contracts.errors import IrstreamError
+    from deploy.demo.results import fetch_frames
+    from deploy.terminal.consoles import status
+
+    position = found.hours.newest
+    if position is None or ":" in position.topic:  # an archive is no topic
+        return None
+    try:
+        with status(f"fetching {position} from Kafka"):
+            frames = fetch_frames(settings.kafka, [position], settings.preprocess)
+    except IrstreamError as error:
+        typer.echo(f"no frame under the zones: {error}", err=True)
+        return None
+    return frames[position].pixels_HW if position in frames else None
+
+
+def _write(loaded: LoadedSettings, config: Path | None, changes: dict[str, Any]) -> None:
+    """Put the proposal into the settings file that counts; a copy of the packaged one where there is none.
+
+    Raises:
+        SettingsError: it cannot be written, or the settings would be wrong.
+    """
+    from deploy.settings.app_settings import load_settings
+    from deploy.settings.edit import edited, write_settings
+    from deploy.settings.file import DEFAULT_NAME, find_settings_file
+
+    if not changes:
+        typer.echo("nothing is written: nothing is proposed", err=True)
+        return
+    source = find_settings_file(config)
+    target = source if config is not None or source == Path(DEFAULT_NAME) else Path(DEFAULT_NAME)
+    write_settings(target, edited(source.read_text(encoding="utf-8"), changes, str(target)), load_settings)
+    typer.echo(f"written to {target}; a running stream takes it after SIGHUP", err=True)
 
 
 def moment_of(text: str, now: datetime) -> datetime:

@@ -1,197 +1,160 @@
-"""A sensor's own hours in the results table, and the least score that they speak for."""
+"""Filters that a sensor's own hours speak for: zones at places that alarm at the same spot, and a least score."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import datetime
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
-from deltalake import DeltaTable
 from numpy.typing import NDArray
 
-from contracts.arrow import Status
-from contracts.choices import chosen
-from contracts.errors import SettingsError
 from evaluation.false_alarms import Coverage, LeastScore, RateAt, coverage, least_score, rate_at
-from pipeline.table.delta import reading
+from evaluation.places import Found, Place, find_places
+from pipeline.inference.rules import Filters, as_float32
+from pipeline.ops.sensor_hours import Rows, SensorHours, sensor_hours
+from pipeline.sensor_settings import AlertSettings
 
-_COLUMNS = ("captured_at", "finished_at", "preprocess_version", "models", "detections")
-_SCORING_TASKS = ("detection", "segmentation")  # the classifier names what they found; it is in rows with detections only
 _SHOWN_SCORES = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.998, 0.999, 0.9999, 0.99999)
-_MICROSECONDS = 1e6
-
-# Preprocessing and networks that made scores: those of others mean something else.
-Origin = tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class SensorHours:
-    """Frames of one sensor with scores of one origin.
-
-    Attributes:
-        times_s_N: capture times, Unix seconds.
-        scores_M: float32, of all detections.
-        frames_M: index of the frame each detection is in.
-        origin: version of the preprocessing, then name and digest of each network.
-        num_others: frames left out because older weights made their scores.
-    """
-
-    times_s_N: NDArray[np.float64]
-    scores_M: NDArray[np.float32]
-    frames_M: NDArray[np.int64]
-    origin: Origin
-    num_others: int
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Tuning:
-    """A least score for one sensor, and what it is taken from.
+    """Filters for one sensor, and what they are taken from.
 
     Attributes:
+        max_per_hour: the wanted rate; None: no score is proposed.
+        alerts: filters the sensor has now.
         coverage: hours that the frames cover.
-        least: the proposal, with and without a promise.
-        rates: detections and their rates at rising scores, that of the proposal among them.
+        found: detections that make alerts now, in frames of the usual size.
+        places: the proposal of zones.
+        least: the proposal of a score for what is left outside of them, with and without a promise; None: none is wanted.
+        rates: those detections and their rates at rising scores, that of the proposal among them.
+        num_removed: of `found`, detections in one of the zones.
+        num_left: detections that are left outside of zones, whatever their score.
         num_frames_left: frames that keep a detection under the proposal; 0 without one.
+        num_alerts: frames with a detection that makes an alert now, with the zones, and with the zones and the score.
     """
 
     sensor_id: str
     run_id: str
-    max_per_hour: float
+    max_per_hour: float | None
+    alerts: AlertSettings
     hours: SensorHours
     coverage: Coverage
-    least: LeastScore
+    found: Found
+    places: tuple[Place, ...]
+    least: LeastScore | None
     rates: tuple[RateAt, ...]
+    num_removed: int
+    num_left: int
     num_frames_left: int
+    num_alerts: tuple[int, int, int]
+
+    @property
+    def proposed(self) -> RateAt | None:
+        """The least score that is promised, or else the one that was counted."""
+        return None if self.least is None else self.least.promised or self.least.counted
 
 
-@dataclass(slots=True)
-class _Part:
-    """Rows of one origin, as they are read."""
-
-    times: list[NDArray[np.float64]] = field(default_factory=list)
-    scores: list[NDArray[np.float32]] = field(default_factory=list)
-    frames: list[NDArray[np.int64]] = field(default_factory=list)
-    num_frames: int = 0
-    newest: datetime | None = None
-
-    def add(self, rows: pa.RecordBatch) -> None:
-        found = rows.column("detections")
-        self.times.append(rows.column("captured_at").cast(pa.int64()).to_numpy(zero_copy_only=False) / _MICROSECONDS)
-        self.scores.append(pc.struct_field(pc.list_flatten(found), "score").to_numpy(zero_copy_only=False).astype(np.float32))
-        self.frames.append(self.num_frames + pc.list_parent_indices(found).to_numpy(zero_copy_only=False).astype(np.int64))
-        self.num_frames += rows.num_rows
-        newest = pc.max(rows.column("finished_at")).as_py()
-        self.newest = newest if self.newest is None else max(self.newest, newest)
-
-
-def tune(table: DeltaTable, run_id: str, sensor_id: str, max_per_hour: float, since: datetime | None = None) -> Tuning:
-    """Propose a least score from what one sensor found; nothing is written.
+def tune(
+    rows: Rows,
+    run_id: str,
+    sensor_id: str,
+    max_per_hour: float | None = None,
+    since: datetime | None = None,
+    alerts: AlertSettings | None = None,
+    *,
+    zones: bool = True,
+) -> Tuning:
+    """Propose zones and a least score from what one sensor found; nothing is written.
 
     Args:
-        table: the results table.
+        rows: the results table, or what `irstream predict` wrote.
         run_id: whose rows.
         sensor_id: the sensor.
-        max_per_hour: detections an hour that may stay, all taken for false alarms.
+        max_per_hour: detections an hour that may stay, all taken for false alarms; None: no score is wanted.
         since: only frames captured then or later; default: all.
+        alerts: filters that the sensor has; zones are proposed for what still makes alerts.
+        zones: whether any are wanted.
 
     Raises:
         SettingsError: no such frames; names the sensors that have some.
         RetryLater: the object store does not answer.
         ValueError: a rate that is not above 0.
     """
-    hours = sensor_hours(table, run_id, sensor_id, since)
+    alerts = alerts or AlertSettings()
+    hours = sensor_hours(rows, run_id, sensor_id, since)
     covered = coverage(hours.times_s_N)
-    least = least_score(hours.scores_M, covered.hours, max_per_hour)
-    proposal = least.promised or least.counted
-    lowest, highest = float(hours.scores_M.min(initial=1.0)), float(hours.scores_M.max(initial=0.0))
+    # The least score of now is no reason to leave anything out: the proposal may be a lower one.
+    shown_M = _shown(hours, alerts.model_copy(update={"min_score": 0.0}))
+    alarming_M = shown_M & (hours.scores_M >= as_float32(alerts.min_score))
+    size_px = _usual_size(hours.sizes_N2)
+    usual_M = (hours.sizes_N2[hours.frames_M] == size_px).all(axis=1)
+    whole = Found(hours.times_s_N, hours.frames_M, hours.centroids_M2, hours.boxes_M4, size_px)
+    found = whole.only(alarming_M & usual_M)
+    places = find_places(found) if zones else ()
+    outside_M = ~(usual_M & _in_any(places, hours.centroids_M2))
+    left_M = shown_M & outside_M
+    scores = hours.scores_M[left_M]
+    least = None if max_per_hour is None else least_score(scores, covered.hours, max_per_hour)
+    proposal = None if least is None else least.promised or least.counted
+    kept_M = left_M & (hours.scores_M >= np.float32(proposal.score if proposal else alerts.min_score))
+    alerting = (alarming_M, alarming_M & outside_M, kept_M)
+    return Tuning(
+        sensor_id=sensor_id,
+        run_id=run_id,
+        max_per_hour=max_per_hour,
+        alerts=alerts,
+        hours=hours,
+        coverage=covered,
+        found=found,
+        places=places,
+        least=least,
+        rates=tuple(rate_at(scores, score, covered.hours) for score in sorted(_scores_to_show(scores, proposal))),
+        num_removed=int(_in_any(places, found.centroids_M2).sum()),
+        num_left=len(scores),
+        num_frames_left=_num_frames(hours, kept_M) if proposal else 0,
+        num_alerts=tuple(_num_frames(hours, each_M) for each_M in alerting),  # type: ignore[arg-type]  # three of them
+    )
+
+
+def _shown(hours: SensorHours, alerts: AlertSettings) -> NDArray[np.bool_]:
+    """Detections that the filters do not suppress."""
+    filters, shown_M = Filters(alerts), np.ones(len(hours.scores_M), bool)
+    for size_px, of_M in _by_size(hours):
+        shown_M[of_M] = [name is None for name in filters.names(hours.findings(of_M, size_px))]
+    return shown_M
+
+
+def _by_size(hours: SensorHours) -> Iterator[tuple[tuple[int, int], NDArray[np.bool_]]]:
+    sizes_M2 = hours.sizes_N2[hours.frames_M]
+    for width_px, height_px in np.unique(sizes_M2, axis=0).tolist():
+        yield (width_px, height_px), (sizes_M2 == (width_px, height_px)).all(axis=1)
+
+
+def _usual_size(sizes_N2: NDArray[np.int64]) -> tuple[int, int]:
+    sizes, counts = np.unique(sizes_N2, axis=0, return_counts=True)
+    width_px, height_px = sizes[counts.argmax()].tolist()
+    return width_px, height_px
+
+
+def _in_any(places: tuple[Place, ...], points_M2: NDArray[np.float64]) -> NDArray[np.bool_]:
+    in_any_M = np.zeros(len(points_M2), bool)
+    for place in places:
+        in_any_M |= place.contains(points_M2)
+    return in_any_M
+
+
+def _num_frames(hours: SensorHours, chosen_M: NDArray[np.bool_]) -> int:
+    return len(np.unique(hours.frames_M[chosen_M]))
+
+
+def _scores_to_show(scores: NDArray[np.float32], proposal: RateAt | None) -> set[float]:
+    lowest, highest = float(scores.min(initial=1.0)), float(scores.max(initial=0.0))
     shown = {
         0.0,
         *(score for score in _SHOWN_SCORES if lowest < score <= highest),
         *[score for score in _SHOWN_SCORES if score > highest][:1],
     }
-    shown |= {proposal.score} if proposal else set()
-    kept = hours.frames_M[hours.scores_M >= np.float32(proposal.score)] if proposal else hours.frames_M[:0]
-    return Tuning(
-        sensor_id=sensor_id,
-        run_id=run_id,
-        max_per_hour=max_per_hour,
-        hours=hours,
-        coverage=covered,
-        least=least,
-        rates=tuple(rate_at(hours.scores_M, score, covered.hours) for score in sorted(shown)),
-        num_frames_left=len(np.unique(kept)),
-    )
-
-
-def sensor_hours(table: DeltaTable, run_id: str, sensor_id: str, since: datetime | None = None) -> SensorHours:
-    """Frames of a sensor whose scores are of the same origin as those of its newest row.
-
-    Args:
-        table: the results table.
-        run_id: whose rows.
-        sensor_id: the sensor.
-        since: only frames captured then or later; default: all.
-
-    Raises:
-        SettingsError: no such frames; names the sensors that have some.
-        RetryLater: the object store does not answer.
-    """
-    good = (pc.field("run_id") == run_id) & (pc.field("status") == Status.OK.value)
-    mine = good & (pc.field("sensor_id") == sensor_id)
-    if since is not None:
-        mine &= pc.field("captured_at") >= pa.scalar(since, pa.timestamp("us", tz="UTC"))
-    parts: dict[Origin, _Part] = {}
-    with reading(table):
-        for rows in table.to_pyarrow_dataset().scanner(columns=list(_COLUMNS), filter=mine).to_batches():
-            origins = _origins(rows)
-            for origin in set(origins):
-                chosen_rows = pa.array([each == origin for each in origins], pa.bool_())
-                parts.setdefault(origin, _Part()).add(rows.filter(chosen_rows))
-        sensors = [] if parts else _sensors(table, good)
-    if not parts:
-        raise _no_frames(run_id, sensor_id, sensors, since)
-    newest = max(parts, key=lambda each: (parts[each].newest, each))
-    part = parts[newest]
-    return SensorHours(
-        times_s_N=np.concatenate(part.times),
-        scores_M=np.concatenate(part.scores),
-        frames_M=np.concatenate(part.frames),
-        origin=newest,
-        num_others=sum(each.num_frames for each in parts.values()) - part.num_frames,
-    )
-
-
-def _origins(rows: pa.RecordBatch) -> list[Origin]:
-    return [
-        (version or "", *(f"{each['name']} {each['digest']}" for each in models if each["task"] in _SCORING_TASKS))
-        for version, models in zip(rows.column("preprocess_version").to_pylist(), rows.column("models").to_pylist(), strict=True)
-    ]
-
-
-def _sensors(table: DeltaTable, good: pc.Expression) -> list[str]:
-    """Sensors with frames, by their ids."""
-    found = pc.unique(table.to_pyarrow_dataset().scanner(columns=["sensor_id"], filter=good).to_table()["sensor_id"])
-    return sorted(found.to_pylist())
-
-
-def _no_frames(run_id: str, sensor_id: str, sensors: list[str], since: datetime | None) -> SettingsError:
-    if sensor_id in sensors and since is not None:
-        return SettingsError(
-            expected=f"frames of {sensor_id} in run {run_id}",
-            got=f"none captured since {since.isoformat()}",
-            where="since",
-            action="Go further back, or leave it out.",
-        )
-    if sensors:
-        try:
-            chosen(dict.fromkeys(sensors), sensor_id, "sensor")
-        except SettingsError as error:
-            return error
-    return SettingsError(
-        expected=f"frames of {sensor_id}",
-        got=f"no frames at all in run {run_id}",
-        where="sensor",
-        action="Stream some first, or name another run or table (`sink.table`).",
-    )
+    return shown | ({proposal.score} if proposal else set())

@@ -7,12 +7,16 @@ from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
+from contracts.arrow import outcomes_to_table
 from contracts.errors import SettingsError
 from contracts.position import OffsetRange
 from contracts.result import FrameResult, ModelRef, Outcome
-from pipeline.ops.tune import sensor_hours, tune
+from pipeline.ops.sensor_hours import open_rows, sensor_hours
+from pipeline.ops.tune import tune
+from pipeline.sensor_settings import AlertSettings, Zone
 from pipeline.table.delta import open_results
 from pipeline.table.results_table import ResultsTable
 from tests.outcomes import NOON, detection, gap, letter, result
@@ -93,12 +97,12 @@ def test_the_proposal_and_what_it_leaves(tmp_path: Path) -> None:
     """An hour, a frame a minute: 30 of 0.25, five of 0.75 in one frame, two of 0.875 in two frames; seven are at most 13.1 an hour."""
     scores = {0: [0.75] * 5, 10: [0.875], 20: [0.875], **{minute: [0.25] for minute in range(30, 60)}}
     write(tmp_path, [frame(minute, 60 * minute, scores.get(minute, [])) for minute in range(60)])
-    found = tune(open_results(str(tmp_path), {}), "live", "mast-1", 13.2)
+    found = tune(open_results(str(tmp_path), {}), "live", "mast-1", 13.2, zones=False)
     assert found.coverage.hours == pytest.approx(1.0)
-    assert found.least.promised is not None
-    assert (found.least.promised.score, found.least.promised.num, found.num_frames_left) == (0.26, 7, 3)
+    assert found.proposed is not None
+    assert (found.proposed.score, found.proposed.num, found.num_frames_left) == (0.26, 7, 3)
     assert {each.score: each.num for each in found.rates} == {0: 37, 0.26: 7, 0.3: 7, 0.4: 7, 0.5: 7, 0.6: 7, 0.7: 7, 0.8: 2, 0.9: 0}
-    fewer = tune(open_results(str(tmp_path), {}), "live", "mast-1", 13.1).least.promised
+    fewer = tune(open_results(str(tmp_path), {}), "live", "mast-1", 13.1, zones=False).proposed
     assert fewer is not None
     assert (fewer.score, fewer.num) == (0.76, 2)
 
@@ -106,5 +110,64 @@ def test_the_proposal_and_what_it_leaves(tmp_path: Path) -> None:
 def test_hours_without_any_detection_are_hours(tmp_path: Path) -> None:
     write(tmp_path, [frame(minute, 60 * minute) for minute in range(60)])
     found = tune(open_results(str(tmp_path), {}), "live", "mast-1", 3.0)
+    assert found.least is not None
     assert found.least.promised is not None
     assert (found.least.promised.score, found.least.promised.num, found.num_frames_left) == (0.0, 0, 0)
+
+
+def alarming(offset: int, *places: tuple[float, float, float]) -> FrameResult:
+    """A frame a minute with detections of these centroids and scores."""
+    found = tuple(
+        replace(detection(score), centroid_x_px=x, centroid_y_px=y, x_min_px=x - 4, x_max_px=x + 4, y_min_px=y - 3, y_max_px=y + 3)
+        for x, y, score in places
+    )
+    return replace(frame(offset, 60.0 * offset, [0.5] * len(found)), detections=found)
+
+
+def hour(with_display: bool = True) -> list[FrameResult]:
+    """An hour: a display in each frame, a target that crosses in ten, a faint thing elsewhere in three."""
+    display = [(600.0, 20.0, 0.75)] if with_display else []
+    return [
+        alarming(
+            minute,
+            *display,
+            *([(20.0 * minute, 200.0, 0.875)] if minute < 10 else []),
+            *([(7.0 * minute, 400.0, 0.25)] if minute % 20 == 0 else []),
+        )
+        for minute in range(60)
+    ]
+
+
+def test_a_display_becomes_a_zone_and_the_score_is_for_what_is_left(tmp_path: Path) -> None:
+    write(tmp_path, hour())
+    found = tune(open_results(str(tmp_path), {}), "live", "mast-1", 20.0)
+    assert [(place.rectangle_px, place.num_frames, place.num_others) for place in found.places] == [((595, 16, 605, 24), 60, 0)]
+    assert (found.num_removed, found.num_left, found.num_alerts) == (60, 13, (60, 12, 10))
+    assert found.proposed is not None
+    assert (found.proposed.score, found.proposed.num) == (0.26, 10)
+    without = tune(open_results(str(tmp_path), {}), "live", "mast-1", 20.0, zones=False)
+    assert (without.places, without.num_alerts[:2]) == ((), (60, 60))
+
+
+def test_what_filters_suppress_already_is_not_proposed_again(tmp_path: Path) -> None:
+    write(tmp_path, hour())
+    table = open_results(str(tmp_path), {})
+    for alerts, num_left in (
+        (AlertSettings(zones={"display": Zone(rectangle_px=(590, 0, 640, 30))}), 13),
+        (AlertSettings(min_size_px=9), 0),
+        (AlertSettings(hidden_labels=("drone",)), 0),
+        (AlertSettings(min_score=0.8), 73),  # the display may come back with a lower score
+    ):
+        found = tune(table, "live", "mast-1", alerts=alerts)
+        assert (found.places, found.num_left) == ((), num_left)
+
+
+def test_a_parquet_of_predict_is_taken_too(tmp_path: Path) -> None:
+    file = tmp_path / "results.parquet"
+    pq.write_table(outcomes_to_table(hour(), "predict"), file)
+    assert len(tune(open_rows(str(file), {}), "predict", "mast-1").places) == 1
+    with pytest.raises(SettingsError, match="one of mast-1, got 'mast-2'"):
+        tune(open_rows(str(file), {}), "predict", "mast-2")
+    file.write_bytes(b"no Parquet")
+    with pytest.raises(SettingsError, match="expected a Parquet of `irstream predict`"):
+        open_rows(str(file), {})
