@@ -21,8 +21,10 @@ from pipeline.tracks.track import Track, size_px
 _GATE_PX = 6.0  # a target may always be so far from where it is expected
 _GATE_SIZES = 0.5  # and so many of its sizes more
 _GATE_SPREADS = 3.0  # and so many standard deviations of the expectation
-_WIDEST_PX = 60.0
-_WIDEST_SIZES = 2.0
+_WIDEST_PX = 30.0  # but never farther than this
+_WIDEST_SIZES = 1.0  # and so many of its sizes
+_LARGEST_RATIO = 3.0  # of sizes
+_SIZE_BASE_PX = 3.0  # added to both, because one pixel more is nothing
 _SIZE_COST = 0.15  # of the gate, for a size that is e times another
 _NEVER = 1e6
 
@@ -76,8 +78,9 @@ def _costs(tracks: Sequence[Track], detections: Sequence[Detection]) -> NDArray[
     centres_D2 = np.array([(each.centroid_x_px, each.centroid_y_px) for each in detections])
     sizes_D = np.array([size_px(each) for each in detections])
     distance_TD = np.hypot(*(places_T2[:, None] - centres_D2[None]).transpose(2, 0, 1)) / gates_T[:, None]
-    size_TD = np.abs(np.log(sizes_D[None] / sizes_T[:, None]))
-    return np.where(distance_TD <= 1, distance_TD + _SIZE_COST * size_TD, _NEVER)
+    size_TD = np.abs(np.log((sizes_D[None] + _SIZE_BASE_PX) / (sizes_T[:, None] + _SIZE_BASE_PX)))
+    possible_TD = (distance_TD <= 1) & (size_TD <= math.log(_LARGEST_RATIO))
+    return np.where(possible_TD, distance_TD + _SIZE_COST * size_TD, _NEVER)
 
 
 def _same_target(box: Detection, other: Detection) -> bool:

@@ -19,7 +19,7 @@ from operator import attrgetter
 from typing import Any
 
 from contracts.position import KafkaPosition, TopicPartition
-from contracts.result import Detection, FrameResult
+from contracts.result import UNNAMED, Detection, FrameResult
 from pipeline.sensor_settings import Persistence
 from pipeline.tracks.matching import assign, beginners, usable
 from pipeline.tracks.motion import Motion
@@ -31,6 +31,9 @@ from pipeline.tracks.votes import counted, elected
 LOOK_BACK = 10_000
 """Offsets of a partition after which a target that was not seen has left, whatever else; a restart reads so many rows."""
 PERSISTENCE = "persistence"
+FIRM_SIGHTS = 3
+"""Sights that make a track sure. Before, it ends after three frames without one, and its label is that of the frame where that has one:
+where frames do not follow each other (a folder of single images), chance makes tracks of one or two sights."""
 _LEAST_UNSEEN = 3
 _MOST_BITS = (1 << 64) - 1
 _FLOATS = ("score", "x_min_px", "y_min_px", "x_max_px", "y_max_px", "centroid_x_px", "centroid_y_px", "area_px")
@@ -153,6 +156,8 @@ class PartitionTracks:
         return ended
 
     def _has_left(self, track: Track, captured_at: datetime) -> bool:
+        if track.memory.num_seen < FIRM_SIGHTS and track.unseen >= _LEAST_UNSEEN:
+            return True
         unseen_s = abs((captured_at - track.last_seen_at).total_seconds())
         settings = self._settings
         return track.unseen > settings.max_gap_frames or (track.unseen >= _LEAST_UNSEEN and unseen_s > settings.max_gap_s)
@@ -174,7 +179,9 @@ class PartitionTracks:
         """The track after a sight, whose detection is all that its row will say, and the event it makes."""
         detection = _as_in_a_row(detection)
         memory = self._begun(detection, result) if before is None else self._continued(detection, before, result)
-        label, label_score = elected(memory.class_means, detection.label if before is None else before.last.label, self._label_min_score)
+        label, label_score = detection.label, detection.label_score
+        if before is not None and (memory.num_seen >= FIRM_SIGHTS or label == UNNAMED):
+            label, label_score = elected(memory.class_means, before.last.label, self._label_min_score)
         memory = self._confirmed(memory, result.sensor_id)
         if detection.suppressed_by is None and not memory.confirmed:
             detection = replace(detection, suppressed_by=PERSISTENCE)

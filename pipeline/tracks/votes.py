@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from contracts.result import UNNAMED
 
 _MEMORY = 100  # sights after which older ones fade: what comes near may turn out to be something else
-_LEAD = 0.05  # another class must be ahead by so much to take over, and a name is kept so much below the least score
+_LEAD = 0.1  # another class must be ahead by so much to take over
 _DIGITS = 5
 _MOST_CLASSES = 20
 
@@ -32,7 +32,7 @@ def elected(means: Mapping[str, float], label: str, least: float) -> tuple[str, 
     Args:
         means: mean class scores of its sights.
         label: what it was called so far.
-        least: mean class score below which a target is just `target`.
+        least: mean class score that a class needs to become the label; a label once given stays until another class takes over.
 
     Returns:
         A class and its mean score, or `target` and None.
@@ -41,6 +41,6 @@ def elected(means: Mapping[str, float], label: str, least: float) -> tuple[str, 
     if best is None:
         return UNNAMED, None
     own = means.get(label)
-    if own is not None and own >= least - _LEAD and means[best] < own + _LEAD:
-        return label, own
-    return (best, means[best]) if means[best] >= least else (UNNAMED, None)
+    if means[best] >= least and (own is None or means[best] >= own + _LEAD):
+        return best, means[best]
+    return (UNNAMED, None) if own is None else (label, own)

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import random
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 
+from contracts.result import FrameResult
 from pipeline.sensor_settings import Persistence
 from pipeline.tracks import tracker as module
 from pipeline.tracks.settings import TrackSettings
 from pipeline.tracks.tracker import Change, PartitionTracks
 from tests.pipeline.tracks.scenes import NOON, PARTITION, frame, ids, run, seen, tracker
+
+
+def named(offset: int, **class_scores: float) -> FrameResult:
+    return frame(offset, seen(50, 50, label=max(class_scores, key=class_scores.__getitem__), class_scores=class_scores))
 
 
 def test_a_target_of_three_pixels_that_moves_is_one_track() -> None:
@@ -60,11 +67,31 @@ def test_what_a_filter_suppresses_begins_no_track_and_makes_no_event() -> None:
     ],
 )
 def test_a_target_has_left_when_it_is_not_seen_for_long_enough(times_s: list[float], left: int) -> None:
-    frames = [frame(0, seen(50, 50), at_s=0.0)] + [frame(n + 1, at_s=at_s) for n, at_s in enumerate(times_s)]
+    frames = [frame(n, seen(50, 50), at_s=0.04 * (n - 2)) for n in range(3)]
+    frames += [frame(n + 3, at_s=at_s) for n, at_s in enumerate(times_s)]
     tracks = tracker()
     _, events = run(tracks, frames)
     assert [event.change for event in events] == [Change.APPEARED] + [Change.LEFT] * left
     assert len(tracks) == 1 - left
+
+
+def test_frames_that_do_not_follow_each_other_make_no_stories() -> None:
+    """A folder of single images, three targets in each: chance must not rename them."""
+    luck = random.Random(1)
+    places = [[(luck.uniform(0, 256), luck.uniform(0, 256), luck.choice(["drone", "bird"])) for _ in range(3)] for _ in range(200)]
+    rows, _ = run(tracker(), [frame(n, *(seen(x, y, size_px=8.0, label=label) for x, y, label in each)) for n, each in enumerate(places)])
+    renamed = [
+        label != found.label
+        for row, each in zip(rows, places, strict=True)
+        for found, (*_, label) in zip(row.detections, each, strict=True)
+    ]
+    assert sum(renamed) < 0.04 * len(renamed)
+
+
+def test_a_track_of_one_sight_ends_after_three_frames() -> None:
+    rows, events = run(tracker(), [frame(0, seen(50, 50)), *(frame(n) for n in range(1, 4)), frame(4, seen(50, 50))])
+    assert ids(rows[-1]) == ["frames/0/4#0"]
+    assert [event.change for event in events] == [Change.APPEARED, Change.LEFT, Change.APPEARED]
 
 
 def test_a_sensor_that_falls_silent_is_forgotten_and_its_targets_have_left(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -79,12 +106,18 @@ def test_a_sensor_that_falls_silent_is_forgotten_and_its_targets_have_left(monke
 
 def test_the_label_is_a_vote_and_has_its_own_score() -> None:
     """Nine frames say helicopter, every third one bird: the label stays, and its score is the mean."""
-    said = [{"helicopter": 0.3, "bird": 0.6} if n % 3 == 2 else {"helicopter": 0.9, "bird": 0.1} for n in range(9)]
-    rows, _ = run(
-        tracker(), [frame(n, seen(50, 50, label=max(each, key=each.__getitem__), class_scores=each)) for n, each in enumerate(said)]
-    )
+    rows, _ = run(tracker(), [named(n, bird=0.6, helicopter=0.3) if n % 3 == 2 else named(n, helicopter=0.9, bird=0.1) for n in range(9)])
     assert [row.detections[0].label for row in rows] == ["helicopter"] * 9
     assert rows[-1].detections[0].label_score == pytest.approx((6 * 0.9 + 3 * 0.3) / 9, abs=1e-4)
+
+
+def test_a_label_changes_once_another_class_is_ahead_and_sure() -> None:
+    """First far away and called a bird, then near and a helicopter: no way back and forth, and none over `target`."""
+    far, near = [named(n, bird=0.6, helicopter=0.4) for n in range(5)], [named(n, bird=0.2, helicopter=0.8) for n in range(5, 25)]
+    labels = [row.detections[0].label for row in run(tracker(), far + near)[0]]
+    changes = [number for number, (one, other) in enumerate(pairwise(labels), start=1) if one != other]
+    assert (set(labels), len(changes)) == ({"bird", "helicopter"}, 1)
+    assert 7 <= changes[0] <= 11
 
 
 def test_events_say_how_a_target_went() -> None:
