@@ -195,7 +195,9 @@ class Supervisor:
         rules, settings, least = self._job.rules, self._job.tracks, self._job.stream.label_min_score
         persistence = lambda sensor_id: rules.now.filters(sensor_id).persistence  # noqa: E731 - of the rules that hold by then
         begun = {each: PartitionTracks(TopicPartition(self._topic_name, each), settings, least, persistence) for each in starts}
-        recent = self._table.recent_frames(self._topic_name, {each: needed_from(known[each]) for each in starts if each in known})
+        recent = self._table.recent_frames(
+            self._topic_name, {each: range(needed_from(known[each]), known[each]) for each in starts if each in known}
+        )
         for partition, frames in recent.items():
             for frame in frames:
                 begun[partition].replay(frame.sensor_id, frame.captured_at, frame.offset, frame.sights)

@@ -35,24 +35,24 @@ class RecentFrame:
     sights: tuple[Detection, ...]
 
 
-def recent_frames(table: DeltaTable, run_id: str, topic: str, from_offsets: Mapping[int, int]) -> dict[int, list[RecentFrame]]:
-    """Frames of each partition from an offset on, in the order of the log; the networks have seen them.
+def recent_frames(table: DeltaTable, run_id: str, topic: str, offsets: Mapping[int, range]) -> dict[int, list[RecentFrame]]:
+    """Frames of some offsets of each partition, in the order of the log; the networks have seen them.
 
     Args:
         table: the results table.
         run_id: whose rows.
         topic: of the partitions.
-        from_offsets: by partition.
+        offsets: by partition. They have an end, too: a driver that was frozen may still add rows behind it.
 
     Raises:
         RetryLater: the object store does not answer.
     """
-    frames: dict[int, list[RecentFrame]] = {partition: [] for partition in from_offsets}
+    frames: dict[int, list[RecentFrame]] = {partition: [] for partition in offsets}
     dataset = table.to_pyarrow_dataset()
-    if not from_offsets or "detection_track_state" not in dataset.schema.names:
+    if not offsets or "detection_track_state" not in dataset.schema.names:
         return frames
     partition, offset = pc.field("source_partition"), pc.field("source_offset")
-    wanted = reduce(or_, [(partition == each) & (offset >= start) for each, start in from_offsets.items()])
+    wanted = reduce(or_, [(partition == each) & (offset >= span.start) & (offset < span.stop) for each, span in offsets.items()])
     mine = (pc.field("run_id") == run_id) & (pc.field("source_topic") == topic) & (pc.field("status") == Status.OK.value)
     with reading(table):
         rows = dataset.scanner(columns=list(_COLUMNS), filter=mine & wanted).to_table().sort_by("source_offset")

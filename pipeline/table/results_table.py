@@ -165,15 +165,15 @@ class ResultsTable:
             for partition in partitions:
                 self._require_topic_id(TopicPartition(topic, partition), topic_id)
 
-    def recent_frames(self, topic: str, from_offsets: Mapping[int, int]) -> dict[int, list[RecentFrame]]:
-        """Frames of each partition from an offset on, in the order of the log.
+    def recent_frames(self, topic: str, offsets: Mapping[int, range]) -> dict[int, list[RecentFrame]]:
+        """Frames of some offsets of each partition, in the order of the log.
 
         Raises:
             RetryLater: the object store does not answer.
         """
         with self._lock:
             self._refresh()
-            return recent_frames(self._opened(), self.run_id, topic, from_offsets)
+            return recent_frames(self._opened(), self.run_id, topic, offsets)
 
     def append(self, outcomes: Sequence[Outcome], spans: Sequence[OffsetRange], topic_ids: Mapping[str, str]) -> CommitInfo:
         """Make rows visible and move the offsets in one commit.

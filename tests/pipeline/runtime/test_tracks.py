@@ -15,8 +15,11 @@ import pytest
 from actors.reply import ClassifierReply, DetectorReply, FramePoison
 from contracts.block import unpack_block
 from contracts.outputs import Classification, Detections, Float32
+from contracts.position import OffsetRange
 from contracts.result import Detection, FrameResult
 from pipeline.kafka.memory_topic import CRASH, DROP, MemoryTopic, Message
+from pipeline.table.recent import RecentFrame
+from pipeline.table.results_table import ResultsTable
 from pipeline.tracks import tracker
 from pipeline.tracks.settings import TrackSettings
 from tests.pipeline.inference.rule_networks import RuleNetworks
@@ -101,6 +104,29 @@ def test_a_kill_at_any_step_leaves_the_same_tracks_and_events(tmp_path: Path, mo
         broken = streamed(tmp_path / str(seed), topic)
         assert len(broken.plans) >= 3, "some generations were killed"
         assert story(broken) == (rows, events)
+
+
+def test_rows_that_a_former_driver_adds_during_the_start_are_not_gone_on_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its last commit becomes visible after we asked where the table stands: these frames are still to come."""
+    unbroken = streamed(tmp_path / "unbroken", {0: messages(0)})
+    rows, events = story(unbroken)
+    outcomes, ids = unbroken.rows(), {"frames": "memory-1"}
+    former = ResultsTable(str(tmp_path / "ours"), "live")
+    former.open_or_create()
+    former.append(outcomes[:10], [OffsetRange("frames", 0, 0, 10)], ids)
+    recent_frames = ResultsTable.recent_frames
+
+    def meanwhile(table: ResultsTable, topic: str, offsets: Mapping[int, range]) -> dict[int, list[RecentFrame]]:
+        if offsets and offsets[0].stop == 10:
+            former.append(outcomes[10:60], [OffsetRange("frames", 0, 10, 60)], ids)
+        return recent_frames(table, topic, offsets)
+
+    monkeypatch.setattr(ResultsTable, "recent_frames", meanwhile)
+    ours = streamed(tmp_path / "ours", {0: messages(0)})
+    rows_of_ours, events_of_ours = story(ours)
+    assert [plan.starts for plan in ours.plans] == [{0: 10}, {0: 60}]
+    assert rows_of_ours == rows
+    assert events_of_ours.items() <= events.items()
 
 
 def test_messages_of_frames_by_setting(tmp_path: Path) -> None:
