@@ -9,6 +9,7 @@ from pathlib import Path
 
 from deltalake import DeltaTable
 
+from actors.settings import ModelActorSettings
 from contracts.archive_range import ArchiveRange, ArchiveRequest
 from contracts.errors import SettingsError
 from contracts.frame import Band, ContentType, Platform
@@ -60,6 +61,18 @@ def opener(
         kafka = settings.kafka.model_copy(update={"topic": request.inputs[0]})
         return lambda: open_topic_archive(asked, kafka, settings.sink)
     return lambda: _open_files(asked, settings, say)
+
+
+def with_stored_models(settings: AppSettings) -> AppSettings:
+    """Settings with the networks that a run began with; on what they run is as the settings say.
+
+    Raises:
+        SettingsError: no such run was begun.
+    """
+    stored = _stored(settings)
+    chosen = {task: getattr(settings.models, task).model_dump() | values for task, values in stored.models.items()}
+    models = {task: ModelActorSettings.model_validate(values) for task, values in chosen.items()}
+    return settings.model_copy(update={"models": settings.models.model_copy(update=models)})
 
 
 def _rows(asked: Asked, settings: AppSettings, say: Callable[[str], None]) -> Callable[[], Archive]:
@@ -144,16 +157,20 @@ def _is_topic(text: str) -> bool:
     return re.fullmatch(r"[A-Za-z0-9._-]{1,249}", text) is not None and not Path(text).exists() and Path(text).suffix not in _OF_FILES
 
 
-def _stored_request(settings: AppSettings, begin: str | None, end: str | None, options: Mapping[str, str]) -> ArchiveRequest:
+def _stored(settings: AppSettings) -> ArchiveRange:
     storage_options = settings.sink.plain_storage_options()
     stored = stored_range(open_results(settings.sink.table, storage_options), settings.run_id, storage_options)
     if stored is None:
         raise _wrong(
             "an input", "none", "INPUT", f"No run {settings.run_id} of an archive was begun in {settings.sink.table}: say what to read."
         )
+    return stored
+
+
+def _stored_request(settings: AppSettings, begin: str | None, end: str | None, options: Mapping[str, str]) -> ArchiveRequest:
     if begin or end or options:
         raise _wrong("no options without an input", "some", "INPUT", "Leave them out: the stored range has its own.")
-    return stored.request
+    return _stored(settings).request
 
 
 def labels_of(options: Mapping[str, str]) -> Labels:

@@ -75,14 +75,15 @@ def reprocess(
     The range is fixed and stored when the run begins. Ctrl-C drains; given again, the command goes on where the table stands, after a
     crash too. Prove it with `irstream audit --run-id R`. Exit code 0: complete, 1: not complete.
     """
-    from deploy.archives.inputs import opener
+    from deploy.archives.inputs import opener, with_stored_models
     from deploy.cluster.logs import logs_to
     from deploy.run import reprocess_here
     from deploy.settings.chosen_models import with_models
     from deploy.terminal.archive_view import ArchiveView, print_archive, range_text
     from deploy.terminal.consoles import answer_console
 
-    settings = with_models(load(config, bootstrap_servers=bootstrap_servers, table=table, run_id=run_id).settings, models or ())
+    settings = load(config, bootstrap_servers=bootstrap_servers, table=table, run_id=run_id).settings
+    settings = with_models(settings, models) if models or inputs else with_stored_models(settings)
     options = {
         "name": name,
         "sensor": sensor,

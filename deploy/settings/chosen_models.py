@@ -19,7 +19,7 @@ DECIDING = ("model", "weights", "flips", "tiles", "postprocess")
 """Settings of a network that decide about its rows; the others say on what it runs."""
 
 
-def with_models(settings: AppSettings, chosen: Sequence[str]) -> AppSettings:
+def with_models(settings: AppSettings, chosen: Sequence[str] | None) -> AppSettings:
     """Settings with the networks of `TASK=NAME`, `TASK.KEY=VALUE`, or of a YAML file with `detector`, `segmenter`, `classifier`.
 
     A network that is named replaces weights and postprocessing of the one before; on what it runs stays as it was.
@@ -28,7 +28,7 @@ def with_models(settings: AppSettings, chosen: Sequence[str]) -> AppSettings:
         SettingsError: no such task or key, a value that cannot be, a file that cannot be read.
     """
     wanted: dict[str, dict[str, Any]] = {}
-    for each in chosen:
+    for each in chosen or ():
         for task, values in _read(each).items():
             wanted.setdefault(task, {}).update(values)
     models = {task: _replaced(getattr(settings.models, task), values, task) for task, values in wanted.items()}

@@ -11,7 +11,7 @@ from contracts.archive_range import ArchiveRequest
 from contracts.codecs import encode_pixels
 from contracts.errors import SettingsError
 from contracts.frame import ContentType
-from deploy.archives.inputs import opener, request_of
+from deploy.archives.inputs import opener, request_of, with_stored_models
 from deploy.settings.app_settings import AppSettings, load_settings
 from deploy.settings.chosen_models import deciding, with_models
 from pipeline.table.settings import SinkSettings
@@ -67,6 +67,11 @@ def test_a_run_goes_on_with_what_it_began_with(settings: AppSettings, tmp_path: 
         opener(settings.model_copy(update={"run_id": "other"}), (), None, None, {}, said.append)
     with pytest.raises(SettingsError, match=r"the networks it began with, got segmenter\.model = acm, where it was kestrel_wide"):
         opener(with_models(settings, ["segmenter=acm"]), (), None, None, {}, said.append)()
+    acm = with_models(settings.model_copy(update={"run_id": "acm"}), ["segmenter=acm", "segmenter.postprocess.threshold=0.4"])
+    opener(acm, (str(tmp_path / "night"),), None, None, {}, said.append)()
+    found = with_stored_models(settings.model_copy(update={"run_id": "acm"})).models
+    assert (found.segmenter.model, found.segmenter.postprocess) == ("acm", {"threshold": 0.4})
+    assert found.detector == settings.models.detector
     on_other_cores = with_models(settings, ["segmenter.threads=7"])
     assert opener(on_other_cores, (), None, None, {}, said.append)().range == began.range
 
