@@ -91,14 +91,15 @@ def list_parts(source: FrameSource, roots: Sequence[Path], on_file: Callable[[in
     seen = 0
     for sensor_id, sequences in source.playlists.items():
         open_files: list[ArchiveFile] = []
-        offset = 0
+        offset = num_bytes = 0
         for file in (file for sequence in sequences for file in _files(sequence)):
             entry = ArchiveFile(file, _name(file.path, roots), _size(file.path), offset, file.count())
-            if open_files and _is_full(open_files, entry):
+            if open_files and _is_full(open_files, num_bytes, entry):
                 parts.append(ArchivePart(len(parts), sensor_id, tuple(open_files)))
-                open_files = []
+                open_files, num_bytes = [], 0
             open_files.append(entry)
             offset += entry.num
+            num_bytes += entry.num_bytes
             seen += 1
             on_file(seen)
         if open_files:
@@ -111,12 +112,11 @@ def _files(sequence: object) -> Iterable[InputFile]:
     return files
 
 
-def _is_full(files: Sequence[ArchiveFile], more: ArchiveFile) -> bool:
+def _is_full(files: Sequence[ArchiveFile], num_bytes: int, more: ArchiveFile) -> bool:
     # A video is read from its beginning, by one reader: it has a partition of its own.
     if more.file.from_beginning or files[-1].file.from_beginning:
         return True
-    rows, num_bytes = sum(file.num for file in files) + more.num, sum(file.num_bytes for file in files) + more.num_bytes
-    return rows > _PART_ROWS or num_bytes > _PART_BYTES
+    return more.first + more.num - files[0].first > _PART_ROWS or num_bytes + more.num_bytes > _PART_BYTES
 
 
 def _name(path: Path, roots: Sequence[Path]) -> str:
