@@ -36,6 +36,12 @@ def moving(num_frames: int, speed_px: float, x: float = 20.0, y: float = 120.0, 
     return np.column_stack([frames, x + speed_px * frames, y + dice.normal(0, jitter_px, num_frames)])
 
 
+def departing(num_frames: int) -> Track:
+    track = fixed(num_frames, 150, 120)
+    track[:, 1] += np.clip(np.linspace(-2.2, 2, num_frames), 0, 2)
+    return track
+
+
 @pytest.mark.parametrize("shuffled", [False, True])
 def test_a_display_is_a_zone_and_the_target_beside_it_is_not(shuffled: bool) -> None:
     places = find_places(found([fixed(300), fixed(300, 20, 245, 0.15, seed=1), moving(300, 0.8)], 300, shuffled=shuffled))
@@ -50,6 +56,7 @@ def test_a_display_is_a_zone_and_the_target_beside_it_is_not(shuffled: bool) -> 
         pytest.param(moving(300, 0.05), "drifts", id="hovers and drifts 15 px"),
         pytest.param(moving(300, 0.006), "drifts", id="drifts 1.8 px in ten seconds"),
         pytest.param(fixed(300, jitter_px=0.5), "trembles", id="trembles"),
+        pytest.param(departing(300), "drifts", id="sits for half of the time, then moves by two pixels"),
         pytest.param(fixed(90), "short", id="stands for less than half of the time"),
         pytest.param(fixed(LEAST_FRAMES - 1), "few", id="too few frames"),
     ],
