@@ -1,6 +1,6 @@
-"""Alerts on Kafka: what was found, at once, without waiting for the commit.
+"""Alerts on Kafka: what was found, acknowledged before its rows become visible.
 
-Events of targets (they appear, are still there, have left), or one message per frame. `publish` and `publish_events` never block:
+Events of targets (they appear, are still there, have left), or one message per frame, at once. `publish` and `publish_events` never block:
 they put messages into a bounded queue that a thread empties into the producer. The committer calls `flush` before the commit that
 makes the rows visible, so a message is acknowledged at least once before its row is. While the broker is away the queue fills
 (`max_waiting_bytes`), `flush` fails, and the stream waits as a whole.

@@ -167,7 +167,7 @@ class Supervisor:
             starts={TopicPartition(self._topic_name, partition): start for partition, start in starts.items()},
             on_committed=lambda spans, outcomes: self._on_committed(generation, spans, outcomes),
             on_failure=lambda error: generation.fail(error),
-            before_commit=self._before_commit,
+            before_commit=lambda timeout_s: self._before_commit(tracks, timeout_s),
             in_order=tracks.advance,
         )
         unless_begun.callback(committer.close)
@@ -245,8 +245,9 @@ class Supervisor:
                 self._begins = {each.partition: offset for each, offset in watch.begin_offsets(self._topic_name).items()}
         return {partition: known.get(partition, self._begins.get(partition, 0)) for partition in self._topic.partitions}
 
-    def _before_commit(self, timeout_s: float) -> None:
-        """Alerts first; then the last look at the topic: an id that is right now was right during all reads until now."""
+    def _before_commit(self, tracks: TrackStage, timeout_s: float) -> None:
+        """Events and alerts first; then the last look at the topic: an id that is right now was right during all reads until now."""
+        tracks.publish()
         self._resources.alerts.flush(timeout_s)
         self._resources.watch.verify(self._topic_name, self._topic.topic_id)
 

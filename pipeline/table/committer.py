@@ -1,7 +1,7 @@
 """The committer: takes finished spans in any order and makes them visible in log order, about once a second.
 
-What depends on the order (tracks) is done to a span as soon as all before it are there. Per commit: alerts and dead letters of its
-rows are acknowledged by Kafka first, then rows and offsets become visible in one Delta commit, then their owner hears of it
+Per commit: what depends on the order (tracks) is done to its spans, alerts and dead letters of its rows are acknowledged by Kafka,
+then rows and offsets become visible in one Delta commit, then their owner hears of it
 (statistics, and credits that were held back while rows piled up). A crash anywhere in between leads to the same rows once more from
 the table's offsets: messages at least once, rows exactly once. While Kafka or the table is away the rows wait here: computing them
 again would not bring it back sooner.
@@ -70,8 +70,8 @@ class Committer:
             on_failure: given, once, why the committer has stopped, from the committer's thread.
             before_commit: called with a time limit in seconds before every commit; returns when everything that
                 belongs to the rows (alerts) is acknowledged, or raises.
-            in_order: given each span once, in the order of its partition's log, as soon as all before it are there; its answer are the
-                rows. Called by whoever adds the last missing span, one call at a time.
+            in_order: given each span once, in the order of its partition's log, when its commit begins; its answer are the rows.
+                Called from the committer's thread, without any lock: it may take its time.
         """
         self._table = table
         self._topic_ids = dict(topic_ids)
@@ -104,7 +104,7 @@ class Committer:
 
         Raises:
             GenerationFailed: the span overlaps another, too many spans wait behind a hole, or the committer is closed.
-            IrstreamError: why the committer has stopped, or what `in_order` raised: the generation must end.
+            IrstreamError: why the committer has stopped: the generation must end.
         """
         with self._changed:
             self._raise_failure()
@@ -113,7 +113,7 @@ class Committer:
                     expected="spans of a running generation", got=f"{span} after its end", where="committer", action="It is read again."
                 )
             self._watermark.add(span, tuple(outcomes))
-            ready = [self._ordered(entry) for entry in self._watermark.take_ready()]
+            ready = self._watermark.take_ready()
             self._ready.extend(ready)
             self._ready_rows += sum(len(entry.item) for entry in ready)
             self._changed.notify_all()
@@ -162,8 +162,8 @@ class Committer:
             if self._thread.is_alive():
                 log.warning("commit_still_running", waited_s=_CLOSE_TIMEOUT_S, consequence="it ends without a row")
 
-    def _ordered(self, entry: _ReadyRows) -> _ReadyRows:
-        return entry if self._in_order is None else Ready(entry.span, self._in_order(entry.span, entry.item))
+    def _in_log_order(self, entry: _ReadyRows) -> Sequence[Outcome]:
+        return entry.item if self._in_order is None else self._in_order(entry.span, entry.item)
 
     def _raise_failure(self) -> None:
         if self._failure is not None:
@@ -212,7 +212,7 @@ class Committer:
 
     def _commit(self, batch: list[_ReadyRows]) -> None:
         spans = [entry.span for entry in batch]
-        outcomes = [outcome for entry in batch for outcome in entry.item]
+        outcomes = [outcome for entry in batch for outcome in self._in_log_order(entry)]
         letters = [outcome for outcome in outcomes if isinstance(outcome, DeadLetter)]
         self._dead_letters.send(letters)
         self._patiently(lambda again: self._acknowledged(bool(letters)))

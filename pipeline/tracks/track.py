@@ -9,9 +9,13 @@ from __future__ import annotations
 import json
 import struct
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
+from functools import cache
+from operator import attrgetter
 from typing import Any
+
+from pydantic_core import to_json
 
 from contracts.position import KafkaPosition
 from contracts.result import Detection
@@ -21,7 +25,8 @@ from pipeline.tracks.speed import Speed
 _VERSION = 1
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
-_encoded = json.JSONEncoder(separators=(",", ":")).encode
+_NAMES = tuple(field.name for field in fields(Detection))
+_values = attrgetter(*_NAMES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +75,7 @@ class Memory:
     def text(self) -> str:
         """As column `detection_track_state` has it."""
         motion, best = self.motion, self.best
-        return _encoded(
+        return to_json(
             [
                 _VERSION,
                 _micros(self.first_seen_at),
@@ -84,7 +89,7 @@ class Memory:
                 [best.score, best.offset, _micros(best.captured_at), *best.box_px],
                 None if self.reported_at is None else _micros(self.reported_at),
             ]
-        )
+        ).decode()
 
     @classmethod
     def of(cls, text: str) -> Memory | None:
@@ -133,6 +138,7 @@ class Track:
     last_seen_at: datetime
     last_offset: int
     steps: int = 0
+    _predicted: tuple[int, Motion] | None = None
 
     @classmethod
     def of_row(cls, detection: Detection, sensor_id: str, captured_at: datetime, offset: int) -> Track | None:
@@ -152,7 +158,9 @@ class Track:
 
     def predicted(self) -> Motion:
         """Its expected motion in the present frame."""
-        return self.memory.motion.predicted(self.steps, self.size_px)
+        if self._predicted is None or self._predicted[0] != self.steps:
+            self._predicted = self.steps, self.memory.motion.predicted(self.steps, self.size_px)
+        return self._predicted[1]
 
     @property
     def unseen(self) -> int:
@@ -172,8 +180,18 @@ def size_px(detection: Detection) -> float:
 
 def as_float32(*values: float) -> tuple[float, ...]:
     """The values as the table keeps them."""
-    form = f"<{len(values)}f"
-    return tuple(struct.unpack(form, struct.pack(form, *values)))
+    form = _floats(len(values))
+    return form.unpack(form.pack(*values))
+
+
+def changed(detection: Detection, **changes: Any) -> Detection:
+    """As `dataclasses.replace`, in a third of its time: once for each sight."""
+    return Detection(**(dict(zip(_NAMES, _values(detection), strict=True)) | changes))
+
+
+@cache
+def _floats(num: int) -> struct.Struct:
+    return struct.Struct(f"<{num}f")
 
 
 def _first_of(track_id: str) -> tuple[int, int] | None:

@@ -16,7 +16,6 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from operator import attrgetter
-from typing import Any
 
 from contracts.position import KafkaPosition, TopicPartition
 from contracts.result import UNNAMED, Detection, FrameResult
@@ -25,7 +24,7 @@ from pipeline.tracks.matching import assign, beginners, usable
 from pipeline.tracks.motion import Motion
 from pipeline.tracks.settings import TrackSettings
 from pipeline.tracks.speed import Speed, metres_between
-from pipeline.tracks.track import Best, Memory, Track, as_float32, size_px, track_id_of
+from pipeline.tracks.track import Best, Memory, Track, as_float32, changed, size_px, track_id_of
 from pipeline.tracks.votes import counted, elected
 
 LOOK_BACK = 10_000
@@ -177,20 +176,21 @@ class PartitionTracks:
 
     def _seen(self, detection: Detection, before: Track | None, result: FrameResult, index: int) -> tuple[Track, Change | None]:
         """The track after a sight, whose detection is all that its row will say, and the event it makes."""
-        detection = _as_in_a_row(detection)
+        detection, suppressed_by = _as_in_a_row(detection), detection.suppressed_by
         memory = self._begun(detection, result) if before is None else self._continued(detection, before, result)
         label, label_score = detection.label, detection.label_score
         if before is not None and (memory.num_seen >= FIRM_SIGHTS or label == UNNAMED):
             label, label_score = elected(memory.class_means, before.last.label, self._label_min_score)
         memory = self._confirmed(memory, result.sensor_id)
-        if detection.suppressed_by is None and not memory.confirmed:
-            detection = replace(detection, suppressed_by=PERSISTENCE)
-        memory, change = self._report(memory, detection, result.captured_at)
+        if suppressed_by is None and not memory.confirmed:
+            suppressed_by = PERSISTENCE
+        memory, change = (memory, None) if suppressed_by is not None else self._report(memory, result.captured_at)
         track_id, first = (
             (track_id_of(result.position, index), (result.position.offset, index)) if before is None else (before.track_id, before.first)
         )
-        last = replace(
+        last = changed(
             detection,
+            suppressed_by=suppressed_by,
             label=label,
             label_score=_rounded(label_score),
             track_id=track_id,
@@ -244,9 +244,8 @@ class PartitionTracks:
         often = (memory.seen_bits & ((1 << needed.of) - 1)).bit_count() >= needed.seen
         return replace(memory, confirmed=True) if often else memory
 
-    def _report(self, memory: Memory, detection: Detection, captured_at: datetime) -> tuple[Memory, Change | None]:
-        if detection.suppressed_by is not None:
-            return memory, None
+    def _report(self, memory: Memory, captured_at: datetime) -> tuple[Memory, Change | None]:
+        """The memory after a sight that is shown, and the event it makes."""
         if memory.reported_at is None:
             return replace(memory, reported_at=captured_at), Change.APPEARED
         if abs((captured_at - memory.reported_at).total_seconds()) >= self._settings.update_s:
@@ -274,8 +273,7 @@ def _as_in_a_row(detection: Detection) -> Detection:
     values = _floats(detection)
     if values == (rounded := as_float32(*values)):
         return detection
-    changes: dict[str, Any] = dict(zip(_FLOATS, rounded, strict=True))
-    return replace(detection, **changes)
+    return changed(detection, **dict(zip(_FLOATS, rounded, strict=True)))
 
 
 def _rounded(value: float | None) -> float | None:

@@ -41,6 +41,7 @@ class Stage:
         self.failures: list[BaseException] = []
         self.failed = threading.Event()
         self.seen = threading.Condition()
+        self.ordered: list[tuple[OffsetRange, str]] = []
         self.table = Recording(table or MemoryTable(self.storage, "live"), self)
         self.committer = Committer(
             self.table,
@@ -51,7 +52,12 @@ class Stage:
             on_committed=self.on_committed,
             on_failure=self.on_failure,
             before_commit=before_commit,
+            in_order=self.in_order,
         )
+
+    def in_order(self, span: OffsetRange, outcomes: Sequence[Outcome]) -> tuple[Outcome, ...]:
+        self.ordered.append((span, threading.current_thread().name))
+        return tuple(outcomes)
 
     def on_committed(self, spans: Sequence[OffsetRange], outcomes: Sequence[Outcome]) -> None:
         with self.seen:
@@ -214,6 +220,22 @@ def test_rows_wait_for_a_table_that_is_away_and_are_written_once() -> None:
         stage.wait_for_rows(3)
     assert [row.position.offset for _, row in storage.rows] == [0, 1, 2]
     assert stage.failures == []
+
+
+def test_while_the_table_is_away_what_depends_on_the_order_is_done_for_one_commit_only() -> None:
+    """Its events are sent before the commit: they run ahead of their rows by no more than that, and never in the thread that adds."""
+    stage = Stage()
+    stage.table.gate.clear()
+    with running(stage) as committer:
+        committer.add(span(0, 2), [result(0), result(1)])
+        assert stage.table.entered.wait(TIMEOUT_S)
+        for offset in range(2, 9):
+            committer.add(span(offset, offset + 1), [result(offset)])
+        assert stage.ordered == [(span(0, 2), "committer")]
+        stage.table.gate.set()
+        stage.wait_for_rows(9)
+    assert [each for each, _ in stage.ordered] == stage.committed
+    assert {thread for _, thread in stage.ordered} == {"committer"}
 
 
 def test_the_end_of_the_generation_ends_the_waiting() -> None:
