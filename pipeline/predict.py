@@ -172,9 +172,8 @@ class Predictor:
             yield Answered(outcome, pixels.get(outcome.position))
 
     def _begun(self, sensor_id: str) -> PartitionTracks:
-        persistence = self._rules.filters(sensor_id).persistence
         return PartitionTracks(
-            TopicPartition(_TOPIC.format(sensor_id), 0), self._tracks, self._settings.label_min_score, lambda _: persistence
+            TopicPartition(_TOPIC.format(sensor_id), 0), self._tracks, self._settings.label_min_score, self._rules.filters
         )
 
 

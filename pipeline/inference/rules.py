@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contracts.result import FrameResult, Outcome
-from pipeline.sensor_settings import OUTSIDE, AlertSettings, Persistence, SensorSettings, Zone
+from pipeline.sensor_settings import HIDDEN_LABELS, OUTSIDE, SHOWN_LABELS, AlertSettings, Persistence, SensorSettings, Zone
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -57,6 +57,12 @@ class Filters:
         """Number of frames its targets must be seen in; tracks ask for it."""
         return self._settings.persistence
 
+    def of_label(self, label: str) -> str | None:
+        """The filter that suppresses this label; tracks ask for it when they have elected one."""
+        if self._settings.shown_labels and label not in self._settings.shown_labels:
+            return SHOWN_LABELS
+        return HIDDEN_LABELS if label in self._settings.hidden_labels else None
+
     def marked(self, result: FrameResult) -> FrameResult:
         """The result with the name of the first filter that suppresses it in each detection; None in those that are shown."""
         if self._idle or not result.detections:
@@ -67,7 +73,7 @@ class Filters:
         )
 
     def names(self, findings: Findings) -> list[str | None]:
-        """The first filter that suppresses each detection: zones, labels, sizes, score; None: it is shown."""
+        """The first filter that suppresses each detection: zones, sizes, score, labels; None: it is shown."""
         names: list[str | None] = [None] * len(findings.scores_N)
         left_N = np.ones(len(names), bool)
         for name, suppressed_N in self._asked(findings):
@@ -84,15 +90,16 @@ class Filters:
                 yield name, contains(zone, findings.centroids_N2, *findings.size_px)
         if self._only_here:
             yield OUTSIDE, ~np.any([contains(zone, findings.centroids_N2, *findings.size_px) for zone in self._only_here], axis=0)
-        if settings.shown_labels:
-            yield "shown_labels", ~_is_one_of(labels_N, settings.shown_labels)
-        if settings.hidden_labels:
-            yield "hidden_labels", _is_one_of(labels_N, settings.hidden_labels)
         sides_N = (findings.boxes_N4[:, 2:] - findings.boxes_N4[:, :2]).max(axis=1, initial=0.0)
         yield "min_size_px", sides_N < settings.min_size_px
         if settings.max_size_px is not None:
             yield "max_size_px", sides_N > settings.max_size_px
         yield "min_score", findings.scores_N < self._min_score
+        # Last, so that what they suppress is suppressed by nothing else: a track may overrule them.
+        if settings.shown_labels:
+            yield SHOWN_LABELS, ~_is_one_of(labels_N, settings.shown_labels)
+        if settings.hidden_labels:
+            yield HIDDEN_LABELS, _is_one_of(labels_N, settings.hidden_labels)
 
 
 class SensorRules:

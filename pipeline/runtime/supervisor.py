@@ -193,8 +193,8 @@ class Supervisor:
     def _tracks(self, starts: Mapping[int, int], known: Mapping[int, int]) -> dict[TopicPartition, PartitionTracks]:
         """Tracks of each partition as the rows of the table left them."""
         rules, settings, least = self._job.rules, self._job.tracks, self._job.stream.label_min_score
-        persistence = lambda sensor_id: rules.now.filters(sensor_id).persistence  # noqa: E731 - of the rules that hold by then
-        begun = {each: PartitionTracks(TopicPartition(self._topic_name, each), settings, least, persistence) for each in starts}
+        filters = lambda sensor_id: rules.now.filters(sensor_id)  # noqa: E731 - of the rules that hold by then
+        begun = {each: PartitionTracks(TopicPartition(self._topic_name, each), settings, least, filters) for each in starts}
         recent = self._table.recent_frames(
             self._topic_name, {each: range(needed_from(known[each]), known[each]) for each in starts if each in known}
         )

@@ -16,10 +16,11 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from operator import attrgetter
+from typing import Protocol
 
 from contracts.position import KafkaPosition, TopicPartition
 from contracts.result import UNNAMED, Detection, FrameResult
-from pipeline.sensor_settings import Persistence
+from pipeline.sensor_settings import HIDDEN_LABELS, SHOWN_LABELS, Persistence
 from pipeline.tracks.matching import assign, beginners, usable
 from pipeline.tracks.motion import Motion
 from pipeline.tracks.settings import TrackSettings
@@ -37,7 +38,8 @@ _LEAST_UNSEEN = 3
 _MOST_BITS = (1 << 64) - 1
 _FLOATS = ("score", "x_min_px", "y_min_px", "x_max_px", "y_max_px", "centroid_x_px", "centroid_y_px", "area_px")
 _floats = attrgetter(*_FLOATS)
-_WEAK = frozenset({None, "min_score"})  # detections with these in `suppressed_by` may be sights
+_OF_LABELS = frozenset({SHOWN_LABELS, HIDDEN_LABELS})  # of the label in one frame: the track's own label decides
+_WEAK = frozenset({None, "min_score", *_OF_LABELS})  # detections with these in `suppressed_by` may be sights
 
 
 class Change(StrEnum):
@@ -63,6 +65,29 @@ class TargetEvent:
     track: Track
 
 
+class SensorFilters(Protocol):
+    """Filters of a sensor, as far as tracks need them."""
+
+    @property
+    def persistence(self) -> Persistence:
+        """Number of frames a target must be seen in before it is shown."""
+        ...
+
+    def of_label(self, label: str) -> str | None:
+        """The filter that suppresses targets of this label; None: none does."""
+        ...
+
+
+class _NoFilters:
+    persistence = Persistence()
+
+    def of_label(self, label: str) -> str | None:
+        return None
+
+
+_NO_FILTERS = _NoFilters()
+
+
 class PartitionTracks:
     """Tracks of the sensors whose frames are in one partition. Not thread-safe."""
 
@@ -71,7 +96,7 @@ class PartitionTracks:
         partition: TopicPartition,
         settings: TrackSettings,
         label_min_score: float,
-        persistence: Callable[[str], Persistence] | None = None,
+        filters: Callable[[str], SensorFilters] | None = None,
     ) -> None:
         """Begin without any.
 
@@ -79,12 +104,12 @@ class PartitionTracks:
             partition: whose frames.
             settings: when tracks begin and end.
             label_min_score: mean class score below which a target is labelled just `target`.
-            persistence: of a sensor, how often a target must be seen before it is shown; at once by default.
+            filters: of a sensor; by default none, and targets are shown at once.
         """
         self._partition = partition
         self._settings = settings
         self._label_min_score = label_min_score
-        self._persistence = persistence or (lambda _: Persistence())
+        self._filters = filters or (lambda _: _NO_FILTERS)
         self._by_sensor: dict[str, dict[str, Track]] = {}
         self._by_sight: OrderedDict[str, Track] = OrderedDict()  # the longest unseen first
 
@@ -140,7 +165,8 @@ class PartitionTracks:
                 self._keep(track)
 
     def _is_sure(self, detection: Detection) -> bool:
-        return detection.suppressed_by is None and detection.score >= self._settings.start_score and usable(detection)
+        may_begin = detection.suppressed_by is None or detection.suppressed_by in _OF_LABELS
+        return may_begin and detection.score >= self._settings.start_score and usable(detection)
 
     def _aged(self, sensor_id: str, captured_at: datetime) -> list[Track]:
         """One more frame of a sensor: its tracks that have ended, in the order of their last sights."""
@@ -181,7 +207,10 @@ class PartitionTracks:
         label, label_score = detection.label, detection.label_score
         if before is not None and (memory.num_seen >= FIRM_SIGHTS or label == UNNAMED):
             label, label_score = elected(memory.class_means, before.last.label, self._label_min_score)
-        memory = self._confirmed(memory, result.sensor_id)
+        filters = self._filters(result.sensor_id)
+        memory = _confirmed(memory, filters.persistence)
+        if suppressed_by is None or suppressed_by in _OF_LABELS:
+            suppressed_by = filters.of_label(label)
         if suppressed_by is None and not memory.confirmed:
             suppressed_by = PERSISTENCE
         memory, change = (memory, None) if suppressed_by is not None else self._report(memory, result.captured_at)
@@ -236,14 +265,6 @@ class PartitionTracks:
             reported_at=memory.reported_at,
         )
 
-    def _confirmed(self, memory: Memory, sensor_id: str) -> Memory:
-        """With the mark that it was seen often enough, which it keeps."""
-        if memory.confirmed:
-            return memory
-        needed = self._persistence(sensor_id)
-        often = (memory.seen_bits & ((1 << needed.of) - 1)).bit_count() >= needed.seen
-        return replace(memory, confirmed=True) if often else memory
-
     def _report(self, memory: Memory, captured_at: datetime) -> tuple[Memory, Change | None]:
         """The memory after a sight that is shown, and the event it makes."""
         if memory.reported_at is None:
@@ -256,6 +277,12 @@ class PartitionTracks:
 def needed_from(next_offset: int) -> int:
     """First offset whose row `replay` needs where the table stands at `next_offset`."""
     return max(0, next_offset - 1 - LOOK_BACK)
+
+
+def _confirmed(memory: Memory, needed: Persistence) -> Memory:
+    """With the mark that it was seen often enough, which it keeps."""
+    often = memory.confirmed or (memory.seen_bits & ((1 << needed.of) - 1)).bit_count() >= needed.seen
+    return memory if often == memory.confirmed else replace(memory, confirmed=True)
 
 
 def _reported(events: list[TargetEvent]) -> list[TargetEvent]:

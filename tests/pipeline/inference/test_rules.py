@@ -69,7 +69,7 @@ ONLY = {"effect": "only_here"}
         pytest.param({"max_size_px": 3.9}, "max_size_px", id="longer"),
         pytest.param({"min_score": 0.75}, None, id="the least score"),
         pytest.param({"min_score": 0.751}, "min_score", id="below"),
-        pytest.param({"min_score": 0.9, "min_size_px": 9, "hidden_labels": ["drone"]}, "hidden_labels", id="several"),
+        pytest.param({"min_score": 0.9, "min_size_px": 9, "hidden_labels": ["drone"]}, "min_size_px", id="several"),
     ],
 )
 def test_each_filter_suppresses_by_its_name(alerts: dict[str, Any], name: str | None) -> None:
@@ -87,7 +87,7 @@ def test_a_sensor_has_what_it_names_and_all_else_from_the_common_ones() -> None:
     common = AlertSettings(min_score=0.8, zones={"display": Zone(**AROUND)}, hidden_labels=("bird",))
     sensors = {
         "own": SensorSettings(min_score=0.3, alerts=SensorAlertSettings(zones={}, min_score=0.1)),
-        "more": SensorSettings(alerts=SensorAlertSettings(hidden_labels=("drone",), zones={"far": Zone(**FAR)})),
+        "more": SensorSettings(alerts=SensorAlertSettings(hidden_labels=("drone",), min_score=0.5, zones={"far": Zone(**FAR)})),
     }
     rules = SensorRules(0.2, common, sensors)
     names = {name: name_of(rules.filters(name)) for name in ("own", "more", "another")}

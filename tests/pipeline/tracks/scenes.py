@@ -11,7 +11,8 @@ from typing import Any
 
 from contracts.position import KafkaPosition, TopicPartition
 from contracts.result import Detection, FrameResult
-from pipeline.sensor_settings import Persistence
+from pipeline.inference.rules import Filters
+from pipeline.sensor_settings import AlertSettings, Persistence
 from pipeline.tracks.settings import TrackSettings
 from pipeline.tracks.track import as_float32
 from pipeline.tracks.tracker import PartitionTracks, TargetEvent
@@ -35,11 +36,15 @@ def frame(offset: int, *detections: Detection, sensor_id: str = "cam", at_s: flo
     return replace(result(offset), position=position, sensor_id=sensor_id, captured_at=at, ingested_at=at, detections=detections)
 
 
+def filters(sensor_id: str) -> Filters:
+    """`cam-0` shows what was seen in two of three frames, `cam-1` hides birds, all others show everything at once."""
+    persistence = Persistence(seen=2, of=3) if sensor_id == "cam-0" else Persistence()
+    return Filters(AlertSettings(hidden_labels=("bird",) if sensor_id == "cam-1" else (), persistence=persistence))
+
+
 def tracker(settings: TrackSettings | None = None) -> PartitionTracks:
     """Targets of the sensor `cam-0` are shown when they were seen in two of three frames, all others at once."""
-    return PartitionTracks(
-        PARTITION, settings or TrackSettings(), 0.5, lambda name: Persistence(seen=2, of=3) if name == "cam-0" else Persistence()
-    )
+    return PartitionTracks(PARTITION, settings or TrackSettings(), 0.5, filters)
 
 
 def run(tracks: PartitionTracks, frames: Sequence[FrameResult]) -> tuple[list[FrameResult], list[TargetEvent]]:

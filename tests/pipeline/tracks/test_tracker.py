@@ -5,11 +5,13 @@ from __future__ import annotations
 import random
 from dataclasses import replace
 from itertools import pairwise
+from typing import Any
 
 import pytest
 
 from contracts.result import FrameResult
-from pipeline.sensor_settings import Persistence
+from pipeline.inference.rules import Filters
+from pipeline.sensor_settings import AlertSettings, Persistence
 from pipeline.tracks import tracker as module
 from pipeline.tracks.settings import TrackSettings
 from pipeline.tracks.tracker import Change, PartitionTracks
@@ -120,6 +122,28 @@ def test_a_label_changes_once_another_class_is_ahead_and_sure() -> None:
     assert 7 <= changes[0] <= 11
 
 
+@pytest.mark.parametrize(
+    ("settings", "often", "score", "hidden_by"),
+    [
+        pytest.param({"hidden_labels": ("bird",)}, "bird", 0.9, "hidden_labels", id="a bird that is a drone now and then"),
+        pytest.param({"hidden_labels": ("bird",)}, "drone", 0.9, None, id="a drone that is a bird now and then"),
+        pytest.param({"shown_labels": ("drone",)}, "drone", 0.7, None, id="a drone whose name is missed now and then"),
+        pytest.param({"shown_labels": ("drone",)}, "bird", 0.7, "shown_labels", id="a bird that has the wanted name now and then"),
+    ],
+)
+def test_label_filters_judge_the_label_of_the_track(settings: dict[str, Any], often: str, score: float, hidden_by: str | None) -> None:
+    """Four of five frames say one thing, every fifth another; rows and events agree on the vote."""
+    filters = Filters(AlertSettings(**settings))
+    rare = "drone" if often == "bird" else "bird"
+    said = [(rare, 0.6) if n % 5 == 4 else (often, score) for n in range(30)]
+    frames = [filters.marked(frame(n, seen(50, 50, label=label, class_scores={label: sure}))) for n, (label, sure) in enumerate(said)]
+    assert {each.suppressed_by is None for row in frames for each in row.detections} == {True, False}
+    rows, events = run(PartitionTracks(PARTITION, TrackSettings(), 0.5, lambda _: filters), frames)
+    assert {each for row in rows for each in ids(row)} == {"frames/0/0#0"}
+    assert {(each.label, each.suppressed_by) for row in rows for each in row.detections} == {(often, hidden_by)}
+    assert [event.change for event in events] == ([] if hidden_by else [Change.APPEARED])
+
+
 def test_events_say_how_a_target_went() -> None:
     frames = [frame(n, seen(50 + n, 50, score=0.95 if n == 4 else 0.8), at_s=n) for n in range(8)] + [
         frame(n, at_s=n) for n in range(8, 12)
@@ -154,7 +178,8 @@ def test_speed_on_the_ground_is_in_metres_where_places_are_known() -> None:
     ],
 )
 def test_a_target_is_shown_when_it_was_seen_in_three_of_five_frames(seen_in: list[int], shown_from: int) -> None:
-    tracks = PartitionTracks(PARTITION, TrackSettings(), 0.5, lambda name: Persistence(seen=3, of=5) if name == "cam" else Persistence())
+    own, common = (Filters(AlertSettings(persistence=each)) for each in (Persistence(seen=3, of=5), Persistence()))
+    tracks = PartitionTracks(PARTITION, TrackSettings(), 0.5, lambda name: own if name == "cam" else common)
     frames = [frame(n, seen(50, 50)) if n in seen_in else frame(n) for n in range(seen_in[-1] + 1)]
     rows, events = run(tracks, frames)
     hidden = {row.position.offset for row in rows for each in row.detections if each.suppressed_by == "persistence"}
