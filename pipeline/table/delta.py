@@ -9,9 +9,11 @@ import time
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from deltalake import DeltaTable, Schema
@@ -33,6 +35,7 @@ _CONFIGURATION: Mapping[str, str | None] = {
     "delta.deletedFileRetentionDuration": "interval 1 days",
 }
 _MAX_TRIES = 20
+_FEW_ROWS, _GROUP_ROWS = 1000, 10_000
 _ANSI_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -186,7 +189,11 @@ def write_partition_file(store: FileSystem, rows: pa.Table, partition: dict[str,
     folder = "/".join(f"{name}={partition[name]}" for name in PARTITION_COLUMNS)
     path = f"{folder}/part-{uuid.uuid4()}.zstd.parquet"
     buffer = pa.BufferOutputStream()
-    pq.write_table(rows, buffer, compression="zstd")
+    with pq.ParquetWriter(buffer, rows.schema, compression="zstd") as writer:
+        start = 0
+        for length in _row_groups(rows):
+            writer.write_table(rows.slice(start, length), row_group_size=length)
+            start += length
     content = buffer.getvalue()
     with store.open_output_stream(path) as file:
         file.write(content)
@@ -196,6 +203,22 @@ def write_partition_file(store: FileSystem, rows: pa.Table, partition: dict[str,
 def plain_text(error: BaseException) -> str:
     """The text of an error of the object store on one line, without terminal colours."""
     return " ".join(_ANSI_COLOUR.sub("", str(error)).split())
+
+
+def _row_groups(rows: pa.Table) -> list[int]:
+    """Rows of each row group: of one Kafka partition where they are many, so that extremes tell a reader which to leave out."""
+    partitions_N = rows["source_partition"].to_numpy()
+    edges = [0, *(np.flatnonzero(np.diff(partitions_N)) + 1).tolist(), len(partitions_N)]
+    groups: list[int] = []
+    joined = False  # the last group is one of small ones
+    for length in (stop - start for start, stop in pairwise(edges)):
+        is_small = length < _FEW_ROWS
+        if is_small and joined and groups[-1] + length <= _GROUP_ROWS:
+            groups[-1] += length
+        else:
+            groups += [min(_GROUP_ROWS, length - start) for start in range(0, length, _GROUP_ROWS)]
+        joined = is_small
+    return groups
 
 
 def _statistics(rows: pa.Table) -> str:

@@ -33,7 +33,7 @@ from contracts.errors import RetryLater, SettingsError, StopPipeline
 from contracts.position import OffsetRange, TopicPartition
 from contracts.result import Outcome
 from pipeline.table.compactor import Compactor
-from pipeline.table.delta import object_store, open_or_create_results, plain_text, refresh, write_data_file
+from pipeline.table.delta import object_store, open_or_create_results, plain_text, reading, refresh, write_data_file
 from pipeline.table.features import feature_of, refusal
 from pipeline.table.recent import RecentFrame, recent_frames
 from pipeline.table.run_range import has_range
@@ -173,7 +173,10 @@ class ResultsTable:
         """
         with self._lock:
             self._refresh()
-            return recent_frames(self._opened(), self.run_id, topic, offsets)
+            table = self._opened()
+            rows = table.to_pyarrow_dataset()
+        with reading(table):
+            return recent_frames(rows, self.run_id, topic, offsets)
 
     def append(self, outcomes: Sequence[Outcome], spans: Sequence[OffsetRange], topic_ids: Mapping[str, str]) -> CommitInfo:
         """Make rows visible and move the offsets in one commit.
