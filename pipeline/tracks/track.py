@@ -7,13 +7,14 @@ keep them before anybody goes on with them: what a restart reads is what an unin
 from __future__ import annotations
 
 import json
+import math
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from operator import attrgetter
-from typing import Any
+from typing import Any, TypeAlias
 
 from pydantic_core import to_json
 
@@ -22,7 +23,8 @@ from contracts.result import Detection
 from pipeline.tracks.motion import Motion
 from pipeline.tracks.speed import Speed
 
-_VERSION = 1
+_VERSION = 2
+Gaps: TypeAlias = tuple[float, int]
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _NAMES = tuple(field.name for field in fields(Detection))
@@ -59,6 +61,8 @@ class Memory:
         class_means: mean class scores.
         best: the sight with the highest score.
         reported_at: capture time of the frame of its last event; None before `target.appeared`.
+        reported_seen: frames it had been seen in by then.
+        gaps: settings that ended tracks when it was last seen, `max_gap_s` and `max_gap_frames`.
     """
 
     first_seen_at: datetime
@@ -71,6 +75,8 @@ class Memory:
     class_means: Mapping[str, float]
     best: Best
     reported_at: datetime | None
+    reported_seen: int
+    gaps: Gaps
 
     def text(self) -> str:
         """As column `detection_track_state` has it."""
@@ -88,14 +94,16 @@ class Memory:
                 dict(self.class_means),
                 [best.score, best.offset, _micros(best.captured_at), *best.box_px],
                 None if self.reported_at is None else _micros(self.reported_at),
+                self.reported_seen,
+                self.gaps,
             ]
         ).decode()
 
     @classmethod
     def of(cls, text: str) -> Memory | None:
-        """Read it back; None for text of another version: its track ends, and its target gets a new one."""
+        """Read it back; None for text of another version."""
         try:
-            version, first, num_seen, bits, confirmed, motion, speed, ground, means, best, reported = json.loads(text)
+            version, first, num_seen, bits, confirmed, motion, speed, ground, means, best, reported, seen, gaps = json.loads(text)
             if version != _VERSION:
                 return None
             score, offset, captured, *box = best
@@ -110,6 +118,8 @@ class Memory:
                 means,
                 Best(score, offset, _moment(captured), (box[0], box[1], box[2], box[3])),
                 None if reported is None else _moment(reported),
+                seen,
+                (gaps[0], gaps[1]),
             )
         except (ValueError, TypeError, IndexError, OverflowError):
             return None
@@ -128,6 +138,7 @@ class Track:
         last_seen_at: capture time of that.
         last_offset: offset of that.
         steps: frames of its sensor since then, the present one included.
+        is_lost: its memory cannot be read: all that it can do is leave.
     """
 
     track_id: str
@@ -138,6 +149,7 @@ class Track:
     last_seen_at: datetime
     last_offset: int
     steps: int = 0
+    is_lost: bool = False
     _predicted: tuple[int, Motion] | None = None
 
     @classmethod
@@ -146,10 +158,11 @@ class Track:
         if detection.track_id is None or detection.track_state is None:
             return None
         first = _first_of(detection.track_id)
-        memory = Memory.of(detection.track_state)
-        if first is None or memory is None:
+        if first is None:
             return None
-        return cls(detection.track_id, first, sensor_id, memory, detection, captured_at, offset)
+        memory = Memory.of(detection.track_state)
+        known = memory or _guessed(detection, captured_at, offset)
+        return cls(detection.track_id, first, sensor_id, known, detection, captured_at, offset, is_lost=memory is None)
 
     @property
     def size_px(self) -> float:
@@ -192,6 +205,29 @@ def changed(detection: Detection, **changes: Any) -> Detection:
 @cache
 def _floats(num: int) -> struct.Struct:
     return struct.Struct(f"<{num}f")
+
+
+def box_px(detection: Detection) -> tuple[float, float, float, float]:
+    """The corners of its box, upper left and lower right."""
+    return detection.x_min_px, detection.y_min_px, detection.x_max_px, detection.y_max_px
+
+
+def _guessed(detection: Detection, captured_at: datetime, offset: int) -> Memory:
+    """The memory of a track that leaves, from the columns of its last sight alone: that has been seen once, and reported if it is shown."""
+    return Memory(
+        first_seen_at=captured_at - timedelta(seconds=detection.track_age_s or 0.0),
+        num_seen=1,
+        seen_bits=1,
+        confirmed=True,
+        motion=Motion.begun(detection.centroid_x_px, detection.centroid_y_px, size_px(detection)),
+        speed=Speed(),
+        ground=Speed(),
+        class_means={},
+        best=Best(detection.score, offset, captured_at, box_px(detection)),
+        reported_at=captured_at if detection.suppressed_by is None else None,
+        reported_seen=1,
+        gaps=(math.inf, 0),
+    )
 
 
 def _first_of(track_id: str) -> tuple[int, int] | None:

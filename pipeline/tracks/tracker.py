@@ -25,7 +25,7 @@ from pipeline.tracks.matching import assign, beginners, usable
 from pipeline.tracks.motion import Motion
 from pipeline.tracks.settings import TrackSettings
 from pipeline.tracks.speed import Speed, metres_between
-from pipeline.tracks.track import Best, Memory, Track, as_float32, changed, size_px, track_id_of
+from pipeline.tracks.track import Best, Memory, Track, as_float32, box_px, changed, size_px, track_id_of
 from pipeline.tracks.votes import counted, elected
 
 LOOK_BACK = 10_000
@@ -35,6 +35,7 @@ FIRM_SIGHTS = 3
 """Sights that make a track sure. Before, it ends after three frames without one, and its label is that of the frame where that has one:
 where frames do not follow each other (a folder of single images), chance makes tracks of one or two sights."""
 _LEAST_UNSEEN = 3
+_SIGHTS_OF_ANOTHER_CLOCK = 500
 _MOST_BITS = (1 << 64) - 1
 _FLOATS = ("score", "x_min_px", "y_min_px", "x_max_px", "y_max_px", "centroid_x_px", "centroid_y_px", "area_px")
 _floats = attrgetter(*_FLOATS)
@@ -110,6 +111,7 @@ class PartitionTracks:
         self._settings = settings
         self._label_min_score = label_min_score
         self._filters = filters or (lambda _: _NO_FILTERS)
+        self._own_gaps = self._gaps = (settings.max_gap_s, settings.max_gap_frames)
         self._by_sensor: dict[str, dict[str, Track]] = {}
         self._by_sight: OrderedDict[str, Track] = OrderedDict()  # the longest unseen first
 
@@ -127,6 +129,7 @@ class PartitionTracks:
         Returns:
             The frame with tracks and their labels, and what is to be reported.
         """
+        self._gaps = self._own_gaps
         offset, sensor_id, captured_at = result.position.offset, result.sensor_id, result.captured_at
         events = self.passed(offset)
         events += [TargetEvent(Change.LEFT, result.position, track) for track in self._aged(sensor_id, captured_at)]
@@ -157,35 +160,40 @@ class PartitionTracks:
         return _reported(events)
 
     def replay(self, sensor_id: str, captured_at: datetime, offset: int, detections: Sequence[Detection]) -> None:
-        """Take a frame as its row has it; after the last row, and `passed`, everything stands as `advance` left it."""
+        """Take a frame as its row has it; after the last row, and `passed`, everything stands as `advance` left it.
+
+        Tracks end as they ended then, by the settings that stand in the rows: what ends by those of now is still to be reported.
+        """
         self.passed(offset)
-        self._aged(sensor_id, captured_at)
-        for detection in detections:
-            if (track := Track.of_row(detection, sensor_id, captured_at, offset)) is not None:
-                self._keep(track)
+        tracks = [track for each in detections if (track := Track.of_row(each, sensor_id, captured_at, offset)) is not None]
+        self._gaps = next((track.memory.gaps for track in tracks if not track.is_lost), self._gaps)
+        self._aged(sensor_id, captured_at, replayed=True)
+        for track in tracks:
+            self._keep(track)
 
     def _is_sure(self, detection: Detection) -> bool:
         may_begin = detection.suppressed_by is None or detection.suppressed_by in _OF_LABELS
         return may_begin and detection.score >= self._settings.start_score and usable(detection)
 
-    def _aged(self, sensor_id: str, captured_at: datetime) -> list[Track]:
+    def _aged(self, sensor_id: str, captured_at: datetime, *, replayed: bool = False) -> list[Track]:
         """One more frame of a sensor: its tracks that have ended, in the order of their last sights."""
         tracks = list(self._by_sensor.get(sensor_id, {}).values())
         for track in tracks:
             track.steps += 1
         ended = sorted(
-            (track for track in tracks if self._has_left(track, captured_at)), key=lambda track: (track.last_offset, track.first)
+            (track for track in tracks if (track.is_lost and not replayed) or self._has_left(track, captured_at)),
+            key=lambda track: (track.last_offset, track.first),
         )
         for track in ended:
             self._forget(track)
         return ended
 
     def _has_left(self, track: Track, captured_at: datetime) -> bool:
-        if track.memory.num_seen < FIRM_SIGHTS and track.unseen >= _LEAST_UNSEEN:
+        if track.memory.num_seen < FIRM_SIGHTS and not track.is_lost and track.unseen >= _LEAST_UNSEEN:
             return True
         unseen_s = abs((captured_at - track.last_seen_at).total_seconds())
-        settings = self._settings
-        return track.unseen > settings.max_gap_frames or (track.unseen >= _LEAST_UNSEEN and unseen_s > settings.max_gap_s)
+        max_gap_s, max_gap_frames = self._gaps
+        return track.unseen > max_gap_frames or (track.unseen >= _LEAST_UNSEEN and unseen_s > max_gap_s)
 
     def _keep(self, track: Track) -> None:
         """A track as its last sight left it takes the place of what it was before."""
@@ -242,6 +250,8 @@ class PartitionTracks:
             class_means=counted({}, detection.class_scores, 1),
             best=_best(detection, result),
             reported_at=None,
+            reported_seen=0,
+            gaps=self._own_gaps,
         )
 
     def _continued(self, detection: Detection, before: Track, result: FrameResult) -> Memory:
@@ -263,14 +273,19 @@ class PartitionTracks:
             class_means=counted(memory.class_means, detection.class_scores, memory.num_seen + 1),
             best=best if best.score > memory.best.score else memory.best,
             reported_at=memory.reported_at,
+            reported_seen=memory.reported_seen,
+            gaps=self._own_gaps,
         )
 
     def _report(self, memory: Memory, captured_at: datetime) -> tuple[Memory, Change | None]:
         """The memory after a sight that is shown, and the event it makes."""
         if memory.reported_at is None:
-            return replace(memory, reported_at=captured_at), Change.APPEARED
-        if abs((captured_at - memory.reported_at).total_seconds()) >= self._settings.update_s:
-            return replace(memory, reported_at=captured_at), Change.UPDATED
+            return replace(memory, reported_at=captured_at, reported_seen=memory.num_seen), Change.APPEARED
+        elapsed_s = (captured_at - memory.reported_at).total_seconds()
+        # Frames of two clocks may share a sensor id: the one that is ahead counts. One that was set back counts again after a while.
+        was_set_back = elapsed_s <= -self._settings.update_s and memory.num_seen - memory.reported_seen >= _SIGHTS_OF_ANOTHER_CLOCK
+        if elapsed_s >= self._settings.update_s or was_set_back:
+            return replace(memory, reported_at=captured_at, reported_seen=memory.num_seen), Change.UPDATED
         return memory, None
 
 
@@ -291,8 +306,7 @@ def _reported(events: list[TargetEvent]) -> list[TargetEvent]:
 
 
 def _best(detection: Detection, result: FrameResult) -> Best:
-    box_px = (detection.x_min_px, detection.y_min_px, detection.x_max_px, detection.y_max_px)
-    return Best(detection.score, result.position.offset, result.captured_at, box_px)
+    return Best(detection.score, result.position.offset, result.captured_at, box_px(detection))
 
 
 def _as_in_a_row(detection: Detection) -> Detection:

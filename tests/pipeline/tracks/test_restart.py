@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from contracts.result import FrameResult
 from pipeline.tracks import tracker as module
 from pipeline.tracks.settings import TrackSettings
 from pipeline.tracks.tracker import PartitionTracks, needed_from
-from tests.pipeline.tracks.scenes import disturbed, finite, run, tracker
+from tests.pipeline.tracks.scenes import disturbed, finite, frame, run, seen, tracker
 
 LOOK_BACK = 60
 NUM = 160
@@ -28,9 +29,9 @@ def state(tracks: PartitionTracks) -> list[tuple[Any, ...]]:
     ]
 
 
-def restarted(rows: Sequence[FrameResult], next_offset: int) -> PartitionTracks:
+def restarted(rows: Sequence[FrameResult], next_offset: int, settings: TrackSettings = OFTEN) -> PartitionTracks:
     """Tracks from the rows that a restart reads."""
-    tracks = tracker(OFTEN)
+    tracks = tracker(settings)
     for row in rows:
         if row.position.offset >= needed_from(next_offset):
             tracks.replay(row.sensor_id, row.captured_at, row.position.offset, row.detections)
@@ -60,6 +61,28 @@ def test_whenever_the_stream_is_killed_rows_and_events_are_the_same(seed: int, c
             assert state(after) == state(unbroken)
             made = [(event.change, event.track.track_id, event.position) for event in earlier + later]
             assert sorted(made) == sorted((event.change, event.track.track_id, event.position) for event in events)
+
+
+def test_who_ends_by_new_settings_is_reported_and_who_had_left_by_the_old_ones_is_not() -> None:
+    """One target left by 2 s; another one is missing for 0.4 s at the restart, when the limit becomes 0.3 s."""
+    stays = [frame(n, seen(50, 50), *([seen(150, 150)] if n < 5 else [])) for n in range(80)]
+    rows, events = run(tracker(), [*stays, *(frame(n) for n in range(80, 90))])
+    assert [(event.change, event.position.offset) for event in events if event.change is module.Change.LEFT] == [(module.Change.LEFT, 55)]
+    after = restarted(rows, 90, TrackSettings(max_gap_s=0.3))
+    _, later = run(after, [frame(n) for n in range(90, 100)])
+    assert [(event.change, event.track.track_id, event.position.offset) for event in later] == [(module.Change.LEFT, "frames/0/0#0", 90)]
+
+
+def test_a_state_that_cannot_be_read_lets_its_target_leave() -> None:
+    rows, _ = run(tracker(), [frame(n, seen(50, 50)) for n in range(10)])
+    assert all(each.track_state and each.track_state.startswith("[2,") for row in rows for each in row.detections)
+    others = [replace(row, detections=tuple(replace(each, track_state="[1,0]") for each in row.detections)) for row in rows]
+    _, later = run(restarted(others, 10), [frame(n, seen(50, 50)) for n in range(10, 12)])
+    assert [(event.change, event.track.track_id) for event in later] == [
+        (module.Change.LEFT, "frames/0/0#0"),
+        (module.Change.APPEARED, "frames/0/10#0"),
+    ]
+    assert (later[0].track.last_offset, later[0].track.memory.first_seen_at) == (9, rows[0].captured_at)
 
 
 def test_scenes_hold_what_makes_tracks_hard() -> None:

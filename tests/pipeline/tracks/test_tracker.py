@@ -160,6 +160,16 @@ def test_events_say_how_a_target_went() -> None:
     assert (left.last_seen_at - NOON).total_seconds() == 7
 
 
+def test_frames_of_two_clocks_make_no_more_events_than_those_of_one() -> None:
+    """An hour apart: the one ahead counts; where a clock is set back, events begin again after a while."""
+    apart = [frame(n, seen(50, 50), at_s=0.04 * n + 3600 * (n % 2)) for n in range(100)]
+    _, events = run(tracker(), apart)
+    assert [event.change for event in events] == [Change.APPEARED, Change.UPDATED]
+    back = [frame(n, seen(50, 50), at_s=0.04 * n - 3600 * (n > 0)) for n in range(900)]
+    _, events = run(tracker(), back)
+    assert [event.position.offset for event in events] == [0, 500, 750]
+
+
 def test_speed_on_the_ground_is_in_metres_where_places_are_known() -> None:
     """A thousandth of a degree of latitude a second is 111.2 m/s."""
     placed = [replace(seen(50, 50), latitude=50 + 4e-5 * n, longitude=8.0) for n in range(50)]
