@@ -68,11 +68,9 @@ def video_info(path: Path) -> VideoInfo:
 def count_frames(path: Path) -> int:
     """Number of frames of a video, those that cannot be read included where its header counts them; at least one.
 
-    A length in time says it to a frame only: such videos, and those whose header does not say it, are read through.
+    The video is read through: a header may count fewer than there are (a recorder that was cut off writes it late), or none.
     """
     info = video_info(path)
-    if info.num_frames is not None and info.uncertain_frames == 0:
-        return info.num_frames
     num = 0
 
     def count(_: int) -> bool:
@@ -80,9 +78,12 @@ def count_frames(path: Path) -> int:
         num += 1
         return False
 
-    for _ in grey_frames(path, count):
-        pass
-    return max(1, num)
+    try:
+        for _ in grey_frames(path, count):
+            pass
+    except RejectRecord:  # a form that is not decoded: as many as the header counts cannot be used
+        return max(1, info.num_frames or 0)
+    return max(1, num + info.missing(num))
 
 
 def grey_frames(path: Path, wanted: Callable[[int], bool] | None = None) -> Iterator[tuple[int, Grey]]:

@@ -146,13 +146,25 @@ class Versions:
             )
         return found[0]
 
-    def add(self, weights: Path) -> ModelCard:
+    def add(self, weights: Path, digest: str | None = None) -> ModelCard:
         """Keep weights and their card as a version; those that are there already stay as they are.
 
+        Args:
+            weights: the file; its card lies beside it.
+            digest: of the weights that are meant; None: those that are there.
+
         Raises:
-            SettingsError: no such files, the card is of other weights or of another task, or the folder cannot be written.
+            SettingsError: no such files, other weights than those meant, the card is of other weights or of another task, or the folder
+                cannot be written.
         """
         card = read_card(weights.with_suffix(".json"))
+        if digest is not None and card.digest != digest:
+            raise SettingsError(
+                expected=f"the weights {_short(digest)} that were looked at",
+                got=_short(card.digest),
+                where=str(weights),
+                action="They were written anew meanwhile, perhaps by a training: give the command again when it has ended.",
+            )
         if card.task != ROLES[self.role]:
             raise SettingsError(
                 expected=f"weights for {ROLES[self.role]}",
@@ -168,17 +180,20 @@ class Versions:
             made.mkdir()
             shutil.copyfile(weights, made / _WEIGHTS)
             shutil.copyfile(weights.with_suffix(".json"), made / "weights.json")
-            digest = hashlib.sha256((made / _WEIGHTS).read_bytes()).hexdigest()
-            if digest != card.digest:
+            copied = hashlib.sha256((made / _WEIGHTS).read_bytes()).hexdigest()
+            if copied != card.digest or read_card(made / "weights.json").digest != copied:
                 raise SettingsError(
                     expected=f"digest {card.digest}",
-                    got=digest,
+                    got=copied,
                     where=f"weights {weights} and their card",
                     action="Use weights with their own card.",
                 )
+            for path in (made / _WEIGHTS, made / "weights.json", made):
+                _to_disk(path)
             target.parent.mkdir(parents=True, exist_ok=True)
             try:
                 made.rename(target)
+                _to_disk(target.parent)
             except OSError:
                 if not target.is_dir():  # somebody else was faster
                     raise
@@ -194,8 +209,9 @@ class Versions:
             decision: what was measured.
 
         Raises:
-            SettingsError: another one is in production by now, or the folder cannot be written.
+            SettingsError: there is no such version, another one is in production by now, or the folder cannot be written.
         """
+        self._require(digest, "to be promoted")
         event = Event(at=_now(), action="promoted", digest=digest, before=expected, reasons=tuple(reasons), decision=dict(decision))
         return self._write(event, digest, expected)
 
@@ -223,15 +239,19 @@ class Versions:
                 action="Change `models` in the settings.",
             )
         before = now.before
-        if before is not None and not self.weights_of(before).is_file():
-            raise SettingsError(
-                expected=f"the version {before[:12]} that was in production before",
-                got="no such files",
-                where=str(self.weights_of(before)),
-                action="Restore them from a copy.",
-            )
+        if before is not None:
+            self._require(before, "that was in production before")
         event = Event(at=_now(), action="rolled back", digest=before, before=now.digest, reasons=tuple(reasons))
         return self._write(event, before, now.digest)
+
+    def _require(self, digest: str, what: str) -> None:
+        if not self.weights_of(digest).is_file():
+            raise SettingsError(
+                expected=f"the version {digest[:12]} {what}",
+                got="no such files",
+                where=str(self.weights_of(digest)),
+                action="Restore them from a copy.",
+            )
 
     def _write(self, event: Event, digest: str | None, expected: str | None) -> Production:
         with _writable(self._folder), self._alone():
@@ -250,6 +270,7 @@ class Versions:
                 os.fsync(file.fileno())
             Path(file.name).chmod(0o644)
             Path(file.name).replace(self._folder / _STATE)
+            _to_disk(self._folder)
             return made
 
     @contextmanager
@@ -268,6 +289,15 @@ def _writable(folder: Path) -> Iterator[None]:
         raise SettingsError(
             expected="a registry that can be written", got=str(error), where=str(folder), action="Name another folder (`registry.folder`)."
         ) from error
+
+
+def _to_disk(path: Path) -> None:
+    """Have the system write a file or a folder's list of names, so that a loss of power cannot undo it."""
+    opened = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)
 
 
 def _short(digest: str | None) -> str:

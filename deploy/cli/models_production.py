@@ -64,7 +64,7 @@ def promote(
             )
         reasons = [*decision.reasons, *([why] if why else [])]
         if decision.accepted:
-            versions.add(Path(new.named))
+            versions.add(Path(new.named), new.card.digest)
             versions.promote(new.card.digest, before, reasons, decision.plain())
         else:
             versions.refuse(new.card.digest, before, reasons, decision.plain())

@@ -37,6 +37,7 @@ def predict(
     Exit code 1: something of the input could not be used.
     """
     from deploy.predicting.output import Output
+    from deploy.settings.production import in_production
     from deploy.terminal.consoles import note_console, status
     from deploy.terminal.predict_view import print_prediction
     from deploy.terminal.progress import show_on
@@ -45,7 +46,7 @@ def predict(
     from pipeline.inputs.find import Labels, find_inputs
 
     send_structlog_to_logging()  # warnings only, on stderr
-    settings = load(config).settings
+    settings = in_production(load(config).settings)
     found = find_inputs(paths, Labels(platform, band, bit_depth, split=split), not_in=out)
     source = FrameSource(found.sequences, sensor)
     began_s = time.monotonic()

@@ -79,10 +79,12 @@ def reprocess(
     from deploy.cluster.logs import logs_to
     from deploy.run import reprocess_here
     from deploy.settings.chosen_models import with_models
+    from deploy.settings.production import in_production
     from deploy.terminal.archive_view import ArchiveView, print_archive, range_text
     from deploy.terminal.consoles import answer_console
 
     settings = load(config, bootstrap_servers=bootstrap_servers, table=table, run_id=run_id).settings
+    settings = in_production(settings)
     settings = with_models(settings, models) if models or inputs else with_stored_models(settings)
     options = {
         "name": name,

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from contracts.archive_range import RangePartition, digest_of
-from contracts.errors import RetryLater, StopPipeline
+from contracts.errors import IrstreamError, RetryLater, StopPipeline
 from contracts.frame import RawRecord
 from contracts.message import encode_message
 from contracts.position import KafkaPosition
@@ -172,7 +172,14 @@ class ArchiveReader:
         records: list[RawRecord] = []
         num_bytes = 0
         while len(records) < max_records and num_bytes < _POLL_BYTES:
-            entry = next(self._entries, None)
+            try:
+                entry = next(self._entries, None)
+            except IrstreamError:
+                # A generator that has raised is at its end, which would look like that of the files.
+                self._entries = None
+                if records:
+                    break  # they count as read by `position`; the next call meets the same again
+                raise
             if entry is None:
                 break
             record = self._record(*entry)

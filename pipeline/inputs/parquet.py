@@ -100,6 +100,12 @@ class ParquetInput:
 
     def pictures(self, first: int = 0) -> Iterator[Picture | Unusable]:
         """See `InputFile`."""
+        try:
+            yield from self._pictures(first)
+        except (OSError, pa.ArrowException) as error:
+            yield Unusable(str(self.path), f"expected a Parquet file, got {error}")
+
+    def _pictures(self, first: int) -> Iterator[Picture | Unusable]:
         at = 0
         with pq.ParquetFile(self.path) as file:
             schema = file.schema_arrow
@@ -107,19 +113,38 @@ class ParquetInput:
             names["image"] = _image_column(schema)
             columns = [name for name in (*names.values(), *_OTHERS) if name is not None and name in schema.names]
             for group in range(file.num_row_groups):
-                num_rows = file.metadata.row_group(group).num_rows
-                if self.split is None and at + num_rows <= first:
-                    at += num_rows
-                    continue
-                for batch in file.iter_batches(_BATCH_ROWS, row_groups=[group], columns=columns):
-                    for row in batch.to_pylist():
-                        if self.split is not None and row.get("split") != self.split:
-                            continue
-                        if at >= first:
-                            yield self._picture(row, names, at)
-                        at += 1
+                end = at + self._num_of(file, group)
+                try:
+                    for batch in file.iter_batches(_BATCH_ROWS, row_groups=[group], columns=columns) if end > first else ():
+                        for row in batch.to_pylist():
+                            if self.split is not None and row.get("split") != self.split:
+                                continue
+                            if at >= first:
+                                yield self._picture(row, names, at)
+                            at += 1
+                except (OSError, pa.ArrowException, ValueError) as error:  # a damaged page: the other groups can be read
+                    if end > max(at, first):
+                        what = f"{self.path}, rows {max(at, first)} to {end - 1}"
+                        yield Unusable(what, f"expected a row group that can be read, got {error}", end - max(at, first))
+                at = end
+
+    def _num_of(self, file: pq.ParquetFile, group: int) -> int:
+        """Rows of a group, of the split that is wanted."""
+        if self.split is None:
+            return int(file.metadata.row_group(group).num_rows)
+        if "split" not in file.schema_arrow.names:
+            return 0
+        return int(pc.sum(pc.equal(file.read_row_group(group, ["split"])["split"], self.split)).as_py() or 0)
 
     def _picture(self, row: dict[str, Any], names: dict[str, str | None], at: int) -> Picture | Unusable:
+        try:
+            return self._read(row, names, at)
+        except RejectRecord as error:
+            return Unusable(f"{self.path}, row {at}", error.detail)
+        except (ValueError, TypeError) as error:  # text where a number belongs
+            return Unusable(f"{self.path}, row {at}", f"expected an image and its values, got {error}")
+
+    def _read(self, row: dict[str, Any], names: dict[str, str | None], at: int) -> Picture | Unusable:
         value = row.get(names["image"] or "")
         value = value.get("bytes") if isinstance(value, dict) else value
         if not value:
@@ -127,10 +152,7 @@ class ParquetInput:
         name = row.get(names["name"] or "")
         sensor = row.get(names["sensor"] or "")
         nodata = self.nodata or _nodata(row.get("nodata"))
-        try:
-            image = decode_image(value, self.bit_depth or row.get("bit_depth"), nodata=nodata)
-        except RejectRecord as error:
-            return Unusable(f"{self.path}, row {at}", error.detail)
+        image = decode_image(value, self.bit_depth or row.get("bit_depth"), nodata=nodata)
         return picture_of(
             image,
             self.platform or platform_named(row.get("platform")),

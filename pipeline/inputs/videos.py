@@ -47,7 +47,7 @@ class VideoFile:
         yield self
 
     def count(self) -> int:
-        """See `InputFile`: as the file says where it counts frames, else by a pass over it."""
+        """See `InputFile`: by a pass over the file."""
         return count_frames(self.path)
 
     def pictures(self, first: int = 0) -> Iterator[Picture | Unusable]:

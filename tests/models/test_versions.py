@@ -66,3 +66,15 @@ def test_weights_of_another_task_or_card_are_no_version(versions: Versions, tmp_
     with pytest.raises(SettingsError, match="expected digest 0000"):
         versions.add(tmp_path / "w.safetensors")
     assert versions.digests() == []
+
+
+def test_only_what_was_compared_is_promoted(versions: Versions, tmp_path: Path) -> None:
+    """A training may write other weights where those lay that were looked at."""
+    looked_at = read_card(WEIGHTS_FOLDER / "acm.json").digest
+    for suffix in ("safetensors", "json"):
+        shutil.copy(WEIGHTS_FOLDER / f"unet_light.{suffix}", tmp_path / f"w.{suffix}")
+    with pytest.raises(SettingsError, match=f"the weights {looked_at[:12]} that were looked at"):
+        versions.add(tmp_path / "w.safetensors", looked_at)
+    with pytest.raises(SettingsError, match="to be promoted, got no such files"):
+        versions.promote(looked_at, None, [], {})
+    assert (versions.digests(), versions.production().events) == ([], ())

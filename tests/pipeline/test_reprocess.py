@@ -8,6 +8,7 @@ import threading
 import time
 from contextlib import suppress
 from dataclasses import replace
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,9 +21,11 @@ from deltalake import DeltaTable
 
 from actors.reply import SegmenterReply
 from contracts.codecs import encode_pixels
-from contracts.errors import RejectReason, SettingsError, StopPipeline
+from contracts.errors import RejectReason, RetryLater, SettingsError, StopPipeline
 from contracts.frame import ContentType, RawRecord
 from contracts.result import DeadLetter, FrameResult, Gap
+from contracts.video_files import video_info
+from pipeline.ingest import archive_files
 from pipeline.ingest.thread_source import open_thread_reading
 from pipeline.kafka.memory_topic import CRASH, DROP, EOF, MemoryReader, MemoryTopic, Message
 from tests.pipeline.archives import ArchiveRun
@@ -163,10 +166,11 @@ def test_files_have_positions_and_each_gets_one_row_also_what_cannot_be_read(tmp
     assert sum(len(span) for each in run.audit() for span in each.lost) == 2, "one of each partition"
 
 
-def test_files_that_change_under_a_run_end_it(tmp_path: Path) -> None:
+@pytest.mark.parametrize("block_max_frames", [1, 64])
+def test_files_that_change_under_a_run_end_it(tmp_path: Path, block_max_frames: int) -> None:
     folder = tmp_path / "night"
     write_images(folder, 6)
-    run = ArchiveRun(tmp_path / "table", block_max_frames=1)
+    run = ArchiveRun(tmp_path / "table", block_max_frames=block_max_frames, block_max_wait_s=0.2)
     archive = run.files(folder)
     (folder / "4.png").write_bytes(b"another")
     with pytest.raises(StopPipeline, match=r"4\.png: expected the file as it was when the range was fixed"):
@@ -174,6 +178,43 @@ def test_files_that_change_under_a_run_end_it(tmp_path: Path) -> None:
     assert run.offsets() == {0: [0, 1, 2, 3]}
     with pytest.raises(SettingsError, match="changed or other files"):
         run.files(folder)
+
+
+def test_a_file_that_cannot_be_read_for_a_moment_costs_no_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "night"
+    write_images(folder, 9)
+    failing = [3, 3, 4, 7]
+    require = archive_files._require_as_it_was
+
+    def sometimes(file: archive_files.ArchiveFile) -> datetime:
+        if file.first in failing:
+            failing.remove(file.first)
+            raise RetryLater(expected="a file", got="a network that is away", where=file.name, action="It is tried again.")
+        return require(file)
+
+    monkeypatch.setattr(archive_files, "_require_as_it_was", sometimes)
+    monkeypatch.setattr(archive_files, "_POLL_BYTES", 600)
+    run = ArchiveRun(tmp_path / "table", block_max_frames=64, block_max_wait_s=0.2)
+    assert run.process(run.files(folder)).complete
+    assert not failing
+    assert len(read_rows(tmp_path / "table", "again")) == 9
+    assert run.offsets() == {0: list(range(9))}
+    assert all(each.clean for each in run.audit())
+
+
+def test_a_video_has_the_frames_it_has_whatever_its_header_counts(tmp_path: Path) -> None:
+    (tmp_path / "night").mkdir()
+    path = tmp_path / "night" / "clip.avi"
+    write_video(path, 20)
+    value = bytearray(path.read_bytes())
+    for place in (value.index(b"avih") + 8 + 16, value.index(b"strh") + 8 + 32):
+        assert int.from_bytes(value[place : place + 4], "little") == 20
+        value[place : place + 4] = (12).to_bytes(4, "little")
+    path.write_bytes(value)
+    assert video_info(path).num_frames == 12
+    run = ArchiveRun(tmp_path / "table")
+    assert run.process(run.files(tmp_path / "night")).complete
+    assert run.offsets() == {0: list(range(20))}
 
 
 def test_a_run_id_is_that_of_one_range(tmp_path: Path) -> None:

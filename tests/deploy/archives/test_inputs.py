@@ -12,6 +12,7 @@ from contracts.codecs import encode_pixels
 from contracts.errors import SettingsError
 from contracts.frame import ContentType
 from deploy.archives.inputs import opener, request_of, with_stored_models
+from deploy.cli.main import main
 from deploy.settings.app_settings import AppSettings, load_settings
 from deploy.settings.chosen_models import deciding, with_models
 from pipeline.table.settings import SinkSettings
@@ -88,3 +89,19 @@ def test_networks_of_a_run(settings: AppSettings, tmp_path: Path) -> None:
     for wrong in ("tracker=acm", "segmenter.threads=-1", "segmenter.colour=red", str(tmp_path / "none.yaml")):
         with pytest.raises(SettingsError, match="--models"):
             with_models(settings, [wrong])
+
+
+@pytest.mark.parametrize("command", [("reprocess", "--run-id", "again"), ("predict", "--out", "found")])
+def test_files_are_answered_by_what_is_in_production(
+    command: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An alias that cannot be read is refused, before anything is done, by a command that asks for it."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("IRSTREAM_REGISTRY__FOLDER", str(tmp_path / "registry"))
+    (tmp_path / "registry" / "segmenter").mkdir(parents=True)
+    (tmp_path / "registry" / "segmenter" / "production.json").write_text("{")
+    (tmp_path / "in").mkdir()
+    with pytest.raises(SystemExit) as ended:
+        main([command[0], "in", *command[1:]])
+    assert ended.value.code == 2
+    assert "production.json" in capsys.readouterr().err.replace("\n", "")

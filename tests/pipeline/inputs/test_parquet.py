@@ -84,3 +84,28 @@ def test_an_archive_of_parquet_goes_on_where_it_stopped(tmp_path: Path) -> None:
     assert [len(row.detections) for row in rows if isinstance(row, FrameResult)] == [number % 3 for number in range(13) if number != 4]
     assert [row.position.offset for row in rows if isinstance(row, DeadLetter)] == [4]
     assert all(each.clean for each in run.audit())
+
+
+def test_a_damaged_page_costs_its_rows_and_odd_text_its_row(tmp_path: Path) -> None:
+    """The row groups behind the damage are read, from any offset on."""
+    (tmp_path / "night").mkdir()
+    path = tmp_path / "night" / "part.parquet"
+    write(path, 12)
+    rows = pq.read_table(path).append_column("nodata", pa.array(["abc" if number == 7 else None for number in range(12)]))
+    pq.write_table(rows, path, row_group_size=3, compression="zstd", use_dictionary=False)
+    column = pq.ParquetFile(path).metadata.row_group(1).column(0)
+    value = bytearray(path.read_bytes())
+    stop = column.data_page_offset + column.total_compressed_size
+    value[column.data_page_offset + 30 : stop] = bytes(stop - column.data_page_offset - 30)
+    path.write_bytes(value)
+    (sequence,) = find_inputs([path], Labels()).sequences
+    entries = [1 if isinstance(each, Picture) else -each.num for each in sequence.pictures()]
+    assert entries == [1, 1, 1, -3, 1, -1, 1, 1, 1, 1]
+    (later,) = sequence.files()
+    assert [1 if isinstance(each, Picture) else -each.num for each in later.pictures(4)] == [-2, 1, -1, 1, 1, 1, 1]
+    (test,) = find_inputs([path], Labels(split="test")).sequences
+    assert [1 if isinstance(each, Picture) else -each.num for each in test.pictures()] == [1, -1, 1, 1, 1, 1]
+    run = ArchiveRun(tmp_path / "table")
+    assert run.process(run.files(tmp_path / "night")).complete
+    rejected = {row.position.offset for row in read_rows(tmp_path / "table", "again") if isinstance(row, DeadLetter)}
+    assert (run.offsets(), rejected) == ({0: list(range(12))}, {3, 4, 5, 7})
