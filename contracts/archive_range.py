@@ -29,7 +29,7 @@ class RangePartition(_Stored):
         selected: half-open ranges of the only offsets that belong to it, ascending; None for all.
         sensor_id: of its frames; None where messages say it.
         first, last: names of the first and last file, below the input.
-        digest: sha256 over names, sizes and numbers of frames of its files.
+        digest: sha256 over names, sizes, numbers of frames, labels, and first and last bytes of its files.
     """
 
     number: int = Field(ge=0)

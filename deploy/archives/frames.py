@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from contextlib import closing
-from datetime import datetime
-from pathlib import Path
 
 from deltalake import DeltaTable
 
-from contracts.archive_range import ARCHIVE_PREFIX
-from contracts.errors import IrstreamError
+from contracts.archive_range import ARCHIVE_PREFIX, ArchiveRange
+from contracts.errors import IrstreamError, StopPipeline
 from contracts.frame import Frame, RawRecord
 from contracts.position import KafkaPosition
-from deploy.archives.inputs import file_request, frames_of
+from deploy.archives.inputs import file_request, frames_of, paths_of
 from deploy.settings.app_settings import AppSettings
 from pipeline.ingest.archive_files import ArchivePart, ArchiveReader, list_parts
 from pipeline.ingest.decode import decode_record
@@ -31,7 +29,8 @@ class FrameFinder:
             table: of the rows.
         """
         self._settings, self._table = settings, table
-        self._archives: dict[str, tuple[dict[int, ArchivePart], datetime] | None] = {}
+        self._archives: dict[str, tuple[dict[int, ArchivePart], ArchiveRange] | None] = {}
+        self._compared: set[tuple[str, int]] = set()
 
     def message(self, run_id: str, position: KafkaPosition) -> tuple[RawRecord | None, bool]:
         """The message of a row, made again where it came from a file; and whether it is gone for good.
@@ -46,10 +45,16 @@ class FrameFinder:
         if run_id not in self._archives:
             self._archives[run_id] = self._open(run_id)
         archive = self._archives[run_id]
-        part = None if archive is None else archive[0].get(position.partition)
-        if archive is None or part is None:
+        if archive is None:
             return None, True
-        with closing(ArchiveReader(position.topic, part, position.offset, archive[1])) as reader:
+        parts, stored = archive
+        part = parts.get(position.partition)
+        if (run_id, position.partition) not in self._compared:
+            _require_the_same(part, stored, position.partition)
+            self._compared.add((run_id, position.partition))
+        if part is None:
+            return None, True
+        with closing(ArchiveReader(position.topic, part, position.offset, stored.stored_at)) as reader:
             records = reader.poll(1, 0.0)
         return (records[0] if records else None), not records
 
@@ -64,10 +69,27 @@ class FrameFinder:
         frame = decode_record(message, self._settings.preprocess)
         return frame if isinstance(frame, Frame) else frame.detail
 
-    def _open(self, run_id: str) -> tuple[dict[int, ArchivePart], datetime] | None:
+    def _open(self, run_id: str) -> tuple[dict[int, ArchivePart], ArchiveRange] | None:
         stored = stored_range(self._table, run_id, self._settings.sink.plain_storage_options())
         if stored is None:
             return None
         request = file_request(self._settings, self._table, stored)
-        parts = list_parts(frames_of(request), [Path(each) for each in request.inputs])
-        return {part.number: part for part in parts}, stored.stored_at
+        parts = list_parts(frames_of(request), paths_of(request))
+        return {part.number: part for part in parts}, stored
+
+
+def _require_the_same(part: ArchivePart | None, stored: ArchiveRange, number: int) -> None:
+    """Check that a position means the frame that it meant when the range was fixed.
+
+    Raises:
+        StopPipeline: the files have changed, or others came before them.
+    """
+    was = next((each for each in stored.partitions if each.number == number), None)
+    now = None if part is None else part.described()
+    if was is not None and (now is None or now.digest != was.digest):
+        raise StopPipeline(
+            expected=f"the files of run {stored.run_id} from {was.first} to {was.last}",
+            got="nothing there" if now is None else f"{now.first} to {now.last}: the files have changed, or others came",
+            where=", ".join(stored.request.inputs),
+            action="Put them back as they were: a position would be another frame.",
+        )

@@ -15,7 +15,7 @@ from contracts.errors import SettingsError
 from contracts.frame import Band, ContentType, Platform
 from contracts.image_files import FRAME_SUFFIXES, IMAGE_SUFFIXES
 from contracts.nodata import nodata_values
-from contracts.text import counted
+from contracts.text import counted, well_formed
 from contracts.video_files import VIDEO_SUFFIXES
 from deploy.settings.app_settings import AppSettings
 from deploy.settings.chosen_models import deciding
@@ -30,6 +30,7 @@ TOPIC, RUN = "topic:", "run:"
 _EVERY_FILES = 5000
 _OF_FILES = IMAGE_SUFFIXES | FRAME_SUFFIXES | VIDEO_SUFFIXES | {".jsonl", ".parquet"}
 _NAME = re.compile(r"[^\w .+=@-]")
+_ESCAPED = re.compile(r"\\u(dc[89a-f][0-9a-f])")
 
 
 def opener(
@@ -86,7 +87,7 @@ def _rows(asked: Asked, settings: AppSettings, say: Callable[[str], None]) -> Ca
         kafka = settings.kafka.model_copy(update={"topic": topic or (source.topic if source else "")})
         return lambda: open_topic_rows(asked, kafka, settings.sink, run_id)
     request = file_request(settings, table, source)
-    roots = [Path(each) for each in request.inputs]
+    roots = paths_of(request)
     frames = frames_of(request, say)
     return lambda: open_file_rows(asked, source, frames, roots, settings.sink)
 
@@ -113,7 +114,7 @@ def frames_of(request: ArchiveRequest, say: Callable[[str], None] = lambda _: No
     Raises:
         SettingsError: nothing there, or nothing that can be read.
     """
-    found = find_inputs([Path(each) for each in request.inputs], labels_of(request.options))
+    found = find_inputs(paths_of(request), labels_of(request.options))
     for text in found.left_out:
         say(f"left out: {text}")
     return FrameSource(found.sequences, request.options.get("sensor"))
@@ -147,9 +148,17 @@ def request_of(inputs: tuple[str, ...], begin: str | None, end: str | None, opti
         return ArchiveRequest(kind="topic", inputs=tuple(topics), begin=begin, end=end)
     if begin or end:
         raise _wrong("--from and --to with a topic", "files", inputs[0], f"Leave them out, or write {TOPIC}NAME.")
-    paths = tuple(os.path.abspath(each) for each in inputs)  # noqa: PTH100 - a link keeps its name
-    name = options.get("name") or Path(paths[0]).name
-    return ArchiveRequest(kind="files", inputs=paths, options=dict(options) | {"name": _NAME.sub("_", name)})
+    paths = tuple(well_formed(os.path.abspath(each)) for each in inputs)  # noqa: PTH100 - a link keeps its name
+    name = options.get("name") or Path(os.path.abspath(inputs[0])).name  # noqa: PTH100
+    said = {key: well_formed(value) for key, value in options.items()}
+    return ArchiveRequest(kind="files", inputs=paths, options=said | {"name": _NAME.sub("_", name)})
+
+
+def paths_of(request: ArchiveRequest) -> list[Path]:
+    """The inputs of files as the file system knows them: bytes of a name that are no UTF-8 are stored as backslash escapes."""
+    return [
+        Path(each) if Path(each).exists() else Path(_ESCAPED.sub(lambda found: chr(int(found[1], 16)), each)) for each in request.inputs
+    ]
 
 
 def _is_topic(text: str) -> bool:
@@ -194,7 +203,7 @@ def labels_of(options: Mapping[str, str]) -> Labels:
 
 
 def _open_files(asked: Asked, settings: AppSettings, say: Callable[[str], None]) -> Archive:
-    options, roots = asked.request.options, [Path(each) for each in asked.request.inputs]
+    options, roots = asked.request.options, paths_of(asked.request)
     source = frames_of(asked.request, say)
 
     def on_file(num: int) -> None:

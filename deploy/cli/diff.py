@@ -28,6 +28,10 @@ def diff(
         float | None,
         typer.Option("--max-change", min=0, max=1, help="Exit code 1 where a larger share of the targets differs.", show_default=False),
     ] = None,
+    min_common: Annotated[
+        float,
+        typer.Option("--min-common", min=0, max=1, help="With --max-change: share of the smaller run's frames that must be in both."),
+    ] = 0.9,
     worst: Annotated[int, typer.Option("--worst", min=0, max=100, help="Frames to show as pictures; 0: none.")] = 8,
     match: Annotated[
         str | None,
@@ -52,7 +56,7 @@ def diff(
     """Compare two runs: per frame and in sum, by sensor, class and time.
 
     Targets are the same where boxes overlap or centroids are near. The change is the share of the targets of either run that one alone
-    has, or under another label. Exit code 1: more than --max-change.
+    has, or under another label. Exit code 1: more than --max-change, or too few frames of which that could be said.
     """
     from deploy.terminal.consoles import note_console, status
     from deploy.terminal.diff_view import diff_json, print_diff
@@ -68,7 +72,7 @@ def diff(
     storage_options = settings.sink.plain_storage_options()
     results_a = open_results(settings.sink.table, storage_options)
     results_b = results_a if other_table is None else open_results(other_table, storage_options)
-    sides = Side(results_a, run_a, sensor), Side(results_b, run_b, sensor)
+    sides = Side(results_a, run_a, sensor, storage_options), Side(results_b, run_b, sensor, storage_options)
     with status("finding the frames that both runs have"):
         comparison = compare_runs(*sides, MatchRules(min_iou, distance_px), _way(match))
     frames: list[FrameDiff] = []
@@ -93,7 +97,13 @@ def diff(
         print_json(diff_json(run_a, run_b, comparison, frames))
     else:
         print_diff(run_a, run_b, comparison, frames, [path for path in (html, parquet) if path is not None])
-    if max_change is not None and sums.change > max_change:
+    if max_change is None:
+        return
+    smaller = comparison.num_frames + min(comparison.only_a, comparison.only_b)
+    if comparison.num_frames < min_common * smaller:
+        typer.echo(f"{comparison.num_frames:,} of {smaller:,} frames of the smaller run are in both, fewer than --min-common", err=True)
+        raise typer.Exit(1)
+    if sums.change > max_change:
         raise typer.Exit(1)
 
 

@@ -83,6 +83,8 @@ def reprocess(
     from deploy.terminal.archive_view import ArchiveView, print_archive, range_text
     from deploy.terminal.consoles import answer_console
 
+    if run_id == load(config).settings.run_id:
+        raise typer.BadParameter("expected a run id other than that of the stream (run_id of the settings)", param_hint="--run-id")
     settings = load(config, bootstrap_servers=bootstrap_servers, table=table, run_id=run_id).settings
     settings = in_production(settings)
     settings = with_models(settings, models) if models or inputs else with_stored_models(settings)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
@@ -14,6 +15,7 @@ from contracts.errors import IrstreamError, RetryLater, StopPipeline
 from contracts.frame import RawRecord
 from contracts.message import encode_message
 from contracts.position import KafkaPosition
+from contracts.text import well_formed
 from pipeline.ingest.interfaces import Reading, ReadPlan
 from pipeline.ingest.ray_source import open_ray_reading
 from pipeline.inputs.feeds import FrameSource, FrameToSend
@@ -24,6 +26,7 @@ from pipeline.kafka.selected_reader import SelectedReader
 _PART_ROWS = 4096
 _PART_BYTES = 2**30
 _POLL_BYTES = 8 * 2**20
+_END_BYTES = 2**16
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +46,10 @@ class ArchiveFile:
     num_bytes: int
     first: int
     num: int
+
+    def described(self) -> str:
+        """One line that another file has not: name, size, frames, labels, and its content as far as a look at both ends tells it."""
+        return "\t".join((self.name, str(self.num_bytes), str(self.num), self.file.labels, _ends(self.file.path)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,10 +79,10 @@ class ArchivePart:
             start=first.first,
             stop=last.first + last.num,
             num_bytes=sum(file.num_bytes for file in self.files),
-            sensor_id=self.sensor_id,
-            first=first.name,
-            last=last.name,
-            digest=digest_of([f"{file.name}\t{file.num_bytes}\t{file.num}" for file in self.files]),
+            sensor_id=well_formed(self.sensor_id),
+            first=well_formed(first.name),
+            last=well_formed(last.name),
+            digest=digest_of([file.described() for file in self.files]),
         )
 
 
@@ -125,6 +132,18 @@ def _name(path: Path, roots: Sequence[Path]) -> str:
         with suppress(ValueError):
             return place.relative_to(Path(os.path.abspath(root)).parent).as_posix()  # noqa: PTH100
     return path.name
+
+
+def _ends(path: Path) -> str:
+    """Sha256 of the first and the last bytes of a file; of a small one it is that of all."""
+    try:
+        with path.open("rb") as file:
+            found = hashlib.sha256(file.read(_END_BYTES))
+            file.seek(max(file.tell(), file.seek(0, os.SEEK_END) - _END_BYTES))
+            found.update(file.read(_END_BYTES))
+    except OSError:
+        return "unreadable"
+    return found.hexdigest()
 
 
 def _size(path: Path) -> int:

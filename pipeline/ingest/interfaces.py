@@ -6,6 +6,7 @@ Kafka read by Ray Data (`kafka_source`, `ray_coordinator`) is the real pair; a t
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
@@ -86,9 +87,14 @@ class ReadPlan:
         return None if self.splits is None else self.splits.order
 
     def for_part(self, part: ReadPart) -> ReadPlan:
-        """The plan as a read task needs it: without the other parts, which may be many."""
-        own = {part.partition: self.selected_offsets[part.partition]} if part.partition in self.selected_offsets else {}
-        return replace(self, splits=None, selected_offsets=own)
+        """The plan as a read task needs it: without the other parts and their offsets, which may be many."""
+        if part.partition not in self.selected_offsets:
+            return replace(self, splits=None, selected_offsets={})
+        offsets = self.selected_offsets[part.partition]
+        first = bisect_left(offsets, self.part_starts[part.number])
+        # With the one behind them, where the reader stands when it has read its part.
+        last = len(offsets) if part.stop_at is None else bisect_left(offsets, part.stop_at) + 1
+        return replace(self, splits=None, selected_offsets={part.partition: offsets[first:last] or offsets[-1:]})
 
 
 @dataclass(frozen=True, slots=True)

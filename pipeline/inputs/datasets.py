@@ -27,6 +27,11 @@ class IndexInput:
     fps: float | None = None
     from_beginning: bool = False
 
+    @property
+    def labels(self) -> str:
+        """See `InputFile`."""
+        return repr((str(self.platform), str(self.band), self.bit_depth, self.nodata, self.item))
+
     def count(self) -> int:
         """See `InputFile`."""
         return 1
@@ -45,6 +50,11 @@ class BadLines:
     lines: tuple[Unusable, ...]
     fps: float | None = None
     from_beginning: bool = False
+
+    @property
+    def labels(self) -> str:
+        """See `InputFile`."""
+        return repr([(line.why, line.num) for line in self.lines])
 
     def count(self) -> int:
         """See `InputFile`."""

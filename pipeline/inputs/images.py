@@ -142,6 +142,11 @@ class ImageInput:
     fps: float | None = None
     from_beginning: bool = False
 
+    @property
+    def labels(self) -> str:
+        """See `InputFile`."""
+        return repr((str(self.platform), str(self.band), self.bit_depth, self.nodata, self.as_picture))
+
     def count(self) -> int:
         """See `InputFile`."""
         num = num_frames(self.path)

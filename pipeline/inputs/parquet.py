@@ -89,6 +89,11 @@ class ParquetInput:
     fps: float | None = None
     from_beginning: bool = False
 
+    @property
+    def labels(self) -> str:
+        """See `InputFile`."""
+        return repr((self.platform and str(self.platform), self.band and str(self.band), self.bit_depth, self.nodata, self.split))
+
     def count(self) -> int:
         """See `InputFile`."""
         with pq.ParquetFile(self.path) as file:

@@ -71,6 +71,11 @@ class InputFile(Protocol):
         ...
 
     @property
+    def labels(self) -> str:
+        """All that is said of its pictures beside their bytes, as text: where that differs, the rows may."""
+        ...
+
+    @property
     def from_beginning(self) -> bool:
         """True where all pictures before one must be decoded to come to it."""
         ...

@@ -46,6 +46,11 @@ class VideoFile:
         """See `FileSequence`: itself."""
         yield self
 
+    @property
+    def labels(self) -> str:
+        """See `InputFile`."""
+        return repr((str(self._platform), str(self._band), self._bit_depth))
+
     def count(self) -> int:
         """See `InputFile`: by a pass over the file."""
         return count_frames(self.path)

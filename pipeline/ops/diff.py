@@ -6,7 +6,7 @@ Frames are the same where their positions are, or, where the runs have none in c
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
@@ -14,12 +14,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from deltalake import DeltaTable
 
+from contracts.archive_range import ARCHIVE_PREFIX
 from contracts.arrow import RESULTS_SCHEMA, table_to_outcomes
 from contracts.errors import SettingsError
-from contracts.position import KafkaPosition
+from contracts.position import KafkaPosition, TopicPartition
 from contracts.result import Outcome
 from evaluation.run_diff import Answer, FrameDiff, MatchRules, compare
 from pipeline.table.delta import reading
+from pipeline.table.run_range import stored_range
 
 _PLACE = ["source_topic", "source_partition", "source_offset"]
 _NAME = ["sensor_id", "frame_id", "captured_at"]
@@ -36,11 +38,13 @@ class Side:
         table: one version of the results.
         run_id: whose rows.
         sensor: of this sensor only; None for all.
+        storage_options: of the table's object store.
     """
 
     table: DeltaTable
     run_id: str
     sensor: str | None = None
+    storage_options: dict[str, str] = field(default_factory=dict)
 
     def keys(self) -> pa.Table:
         """Positions and names of its rows."""
@@ -88,8 +92,10 @@ def compare_runs(first: Side, second: Side, rules: MatchRules, match_by: MatchBy
         rules: which detections are one target.
         match_by: how to find a frame again; None: by position where the runs have positions in common, else by name and time.
 
+    Positions mean the same frames only within one topic, or one archive of the same files: those of others of the same name do not count.
+
     Raises:
-        SettingsError: a run has no rows, or they have no frame in common.
+        SettingsError: a run has no rows, they have no frame in common, or positions are asked for that mean other frames.
         RetryLater: the object store does not answer.
     """
     keys_a, keys_b = first.keys(), second.keys()
@@ -97,17 +103,58 @@ def compare_runs(first: Side, second: Side, rules: MatchRules, match_by: MatchBy
         if not keys.num_rows:
             raise _nothing(f"rows of run {side.run_id}" + (f", sensor {side.sensor}" if side.sensor else ""), "none", side)
     joined = None
-    for way in ("position", "frame") if match_by is None else (match_by,):
+    other = _other_topic(first, second, keys_a, keys_b) if match_by != "frame" else None
+    if other is not None and match_by == "position":
+        raise SettingsError(
+            expected=f"positions of one {other}",
+            got=f"those of two of this name: {_other(other)}",
+            where=f"{first.run_id} and {second.run_id}",
+            action="Compare by sensor, frame id and time: --match frame.",
+        )
+    for way in ("position", "frame") if match_by is None and other is None else (match_by or "frame",):
         joined = _joined(keys_a, keys_b, _PLACE if way == "position" else _NAME)
         if joined.num_rows:
             match_by = way
             break
     assert joined is not None
     if not joined.num_rows:
-        raise _nothing(f"frames that {first.run_id} and {second.run_id} have in common", "no position, and no sensor, id and time", second)
+        got = "no position, and no sensor, id and time"
+        if other is not None:
+            got = f"no sensor, id and time; positions are of two {other}, {_other(other)}"
+        raise _nothing(f"frames that {first.run_id} and {second.run_id} have in common", got, second)
     assert match_by is not None
     num = joined.num_rows
     return Comparison(match_by, keys_a.num_rows - num, keys_b.num_rows - num, num, _frames(first, second, joined, rules))
+
+
+def _other_topic(first: Side, second: Side, keys_a: pa.Table, keys_b: pa.Table) -> str | None:
+    """A topic that both runs name and that was another one for each, as far as the tables say; None where there is none."""
+    ranges = [stored_range(side.table, side.run_id, side.storage_options) for side in (first, second)]
+    for topic in sorted(set(pc.unique(keys_a["source_topic"]).to_pylist()) & set(pc.unique(keys_b["source_topic"]).to_pylist())):
+        ids = [None if each is None or each.topic != topic else each.topic_id for each in ranges]
+        if ids[0] is not None and ids[1] is not None:
+            if ids[0] != ids[1]:
+                return str(topic)
+            continue
+        for topic_id, side, keys in ((ids[0], second, keys_b), (ids[1], first, keys_a)):
+            if topic_id is not None and not _is_of(side, keys, topic, topic_id):
+                return str(topic)
+    return None
+
+
+def _is_of(side: Side, keys: pa.Table, topic: str, topic_id: str) -> bool:
+    """False where a run's offsets are noted for another topic of this name."""
+    numbers = pc.unique(keys.filter(pc.equal(keys["source_topic"], topic))["source_partition"]).to_pylist()
+    with reading(side.table):
+        for number in numbers:
+            name = f"{side.run_id}/{TopicPartition(topic, number)}"
+            if side.table.transaction_version(name) is not None and side.table.transaction_version(f"{name}@{topic_id}") is None:
+                return False
+    return True
+
+
+def _other(topic: str) -> str:
+    return "the files are others" if topic.startswith(ARCHIVE_PREFIX) else "it was deleted and created again"
 
 
 def _joined(keys_a: pa.Table, keys_b: pa.Table, on: list[str]) -> pa.Table:
@@ -133,11 +180,10 @@ def _unambiguous(keys: pa.Table, on: list[str]) -> pa.Table:
 def _frames(first: Side, second: Side, joined: pa.Table, rules: MatchRules) -> Iterator[FrameDiff]:
     for start in range(0, joined.num_rows, _CHUNK_ROWS):
         part = joined.slice(start, _CHUNK_ROWS)
-        own = [part[name].to_pylist() for name in _PLACE]
-        other = [part[f"{name}_b"].to_pylist() for name in _PLACE]
-        rows_a = _by_position(first.rows_of(_COLUMNS, _around(own)))
-        rows_b = _by_position(second.rows_of(_COLUMNS, _around(other)))
-        for place_a, place_b in zip(zip(*own, strict=True), zip(*other, strict=True), strict=True):
+        own = part.select(_PLACE)
+        other = part.select([f"{name}_b" for name in _PLACE]).rename_columns(_PLACE)
+        rows_a, rows_b = _rows_at(first, own), _rows_at(second, other)
+        for place_a, place_b in zip(_tuples(own), _tuples(other), strict=True):
             row_a, row_b = rows_a[place_a], rows_b[place_b]
             yield compare(
                 _answer(row_a),
@@ -150,15 +196,22 @@ def _frames(first: Side, second: Side, joined: pa.Table, rules: MatchRules) -> I
             )
 
 
-def _around(places: list[list[Any]]) -> pc.Expression:
-    """Rows of these places, and perhaps some between them: files are chosen by their extremes."""
-    topics, partitions, offsets = places
-    wanted = pc.field("source_topic").isin(sorted(set(topics))) & pc.field("source_partition").isin(sorted(set(partitions)))
-    return wanted & (pc.field("source_offset") >= min(offsets)) & (pc.field("source_offset") <= max(offsets))
-
-
-def _by_position(rows: pa.Table) -> dict[tuple[str, int, int], Mapping[str, Any]]:
+def _rows_at(side: Side, places: pa.Table) -> dict[tuple[Any, ...], Mapping[str, Any]]:
+    """Rows of some places: of each partition's stretch, which files are chosen by, only they become objects."""
+    wanted = None
+    bounds = places.group_by(_PLACE[:2]).aggregate([("source_offset", "min"), ("source_offset", "max")])
+    for each in bounds.to_pylist():
+        stretch = (pc.field("source_topic") == each["source_topic"]) & (pc.field("source_partition") == each["source_partition"])
+        stretch &= (pc.field("source_offset") >= each["source_offset_min"]) & (pc.field("source_offset") <= each["source_offset_max"])
+        wanted = stretch if wanted is None else wanted | stretch
+    rows = side.rows_of(_COLUMNS, wanted)
+    numbered = rows.select(_PLACE).append_column("row", pa.array(range(rows.num_rows), pa.int64()))
+    rows = rows.take(numbered.join(places, _PLACE, join_type="left semi")["row"])
     return {tuple(row[name] for name in _PLACE): row for row in rows.to_pylist(maps_as_pydicts="lossy")}
+
+
+def _tuples(places: pa.Table) -> Iterator[tuple[Any, ...]]:
+    return zip(*(places[name].to_pylist() for name in _PLACE), strict=True)
 
 
 def _answer(row: Mapping[str, Any]) -> Answer:

@@ -22,6 +22,7 @@ from pipeline.kafka.settings import KafkaSettings
 from pipeline.kafka.topics import describe_topic
 from pipeline.table.delta import reading
 
+_SUPPRESSED = "detection_suppressed_by"
 _COLUMNS = (
     "source_topic",
     "source_partition",
@@ -32,6 +33,7 @@ _COLUMNS = (
     "height_px",
     "detections",
     "models",
+    _SUPPRESSED,
 )
 _POLL_S, _EMPTY_POLLS, _RECORDS = 5.0, 3, 64
 
@@ -54,6 +56,8 @@ class RowChoice:
 def chosen_rows(table: DeltaTable, run_id: str, choice: RowChoice) -> Iterator[dict[str, Any]]:
     """Rows of frames that have a result, batch by batch in memory: position, sensor, size, detections and models.
 
+    Each detection has its filter as `suppressed_by`; None where none keeps it out of the alerts.
+
     Args:
         table: the results.
         run_id: whose rows.
@@ -70,8 +74,12 @@ def chosen_rows(table: DeltaTable, run_id: str, choice: RowChoice) -> Iterator[d
     if choice.until is not None:
         wanted &= pc.field("captured_at") < choice.until
     with reading(table):
-        for batch in table.to_pyarrow_dataset().scanner(columns=list(_COLUMNS), filter=wanted).to_batches():
+        dataset = table.to_pyarrow_dataset()
+        known = [name for name in _COLUMNS if name in dataset.schema.names]  # an older table has fewer
+        for batch in dataset.scanner(columns=known, filter=wanted).to_batches():
             for row in batch.to_pylist():
+                filters = row.pop(_SUPPRESSED, None) or [None] * len(row["detections"])
+                row["detections"] = [each | {"suppressed_by": by} for each, by in zip(row["detections"], filters, strict=True)]
                 place = KafkaPosition(row.pop("source_topic"), row.pop("source_partition"), row.pop("source_offset"))
                 yield row | {"position": place}
 

@@ -58,11 +58,12 @@ def log() -> MemoryLog:
 
 @pytest.fixture
 def settings(tmp_path: Path, log: MemoryLog) -> AppSettings:
-    """Eight frames: scores 0.95, 0.5, none, rejected, 0.95, 0.95, none, 0.1."""
+    """Eight frames: scores 0.95, 0.5, none, rejected, 0.95 that a filter suppresses, 0.95, none, 0.1."""
     scores = {0: [0.95], 1: [0.5], 2: [], 4: [0.95], 5: [0.95, 0.1], 6: [], 7: [0.1]}
     rows: list[Any] = [letter(3)]
     for number, each in scores.items():
-        found = tuple(replace(detection(score, "drone"), mask_rle=None) for score in each)
+        filters = {4: "zones"}
+        found = tuple(replace(detection(score, "drone"), mask_rle=None, suppressed_by=filters.get(number)) for score in each)
         rows.append(
             replace(result(number), width_px=SIDE_PX, height_px=SIDE_PX, detections=found, captured_at=NOON + timedelta(minutes=number))
         )
@@ -83,7 +84,7 @@ def test_frames_come_with_the_labels_of_their_rows(settings: AppSettings, log: M
     assert {number: row["labels"] for number, row in rows.items() if row["labels"]} == {
         0: ["drone"],
         1: ["ignore"],
-        4: ["drone"],
+        4: ["ignore"],
         5: ["drone"],
     }
     assert len([row for row in rows.values() if not row["labels"]]) == 2

@@ -14,6 +14,7 @@ from deltalake import DeltaTable
 from contracts.archive_range import ArchiveRange, ArchiveRequest
 from contracts.limits import InputLimits
 from contracts.result import Gap
+from contracts.text import well_formed
 from pipeline.inference.router import ModelHandles
 from pipeline.ingest.archive_files import OpenPart, list_parts
 from pipeline.ingest.archive_topic import topic_partitions
@@ -69,9 +70,9 @@ class ArchiveRun:
         return Archive(fixed, partial(self._note, partial(open_memory_reading, topic)), lambda archive: RangeWatch(archive, topic))
 
     def files(self, *paths: Path, **options: str) -> Archive:
-        request = ArchiveRequest(kind="files", inputs=tuple(map(str, paths)), options=options)
+        request = ArchiveRequest(kind="files", inputs=tuple(well_formed(str(path)) for path in paths), options=options)
         source = FrameSource(find_inputs(paths, Labels()).sequences)
-        archive = open_file_archive(Asked(self.run_id, request, MODELS), paths[0].name, source, paths, self.sink)
+        archive = open_file_archive(Asked(self.run_id, request, MODELS), well_formed(paths[0].name), source, paths, self.sink)
         return self._read_by_threads(archive, source, paths)
 
     def rows_of(self, source_range: ArchiveRange, *paths: Path) -> Archive:

@@ -180,6 +180,21 @@ def test_files_that_change_under_a_run_end_it(tmp_path: Path, block_max_frames: 
         run.files(folder)
 
 
+def test_a_file_of_the_same_size_is_another_file_and_names_need_not_be_text(tmp_path: Path) -> None:
+    folder = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9"))
+    write_images(folder, 2)
+    odd = folder / os.fsdecode(b"2\xff.png")
+    odd.write_bytes((folder / "1.png").read_bytes() + b"a")
+    run = ArchiveRun(tmp_path / "table")
+    assert run.process(run.files(folder, name="cafe")).complete
+    assert run.offsets() == {0: [0, 1, 2]}
+    (part,) = run.range().partitions
+    assert (part.sensor_id, part.first, part.last) == ("caf\\udce9", "caf\\udce9/0.png", "caf\\udce9/2\\udcff.png")
+    odd.write_bytes((folder / "1.png").read_bytes() + b"b")
+    with pytest.raises(SettingsError, match="changed or other files"):
+        run.files(folder, name="cafe")
+
+
 def test_a_file_that_cannot_be_read_for_a_moment_costs_no_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / "night"
     write_images(folder, 9)

@@ -89,7 +89,8 @@ def pseudo_labels(
     """Labels of a frame from its row of the results table; None: a person rejected the frame as a whole.
 
     Args:
-        detections: of the row: `label`, `score`, `x_min_px` and so on, `mask_rle`.
+        detections: of the row: `label`, `score`, `x_min_px` and so on, `mask_rle`, and `suppressed_by`, its filter: such a one is no
+            target that a score alone decides about.
         shape_HW: of the frame.
         rule: scores that decide.
         verdicts: of people.
@@ -120,7 +121,8 @@ def _label(detection: Mapping[str, Any], rule: LabelRule, verdict: Verdict | Non
     if verdict is not None:
         return {"accept": named, "reject": None, "relabel": verdict.label}[verdict.word]
     score = float(detection["score"])
-    return named if score >= rule.accept else IGNORED if score >= rule.doubt else None
+    sure = score >= rule.accept and detection.get("suppressed_by") is None
+    return named if sure else IGNORED if score >= rule.doubt else None
 
 
 def read_verdicts(path: Path) -> dict[KafkaPosition, dict[int | None, Verdict]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from contracts.archive_range import ArchiveRequest
 from contracts.codecs import encode_pixels
 from contracts.errors import SettingsError
 from contracts.frame import ContentType
-from deploy.archives.inputs import opener, request_of, with_stored_models
+from deploy.archives.inputs import opener, paths_of, request_of, with_stored_models
 from deploy.cli.main import main
 from deploy.settings.app_settings import AppSettings, load_settings
 from deploy.settings.chosen_models import deciding, with_models
@@ -89,6 +90,22 @@ def test_networks_of_a_run(settings: AppSettings, tmp_path: Path) -> None:
     for wrong in ("tracker=acm", "segmenter.threads=-1", "segmenter.colour=red", str(tmp_path / "none.yaml")):
         with pytest.raises(SettingsError, match="--models"):
             with_models(settings, [wrong])
+
+
+def test_names_that_are_no_text_are_stored_and_found_again(tmp_path: Path) -> None:
+    odd = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9"))
+    write_images(odd, 1)
+    request = request_of((str(odd),), None, None, {})
+    assert ArchiveRequest.model_validate_json(request.model_dump_json()) == request
+    assert (paths_of(request), request.options["name"]) == ([odd], "caf_")
+
+
+def test_a_stream_keeps_its_run_id(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as ended:
+        main(["reprocess", "in", "--run-id", "live"])
+    assert ended.value.code == 2
+    assert "other than that of the stream" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("command", [("reprocess", "--run-id", "again"), ("predict", "--out", "found")])

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from deltalake import DeltaTable
 from typer.testing import CliRunner
 
 from contracts.codecs import encode_pixels
+from contracts.errors import StopPipeline
 from contracts.frame import ContentType
 from deploy.cli.diff import app
 from deploy.cli.explain import app as explain_app
@@ -60,9 +63,35 @@ def test_too_much_change_is_an_answer_of_no(table: Path, most: str, code: int) -
     assert "40.0 % of the targets differ" in done.stdout
 
 
+def test_too_few_frames_in_common_are_no_answer_of_yes(table: Path, tmp_path: Path) -> None:
+    """Four of the five rows of each run are of frames that the other has not."""
+    copied = Path(shutil.copytree(table, tmp_path / "table"))
+    for run_id, offsets in (("a", "(1, 2, 3, 4)"), ("b", "(5, 6, 7, 8)")):
+        DeltaTable(str(copied)).delete(f"run_id = '{run_id}' and source_offset in {offsets}")
+    arguments = ["a", "b", "--table", str(copied), "--max-change", "1"]
+    done = CliRunner().invoke(app, arguments)
+    assert done.exit_code == 1, done.output
+    assert "1 of 5 frames of the smaller run" in done.stderr
+    assert CliRunner().invoke(app, [*arguments, "--min-common", "0.2"]).exit_code == 0
+
+
 def test_a_frame_of_an_archive_is_explained_from_its_file(table: Path, tmp_path: Path) -> None:
     picture = tmp_path / "frame.png"
     arguments = ["archive:night/0/4", "--table", str(table), "--run-id", "a", "--image", str(picture)]
     done = CliRunner().invoke(explain_app, arguments)
     assert done.exit_code == 0, done.output
     assert picture.stat().st_size > 1000
+
+
+def test_a_frame_that_is_another_by_now_is_not_shown(tmp_path: Path) -> None:
+    folder = tmp_path / "night"
+    folder.mkdir()
+    for number in (1, 2):
+        (folder / f"{number}.png").write_bytes(encode_pixels(np.full((64, 96), number, np.uint8), ContentType.PNG))
+    run = ArchiveRun(tmp_path / "table", "a")
+    assert run.process(run.files(folder, name="night")).complete
+    (folder / "0.png").write_bytes((folder / "1.png").read_bytes())
+    arguments = ["archive:night/0/1", "--table", str(tmp_path / "table"), "--run-id", "a", "--image", str(tmp_path / "frame.png")]
+    with pytest.raises(StopPipeline, match="the files have changed, or others came"):
+        CliRunner().invoke(explain_app, arguments, catch_exceptions=False)
+    assert not (tmp_path / "frame.png").exists()

@@ -8,9 +8,12 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
+from contracts.limits import InputLimits
 from contracts.position import OffsetRange
+from pipeline.ingest.interfaces import ReadPlan
 from pipeline.ingest.read_coordinator import ReadCoordinator, ReadOrder
 from pipeline.ingest.splits import SplitRules, cut
+from pipeline.settings import StreamSettings
 
 
 @given(
@@ -39,6 +42,12 @@ def test_pieces_are_the_range_and_bounded(
             assert max(map(len, spans)) <= max(1, min(split_bytes // 100, rows // (4 * readers)))
         else:
             assert all(span.start in selected[partition] for span in spans)
+        plan = ReadPlan("frames", "1", starts, stops, StreamSettings(), InputLimits(), selected or {}, splits)
+        for part in (each for epoch in range(len(splits.epochs)) for each in plan.parts(epoch)):
+            span, own = splits.spans[part.number], plan.for_part(part).selected_offsets
+            offsets = [] if selected is None else [each for each in selected[part.partition] if span.start <= each < span.stop]
+            assert own == ({} if selected is None else {part.partition: (*offsets, *own[part.partition][len(offsets) :])})
+            assert all(len(each) <= len(offsets) + 1 for each in own.values())
         for number, span in enumerate(splits.spans):
             assert splits.number_of(OffsetRange("frames", span.partition, span.stop - 1, span.stop)) == number
     assert [number for epoch in splits.epochs for number in epoch] == list(range(len(splits.spans)))

@@ -35,6 +35,11 @@ def test_the_sure_are_targets_the_unsure_are_ignored_the_rest_is_background() ->
     assert found.boxes_xyxy_px[:, 0].tolist() == [0, 8, 24]
     mask_HW = decode_rle(str(found.mask_rle), SHAPE)
     assert [bool(mask_HW[3, x]) for x in (1, 9, 17, 25)] == [True, False, False, True]
+    hidden = [detection(0, 0.95) | {"suppressed_by": "zones"}, detection(8, 0.95) | {"suppressed_by": None}]
+    filtered, seen = pseudo_labels(hidden, SHAPE, RULE), pseudo_labels(hidden, SHAPE, RULE, {0: Verdict("accept")})
+    assert filtered is not None
+    assert seen is not None
+    assert (filtered.labels, seen.labels) == (("ignore", "car"), ("car", "car")), "a filter's word is no truth, a person's is"
     boxes_only = pseudo_labels([detection(0, 0.95), detection(8, 0.95, masked=False)], SHAPE, RULE)
     assert boxes_only is not None
     assert boxes_only.mask_rle is None, "a mask that lacks a target would teach that it is none"
