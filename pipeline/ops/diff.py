@@ -109,7 +109,7 @@ def compare_runs(first: Side, second: Side, rules: MatchRules, match_by: MatchBy
             expected=f"positions of one {other}",
             got=f"those of two of this name: {_other(other)}",
             where=f"{first.run_id} and {second.run_id}",
-            action="Compare by sensor, frame id and time: --match frame.",
+            action="Compare them by frame: sensor, frame id and time of capture.",
         )
     for way in ("position", "frame") if match_by is None and other is None else (match_by or "frame",):
         joined = _joined(keys_a, keys_b, _PLACE if way == "position" else _NAME)
