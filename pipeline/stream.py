@@ -79,7 +79,7 @@ def _kafka_and_ray(job: StreamJob) -> Iterator[StreamResources]:
     with (
         closing(LoopThread("router")) as router,
         _producer(job) as producer,
-        closing(AlertPublisher(producer, job.kafka.alerts_topic, job.run_id, job.sink.alerts)) as alerts,
+        closing(AlertPublisher(producer, job.kafka.alerts_topic, job.run_id, job.alerts)) as alerts,
         ClusterWatch(job.kafka) as watch,
         Membership(job.kafka, job.run_id) as members,
     ):

@@ -67,10 +67,10 @@ def target_message(event: TargetEvent, run_id: str) -> TargetMessage:
     """The message for one event."""
     track, position = event.track, event.position
     last, memory = track.last, track.memory
-    kind = event.change.removeprefix("target.")
+    name = f"{run_id}/{track.track_id}/{event.change.removeprefix('target.')}"
     names = ("score", "label_score", "x_min_px", "y_min_px", "x_max_px", "y_max_px", "centroid_x_px", "centroid_y_px")
     return TargetMessage(
-        id=f"{track.track_id}/{kind}/{position.offset}" if event.change is Change.UPDATED else f"{track.track_id}/{kind}",
+        id=f"{name}/{position.offset}" if event.change is Change.UPDATED else name,
         event=event.change,
         run_id=run_id,
         track_id=track.track_id,

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from contracts.limits import InputLimits
+from pipeline.events.alerts import AlertPolicy
 from pipeline.inference.router import ModelHandles
 from pipeline.inference.rules import LiveRules
 from pipeline.ingest.interfaces import ReadPlan
@@ -37,3 +38,8 @@ class StreamJob:
     rules: LiveRules = field(default_factory=LiveRules)
     divide: Callable[[ReadPlan], ReadPlan] | None = None
     tracks: TrackSettings = field(default_factory=TrackSettings)
+
+    @property
+    def alerts(self) -> AlertPolicy:
+        """Kind of messages: for selected frames not events of targets, whose other frames are missing."""
+        return "detections" if self.selected_offsets and self.sink.alerts == "events" else self.sink.alerts

@@ -26,7 +26,7 @@ def test_events_as_a_consumer_sees_them() -> None:
         alerts.publish_events(events)
         alerts.flush(10.0)
     heads = [dict(message.headers) for message in producer.log]
-    names = ["frames/0/10#0/appeared", "frames/0/10#0/updated/35", "frames/0/10#0/left"]
+    names = ["live/frames/0/10#0/appeared", "live/frames/0/10#0/updated/35", "live/frames/0/10#0/left"]
     assert [head["ce_id"].decode() for head in heads] == names
     assert heads[0]["ce_type"] == b"irstream.target.appeared.v1"
     bodies = [json.loads(message.value or b"") for message in producer.log]

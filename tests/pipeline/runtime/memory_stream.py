@@ -103,7 +103,7 @@ class MemoryStream:
         assert topic is not None
         with (
             closing(LoopThread("router")) as router,
-            closing(AlertPublisher(self.producer, self.job.kafka.alerts_topic, self.job.run_id, self.job.sink.alerts)) as alerts,
+            closing(AlertPublisher(self.producer, self.job.kafka.alerts_topic, self.job.run_id, self.job.alerts)) as alerts,
         ):
             dead_letters = DeadLetterPublisher(self.producer, self.job.kafka.dead_letter_topic, self.job.run_id)
             resources = StreamResources(router.loop, alerts, dead_letters, self.members, self.topic, lambda: self.topic, self.open_reading)

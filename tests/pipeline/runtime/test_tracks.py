@@ -15,7 +15,7 @@ import pytest
 from actors.reply import ClassifierReply, DetectorReply, FramePoison
 from contracts.block import unpack_block
 from contracts.outputs import Classification, Detections, Float32
-from contracts.position import OffsetRange
+from contracts.position import OffsetRange, TopicPartition
 from contracts.result import Detection, FrameResult
 from pipeline.kafka.memory_topic import CRASH, DROP, MemoryTopic, Message
 from pipeline.table.recent import RecentFrame
@@ -127,6 +127,16 @@ def test_rows_that_a_former_driver_adds_during_the_start_are_not_gone_on_from(tm
     assert [plan.starts for plan in ours.plans] == [{0: 10}, {0: 60}]
     assert rows_of_ours == rows
     assert events_of_ours.items() <= events.items()
+
+
+def test_frames_that_are_fed_again_one_by_one_tell_no_stories(tmp_path: Path) -> None:
+    """As `replay-dead` does: by default they make messages of frames."""
+    stream = MemoryStream(MemoryTopic({0: frames(6)}), tmp_path)
+    stream.job = replace(stream.job, selected_offsets={0: (1, 4)})
+    stream.run({TopicPartition("frames", 0): 5})
+    assert stream.offsets() == {0: [1, 4]}
+    assert [json.loads(message.value or b"")["id"] for message in stream.producer.log] == ["frames/0/1", "frames/0/4"]
+    assert {dict(message.headers)["ce_type"] for message in stream.producer.log} == {b"irstream.alert.v1"}
 
 
 def test_messages_of_frames_by_setting(tmp_path: Path) -> None:
