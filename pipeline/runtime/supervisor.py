@@ -196,7 +196,7 @@ class Supervisor:
         filters = lambda sensor_id: rules.now.filters(sensor_id)  # noqa: E731 - of the rules that hold by then
         begun = {each: PartitionTracks(TopicPartition(self._topic_name, each), settings, least, filters) for each in starts}
         recent = self._table.recent_frames(
-            self._topic_name, {each: range(needed_from(known[each]), known[each]) for each in starts if each in known}
+            self._topic_name, {each: range(needed_from(known[each], settings), known[each]) for each in starts if each in known}
         )
         for partition, frames in recent.items():
             for frame in frames:

@@ -15,6 +15,12 @@ class TrackSettings(BaseModel):
     max_gap_frames: int = Field(
         60, ge=3, description="a target that is not seen in more frames of its sensor has left, whatever their times"
     )
+    look_back: int = Field(
+        10_000,
+        ge=1,
+        description="a target that was not seen within so many offsets of its partition has left; a start reads so many rows: more "
+        "where a slow camera shares a partition with fast ones",
+    )
     update_s: float = Field(
         10.0, gt=0, description="`target.updated` is sent this long after the last event of a target, seconds of capture time"
     )

@@ -24,7 +24,7 @@ from pipeline.tracks.motion import Motion
 from pipeline.tracks.speed import Speed
 
 _VERSION = 2
-Gaps: TypeAlias = tuple[float, int]
+Gaps: TypeAlias = tuple[float, int, int]
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _NAMES = tuple(field.name for field in fields(Detection))
@@ -62,7 +62,7 @@ class Memory:
         best: the sight with the highest score.
         reported_at: capture time of the frame of its last event; None before `target.appeared`.
         reported_seen: frames it had been seen in by then.
-        gaps: settings that ended tracks when it was last seen, `max_gap_s` and `max_gap_frames`.
+        gaps: settings that ended tracks when it was last seen, `max_gap_s`, `max_gap_frames` and `look_back`.
     """
 
     first_seen_at: datetime
@@ -119,7 +119,7 @@ class Memory:
                 Best(score, offset, _moment(captured), (box[0], box[1], box[2], box[3])),
                 None if reported is None else _moment(reported),
                 seen,
-                (gaps[0], gaps[1]),
+                (gaps[0], gaps[1], gaps[2]),
             )
         except (ValueError, TypeError, IndexError, OverflowError):
             return None
@@ -226,7 +226,7 @@ def _guessed(detection: Detection, captured_at: datetime, offset: int) -> Memory
         best=Best(detection.score, offset, captured_at, box_px(detection)),
         reported_at=captured_at if detection.suppressed_by is None else None,
         reported_seen=1,
-        gaps=(math.inf, 0),
+        gaps=(math.inf, 0, 0),
     )
 
 

@@ -4,7 +4,7 @@ Everything follows from the rows: a track's state stands in the row of its last 
 sight, offsets that have passed) is counted from the rows after that. `replay` goes through the last rows of the table and leaves what
 `advance` left when it made them, so a restart is not to be seen in the tracks.
 
-Memory is bounded: a track that was not seen within `LOOK_BACK` offsets of the partition has ended, and a sensor without tracks is
+Memory is bounded: a track that was not seen within `look_back` offsets of the partition has ended, and a sensor without tracks is
 forgotten.
 """
 
@@ -28,8 +28,6 @@ from pipeline.tracks.speed import Speed, metres_between
 from pipeline.tracks.track import Best, Memory, Track, as_float32, box_px, changed, size_px, track_id_of
 from pipeline.tracks.votes import counted, elected
 
-LOOK_BACK = 10_000
-"""Offsets of a partition after which a target that was not seen has left, whatever else; a restart reads so many rows."""
 PERSISTENCE = "persistence"
 FIRM_SIGHTS = 3
 """Sights that make a track sure. Before, it ends after three frames without one, and its label is that of the frame where that has one:
@@ -111,7 +109,7 @@ class PartitionTracks:
         self._settings = settings
         self._label_min_score = label_min_score
         self._filters = filters or (lambda _: _NO_FILTERS)
-        self._own_gaps = self._gaps = (settings.max_gap_s, settings.max_gap_frames)
+        self._own_gaps = self._gaps = (settings.max_gap_s, settings.max_gap_frames, settings.look_back)
         self._by_sensor: dict[str, dict[str, Track]] = {}
         self._by_sight: OrderedDict[str, Track] = OrderedDict()  # the longest unseen first
 
@@ -152,10 +150,10 @@ class PartitionTracks:
 
     def passed(self, offset: int) -> list[TargetEvent]:
         """The log has come so far, with or without rows: targets of sensors that have fallen silent have left."""
-        events = []
-        while self._by_sight and offset - (track := next(iter(self._by_sight.values()))).last_offset > LOOK_BACK:
+        events, look_back = [], self._gaps[2]
+        while self._by_sight and offset - (track := next(iter(self._by_sight.values()))).last_offset > look_back:
             self._forget(track)
-            ended_at = KafkaPosition(self._partition.topic, self._partition.partition, track.last_offset + LOOK_BACK + 1)
+            ended_at = KafkaPosition(self._partition.topic, self._partition.partition, track.last_offset + look_back + 1)
             events.append(TargetEvent(Change.LEFT, ended_at, track))
         return _reported(events)
 
@@ -192,7 +190,7 @@ class PartitionTracks:
         if track.memory.num_seen < FIRM_SIGHTS and not track.is_lost and track.unseen >= _LEAST_UNSEEN:
             return True
         unseen_s = abs((captured_at - track.last_seen_at).total_seconds())
-        max_gap_s, max_gap_frames = self._gaps
+        max_gap_s, max_gap_frames, _ = self._gaps
         return track.unseen > max_gap_frames or (track.unseen >= _LEAST_UNSEEN and unseen_s > max_gap_s)
 
     def _keep(self, track: Track) -> None:
@@ -289,9 +287,9 @@ class PartitionTracks:
         return memory, None
 
 
-def needed_from(next_offset: int) -> int:
+def needed_from(next_offset: int, settings: TrackSettings) -> int:
     """First offset whose row `replay` needs where the table stands at `next_offset`."""
-    return max(0, next_offset - 1 - LOOK_BACK)
+    return max(0, next_offset - 1 - settings.look_back)
 
 
 def _confirmed(memory: Memory, needed: Persistence) -> Memory:

@@ -20,7 +20,6 @@ from contracts.result import Detection, FrameResult
 from pipeline.kafka.memory_topic import CRASH, DROP, MemoryTopic, Message
 from pipeline.table.recent import RecentFrame
 from pipeline.table.results_table import ResultsTable
-from pipeline.tracks import tracker
 from pipeline.tracks.settings import TrackSettings
 from tests.pipeline.inference.rule_networks import RuleNetworks
 from tests.pipeline.runtime.memory_stream import MemoryStream, frames
@@ -80,13 +79,12 @@ def story(stream: MemoryStream) -> tuple[dict[tuple[int, int], tuple[Detection, 
 
 def streamed(path: Path, topic: Mapping[int, Sequence[Any]]) -> MemoryStream:
     stream = MemoryStream(MemoryTopic(topic), path, Moving().handles(), in_flight_blocks=3)
-    stream.job = replace(stream.job, tracks=TrackSettings(update_s=1.0, max_gap_s=0.5))
+    stream.job = replace(stream.job, tracks=TrackSettings(update_s=1.0, max_gap_s=0.5, look_back=30))
     stream.catch_up()
     return stream
 
 
-def test_a_kill_at_any_step_leaves_the_same_tracks_and_events(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tracker, "LOOK_BACK", 30)
+def test_a_kill_at_any_step_leaves_the_same_tracks_and_events(tmp_path: Path) -> None:
     unbroken = streamed(tmp_path / "unbroken", {each: messages(each) for each in (0, 1)})
     rows, events = story(unbroken)
     assert len(unbroken.plans) == 1

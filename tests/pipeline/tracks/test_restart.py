@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
@@ -17,9 +16,8 @@ from pipeline.tracks.settings import TrackSettings
 from pipeline.tracks.tracker import PartitionTracks, needed_from
 from tests.pipeline.tracks.scenes import disturbed, finite, frame, run, seen, tracker
 
-LOOK_BACK = 60
 NUM = 160
-OFTEN = TrackSettings(update_s=0.5)
+OFTEN = TrackSettings(update_s=0.5, look_back=60)
 
 
 def state(tracks: PartitionTracks) -> list[tuple[Any, ...]]:
@@ -33,7 +31,7 @@ def restarted(rows: Sequence[FrameResult], next_offset: int, settings: TrackSett
     """Tracks from the rows that a restart reads."""
     tracks = tracker(settings)
     for row in rows:
-        if row.position.offset >= needed_from(next_offset):
+        if row.position.offset >= needed_from(next_offset, settings):
             tracks.replay(row.sensor_id, row.captured_at, row.position.offset, row.detections)
     tracks.passed(next_offset - 1)
     return tracks
@@ -43,24 +41,22 @@ def restarted(rows: Sequence[FrameResult], next_offset: int, settings: TrackSett
 @given(seed=st.integers(0, 2**32), cuts=st.lists(st.integers(1, NUM - 1), min_size=2, max_size=3))
 def test_whenever_the_stream_is_killed_rows_and_events_are_the_same(seed: int, cuts: list[int]) -> None:
     frames = disturbed(seed, NUM)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "LOOK_BACK", LOOK_BACK)
-        unbroken = tracker(OFTEN)
-        rows, events = run(unbroken, frames)
-        # Through the types of the table: float32, microseconds.
-        kept = [each for each in table_to_outcomes(outcomes_to_table(rows, "live")) if isinstance(each, FrameResult)]
-        for cut in cuts:
-            next_offset = frames[cut].position.offset
-            before = tracker(OFTEN)
-            _, earlier = run(before, frames[:cut])
-            earlier += before.passed(next_offset - 1)
-            after = restarted(kept[:cut], next_offset)
-            assert state(after) == state(before)
-            rows_after, later = run(after, frames[cut:])
-            assert rows_after == rows[cut:]
-            assert state(after) == state(unbroken)
-            made = [(event.change, event.track.track_id, event.position) for event in earlier + later]
-            assert sorted(made) == sorted((event.change, event.track.track_id, event.position) for event in events)
+    unbroken = tracker(OFTEN)
+    rows, events = run(unbroken, frames)
+    # Through the types of the table: float32, microseconds.
+    kept = [each for each in table_to_outcomes(outcomes_to_table(rows, "live")) if isinstance(each, FrameResult)]
+    for cut in cuts:
+        next_offset = frames[cut].position.offset
+        before = tracker(OFTEN)
+        _, earlier = run(before, frames[:cut])
+        earlier += before.passed(next_offset - 1)
+        after = restarted(kept[:cut], next_offset)
+        assert state(after) == state(before)
+        rows_after, later = run(after, frames[cut:])
+        assert rows_after == rows[cut:]
+        assert state(after) == state(unbroken)
+        made = [(event.change, event.track.track_id, event.position) for event in earlier + later]
+        assert sorted(made) == sorted((event.change, event.track.track_id, event.position) for event in events)
 
 
 def test_who_ends_by_new_settings_is_reported_and_who_had_left_by_the_old_ones_is_not() -> None:

@@ -12,7 +12,6 @@ import pytest
 from contracts.result import FrameResult
 from pipeline.inference.rules import Filters
 from pipeline.sensor_settings import AlertSettings, Persistence
-from pipeline.tracks import tracker as module
 from pipeline.tracks.settings import TrackSettings
 from pipeline.tracks.tracker import Change, PartitionTracks
 from tests.pipeline.tracks.scenes import NOON, PARTITION, frame, ids, run, seen, tracker
@@ -96,9 +95,8 @@ def test_a_track_of_one_sight_ends_after_three_frames() -> None:
     assert [event.change for event in events] == [Change.APPEARED, Change.LEFT, Change.APPEARED]
 
 
-def test_a_sensor_that_falls_silent_is_forgotten_and_its_targets_have_left(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "LOOK_BACK", 20)
-    tracks = tracker()
+def test_a_sensor_that_falls_silent_is_forgotten_and_its_targets_have_left() -> None:
+    tracks = tracker(TrackSettings(look_back=20))
     _, events = run(tracks, [frame(3, seen(50, 50), sensor_id="a"), *(frame(n, sensor_id="b") for n in range(4, 24))])
     assert [event.change for event in events] == [Change.APPEARED]
     (event,) = tracks.passed(40)
