@@ -150,9 +150,9 @@ class Predictor:
                 break
             num_frames += 1
             if entry.sensor_id not in waiting:
-                waiting[entry.sensor_id] = _Sensor(tracks=self._begun(entry.sensor_id) if source.fps else None)
+                waiting[entry.sensor_id] = _Sensor(tracks=self._begun(entry.sensor_id) if entry.fps else None)
             sensor = waiting[entry.sensor_id]
-            _put(sensor, entry, began + timedelta(seconds=sensor.next_offset / source.fps) if source.fps else datetime.now(UTC))
+            _put(sensor, entry, began + timedelta(seconds=sensor.next_offset / entry.fps) if entry.fps else datetime.now(UTC))
             if sensor.is_full:
                 yield from self._answers(entry.sensor_id, sensor)
         for sensor_id, sensor in waiting.items():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import chain, islice
+from itertools import islice
 
 from contracts.frame import FrameMeta
 from pipeline.inputs.pictures import Picture, PictureSequence, Unusable
@@ -13,10 +13,15 @@ from pipeline.inputs.pictures import Picture, PictureSequence, Unusable
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FrameToSend:
-    """A picture and the sensor that sends it."""
+    """A picture and the sensor that sends it.
+
+    Attributes:
+        fps: rate of its sequence; None for single images, which do not follow each other.
+    """
 
     sensor_id: str
     picture: Picture
+    fps: float | None = None
 
     def meta(self, *, frame_id: str, number: int, captured_at: datetime) -> FrameMeta:
         """The metadata of its message; what the picture says of itself counts."""
@@ -43,6 +48,10 @@ class _Share:
     whole: PictureSequence
     first: int
     step: int
+
+    @property
+    def fps(self) -> float | None:
+        return self.whole.fps
 
     def pictures(self) -> Iterator[Picture | Unusable]:
         return islice(self.whole.pictures(), self.first, None, self.step)
@@ -91,7 +100,7 @@ class FrameSource:
 
     def frames(self) -> Iterator[FrameToSend | Unusable]:
         """One pass: sensors take turns, one frame each, until all have ended."""
-        playing = {name: chain.from_iterable(sequence.pictures() for sequence in playlist) for name, playlist in self._playlists.items()}
+        playing = {name: _played(playlist) for name, playlist in self._playlists.items()}
         while playing:
             for name in list(playing):
                 entry = _next_usable(playing[name])
@@ -99,23 +108,31 @@ class FrameSource:
                 if entry.picture is None:
                     del playing[name]
                 else:
-                    yield FrameToSend(name, entry.picture)
+                    yield FrameToSend(name, entry.picture, entry.fps)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Turn:
     picture: Picture | None
+    fps: float | None
     unusable: tuple[Unusable, ...]
 
 
-def _next_usable(pictures: Iterator[Picture | Unusable]) -> _Turn:
+def _played(playlist: Sequence[PictureSequence | _Share]) -> Iterator[tuple[Picture | Unusable, float | None]]:
+    """Pictures of sequences one after the other, each with the rate of its own sequence."""
+    for sequence in playlist:
+        for entry in sequence.pictures():
+            yield entry, sequence.fps
+
+
+def _next_usable(pictures: Iterator[tuple[Picture | Unusable, float | None]]) -> _Turn:
     """The next picture of a sensor and what was left out before it: a bad file must not cost a sensor its turn."""
     unusable: list[Unusable] = []
-    for entry in pictures:
+    for entry, fps in pictures:
         if isinstance(entry, Picture):
-            return _Turn(entry, tuple(unusable))
+            return _Turn(entry, fps, tuple(unusable))
         unusable.append(entry)
-    return _Turn(None, tuple(unusable))
+    return _Turn(None, None, tuple(unusable))
 
 
 def _free(name: str, taken: dict[str, list[PictureSequence | _Share]]) -> str:
