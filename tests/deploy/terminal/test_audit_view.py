@@ -45,7 +45,8 @@ FAULTS_SHOWN = """\
 partition  log       watermark  expected  ok     rejected  gaps  empty  lost  doubled  beyond  unproved
 0          0..1,200  1,100      1,100     1,090  7         3     0      0     0        0       0
 1          10..20    -          12        9      0         0     1      6     3        0       10
-lost (no row for a message that is in the log, or for a position of an archive): frames/1/10, frames/1/12, frames/1/14, frames/1/16, frames/1/18 and 1 more
+lost (no row for a message that is in the log, or for a position of an archive): \
+frames/1/10, frames/1/12, frames/1/14, frames/1/16, frames/1/18 and 1 more
 doubled (more than one row for an offset): frames/1/11..13
 unproved (no row, and retention has deleted what stood there: a loss, unless it was a transaction marker or compacted): frames/1/0..9
 not clean: 1,112 positions expected (run live, table version 3)"""
