@@ -32,6 +32,7 @@ PERSISTENCE = "persistence"
 FIRM_SIGHTS = 3
 """Sights that make a track sure. Before, it ends after three frames without one, and its label is that of the frame where that has one:
 where frames do not follow each other (a folder of single images), chance makes tracks of one or two sights."""
+_AT_ONCE = Persistence()
 _LEAST_UNSEEN = 3
 _SIGHTS_OF_ANOTHER_CLOCK = 500
 _MOST_BITS = (1 << 64) - 1
@@ -77,16 +78,6 @@ class SensorFilters(Protocol):
         ...
 
 
-class _NoFilters:
-    persistence = Persistence()
-
-    def of_label(self, label: str) -> str | None:
-        return None
-
-
-_NO_FILTERS = _NoFilters()
-
-
 class PartitionTracks:
     """Tracks of the sensors whose frames are in one partition. Not thread-safe."""
 
@@ -103,12 +94,12 @@ class PartitionTracks:
             partition: whose frames.
             settings: when tracks begin and end.
             label_min_score: mean class score below which a target is labelled just `target`.
-            filters: of a sensor; by default none, and targets are shown at once.
+            filters: of a sensor; None: what suppresses a sight stays as it is, and targets are shown at once.
         """
         self._partition = partition
         self._settings = settings
         self._label_min_score = label_min_score
-        self._filters = filters or (lambda _: _NO_FILTERS)
+        self._filters = filters
         self._own_gaps = self._gaps = (settings.max_gap_s, settings.max_gap_frames, settings.look_back)
         self._by_sensor: dict[str, dict[str, Track]] = {}
         self._by_sight: OrderedDict[str, Track] = OrderedDict()  # the longest unseen first
@@ -213,9 +204,9 @@ class PartitionTracks:
         label, label_score = detection.label, detection.label_score
         if before is not None and (memory.num_seen >= FIRM_SIGHTS or label == UNNAMED):
             label, label_score = elected(memory.class_means, before.last.label, self._label_min_score)
-        filters = self._filters(result.sensor_id)
-        memory = _confirmed(memory, filters.persistence)
-        if suppressed_by is None or suppressed_by in _OF_LABELS:
+        filters = None if self._filters is None else self._filters(result.sensor_id)
+        memory = _confirmed(memory, _AT_ONCE if filters is None else filters.persistence)
+        if filters is not None and (suppressed_by is None or suppressed_by in _OF_LABELS):
             suppressed_by = filters.of_label(label)
         if suppressed_by is None and not memory.confirmed:
             suppressed_by = PERSISTENCE

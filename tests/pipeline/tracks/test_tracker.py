@@ -142,6 +142,14 @@ def test_label_filters_judge_the_label_of_the_track(settings: dict[str, Any], of
     assert [event.change for event in events] == ([] if hidden_by else [Change.APPEARED])
 
 
+def test_without_filters_what_suppressed_a_sight_stays() -> None:
+    """Rows of which tracks are made anew, as `irstream evaluate --tracks --again` does, were filtered before."""
+    hidden = replace(seen(50, 50, label="bird"), suppressed_by="hidden_labels")
+    rows, events = run(PartitionTracks(PARTITION, TrackSettings(), 0.5), [frame(n, hidden) for n in range(4)])
+    assert {(each.track_id, each.suppressed_by) for row in rows for each in row.detections} == {("frames/0/0#0", "hidden_labels")}
+    assert events == []
+
+
 def test_events_say_how_a_target_went() -> None:
     frames = [frame(n, seen(50 + n, 50, score=0.95 if n == 4 else 0.8), at_s=n) for n in range(8)] + [
         frame(n, at_s=n) for n in range(8, 12)
