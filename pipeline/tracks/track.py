@@ -28,6 +28,7 @@ Gaps: TypeAlias = tuple[float, int, int]
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _NAMES = tuple(field.name for field in fields(Detection))
+_INDICES = {name: index for index, name in enumerate(_NAMES)}
 _values = attrgetter(*_NAMES)
 
 
@@ -198,8 +199,11 @@ def as_float32(*values: float) -> tuple[float, ...]:
 
 
 def changed(detection: Detection, **changes: Any) -> Detection:
-    """As `dataclasses.replace`, in a third of its time: once for each sight."""
-    return Detection(**(dict(zip(_NAMES, _values(detection), strict=True)) | changes))
+    """As `dataclasses.replace`, in less than half its time: every sight is made by it."""
+    values = list(_values(detection))
+    for name, value in changes.items():
+        values[_INDICES[name]] = value
+    return Detection(*values)
 
 
 @cache

@@ -7,6 +7,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from typing import Any
 
 from contracts.position import KafkaPosition, TopicPartition
@@ -36,6 +37,7 @@ def frame(offset: int, *detections: Detection, sensor_id: str = "cam", at_s: flo
     return replace(result(offset), position=position, sensor_id=sensor_id, captured_at=at, ingested_at=at, detections=detections)
 
 
+@cache
 def filters(sensor_id: str) -> Filters:
     """`cam-0` shows what was seen in two of three frames, `cam-1` hides birds, all others show everything at once."""
     persistence = Persistence(seen=2, of=3) if sensor_id == "cam-0" else Persistence()
