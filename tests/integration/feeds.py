@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from deltalake import DeltaTable
+from ray import serve
 
 from contracts.codecs import encode_pixels
 from contracts.frame import ContentType
 from contracts.limits import InputLimits
 from contracts.position import TopicPartition
+from deploy.app import app_name, running_models
+from deploy.settings.app_settings import AppSettings
 from pipeline.inference.router import ModelHandles
 from pipeline.kafka.producer import SteadyProducer
 from pipeline.kafka.settings import KafkaSettings
@@ -27,6 +31,16 @@ from pipeline.stream import run_stream
 from pipeline.table.settings import SinkSettings
 
 Message = tuple[bytes | None, bytes | None, list[tuple[str, bytes]], int]
+
+
+@contextmanager
+def models_for_a_test(settings: AppSettings) -> Iterator[ModelHandles]:
+    """The three models of a stream, and their end: in the Ray of a session they would stay, and compute a little even when idle."""
+    with running_models(settings) as models:
+        try:
+            yield models
+        finally:
+            serve.delete(app_name(settings))
 
 
 def marked_frame(mark: int, size_px: tuple[int, int] = (64, 96)) -> bytes:

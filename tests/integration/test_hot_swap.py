@@ -14,7 +14,7 @@ from ray import serve
 
 from contracts.errors import SettingsError
 from contracts.frame import ContentType
-from deploy.app import app_name, deploy_models, running_models, stream_job
+from deploy.app import app_name, deploy_models, stream_job
 from deploy.settings.app_settings import AppSettings, settings_from_args
 from models.card import read_card
 from pipeline.inputs.cameras import synthetic_source
@@ -25,7 +25,7 @@ from pipeline.runtime.progress import StreamProgress
 from pipeline.stream import run_stream
 from synthetic.settings import SyntheticSettings
 from tests.conftest import RealKafka
-from tests.integration.feeds import assert_exactly_once, rows
+from tests.integration.feeds import assert_exactly_once, models_for_a_test, rows
 from tests.retrained import retrained
 
 pytestmark = [pytest.mark.broker, pytest.mark.ray, pytest.mark.timeout(600), pytest.mark.usefixtures("local_ray")]
@@ -67,7 +67,7 @@ def under_load(settings: AppSettings) -> Iterator[Callable[[int], StreamProgress
             assert moved.wait_for(lambda: newest[0].frames_out >= wanted, WAIT_S), newest[0]
             return newest[0]
 
-    with running_models(settings) as models:
+    with models_for_a_test(settings) as models:
         work = [
             threading.Thread(target=film),
             threading.Thread(target=run_stream, args=(stream_job(settings, models),), kwargs={"stop": stop, "on_progress": on_progress}),

@@ -14,7 +14,7 @@ from pycocotools import mask as coco_mask
 from ray import serve
 
 from contracts.frame import ContentType
-from deploy.app import build, running_models, stream_job
+from deploy.app import build, stream_job
 from deploy.settings.app_settings import AppSettings, settings_from_args
 from pipeline.inference.router import ModelHandles
 from pipeline.inputs.cameras import synthetic_source
@@ -24,7 +24,7 @@ from pipeline.publish import publish
 from pipeline.stream import run_stream
 from synthetic.settings import SyntheticSettings
 from tests.conftest import RealKafka
-from tests.integration.feeds import assert_exactly_once, rows
+from tests.integration.feeds import assert_exactly_once, models_for_a_test, rows
 
 pytestmark = [pytest.mark.broker, pytest.mark.ray, pytest.mark.usefixtures("local_ray")]
 
@@ -40,7 +40,7 @@ CAMERAS = (
 
 @pytest.fixture(scope="module")
 def models() -> Iterator[ModelHandles]:
-    with running_models(settings_from_args({"models": LIGHT})) as handles:
+    with models_for_a_test(settings_from_args({"models": LIGHT})) as handles:
         yield handles
 
 
@@ -66,10 +66,19 @@ def test_three_networks_answer_for_every_frame_whatever_its_size(settings: AppSe
     assert {row["status"] for row in found} == {"ok"}
     assert {(row["width_px"], row["height_px"], row["bit_depth"]) for row in found} == {(256, 256, 14), (320, 256, 8), (1280, 1088, 16)}
     assert summary.progress.generation == 1, summary.progress.note
-    detections = [(row, detection) for row in found for detection in row["detections"]]
+    detections = [
+        (row, detection, track_id)
+        for row in found
+        for detection, track_id in zip(row["detections"], row["detection_track_id"], strict=True)
+    ]
     assert detections, "18 synthetic frames with targets and nothing found"
-    for row, detection in detections:
+    named: dict[str | None, set[str]] = {}
+    for _, detection, track_id in detections:
+        named.setdefault(track_id, set()).add(surest_class(detection))
+    for row, detection, track_id in detections:
         check_detection(row, detection)
+        voted = {surest_class(detection)} if track_id is None else named[track_id]
+        assert detection["label"] in {"target", *voted}, "a label is the frame's own, or that of its track"
     for row in found:
         have_mask = [detection["mask_rle"] is not None for detection in row["detections"]]
         assert [ratio is not None and ratio >= 0 for ratio in row["detection_scr"]] == have_mask
@@ -83,13 +92,16 @@ def test_three_networks_answer_for_every_frame_whatever_its_size(settings: AppSe
         assert row["stage_ms"]["segment"] > 0
 
 
+def surest_class(detection: dict[str, Any]) -> str:
+    scores: dict[str, float] = dict(detection["class_scores"])
+    return max(scores, key=scores.__getitem__)
+
+
 def check_detection(row: dict[str, Any], detection: dict[str, Any]) -> None:
     assert 0 <= detection["x_min_px"] < detection["x_max_px"] <= row["width_px"]
     assert 0 <= detection["y_min_px"] < detection["y_max_px"] <= row["height_px"]
     assert 0 < detection["score"] <= 1
-    scores = dict(detection["class_scores"])
-    assert sum(scores.values()) == pytest.approx(1.0, abs=1e-3)
-    assert detection["label"] in {"target", max(scores, key=scores.__getitem__)}
+    assert sum(dict(detection["class_scores"]).values()) == pytest.approx(1.0, abs=1e-3)
     if detection["mask_rle"] is not None:
         mask = coco_mask.decode({"size": [row["height_px"], row["width_px"]], "counts": detection["mask_rle"].encode()})
         assert mask.sum() == detection["area_px"]
