@@ -49,10 +49,9 @@ def lanes_of(target: str, options: Sequence[str]) -> list[Lane]:
             [_tests("stream", "ray", (*files_that_name("ray"), *options))],
             [
                 _tests("kafka", "broker and not ray", (*files_that_name("broker"), *options)),
-                _LINT,
                 _giving_way(_tests("lower", _COMPUTES, (*_LOWER, *options))),
             ],
-            [_giving_way(_tests("upper", _COMPUTES, (*_UPPER, *options)))],
+            [_LINT, _giving_way(_tests("upper", _COMPUTES, (*_UPPER, *options)))],
         ],
     }
     return lanes[target]
