@@ -84,6 +84,7 @@ def streamed(path: Path, topic: Mapping[int, Sequence[Any]]) -> MemoryStream:
     return stream
 
 
+@pytest.mark.slow
 def test_a_kill_at_any_step_leaves_the_same_tracks_and_events(tmp_path: Path) -> None:
     unbroken = streamed(tmp_path / "unbroken", {each: messages(each) for each in (0, 1)})
     rows, events = story(unbroken)
