@@ -27,7 +27,7 @@ class Sentinel(enum.Enum):
     REPLAY = "the worker dies, and the read task is started a second time"
     EOF = "the read task ends without a word, although there is more to read"
     DROP = "the block with the next record gets lost on its way"
-    STALL = "no data for a while"
+    STALL = "no data until `go_on`, although there is more to read"
     DAMAGE = "what is stored here cannot be read"
 
 
@@ -66,7 +66,7 @@ class _Partition:
         self.begin = 0
         self.messages: list[Message | None] = []
         self.sentinels: dict[int, list[Sentinel]] = {}
-        self.stalled_until = 0.0
+        self.stalled = False
 
     def append(self, items: Iterable[Item]) -> None:
         for item in items:
@@ -79,22 +79,18 @@ class _Partition:
 class MemoryTopic:
     """Partitions in memory; every method may be called from any thread."""
 
-    def __init__(
-        self, partitions: Mapping[int, Iterable[Item]], *, name: str = "frames", topic_id: str = "memory-1", stall_s: float = 0.3
-    ) -> None:
+    def __init__(self, partitions: Mapping[int, Iterable[Item]], *, name: str = "frames", topic_id: str = "memory-1") -> None:
         """A topic with these partitions.
 
         Args:
             partitions: what each holds, in log order; sentinels take up no offset.
             name: of the topic.
             topic_id: another one is another topic.
-            stall_s: how long a `STALL` takes.
         """
         self.name = name
         self.topic_id: str | None = topic_id
         self.away = False
         self.hinted: dict[TopicPartition, int] = {}
-        self._stall_s = stall_s
         self._changed = threading.Condition()
         self._partitions: dict[int, _Partition] = {}
         for number, items in partitions.items():
@@ -117,6 +113,13 @@ class MemoryTopic:
         with self._changed:
             self.topic_id = topic_id
             self._partitions = {number: _Partition() for number in self._partitions}
+            self._changed.notify_all()
+
+    def go_on(self) -> None:
+        """End every `STALL` that was met; harmless where there is none."""
+        with self._changed:
+            for found in self._partitions.values():
+                found.stalled = False
             self._changed.notify_all()
 
     def take_drop(self, partition: int, start: int, stop: int) -> bool:
@@ -142,12 +145,11 @@ class MemoryTopic:
                 left_s = deadline - time.monotonic()
                 if behind > at or left_s <= 0:
                     return records, behind
-                stall_s = found.stalled_until - time.monotonic()
-                self._changed.wait(min(left_s, stall_s) if stall_s > 0 else left_s)
+                self._changed.wait(left_s)
 
     def _take(self, number: int, found: _Partition, at: int, max_records: int) -> tuple[list[RawRecord], int]:
         records: list[RawRecord] = []
-        while len(records) < max_records and time.monotonic() >= found.stalled_until:
+        while len(records) < max_records and not found.stalled:
             waiting = [each for each in found.sentinels.get(at, ()) if each is not DROP]
             if waiting and records:
                 break  # what comes before it is handed over first
@@ -157,7 +159,7 @@ class MemoryTopic:
                 found.sentinels[at].remove(waiting[0])
                 if waiting[0] is not STALL:
                     raise Interruption(waiting[0])
-                found.stalled_until = time.monotonic() + self._stall_s
+                found.stalled = True
                 break
             if at >= len(found.messages):
                 break

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from contracts.errors import IrstreamError, StopPipeline
@@ -104,15 +104,18 @@ def test_a_view_that_fails_is_left_alone_and_the_watch_goes_on() -> None:
         calls.append(progress)
         raise BrokenPipeError
 
-    topic = MemoryTopic({0: frames(10)})
+    class Hinted(MemoryTopic):
+        def hint(self, offsets: Mapping[TopicPartition, int]) -> None:
+            super().hint(offsets)
+            if calls:
+                looked_after_the_fault.set()
+
+    looked_after_the_fault = threading.Event()
+    topic = Hinted({0: frames(10)})
     watched = Watched(topic, broken)
     watched.begin({FIRST: 10}, {0})
     with watched.monitor:
-        for _ in range(1000):
-            if topic.hinted:
-                break
-            threading.Event().wait(0.01)
-        topic.hinted.clear()
+        assert looked_after_the_fault.wait(TIMEOUT_S)
         watched.monitor.on_committed([OffsetRange("frames", 0, 10, 11)])
     assert topic.hinted == {FIRST: 11}, "it looks once more at the end"
     assert len(calls) == 1

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import threading
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from actors.reply import SegmenterReply
+from actors.reply import DetectorReply, SegmenterReply
 from contracts.errors import RetryLater, StopPipeline
 from contracts.position import OffsetRange, TopicPartition
 from contracts.result import Gap
-from pipeline.kafka.group import TakenOver
+from pipeline.kafka.group import Assignment, TakenOver
+from pipeline.kafka.memory_group import MemoryMembership
 from pipeline.kafka.memory_topic import CRASH, DAMAGE, DROP, EOF, REPLAY, STALL, MemoryTopic, Sentinel
+from pipeline.runtime.progress import StreamProgress, StreamSummary
 from pipeline.table.committer import Committer
 from pipeline.table.results_table import ResultsTable
 from pipeline.table.watermark import CommitRefused
@@ -108,18 +112,22 @@ def test_each_generation_starts_where_the_table_is(tmp_path: Path) -> None:
 
 
 def test_no_data_for_longer_than_an_epoch_ends_nothing(tmp_path: Path) -> None:
-    topic = MemoryTopic({0: [*frames(6), STALL, *frames(6)]}, stall_s=0.7)
+    """The data comes when whole epochs have passed without any."""
+    topic = MemoryTopic({0: [*frames(6), STALL, *frames(6)]})
     stream = MemoryStream(topic, tmp_path, epoch_s=0.2, epoch_overlap_s=0.05)
-    seen: list[int] = []
+    epochs_at_the_stall: list[int] = []
 
-    def watch(progress: Any) -> None:
-        seen.append(progress.frames_out)
+    def watch(progress: StreamProgress) -> None:
+        if progress.frames_out == 6:
+            epochs_at_the_stall.append(len(stream.epochs))
+            if epochs_at_the_stall[-1] >= epochs_at_the_stall[0] + 3:
+                topic.go_on()
         if progress.frames_out == 12:
             stream.stop.set()
 
     summary = stream.run({}, watch)
     assert (summary.drained, summary.progress.generation) == (True, 1)
-    assert 6 in seen, "the stall was seen"
+    assert epochs_at_the_stall, "the stall was seen"
     assert stream.offsets() == {0: list(range(12))}
 
 
@@ -196,37 +204,100 @@ def test_stop_drains_what_was_read(tmp_path: Path) -> None:
     assert summary.progress.frames_out == read
 
 
-def test_a_stop_waits_no_longer_than_its_time_for_networks_that_are_silent(tmp_path: Path) -> None:
-    silent = RuleNetworks(delay_s=60.0)
-    stream = MemoryStream(MemoryTopic({0: frames(40)}), tmp_path, silent.handles(), drain_timeout_s=0.3, model_timeout_s=0.3)
-    threading.Timer(0.5, stream.stop.set).start()
-    assert not stream.run({}).drained
-    assert stream.rows() == []
+class Held(RuleNetworks):
+    """The first two blocks are answered; for the others all networks are silent until `patience_s` have passed since the stop.
+
+    Time is that of this clock, which goes on when the waiting stream looks at it: the speed of the machine has no part in it.
+    """
+
+    def __init__(self, patience_s: float) -> None:
+        super().__init__()
+        self.now_s = 0.0
+        self._patience_s = patience_s
+        self._begun: Counter[str] = Counter()
+        self._answering = asyncio.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stop = threading.Event()
+
+    async def detect(self, block: Any) -> DetectorReply:
+        await self._hold("detector")
+        return await super().detect(block)
+
+    async def segment(self, block: Any) -> SegmenterReply:
+        await self._hold("segmenter")
+        return await super().segment(block)
+
+    async def _hold(self, network: str) -> None:
+        self._begun[network] += 1
+        if self._begun[network] > 2:
+            self._loop = asyncio.get_running_loop()
+            await self._answering.wait()
+
+    def monotonic(self) -> float:
+        """Ten seconds later each time the stopped stream asks, as long as the networks are silent."""
+        if self._stop.is_set() and self._loop is not None and threading.current_thread() is threading.main_thread():
+            if self.now_s < self._patience_s:
+                self.now_s += 10.0
+            else:
+                self._loop.call_soon_threadsafe(self._answering.set)
+        return self.now_s
+
+    def run(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[MemoryStream, StreamSummary]:
+        """A stream that is stopped while these networks are silent; it waits one minute for all else, and two for networks."""
+        clock = SimpleNamespace(monotonic=self.monotonic, perf_counter=self.monotonic)
+        monkeypatch.setattr("pipeline.runtime.generation.time", clock)
+        monkeypatch.setattr("pipeline.inference.router.time", clock)
+        topic = MemoryTopic({0: frames(400)})
+        stream = MemoryStream(topic, path, self.handles(), in_flight_blocks=2, drain_timeout_s=60.0, model_timeout_s=120.0)
+        stream.stop = self._stop
+
+        def watch(progress: StreamProgress) -> None:
+            if progress.frames_out == 8 and self._loop is not None:
+                self._stop.set()
+
+        return stream, stream.run({}, watch)
 
 
-@pytest.mark.slow
-def test_a_stop_waits_for_networks_that_are_slow(tmp_path: Path) -> None:
-    """Each answer takes several times as long as a stop waits for anything else: they compute, so nothing gives up."""
-    slow = RuleNetworks(delay_s=1.5)
-    stream = MemoryStream(MemoryTopic({0: frames(400)}), tmp_path, slow.handles(), drain_timeout_s=0.5, in_flight_blocks=2)
-    threading.Timer(2.0, stream.stop.set).start()
-    summary = stream.run({})
+def test_a_stop_waits_for_networks_that_are_slow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their answers take longer than a stop waits for anything else: they compute, so nothing gives up."""
+    slow = Held(patience_s=100.0)
+    stream, summary = slow.run(tmp_path, monkeypatch)
+    assert slow.now_s == 100.0
     assert (summary.drained, summary.progress.generation) == (True, 1)
     assert stream.offsets() == {0: list(range(summary.progress.frames_in))}
-    assert summary.progress.frames_in >= 8
+    assert summary.progress.frames_in >= 12
+
+
+def test_a_stop_waits_no_longer_than_its_time_for_networks_that_are_silent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    silent = Held(patience_s=1000.0)
+    stream, summary = silent.run(tmp_path, monkeypatch)
+    assert not summary.drained
+    assert 120.0 < silent.now_s < 200.0
+    assert stream.offsets() == {0: list(range(8))}, "what was computed before"
+
+
+class AwayTopic(MemoryTopic):
+    """Away from `leave` on, until a reader and the committer have both been refused."""
+
+    refused: frozenset[str] = frozenset()
+
+    def leave(self) -> None:
+        self.away = True
+
+    def _require_readable(self, topic_id: str | None = None) -> None:
+        try:
+            super()._require_readable(topic_id)
+        except RetryLater:
+            self.refused |= {threading.current_thread().name.split("-")[0]}
+            self.away = not {"read", "committer"} <= self.refused
+            raise
 
 
 def test_a_broker_that_is_away_for_a_while_ends_nothing(tmp_path: Path) -> None:
-    topic = MemoryTopic({0: frames(200)})
-
-    def leave(call: int) -> None:
-        if call == 4:
-            topic.away = True
-            threading.Timer(0.7, lambda: setattr(topic, "away", False)).start()
-
-    stream = MemoryStream(topic, tmp_path, Hooked(leave).handles(), in_flight_blocks=1)
+    topic = AwayTopic({0: frames(200)})
+    stream = MemoryStream(topic, tmp_path, Hooked(lambda call: topic.leave() if call == 4 else None).handles(), in_flight_blocks=1)
     summary = stream.catch_up()
-    assert not topic.away
+    assert {"read", "committer"} <= topic.refused
     assert (summary.drained, summary.progress.generation) == (True, 1)
     assert stream.offsets() == {0: list(range(200))}
 
@@ -256,16 +327,20 @@ def test_another_topic_of_the_same_name_stops_the_stream(tmp_path: Path) -> None
 
 def test_a_topic_that_is_gone_stops_the_stream(tmp_path: Path) -> None:
     stream = MemoryStream(MemoryTopic({0: frames(4)}), tmp_path, epoch_s=0.2)
-    threading.Timer(0.5, stream.topic.recreate, [None]).start()
+
+    def watch(progress: StreamProgress) -> None:
+        if progress.frames_out == 4:
+            stream.topic.recreate(None)
+
     with pytest.raises(StopPipeline, match="it was deleted"):
-        stream.run({})
+        stream.run({}, watch)
     assert stream.offsets() == {0: [0, 1, 2, 3]}
 
 
 def test_partitions_that_are_added_are_read(tmp_path: Path) -> None:
     stream = MemoryStream(MemoryTopic({0: frames(10)}), tmp_path)
 
-    def watch(progress: Any) -> None:
+    def watch(progress: StreamProgress) -> None:
         if progress.frames_out == 10 and len(stream.topic.end_offsets("frames")) == 1:
             stream.topic.append(1, frames(7))
             stream.members.reassign({0, 1})
@@ -278,10 +353,24 @@ def test_partitions_that_are_added_are_read(tmp_path: Path) -> None:
     assert stream.offsets() == {0: list(range(10)), 1: list(range(7))}
 
 
+class Waiting(MemoryMembership):
+    """Does something when it is asked for the fourth time: our part was done by the second."""
+
+    def __init__(self, partitions: Iterable[int], then: Callable[[], None]) -> None:
+        super().__init__(partitions)
+        self._asked = 0
+        self._then = then
+
+    def assignment(self, timeout_s: float) -> Assignment | None:
+        self._asked += 1
+        if self._asked == 4:
+            self._then()
+        return super().assignment(timeout_s)
+
+
 def test_only_our_partitions_are_read_and_others_are_waited_for(tmp_path: Path) -> None:
     stream = MemoryStream(MemoryTopic({0: frames(8), 1: frames(6)}), tmp_path)
-    stream.members = type(stream.members)({0})
-    threading.Timer(1.2, other_writer, [tmp_path, 6, 1]).start()
+    stream.members = Waiting({0}, lambda: other_writer(tmp_path, 6, 1))
     summary = stream.catch_up()
     assert summary.progress.frames_out == 8
     assert [plan.partitions for plan in stream.plans] == [(0,)]
@@ -329,7 +418,7 @@ def test_epochs_follow_each_other_in_the_order_of_the_log(tmp_path: Path, num_pa
     topic = MemoryTopic({number: frames(60) for number in range(num_partitions)})
     stream = MemoryStream(topic, tmp_path, epoch_max_blocks=3, epoch_s=5.0, epoch_overlap_s=1.0)
 
-    def watch(progress: Any) -> None:
+    def watch(progress: StreamProgress) -> None:
         if progress.frames_out == 60 * num_partitions:
             stream.stop.set()
 
