@@ -12,6 +12,8 @@ from contracts.quality import Quality
 
 UNNAMED = "target"
 """Label of a target without a sure class."""
+CLUTTER = "clutter"
+"""Class that a classifier may have for what is no target; never the label of a detection."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from models.layers.reparam import RepConv
 
-_PIXEL_CHANNELS = (1, 4)
+_PIXEL_CHANNELS = (1, 3, 4)
 _M = TypeVar("_M", bound=nn.Module)
 
 
@@ -57,7 +57,7 @@ class _InFloat32(nn.Module):
 
 
 def keep_ends_exact(model: nn.Module) -> None:
-    """Let the convolutions that see pixels (one channel, or 2 x 2 regrouped) and those that give one map compute in float32, in place.
+    """Let the convolutions that see pixels (one channel, thrice, or 2 x 2 regrouped) and those that give one map use float32, in place.
 
     Half precision has eight bits: less than the pixels have, and less than a logit close to its threshold needs.
     """

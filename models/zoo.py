@@ -32,7 +32,10 @@ _MODULES = (
     "models.segmentation.uiunet",
     "models.segmentation.unet",
     "models.detection.fcos",
+    "models.classification.aamsf",
     "models.classification.basic_cnn",
+    "models.classification.standard",
+    "models.classification.wren",
 )
 AnyModel = Model[Any]
 _M = TypeVar("_M", bound=type[AnyModel])

@@ -114,6 +114,7 @@ def fit(
         saved: gets the progress after each checkpoint in the folder.
     """
     on = machine or Machine()
+    task.prepare(model, from_random=begins == _RANDOM)
     task.look_at_held_out()
     loop, identity = plan.loop_for(task.epoch_size), dict(plan.identity(model.name, task.epoch_size)) | {"start": begins}
     validator = task.validator() if loop.validate_every_steps else None

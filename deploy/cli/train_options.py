@@ -18,7 +18,11 @@ DataOption = Annotated[
     typer.Option("--data", help="Data set or folder to learn from (several times); default: those of the recipe.", show_default=False),
 ]
 RecipeOption = Annotated[
-    str, typer.Option("--recipe", help="ours, or for segmenters robust, stranger, basicirstd, sgem_paper or compared (docs/networks.md).")
+    str,
+    typer.Option(
+        "--recipe",
+        help="ours; for segmenters robust, stranger, basicirstd, sgem_paper, compared; for classifiers aamsf_paper (docs/networks.md).",
+    ),
 ]
 EpochsOption = Annotated[
     float | None, typer.Option("--epochs", help="Passes over the images; default: those of the recipe.", show_default=False)
@@ -42,7 +46,7 @@ ScheduleOption = Annotated[
     str | None,
     typer.Option(
         "--schedule",
-        help="Learning rate over the training: one_cycle, cosine, warm_up_stable_decay, poly, multi_step or constant.",
+        help="Learning rate over the training: one_cycle, cosine, warm_up_stable_decay, poly, multi_step, halved, exponential or constant.",
         show_default=False,
     ),
 ]

@@ -10,6 +10,11 @@ from torch import Tensor
 from contracts.outputs import Classification
 from models.interface import Model, Task
 
+PAPER_SIDE_PX = 224
+"""Side of the crops of networks of papers."""
+PAPER_CHANNELS = 3
+"""Their channels; grey is repeated."""
+
 
 class ClassificationPostprocess(BaseModel):
     """Nothing to choose: scores are a softmax."""

@@ -13,7 +13,7 @@ import torch
 from contracts.errors import SettingsError
 from contracts.outputs import Classification, Detections, Segmentation
 from models.card import read_card, write_card
-from models.classification.basic_cnn import CLASS_NAMES
+from models.classification.classes import CLASS_NAMES
 from models.folding import fold_batch_norms
 from models.inference import prepare
 from models.interface import MetadataBatch, Task

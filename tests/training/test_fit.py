@@ -24,6 +24,7 @@ from contracts.outputs import Classification, Detections, Segmentation
 from deploy.cli.main import main
 from models import zoo
 from models.interface import BANDS, PLATFORMS, MetadataBatch, Task
+from models.weights import load_weights, save_weights
 from models.zoo import AnyModel, create_model, list_models, load_model, task_named
 from training.data.samples import Sample
 from training.fit import fit_network
@@ -254,6 +255,20 @@ def test_crops_need_not_be_multiples_of_what_the_network_wants(name: str, tmp_pa
     _, report = fit_network(name, plan, tmp_path)
     assert report.steps == 4
     assert report.best_step in (2, 4), "held-out images were asked"
+
+
+@pytest.mark.parametrize("starts", [True, False], ids=["from weights", "from random"])
+def test_first_weights_of_the_recipe_are_those_of_a_training_from_random_ones(starts: bool, tmp_path: Path) -> None:
+    plan = plan_named("aamsf_paper", DATA["toy_classifier"], task=Task.CLASSIFICATION)
+    plan = replace(plan, epochs=1e-3, loop=replace(plan.loop, max_lr=0.0))
+    begun = create_model("toy_classifier")
+    save_weights(begun, tmp_path / "begun.safetensors")
+    load_weights(begun, tmp_path / "begun.safetensors")  # as they are stored, in half precision
+    network, report = fit_network("toy_classifier", plan, tmp_path / "run", start=tmp_path / "begun.safetensors" if starts else None)
+    assert report.steps == 1
+    same = [torch.equal(tensor, begun.state_dict()[name]) for name, tensor in network.named_parameters()]
+    assert all(same) is starts
+    assert bool(network.get_parameter("head.bias").any()) is starts, "He's begin at zero, torch's own do not"
 
 
 @pytest.mark.slow

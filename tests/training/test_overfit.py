@@ -12,7 +12,8 @@ from torch import nn
 
 from evaluation.segmentation import SegmentationMetrics
 from models.boxes import iou_matrix
-from models.classification.basic_cnn import CLASS_NAMES, CROP_SIDE_PX, BasicCnn
+from models.classification.basic_cnn import CROP_SIDE_PX, BasicCnn
+from models.classification.classes import CLASS_NAMES
 from models.detection.fcos import LightFcos
 from models.inference import prepare
 from models.segmentation.acm import Acm

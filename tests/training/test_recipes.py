@@ -19,6 +19,7 @@ from models.zoo import create_model
 from training.loop.optimisers import make_optimiser
 from training.loop.schedules import schedule_named
 from training.recipes import TRAINING_PLANS, TrainingPlan, plan_named
+from training.tasks.known import task_of
 from training.tasks.segmentation import SegmentationRecipe
 
 
@@ -147,6 +148,29 @@ def test_robust_is_ours_with_every_augmentation() -> None:
 @pytest.mark.parametrize("name", ["ours", "robust"])
 def test_our_crops_start_on_the_blocks_whose_texture_is_told(name: str) -> None:
     assert recipe_of(plan_named(name)).augmentation.grid_px == BLOCK_PX == 8
+
+
+def test_the_classifier_paper_trains_as_its_section_4_says() -> None:
+    halved, falling = (plan_named(name, task=Task.CLASSIFICATION) for name in ("aamsf_paper", "aamsf_paper_exponential"))
+    assert (halved.epochs, halved.loop.max_lr, halved.recipe.batch_size, halved.recipe.seed) == (100, 1e-4, 32, 42)
+    assert (halved.loop.schedule, falling.loop.schedule) == ("halved", "exponential")
+    assert replace(falling, loop=halved.loop, source=halved.source) == halved
+    assert (halved.loop.average_decay, halved.loop.weight_decay) == (0, 0)
+    model = create_model("wren")
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    task = task_of(model, halved.recipe)
+    task.prepare(model, from_random=False)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items()), "weights that were learnt stay"
+    assert {layer.p for layer in model.modules() if isinstance(layer, nn.Dropout)} == {0.5}
+    torch.manual_seed(0)
+    for parameter in model.parameters():
+        nn.init.constant_(parameter, 0.3)
+    task.prepare(model, from_random=True)
+    for layer in model.modules():
+        if isinstance(layer, nn.Conv2d | nn.Linear) and layer.weight.numel() > 4000:
+            inputs = layer.weight[0].numel()
+            assert float(layer.weight.detach().std()) == pytest.approx(math.sqrt(2 / inputs), rel=0.05)
+            assert layer.bias is None or not layer.bias.any()
 
 
 @pytest.mark.parametrize("task", list(Task))

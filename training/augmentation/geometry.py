@@ -36,6 +36,15 @@ def apply_symmetry_to_boxes(boxes_xyxy: Floats, side_px: int, chosen: tuple[bool
     return np.stack(corners, axis=1).astype(np.float32)
 
 
+def rotated(pixels_HW: Floats, degrees: float) -> Floats:
+    """Turn around the middle, counter-clockwise; what comes in from outside repeats the border."""
+    height, width = pixels_HW.shape
+    matrix = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), degrees, 1.0)
+    return np.asarray(
+        cv2.warpAffine(pixels_HW, matrix, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE), np.float32
+    )
+
+
 def rotate_and_scale(
     pixels_HW: Floats,
     mask_HW: Mask,

@@ -13,6 +13,7 @@ _WARM_UP = 0.08
 _WARM_UP_FROM = 0.04
 _END = 0.005
 _POLY_POWER = 0.9
+_HALVINGS = 100 / 15
 _STABLE_FROM, _STABLE_UNTIL, _STABLE_END = 0.005, 0.7, 0.01
 
 
@@ -50,13 +51,23 @@ def multi_step(progress: float) -> float:
     return 1.0 if progress < 0.5 else 0.1 if progress < 0.75 else 0.01
 
 
+def halved(progress: float) -> float:
+    """Half after every 15 of 100 epochs: one reading of the adaptive-attention classifier paper (section 4)."""
+    return math.pow(0.5, math.floor(round(progress * _HALVINGS, 9)))
+
+
+def exponential(progress: float) -> float:
+    """`gamma^step`, the paper's other reading (section 3.2); it names no gamma: here the rate is halved in 15 of 100 epochs, as above."""
+    return math.pow(0.5, progress * _HALVINGS)
+
+
 def constant(progress: float) -> float:
     """Always the same (SGEM U-Net's paper names no schedule; UIU-Net, MSHNet)."""
     return 1.0
 
 
 SCHEDULES: Mapping[str, Schedule] = MappingProxyType(
-    {each.__name__: each for each in (one_cycle, cosine, warm_up_stable_decay, poly, multi_step, constant)}
+    {each.__name__: each for each in (one_cycle, cosine, warm_up_stable_decay, poly, multi_step, halved, exponential, constant)}
 )
 
 

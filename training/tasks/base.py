@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from contracts.errors import SettingsError
 from evaluation.drawing import Picture
 from models.card import Measurement
+from models.layers.initialisation import he_normal
 from models.zoo import AnyModel
 from training.data.batches import Batch, BatchSource, SeededBatches
 from training.data.catalogue import KNOWN_SETS, UNSEEN_SETS
@@ -35,11 +36,15 @@ class Recipe(ABC):
         unknown_share: share of the crops whose platform is given as `unknown`, and whose band is: networks that use them must not
             depend on them, because a stream may not know either.
         seed: of the first weights and of all chance in the data.
+        he_init: a training from random weights begins with those of He et al. (`models.layers.initialisation`), not the network's own.
+        dropout: probability in every dropout of the network; None: its own.
     """
 
     batch_size: int = 8
     unknown_share: float = 0.3
     seed: int = 20
+    he_init: bool = False
+    dropout: float | None = None
 
     def __post_init__(self) -> None:
         """Refuse a share that is none.
@@ -162,6 +167,20 @@ class TrainingTask(ABC):
     @abstractmethod
     def loss(self, model: nn.Module, batch: Batch) -> Tensor:
         """Loss of a batch that is on the device of the network, a scalar with gradient."""
+
+    def prepare(self, model: nn.Module, *, from_random: bool) -> None:
+        """Make a network as the recipe wants it, in place, before it learns; a checkpoint may then take its place.
+
+        Args:
+            model: the network.
+            from_random: its weights are random.
+        """
+        if self.recipe.he_init and from_random:
+            he_normal(model)
+        if self.recipe.dropout is not None:
+            for layer in model.modules():
+                if isinstance(layer, nn.Dropout):
+                    layer.p = self.recipe.dropout
 
     def look_at_held_out(self) -> None:
         """Read what chooses and measures at the end of hours, of data sets of one's own, before they begin.

@@ -21,8 +21,8 @@ from models.card import Measurement
 from models.classification.base import ClassificationModel
 from models.interface import MetadataBatch
 from models.zoo import AnyModel
-from training.augmentation.geometry import apply_symmetry, symmetry
-from training.augmentation.radiometry import jitter_counts
+from training.augmentation.geometry import apply_symmetry, rotated, symmetry
+from training.augmentation.radiometry import add_noise, jitter_counts
 from training.data.batches import Batch, SeededBatches, known_of, padded_pixels
 from training.data.catalogue import CLASS_SETS, SEGMENTATION_SETS, SYNTHETIC
 from training.data.samples import Role, Sample, read_samples
@@ -62,6 +62,10 @@ class ClassificationRecipe(Recipe):
         shift: largest error of the box's centre, as a share of its side (or of 8 px, whichever is more).
         scale: largest relative error of the box's side; both imitate what a detector hands over.
         label_smoothing: of the cross-entropy.
+        rotation_deg: largest rotation to either side.
+        noise: deviation of Gaussian noise, in deviations of the frame.
+        cameras: gain, offset and noise of other cameras.
+        turns: all symmetries where there is no up; False: mirrored left to right only.
     """
 
     batch_size: int = 48
@@ -76,6 +80,10 @@ class ClassificationRecipe(Recipe):
     shift: float = 0.12
     scale: float = 0.25
     label_smoothing: float = 0.05
+    rotation_deg: float = 0.0
+    noise: float = 0.0
+    cameras: bool = True
+    turns: bool = True
 
     @property
     def sets(self) -> tuple[str, ...]:
@@ -205,12 +213,18 @@ class ClassificationBatches(SeededBatches):
         tight = float(rng.uniform(*_TIGHTER)) if target.sample.dataset in _LOOSE_SETS else 1.0
         box = jitter_box(target.box_xyxy_px, self._recipe.shift, self._recipe.scale, rng, tight)
         crop = target.sample.crop_of(box, self._side_px)
+        return self._changed(crop, target.sample.dataset == "hit-uav" or target.sample.platform in _FROM_ABOVE, rng)
+
+    def _changed(self, crop_HW: Floats, from_above: bool, rng: np.random.Generator) -> Floats:
+        recipe = self._recipe
+        if recipe.rotation_deg:
+            crop_HW = rotated(crop_HW, float(rng.uniform(-recipe.rotation_deg, recipe.rotation_deg)))
         rows, columns, transpose = symmetry(rng)
         # Seen from a drone there is no "up"; an airplane over the horizon has one.
-        from_above = target.sample.dataset == "hit-uav" or target.sample.platform in _FROM_ABOVE
-        return jitter_counts(
-            np.ascontiguousarray(apply_symmetry(crop, (rows and from_above, columns, transpose and from_above)), np.float32), rng
-        )
+        turned = from_above and recipe.turns
+        crop = np.ascontiguousarray(apply_symmetry(crop_HW, (rows and turned, columns, transpose and turned)), np.float32)
+        crop = add_noise(crop, recipe.noise, rng) if recipe.noise else crop
+        return jitter_counts(crop, rng) if recipe.cameras else crop
 
 
 def jitter_box(box_xyxy_px: Floats, shift: float, scale: float, rng: np.random.Generator, tight: float = 1.0) -> Floats:

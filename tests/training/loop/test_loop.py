@@ -148,6 +148,19 @@ def test_schedules_by_hand() -> None:
     assert SCHEDULES["poly"](1.0) == pytest.approx(0.005)
     stable = SCHEDULES["warm_up_stable_decay"]
     assert [stable(at) for at in (0.0025, 0.005, 0.4, 0.7, 0.85, 1.0)] == pytest.approx([0.5, 1, 1, 1, 0.505, 0.01])
+    # Of 100 epochs: half after every 15; both readings of that paper meet there.
+    assert [SCHEDULES["halved"](epoch / 100) for epoch in (0, 14, 15, 29, 30, 45, 60, 90, 99)] == [
+        1,
+        1,
+        2**-1,
+        2**-1,
+        2**-2,
+        2**-3,
+        2**-4,
+        2**-6,
+        2**-6,
+    ]
+    assert [SCHEDULES["exponential"](epoch / 100) for epoch in (0, 7.5, 15, 90)] == pytest.approx([1, 0.5**0.5, 2**-1, 2**-6])
     assert [SCHEDULES["multi_step"](at) for at in (0.49, 0.5, 0.74, 0.75)] == [1.0, 0.1, 0.1, 0.01]
 
 

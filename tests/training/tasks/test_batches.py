@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from models.classification.basic_cnn import CLASS_NAMES
+from models.classification.classes import CLASS_NAMES
 from models.interface import MetadataBatch
 from models.losses import loss_named, segmentation_loss, soft_iou_loss
 from models.segmentation.acm import Acm
