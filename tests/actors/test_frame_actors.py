@@ -224,9 +224,10 @@ def test_closing_finishes_what_waits(settings_of: MakeSettings) -> None:
 
     async def scenario() -> Reply[Any]:
         waiting = asyncio.create_task(actor.run(block_of_scenes(MIXED)))
-        await asyncio.sleep(0.05)
+        while actor.stats()["held_items"] < len(MIXED):
+            await asyncio.sleep(0.001)
         await actor.close()
-        return await asyncio.wait_for(waiting, 20)
+        return await asyncio.wait_for(waiting, 120)
 
     assert counts(asyncio.run(scenario())) == [1, 2, 0, 1, 1]
 

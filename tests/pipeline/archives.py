@@ -48,6 +48,7 @@ class ArchiveRun:
         self.table, self.run_id = table, run_id
         self.sink = SinkSettings(table=str(table), commit_interval_s=0.01)
         self.stop = threading.Event()
+        self.stopping = threading.Event()
         self.plans: list[ReadPlan] = []
         self.num_readers = 2
         self.job = StreamJob(
@@ -115,5 +116,14 @@ class ArchiveRun:
         return found
 
     def _note(self, opened: Callable[[ReadPlan], Reading], plan: ReadPlan) -> Reading:
+        """As the stream's own; notes the plan, and when the readers are told to stop."""
         self.plans.append(plan)
-        return opened(plan)
+        reading = opened(plan)
+        stop = reading.coordinator.stop
+
+        def noted() -> None:
+            stop()
+            self.stopping.set()
+
+        reading.coordinator.stop = noted  # type: ignore[method-assign]
+        return reading

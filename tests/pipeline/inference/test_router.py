@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pytest
 
+from actors.reply import SegmenterReply
 from contracts.block import FrameBlock, pack_block
 from contracts.errors import RejectReason, RetryLater
 from contracts.frame import ContentType, Frame, FrameMeta, Normalisation
@@ -19,6 +22,7 @@ from contracts.result import DeadLetter, FrameResult, Gap, Outcome
 from pipeline.inference.router import ModelHandles, RoutedBlock, Router
 from pipeline.inference.rules import LiveRules
 from pipeline.settings import StreamSettings
+from tests.actors.virtual_time import run_virtual
 from tests.pipeline.inference.rule_networks import RuleNetworks
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -108,39 +112,65 @@ def test_a_block_of_markers_only_accounts_for_its_offsets_without_a_row() -> Non
     assert len(routed.span) == 4
 
 
+@pytest.fixture
+def virtual_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The router's clock is that of the loop it runs on, so that `run_virtual` is the time of both."""
+
+    def now_s() -> float:
+        return asyncio.get_running_loop().time()
+
+    monkeypatch.setattr("pipeline.inference.router.time", SimpleNamespace(monotonic=now_s, perf_counter=now_s))
+
+
+async def fetch(ref: pa.Table) -> pa.Table:
+    return ref
+
+
+@pytest.mark.usefixtures("virtual_clock")
 def test_networks_that_do_not_answer_end_the_generation() -> None:
-    with pytest.raises(RetryLater, match=r"within 0\.\d+ s"):  # the setting, or ten times the slowest answer
-        route(block([frame(0, 0)], stop=1), RuleNetworks(delay_s=30), model_timeout_s=0.01)
+    async def scenario() -> RoutedBlock:
+        router = Router(RuleNetworks(delay_s=30).handles(), StreamSettings(model_timeout_s=5.0), LiveRules())
+        return await router.route(block([frame(0, 0)], stop=1), fetch)
+
+    with pytest.raises(RetryLater, match="within 5 s"):
+        run_virtual(scenario())
 
 
-def test_ten_times_the_slowest_answer_is_waited_for() -> None:
-    """A network that has needed 0.1 s is not dead after 0.7 s, whatever the setting; one that was quick is."""
+class BothSlow(RuleNetworks):
+    """The segmenter takes as long as the detector."""
 
-    async def after(first_s: float) -> RoutedBlock:
-        networks = RuleNetworks(delay_s=first_s)
-        router = Router(networks.handles(), StreamSettings(model_timeout_s=0.2), LiveRules())
+    async def segment(self, block: Any) -> SegmenterReply:
+        await asyncio.sleep(self.delay_s)
+        return await super().segment(block)
 
-        async def fetch(ref: pa.Table) -> pa.Table:
-            return ref
 
+@pytest.mark.usefixtures("virtual_clock")
+@pytest.mark.parametrize(
+    ("first_s", "second_s", "answered"), [(10.0, 99.0, True), (10.0, 101.0, False), (1.0, 19.0, True), (1.0, 21.0, False)]
+)
+def test_ten_times_the_slowest_answer_is_waited_for(first_s: float, second_s: float, answered: bool) -> None:
+    """A network that has needed 10 s is not dead after 99 s, whatever the setting (20 s here); one that was quick is."""
+
+    async def scenario() -> RoutedBlock:
+        networks = BothSlow(delay_s=first_s)
+        router = Router(networks.handles(), StreamSettings(model_timeout_s=20.0), LiveRules())
         await router.route(block([frame(0, 0)], stop=1), fetch)
-        networks.delay_s = 0.7
-        routed = await router.route(block([frame(0, 0)], stop=1), fetch)
-        assert not router.computing
-        return routed
+        await asyncio.sleep(0.5)
+        networks.delay_s = second_s
+        try:
+            return await router.route(block([frame(0, 0)], stop=1), fetch)
+        finally:
+            assert not router.computing
 
-    assert len(asyncio.run(after(0.1)).outcomes) == 1
-    with pytest.raises(RetryLater, match=r"within 0\.\d+ s"):
-        asyncio.run(after(0.0))
+    with nullcontext() if answered else pytest.raises(RetryLater, match=rf"within {max(20, 10 * first_s):g} s"):
+        assert len(run_virtual(scenario()).outcomes) == 1
 
 
+@pytest.mark.usefixtures("virtual_clock")
 def test_slow_networks_that_answer_others_are_waited_for() -> None:
-    async def fetch(ref: pa.Table) -> pa.Table:
-        return ref
-
     async def scenario() -> None:
-        slow, quick = RuleNetworks(delay_s=0.5), RuleNetworks(delay_s=0.02)
-        router = Router(ModelHandles(slow.detect, quick.segment, quick.classify), StreamSettings(model_timeout_s=0.1), LiveRules())
+        slow, quick = RuleNetworks(delay_s=50.0), RuleNetworks(delay_s=0.5)
+        router = Router(ModelHandles(slow.detect, quick.segment, quick.classify), StreamSettings(model_timeout_s=6.0), LiveRules())
         table = block([frame(0, 0)], stop=1)
         waiting = asyncio.ensure_future(router.route(table, fetch))
         while not waiting.done():
@@ -148,4 +178,4 @@ def test_slow_networks_that_answer_others_are_waited_for() -> None:
             await router._in_time(quick.detect(table))
         assert len(waiting.result().outcomes) == 1
 
-    asyncio.run(scenario())
+    run_virtual(scenario())

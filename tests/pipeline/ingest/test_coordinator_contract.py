@@ -14,7 +14,7 @@ from pipeline.ingest.interfaces import Coordinator, ReadingEnded
 from pipeline.ingest.local_coordinator import LocalCoordinator
 from pipeline.ingest.ray_coordinator import RayCoordinator
 
-TIMEOUT_S = 30.0
+TIMEOUT_S = 120.0  # only against hanging
 
 
 @pytest.fixture(params=["local", pytest.param("ray", marks=pytest.mark.ray)])

@@ -168,7 +168,7 @@ def test_a_bounded_epoch_brings_every_offset_once_and_in_order(place: Place) -> 
 def test_the_next_epoch_begins_where_the_one_before_has_ended(place: Place) -> None:
     place.feed(0, frames(40))
     place.feed(1, frames(40))
-    with reading(place, {0: 0, 1: 0}, epoch_max_blocks=2, epoch_s=60.0) as taker:
+    with reading(place, {0: 0, 1: 0}, epoch_max_blocks=2, epoch_s=600.0) as taker:
         for epoch in range(3):
             taker.begin(epoch)
         taker.wait_for(lambda: len(taker.blocks) == 12)
@@ -215,7 +215,7 @@ def test_no_more_bytes_are_in_flight_than_there_are_credits(place: Place) -> Non
 
 def test_a_stop_ends_the_epoch_behind_what_came(place: Place) -> None:
     place.feed(0, frames(10))
-    with reading(place, {0: 0, 1: 0}, epoch_s=60.0) as taker:
+    with reading(place, {0: 0, 1: 0}, epoch_s=600.0) as taker:
         epoch = taker.begin(0)
         taker.wait_for(lambda: 0 in taker.spans() and taker.spans()[0][-1][1] == 10)
         taker.coordinator.stop()

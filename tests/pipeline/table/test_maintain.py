@@ -18,6 +18,7 @@ from deltalake.schema import PrimitiveType
 
 from contracts.errors import SettingsError
 from contracts.position import OffsetRange
+from pipeline.table.maintain import Care
 from pipeline.table.merge import merge_small_files
 from pipeline.table.results_table import ResultsTable
 from pipeline.table.settings import MergePolicy
@@ -199,16 +200,15 @@ def test_beside_a_writer_files_stay_few_and_readers_see_each_row_once(path: Path
         while writer.num < 20 and writer.failure is None:
             time.sleep(0.01)
         early = DeltaTable(path)
-        stop_s = time.monotonic() + 4
-        cares, reads = [], 0
-        while time.monotonic() < stop_s and writer.failure is None:
+        cares: list[Care] = []
+        reads = 0
+        while (writer.num < 60 or len(cares) < 2) and writer.failure is None:
             cares.append(care_for(path, older_than_s=60))
             for _ in range(3):
                 assert_version_is_whole(DeltaTable(path))
                 reads += 1
     assert writer.failure is None
-    assert writer.num > 40
-    assert len(cares) >= 2
+    assert writer.num >= 60
     assert reads >= 6
     for care in cares:
         # What was committed while it ran is all it may leave, beside the merged file of each merge at that time.

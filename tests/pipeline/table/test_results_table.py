@@ -99,7 +99,7 @@ def test_threads_that_race_for_every_position_leave_one_row_each(path: Path) -> 
     def race(table: ResultsTable) -> int:
         wins = 0
         for offset in range(15):
-            barrier.wait(30)
+            barrier.wait(120)
             try:
                 append_one(table, offset)
             except StopPipeline:
@@ -115,7 +115,7 @@ def test_threads_that_race_for_every_position_leave_one_row_each(path: Path) -> 
 
 def _race_in_process(path: Path, barrier: threading.Barrier) -> None:
     table = opened(path)
-    barrier.wait(60)
+    barrier.wait(240)
     for offset in range(25):
         try:
             append_one(table, offset)
