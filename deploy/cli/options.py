@@ -6,7 +6,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,7 +15,7 @@ import typer
 
 if TYPE_CHECKING:
     from contracts.errors import RejectReason
-    from deploy.settings.app_settings import LoadedSettings
+    from deploy.settings.app_settings import LoadedSettings, Override
 
 _UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
@@ -102,6 +102,7 @@ def load(
     topic: str | None = None,
     table: str | None = None,
     run_id: str | None = None,
+    others: Sequence[Override] = (),
 ) -> LoadedSettings:
     """Settings of a command: file, environment, and the options given.
 
@@ -117,6 +118,7 @@ def load(
             Override("kafka.topic", topic, "--topic"),
             Override("sink.table", table, "--table"),
             Override("run_id", run_id, "--run-id"),
+            *others,
         ],
     )
 

@@ -24,6 +24,7 @@ from contracts.limits import InputLimits
 from deploy.settings.file import Key, SettingsFile, find_settings_file, read_settings_file
 from deploy.settings.mistakes import HIDDEN, InvalidSettingsError, Mistake, describe, dotted, is_secret, known_keys, nearest_key
 from deploy.settings.registry import RegistrySettings
+from deploy.settings.view import ViewSettings
 from models import own_networks
 from pipeline.kafka.settings import KafkaSettings
 from pipeline.sensor_settings import AlertSettings, SensorSettings
@@ -85,6 +86,7 @@ class AppSettings(BaseSettings):
     tracks: TrackSettings = TrackSettings()
     alerts: AlertSettings = AlertSettings()
     registry: RegistrySettings = RegistrySettings()
+    view: ViewSettings = ViewSettings()
     sensors: dict[str, SensorSettings] = Field(
         default_factory=dict,
         description=(
