@@ -17,6 +17,9 @@ class ClassificationScores:
         macro_precision: mean over the classes that occur (as truth or as answer); a class never answered counts 0.
         macro_recall: mean over the same classes; a class that never occurs counts 0.
         macro_f1: mean of the F1 of the same classes.
+        balanced_accuracy: mean recall of the classes that occur as truth.
+        precision_K: precision per class; NaN for a class that was never answered.
+        recall_K: recall per class; NaN for a class that never occurs.
         f1_K: F1 per class; NaN for a class that neither occurs nor was answered.
         confusion_KK: counts; rows are truth, columns are answers.
     """
@@ -25,6 +28,9 @@ class ClassificationScores:
     macro_precision: float
     macro_recall: float
     macro_f1: float
+    balanced_accuracy: float
+    precision_K: NDArray[np.float64]
+    recall_K: NDArray[np.float64]
     f1_K: NDArray[np.float64]
     confusion_KK: NDArray[np.int64]
 
@@ -56,9 +62,24 @@ def classification_scores(confusion_KK: NDArray[np.int64]) -> ClassificationScor
         macro_precision=_mean(precision_K[occurs_K]),
         macro_recall=_mean(recall_K[occurs_K]),
         macro_f1=_mean(f1_K[occurs_K]),
+        balanced_accuracy=_mean(recall_K[true_K > 0]),
+        precision_K=np.where(answered_K > 0, precision_K, np.nan),
+        recall_K=np.where(true_K > 0, recall_K, np.nan),
         f1_K=f1_K,
         confusion_KK=confusion_KK,
     )
+
+
+def top_k_accuracy(true_N: NDArray[np.int64], scores_NK: NDArray[np.floating], k: int = 2) -> float:
+    """Share of items whose class is among the k best scored; NaN without items. Of equal scores the class that comes first is better.
+
+    Raises:
+        ValueError: not one row of scores for each item.
+    """
+    if scores_NK.ndim != 2 or len(true_N) != len(scores_NK):
+        raise ValueError(f"expected one row of scores for each item, got {scores_NK.shape} for {len(true_N)}")
+    best_Nk = np.argsort(-scores_NK, axis=1, kind="stable")[:, :k]
+    return float((best_Nk == true_N[:, None]).any(1).mean()) if len(true_N) else float("nan")
 
 
 def _mean(values: NDArray[np.float64] | float) -> float:

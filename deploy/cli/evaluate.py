@@ -1,4 +1,4 @@
-"""`irstream evaluate`: how good segmenters are on labelled images, as a table, JSON, Parquet or a page to look at."""
+"""`irstream evaluate`: how good segmenters and classifiers are on labelled images, as a table, JSON, Parquet or a page to look at."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from deploy.cli.options import ConfigOption, JsonOption, print_json, require_wri
 from deploy.terminal.progress import Show, show_on
 
 if TYPE_CHECKING:
-    from deploy.cli.segmenters import LoadedSegmenter
+    from deploy.cli.segmenters import Loaded
     from evaluation.results import Cost, ModelResult
+    from models.segmentation.base import SegmentationModel
     from training.report.evaluate import EvaluationPlan
 
 SUITES = ("robust",)
@@ -23,16 +24,20 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 @app.command()
 def evaluate(
-    model: Annotated[str, typer.Argument(help="Registered segmenter, a safetensors file with its card beside it, or a run's folder.")],
+    model: Annotated[
+        str, typer.Argument(help="Registered segmenter or classifier, a safetensors file with its card beside it, or a run's folder.")
+    ],
     dataset: Annotated[
         str | None,
         typer.Argument(
-            help="nudt-sirst, irstd-1k, sirst-v2, synthetic, or a folder with an index.jsonl; none with --suite.", show_default=False
+            help="nudt-sirst, irstd-1k, sirst-v2, synthetic, of a classifier hit-uav, drone-ir; or a folder with an index.jsonl, of a "
+            "classifier also one in Parquet; none with --suite.",
+            show_default=False,
         ),
     ] = None,
     others: Annotated[
         list[str] | None,
-        typer.Option("--with", help="Another segmenter on the same images (several times for several).", show_default=False),
+        typer.Option("--with", help="Another network of that task on the same images (several times for several).", show_default=False),
     ] = None,
     html: Annotated[Path | None, typer.Option("--html", help="Write a report to look at: one file, no network needed.")] = None,
     parquet: Annotated[Path | None, typer.Option("--parquet", help="Write one row for each image and network.")] = None,
@@ -61,10 +66,12 @@ def evaluate(
     device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")] = "cpu",
     as_json: JsonOption = False,
 ) -> None:
-    """Measure one segmenter or several on labelled images: IoU, nIoU, Pd, Fa, by size and contrast, with intervals and cost.
+    """Measure segmenters or classifiers on labelled images; of segmenters IoU, nIoU, Pd, Fa, by size and contrast, with intervals and cost.
 
     Thresholds are those of the cards, chosen on validation images; what is measured are test images, or all of a folder that names no
     test images. Several networks are compared on the same images.
+
+    A classifier is shown the boxes: accuracy, balanced and by class, calibration, accuracy against coverage, by size (docs/classifiers.md).
 
     With --suite robust: how masks hold when test images are changed as other cameras and links change them, and how many targets are
     found against false alarms a frame, also on cameras that no network learnt from (docs/robustness.md).
@@ -77,7 +84,7 @@ def evaluate(
         evaluate_tracks(Path(model), tracks, again, config, as_json)
         return
     from contracts.choices import chosen
-    from deploy.cli.segmenters import load_segmenters
+    from deploy.cli.segmenters import load_segmenters, names_classifier
     from deploy.terminal.consoles import note_console, status
     from deploy.terminal.evaluation_view import evaluation_json, print_evaluation, remarks
     from evaluation.report import render_report
@@ -99,6 +106,12 @@ def evaluate(
         evaluate_suite(names, every, threshold, flips, device, html, parquet, as_json)
         return
     dataset = _required(dataset, every)
+    if names_classifier(model):
+        from deploy.cli.evaluate_classes import evaluate_classes
+
+        _refuse_of_classifiers(protocol, threshold, flips)
+        evaluate_classes(names, dataset, device, html, parquet, as_json)
+        return
     networks = load_segmenters(names)
     samples = evaluation_samples(dataset)
     plan = EvaluationPlan(protocol=protocol, threshold=threshold, flips=flips, device=device)
@@ -140,7 +153,7 @@ def _options(others: list[str], plan: EvaluationPlan) -> list[str]:
     return options + ["--flips"] * plan.flips
 
 
-def _run(one: LoadedSegmenter, samples: Any, plan: Any, cost: Cost, progress: Show) -> ModelResult:
+def _run(one: Loaded[SegmentationModel], samples: Any, plan: Any, cost: Cost, progress: Show) -> ModelResult:
     from training.report.evaluate import evaluate as evaluate_one
 
     with progress as show:
@@ -162,6 +175,21 @@ def _required(dataset: str | None, every: int) -> str:
             action="Leave it out, or add --suite robust.",
         )
     return dataset
+
+
+def _refuse_of_classifiers(protocol: str, threshold: float | None, flips: bool) -> None:
+    from contracts.errors import SettingsError
+
+    asked = [
+        name for name, used in (("--protocol", protocol != "default"), ("--threshold", threshold is not None), ("--flips", flips)) if used
+    ]
+    if asked:
+        raise SettingsError(
+            expected="none of the options of segmenters for a classifier",
+            got=", ".join(asked),
+            where="MODEL",
+            action="Leave them out: a classifier has no threshold, and is shown the boxes.",
+        )
 
 
 def _refuse_with_suite(dataset: str | None, protocol: str) -> None:

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from contracts.errors import SettingsError
-from training.data.catalogue import MASK_SETS
+from training.data.catalogue import CLASS_SETS, MASK_SETS, SYNTHETIC
+from training.data.labelled_frame import sample_of_row
 from training.data.mask_checks import refuse_empty_masks, refuse_without_masks
+from training.data.parquet_set import is_parquet_set, iterate_rows
 from training.data.samples import Role, Sample, read_own, read_samples
+
+CLASSED_SETS = (*CLASS_SETS, SYNTHETIC)
+"""Known sets whose boxes have classes."""
 
 
 def evaluation_samples(name: str, role: Role = Role.TEST) -> list[Sample]:
@@ -32,6 +38,32 @@ def evaluation_samples(name: str, role: Role = Role.TEST) -> list[Sample]:
         refuse_without_masks(samples, f"data set {name}")
     refuse_empty_masks(samples)
     return samples
+
+
+def class_samples(name: str, role: Role = Role.TEST) -> list[Sample]:
+    """Images whose boxes have classes.
+
+    Args:
+        name: of a known set, or a folder with an index or with a data set in Parquet; where any image has the split `test` only those
+            count, else all.
+        role: of a known set.
+
+    Raises:
+        SettingsError: neither, or no image.
+    """
+    if name in CLASSED_SETS:
+        samples = read_samples((name,), role)
+    else:
+        every = _of_parquet(Path(name)) if is_parquet_set(Path(name)) else read_own(name, CLASSED_SETS, "data set to evaluate on")
+        samples = [sample for sample in every if sample.role is Role.TEST] or every
+    if not samples:
+        raise SettingsError(expected="at least one image", got="none", where=f"data set {name}", action="Check its index.jsonl.")
+    return samples
+
+
+def _of_parquet(folder: Path) -> list[Sample]:
+    roles = {"test": Role.TEST, "unseen": Role.TEST, "val": Role.SELECT}
+    return [sample_of_row(row, roles.get(row["split"] or "", Role.TRAIN)) for row in iterate_rows(folder)]
 
 
 def splits_of(samples: Sequence[Sample]) -> str:

@@ -112,8 +112,6 @@ def costs_of(networks: Sequence[SegmentationModel], plan: EvaluationPlan) -> lis
     """Size, multiply-adds and milliseconds of some networks, timed in turns."""
     models = [_prepared(network, plan) for network in networks]
     device = models[0].device
-    threads = torch.get_num_threads()
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{platform.machine()}, {counted(threads, 'thread')}"
     return [
         Cost(
             parameters=num_parameters(network),
@@ -121,10 +119,17 @@ def costs_of(networks: Sequence[SegmentationModel], plan: EvaluationPlan) -> lis
             input_px=FRAME_PX,
             latency_ms=float(np.median(times)),
             best_ms=times[0],
-            device=name,
+            device=device_name(device),
         )
         for network, model, times in zip(networks, models, latencies_ms(models, FRAME_PX, rounds=plan.rounds), strict=True)
     ]
+
+
+def device_name(device: torch.device) -> str:
+    """Words for what figures of time were taken on."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"{platform.machine()}, {counted(torch.get_num_threads(), 'thread')}"
 
 
 def _prepared(network: SegmentationModel, plan: EvaluationPlan) -> InferenceModel:

@@ -185,7 +185,7 @@ def classification_figures(rows: Iterable[Mapping[str, Any]], class_names: Seque
     both_N2 = np.array(pairs, np.int64).reshape(-1, 2)
     confusion_KK = confusion_matrix(both_N2[:, 0], both_N2[:, 1], len(class_names))
     scores = classification_scores(confusion_KK)
-    names = ("macro_f1", "accuracy", "macro_precision", "macro_recall")
+    names = ("macro_f1", "accuracy", "balanced_accuracy", "macro_precision", "macro_recall")
     return {name: float(getattr(scores, name)) for name in names}, confusion_KK
 
 

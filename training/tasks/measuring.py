@@ -320,7 +320,7 @@ def measure_classification(
     for names in groups:
         samples = [sample for name in names for sample in found[name]]
         scores = _class_figures(network, samples, device, report)
-        figures = ("accuracy", "macro_precision", "macro_recall", "macro_f1")
+        figures = ("accuracy", "balanced_accuracy", "macro_precision", "macro_recall", "macro_f1")
         values = {name: float(getattr(scores, name)) for name in figures}
         values |= {f"f1_{name}": float(f1) for name, f1 in zip(network.class_names, scores.f1_K, strict=True)}
         measurement = _measurement(" + ".join(names), role, len(samples), command, values)

@@ -17,6 +17,7 @@ from deploy.cli.evaluate import _options
 from deploy.cli.main import main
 from evaluation.report import render_report
 from evaluation.results import ModelResult, rows_table
+from models.classification.base import ClassificationModel
 from models.segmentation.base import SegmentationModel
 from models.zoo import load_model
 from tests.retrained import retrained
@@ -24,7 +25,7 @@ from training.data.evaluation_set import evaluation_samples, splits_of
 from training.data.samples import Role
 from training.report.evaluate import EvaluationPlan, costs_of, evaluate
 from training.report.overlay import overlay
-from training.tasks.measuring import measure_segmentation
+from training.tasks.measuring import measure_classification, measure_segmentation
 
 pytestmark = [pytest.mark.usefixtures("made_data"), pytest.mark.slow]
 KNOWN = {(60, 220, 60), (255, 120, 40), (255, 225, 60)}
@@ -266,12 +267,26 @@ def test_a_folder_of_ones_own_is_evaluated(made_root: Path) -> None:
     assert splits_of(samples) == "train", "all, where nothing is for tests"
 
 
+def test_a_classifier_is_shown_the_boxes_and_agrees_with_its_own_measurement(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    html, parquet = tmp_path / "page.html", tmp_path / "rows.parquet"
+    assert run("basic_cnn", "hit-uav", "--html", str(html), "--parquet", str(parquet), "--json") == 0
+    (told,) = json.loads(capsys.readouterr().out)["models"]
+    network, _ = load_model("basic_cnn")
+    assert isinstance(network, ClassificationModel)
+    (measured,) = measure_classification(network, Role.TEST, "", ("hit-uav",), ())
+    for name in ("accuracy", "balanced_accuracy", "macro_f1"):
+        assert measured.values[name] == pytest.approx(told["scores"][name], abs=1e-4)
+    assert told["confusion"]["rows_are_truth"] == measured.confusion
+    assert pq.read_table(parquet).num_rows == told["targets"] == 2
+    assert "irstream evaluate basic_cnn hit-uav" in html.read_text()
+
+
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
         (
             ("runs/nowhere", "nudt-sirst"),
-            "MODEL, --with: expected a registered segmenter, a safetensors file with its card beside it, or a run's folder",
+            "MODEL, --with: expected a registered network, a safetensors file with its card beside it, or a run's folder",
         ),
         (("acm", "nowhere"), "expected one of nudt-sirst, irstd-1k, sirst-v2, synthetic, or a folder"),
         (
@@ -279,7 +294,10 @@ def test_a_folder_of_ones_own_is_evaluated(made_root: Path) -> None:
             "expected a segmenter, got fcos_light, a network of detection. Measure it with irstream models measure",
         ),
         (("fcos_light", "hit-uav"), "expected a segmenter, got fcos_light"),
-        (("basic_cnn", "nudt-sirst"), "network of classification. Measure it with irstream models measure basic_cnn"),
+        (("basic_cnn", "nudt-sirst"), "expected boxes of classes that basic_cnn knows (person, car"),
+        (("basic_cnn", "hit-uav", "--flips"), "MODEL: expected none of the options of segmenters for a classifier, got --flips"),
+        (("basic_cnn", "hit-uav", "--with", "acm"), "expected a classifier, got acm, a network of segmentation"),
+        (("acm", "nudt-sirst", "--with", "basic_cnn"), "network of classification. Measure it with irstream models measure basic_cnn"),
         (("acm", "nudt-sirst", "--protocol", "mine"), "expected one of default, basicirstd"),
         (("dnanet", "nudt-sirst"), "trained weights"),
         (("acm", "nudt-sirst", "--with", "acm"), "expected different weights, got the same twice among acm, acm"),
