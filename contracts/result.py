@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -14,6 +15,18 @@ UNNAMED = "target"
 """Label of a target without a sure class."""
 CLUTTER = "clutter"
 """Class that a classifier may have for what is no target; never the label of a detection."""
+
+
+def label_of(class_scores: Mapping[str, float], least: float) -> tuple[str, float | None]:
+    """Label of a target by its class scores: the best class and its score, or `target` and None.
+
+    Args:
+        class_scores: by class; `clutter` is never a label.
+        least: a class that scores lower gives no label.
+    """
+    targets = {name: score for name, score in class_scores.items() if name != CLUTTER}
+    best = max(targets, key=targets.__getitem__, default=None)
+    return (UNNAMED, None) if best is None or targets[best] < least else (best, targets[best])
 
 
 @dataclass(frozen=True, slots=True)

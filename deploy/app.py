@@ -240,7 +240,7 @@ def stream_job(settings: AppSettings, models: ModelHandles) -> StreamJob:
 
 def rules_of(settings: AppSettings) -> SensorRules:
     """Least scores and filters of sensors, from the settings."""
-    return SensorRules(settings.stream.min_score, settings.alerts, settings.sensors)
+    return SensorRules(settings.stream.min_score, settings.alerts, settings.sensors, settings.stream.clutter_veto)
 
 
 class StreamDriver:

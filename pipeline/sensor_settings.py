@@ -6,6 +6,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, FiniteFloat, model_validator
 
+from contracts.result import CLUTTER
+
 OUTSIDE = "outside"
 """Filter that suppresses what lies in none of the zones with `effect: only_here`."""
 SHOWN_LABELS, HIDDEN_LABELS = "shown_labels", "hidden_labels"
@@ -15,7 +17,7 @@ Rectangle = tuple[FiniteFloat, FiniteFloat, FiniteFloat, FiniteFloat]
 _SHAPES = ("rectangle_px", "rectangle_fraction", "polygon_px", "polygon_fraction")
 _LEAST_CORNERS = 3
 # Names that stand in `detection_suppressed_by` for other filters than zones.
-_OTHER_FILTERS = frozenset({OUTSIDE, SHOWN_LABELS, HIDDEN_LABELS, "min_size_px", "max_size_px", "min_score", "persistence"})
+_OTHER_FILTERS = frozenset({CLUTTER, OUTSIDE, SHOWN_LABELS, HIDDEN_LABELS, "min_size_px", "max_size_px", "min_score", "persistence"})
 
 
 class Zone(BaseModel):

@@ -36,6 +36,13 @@ class StreamSettings(BaseModel):
         0.0, ge=0, le=1, description="a detection below this score is left out of its row, and so makes no alert; see also `sensors`"
     )
     label_min_score: float = Field(0.5, ge=0, le=1, description="below this class score a target is labelled just `target`")
+    clutter_veto: float | None = Field(
+        None,
+        gt=0,
+        le=1,
+        description="a detection whose class score of `clutter` is not lower makes no alert: the classifier takes it for a false alarm; "
+        "none: off. For classifiers with such a class (docs/classifiers.md)",
+    )
     read_cpus: float = Field(0.25, gt=0, description="Ray CPUs that the read tasks of an epoch reserve together; two epochs overlap")
 
 

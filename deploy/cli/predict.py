@@ -59,7 +59,7 @@ def predict(
             networks = networks_here(settings, runner)
         of = _total(source.num_frames, limit)
         with networks as models, show_on(note_console(), "frames") as show:
-            rules = SensorRules(settings.stream.min_score, settings.alerts, settings.sensors)
+            rules = SensorRules(settings.stream.min_score, settings.alerts, settings.sensors, settings.stream.clutter_veto)
             predictor = Predictor(runner, models, settings.stream, rules, settings.preprocess, settings.tracks)
             for entry in predictor.run(source, limit):
                 output.add(entry)

@@ -70,7 +70,8 @@ def tune(
     own = settings.sensors.get(sensor)
     alerts = settings.alerts if own is None else own.alerts.over(settings.alerts)
     with status(f"reading rows of {sensor}"):
-        found = tune_sensor(rows, run, sensor, max_false_per_hour, moment, alerts, zones=zones)
+        veto = settings.stream.clutter_veto
+        found = tune_sensor(rows, run, sensor, max_false_per_hour, moment, alerts, zones=zones, clutter_veto=veto)
     if as_json:
         print_json(tuning_json(found))
     else:

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from contracts.arrow import RESULTS_SCHEMA, table_to_outcomes
 from contracts.dataset_index import TRACKS_NAME, read_tracks
 from contracts.errors import SettingsError
-from contracts.result import UNNAMED, Detection, FrameResult
+from contracts.result import Detection, FrameResult, label_of
 from evaluation.tracks import TrackedFrame
 from pipeline.tracks.settings import TrackSettings
 from pipeline.tracks.tracker import PERSISTENCE, PartitionTracks
@@ -61,11 +61,9 @@ def tracked_again(results: Iterable[FrameResult], settings: TrackSettings, label
 
 
 def _of_one_frame(detection: Detection, label_min_score: float) -> Detection:
-    scores = detection.class_scores
-    best = max(scores, key=scores.__getitem__, default=None)
-    if best is None:
+    if not detection.class_scores:
         return detection
-    label, label_score = (best, scores[best]) if scores[best] >= label_min_score else (UNNAMED, None)
+    label, label_score = label_of(detection.class_scores, label_min_score)
     hidden_by = None if detection.suppressed_by == PERSISTENCE else detection.suppressed_by
     return replace(
         detection,

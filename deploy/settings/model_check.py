@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from contracts.errors import SettingsError
-from contracts.result import UNNAMED
+from contracts.result import CLUTTER, UNNAMED
 from deploy.settings.mistakes import Mistake, shown
 from models.card import ModelCard, read_card, train_command
 
@@ -36,7 +36,7 @@ def model_mistakes(models: ModelsSettings, place: Callable[[str], str] = lambda 
 
 
 def label_mistakes(settings: AppSettings, place: Callable[[str], str] = lambda _: "settings") -> list[Mistake]:
-    """Labels of filters that the classifier never gives: a word mistyped in `shown_labels` would silence everything.
+    """Labels of filters that the classifier never gives: a word mistyped in `shown_labels` would silence everything; a veto it cannot give.
 
     Args:
         settings: filters and the classifier; where its card cannot be read, no label is wrong.
@@ -46,15 +46,20 @@ def label_mistakes(settings: AppSettings, place: Callable[[str], str] = lambda _
     card = _card(_shipped(classifier.model) if classifier.weights is None else Path(classifier.weights))
     if card is None or not card.classes:
         return []
-    known = {*card.classes, UNNAMED}
-    parts = [("alerts", settings.alerts), *((f"sensors.{name}.alerts", each.alerts) for name, each in settings.sensors.items())]
     found = []
+    if settings.stream.clutter_veto is not None and CLUTTER not in card.classes:
+        expected = f"a classifier with a class {CLUTTER}: {card.name} gives {', '.join(card.classes)}"
+        action = "Leave it out, or name a classifier that has it (docs/classifiers.md)."
+        found.append(Mistake(place("stream.clutter_veto"), "stream.clutter_veto", expected, f"{settings.stream.clutter_veto:g}", action))
+    labels = [name for name in card.classes if name != CLUTTER]
+    known = {*labels, UNNAMED}
+    parts = [("alerts", settings.alerts), *((f"sensors.{name}.alerts", each.alerts) for name, each in settings.sensors.items())]
     for prefix, alerts in parts:
         for name in ("shown_labels", "hidden_labels"):
             if unknown := sorted(set(getattr(alerts, name) or ()) - known):
                 close = difflib.get_close_matches(unknown[0], known, n=1)
                 action = f"Did you mean {close[0]!r}?" if close else ""
-                expected = f"labels that {card.name} gives ({', '.join(card.classes)}) or {UNNAMED}"
+                expected = f"labels that {card.name} gives ({', '.join(labels)}) or {UNNAMED}"
                 found.append(Mistake(place(f"{prefix}.{name}"), f"{prefix}.{name}", expected, ", ".join(map(repr, unknown)), action))
     return found
 

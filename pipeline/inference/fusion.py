@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 
 from contracts.outputs import Classification, Detections, Float32, Segmentation
-from contracts.result import UNNAMED, Detection
+from contracts.result import Detection, label_of
 from models.boxes import iou_matrix
 
 
@@ -117,7 +117,7 @@ def name_targets(targets: Targets, classes: Classification | None, label_min_sco
     Args:
         targets: n targets.
         classes: scores of their crops in the same order; None when no classifier ran.
-        label_min_score: a target whose best class scores lower is labelled `target`.
+        label_min_score: a target whose best class scores lower is labelled `target`; `clutter` is no class of targets.
 
     Raises:
         ValueError: not one row of class scores per target.
@@ -129,12 +129,9 @@ def name_targets(targets: Targets, classes: Classification | None, label_min_sco
 
 def _detection(targets: Targets, index: int, classes: Classification | None, label_min_score: float) -> Detection:
     class_scores: dict[str, float] = {}
-    label, label_score = UNNAMED, None
     if classes is not None:
         class_scores = {name: float(score) for name, score in zip(classes.class_names, classes.scores[index], strict=True)}
-        best = max(class_scores, key=class_scores.__getitem__)
-        if class_scores[best] >= label_min_score:
-            label, label_score = best, class_scores[best]
+    label, label_score = label_of(class_scores, label_min_score)
     x_min, y_min, x_max, y_max = (float(edge) for edge in targets.boxes_xyxy_px[index])
     return Detection(
         label=label,

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from contracts.result import FrameResult, Outcome
+from contracts.result import CLUTTER, FrameResult, Outcome
 from pipeline.sensor_settings import HIDDEN_LABELS, OUTSIDE, SHOWN_LABELS, AlertSettings, Persistence, SensorSettings, Zone
 
 
@@ -29,6 +29,7 @@ class Findings:
         boxes_N4: x_min, y_min, x_max, y_max in pixels of the frame.
         centroids_N2: x, y in pixels of the frame.
         size_px: width, height of the frames.
+        clutter_N: class scores of `clutter`, 0 to 1; 0 where the classifier has no such class.
     """
 
     labels_N: NDArray[np.object_]
@@ -36,21 +37,24 @@ class Findings:
     boxes_N4: NDArray[np.float64]
     centroids_N2: NDArray[np.float64]
     size_px: tuple[int, int]
+    clutter_N: NDArray[np.float64]
 
 
 class Filters:
     """Filters of one sensor. Sizes are in pixels of its frame."""
 
-    def __init__(self, settings: AlertSettings) -> None:
+    def __init__(self, settings: AlertSettings, clutter_veto: float | None = None) -> None:
         """Prepare the zones.
 
         Args:
             settings: of this sensor, see `SensorAlertSettings.over`.
+            clutter_veto: what scores as much as clutter is suppressed; None: nothing is.
         """
+        self._clutter_veto = None if clutter_veto is None else as_float32(clutter_veto)
         self._settings = settings
         self._min_score = as_float32(settings.min_score)
         self._only_here = [zone for zone in settings.zones.values() if zone.effect == "only_here"]
-        self._idle = settings == AlertSettings(persistence=settings.persistence)
+        self._idle = clutter_veto is None and settings == AlertSettings(persistence=settings.persistence)
 
     @property
     def persistence(self) -> Persistence:
@@ -73,7 +77,7 @@ class Filters:
         )
 
     def names(self, findings: Findings) -> list[str | None]:
-        """The first filter that suppresses each detection: zones, sizes, score, labels; None: it is shown."""
+        """The first filter that suppresses each detection: zones, sizes, score, clutter, labels; None: it is shown."""
         names: list[str | None] = [None] * len(findings.scores_N)
         left_N = np.ones(len(names), bool)
         for name, suppressed_N in self._asked(findings):
@@ -95,6 +99,8 @@ class Filters:
         if settings.max_size_px is not None:
             yield "max_size_px", sides_N > settings.max_size_px
         yield "min_score", findings.scores_N < self._min_score
+        if self._clutter_veto is not None:
+            yield CLUTTER, findings.clutter_N >= self._clutter_veto
         # Last, so that what they suppress is suppressed by nothing else: a track may overrule them.
         if settings.shown_labels:
             yield SHOWN_LABELS, ~_is_one_of(labels_N, settings.shown_labels)
@@ -106,7 +112,11 @@ class SensorRules:
     """Rules of all sensors and of single ones. Immutable."""
 
     def __init__(
-        self, min_score: float = 0.0, alerts: AlertSettings | None = None, sensors: Mapping[str, SensorSettings] | None = None
+        self,
+        min_score: float = 0.0,
+        alerts: AlertSettings | None = None,
+        sensors: Mapping[str, SensorSettings] | None = None,
+        clutter_veto: float | None = None,
     ) -> None:
         """Prepare the filters of each sensor.
 
@@ -114,12 +124,13 @@ class SensorRules:
             min_score: least score of rows, of sensors that have none of their own.
             alerts: filters, likewise; none by default.
             sensors: what single ones have of their own, by their ids.
+            clutter_veto: of all sensors, see `Filters`.
         """
         common, own = alerts or AlertSettings(), sensors or {}
         self._min_score = as_float32(min_score)
         self._min_scores = {name: as_float32(each.min_score) for name, each in own.items() if each.min_score is not None}
-        self._common = Filters(common)
-        self._filters = {name: Filters(each.alerts.over(common)) for name, each in own.items()}
+        self._common = Filters(common, clutter_veto)
+        self._filters = {name: Filters(each.alerts.over(common), clutter_veto) for name, each in own.items()}
 
     def min_score(self, sensor_id: str) -> float:
         """Detections of this sensor with a lower score are left out of their rows."""
@@ -173,6 +184,7 @@ def _findings(result: FrameResult) -> Findings:
         boxes_N4=np.array([(each.x_min_px, each.y_min_px, each.x_max_px, each.y_max_px) for each in found]),
         centroids_N2=np.array([(each.centroid_x_px, each.centroid_y_px) for each in found]),
         size_px=(result.width_px, result.height_px),
+        clutter_N=np.array([each.class_scores.get(CLUTTER, 0.0) for each in found]),
     )
 
 

@@ -20,6 +20,7 @@ from contracts.arrow import Status
 from contracts.choices import chosen
 from contracts.errors import RetryLater, SettingsError
 from contracts.position import KafkaPosition
+from contracts.result import CLUTTER
 from pipeline.inference.rules import Findings
 from pipeline.table.delta import open_results, reading
 
@@ -50,6 +51,7 @@ class SensorHours:
         centroids_M2: x, y in pixels.
         boxes_M4: x_min, y_min, x_max, y_max in pixels.
         sizes_N2: width, height of each frame in pixels.
+        clutter_M: class scores of `clutter` of all detections; 0 where their classifier has no such class.
         newest: position of the frame that was finished last; None where it is not known.
     """
 
@@ -62,6 +64,7 @@ class SensorHours:
     centroids_M2: NDArray[np.float64]
     boxes_M4: NDArray[np.float64]
     sizes_N2: NDArray[np.int64]
+    clutter_M: NDArray[np.float64]
     newest: KafkaPosition | None = None
 
     def findings(self, chosen_M: NDArray[np.bool_], size_px: tuple[int, int]) -> Findings:
@@ -72,6 +75,7 @@ class SensorHours:
             self.boxes_M4[chosen_M],
             self.centroids_M2[chosen_M],
             size_px,
+            self.clutter_M[chosen_M],
         )
 
 
@@ -91,6 +95,8 @@ class _Part:
         self._add("sizes", _side_by_side([rows.column(name) for name in ("width_px", "height_px")], np.int64))
         self._add("scores", pc.struct_field(each, "score").to_numpy(zero_copy_only=False).astype(np.float32))
         self._add("labels", pc.struct_field(each, "label").to_numpy(zero_copy_only=False).astype(object))
+        clutter = pc.map_lookup(pc.struct_field(each, "class_scores"), pa.scalar(CLUTTER), "first")
+        self._add("clutter", pc.fill_null(clutter, 0.0).to_numpy(zero_copy_only=False).astype(np.float64))
         self._add("boxes", _side_by_side([pc.struct_field(each, name) for name in _BOX], np.float64))
         self._add("centroids", _side_by_side([pc.struct_field(each, name) for name in _CENTROID], np.float64))
         self._add("frames", self.num_frames + pc.list_parent_indices(found).to_numpy(zero_copy_only=False).astype(np.int64))
@@ -173,6 +179,7 @@ def sensor_hours(rows: Rows, run_id: str, sensor_id: str, since: datetime | None
         centroids_M2=part.joined("centroids"),
         boxes_M4=part.joined("boxes"),
         sizes_N2=part.joined("sizes"),
+        clutter_M=part.joined("clutter"),
         newest=part.position,
     )
 

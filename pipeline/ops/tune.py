@@ -66,6 +66,7 @@ def tune(
     alerts: AlertSettings | None = None,
     *,
     zones: bool = True,
+    clutter_veto: float | None = None,
 ) -> Tuning:
     """Propose zones and a least score from what one sensor found; nothing is written.
 
@@ -77,6 +78,7 @@ def tune(
         since: only frames captured then or later; default: all.
         alerts: filters that the sensor has; zones are proposed for what still makes alerts.
         zones: whether any are wanted.
+        clutter_veto: what scores as much as clutter makes no alert (`stream.clutter_veto`).
 
     Raises:
         SettingsError: no such frames; names the sensors that have some.
@@ -87,7 +89,7 @@ def tune(
     hours = sensor_hours(rows, run_id, sensor_id, since)
     covered = coverage(hours.times_s_N)
     # The least score of now is no reason to leave anything out: the proposal may be a lower one.
-    shown_M = _shown(hours, alerts.model_copy(update={"min_score": 0.0}))
+    shown_M = _shown(hours, alerts.model_copy(update={"min_score": 0.0}), clutter_veto)
     alarming_M = shown_M & (hours.scores_M >= as_float32(alerts.min_score))
     size_px = _usual_size(hours.sizes_N2)
     usual_M = (hours.sizes_N2[hours.frames_M] == size_px).all(axis=1)
@@ -119,9 +121,9 @@ def tune(
     )
 
 
-def _shown(hours: SensorHours, alerts: AlertSettings) -> NDArray[np.bool_]:
+def _shown(hours: SensorHours, alerts: AlertSettings, clutter_veto: float | None) -> NDArray[np.bool_]:
     """Detections that the filters do not suppress."""
-    filters, shown_M = Filters(alerts), np.ones(len(hours.scores_M), bool)
+    filters, shown_M = Filters(alerts, clutter_veto), np.ones(len(hours.scores_M), bool)
     for size_px, of_M in _by_size(hours):
         shown_M[of_M] = [name is None for name in filters.names(hours.findings(of_M, size_px))]
     return shown_M

@@ -19,7 +19,7 @@ from operator import attrgetter
 from typing import Protocol
 
 from contracts.position import KafkaPosition, TopicPartition
-from contracts.result import UNNAMED, Detection, FrameResult
+from contracts.result import CLUTTER, UNNAMED, Detection, FrameResult
 from pipeline.sensor_settings import HIDDEN_LABELS, SHOWN_LABELS, Persistence
 from pipeline.tracks.matching import assign, beginners, usable
 from pipeline.tracks.motion import Motion
@@ -39,7 +39,7 @@ _MOST_BITS = (1 << 64) - 1
 _FLOATS = ("score", "x_min_px", "y_min_px", "x_max_px", "y_max_px", "centroid_x_px", "centroid_y_px", "area_px")
 _floats = attrgetter(*_FLOATS)
 _OF_LABELS = frozenset({SHOWN_LABELS, HIDDEN_LABELS})  # of the label in one frame: the track's own label decides
-_WEAK = frozenset({None, "min_score", *_OF_LABELS})  # detections with these in `suppressed_by` may be sights
+_WEAK = frozenset({None, "min_score", CLUTTER, *_OF_LABELS})  # detections with these in `suppressed_by` may be sights
 
 
 class Change(StrEnum):

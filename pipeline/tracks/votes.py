@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from contracts.result import UNNAMED
+from contracts.result import CLUTTER, UNNAMED
 
 _MEMORY = 100  # sights after which older ones fade: what comes near may turn out to be something else
 _LEAD = 0.1  # another class must be ahead by so much to take over
@@ -37,7 +37,7 @@ def elected(means: Mapping[str, float], label: str, least: float) -> tuple[str, 
     Returns:
         A class and its mean score, or `target` and None.
     """
-    best = max(means, key=means.__getitem__, default=None)
+    best = max((name for name in means if name != CLUTTER), key=means.__getitem__, default=None)
     if best is None:
         return UNNAMED, None
     own = means.get(label)

@@ -231,7 +231,8 @@ STRUCT_NOTES = {
     "- Column `detection_scr` holds, in the same order, the signal-to-clutter ratio\n"
     "  `|mean of the target - mean of its surroundings| / standard deviation of the surroundings`, null where there is no mask.\n"
     "- Column `detection_suppressed_by` holds, in the same order, the name of the zone, or `outside`, `shown_labels`, `hidden_labels`,\n"
-    "  `min_size_px`, `max_size_px`, `min_score` or `persistence`: the [filter](filters.md) that was the first to keep it out of alerts.\n"
+    "  `clutter`, `min_size_px`, `max_size_px`, `min_score` or `persistence`: the [filter](filters.md) that was the first to\n"
+    "  keep it out of alerts.\n"
     "  The row keeps all of it. Null stands for a detection that is shown; the whole column is null in rows of earlier versions.\n"
     "- `score` says how sure it is that there is a target, `detection_label_score` how sure its class is. Of a detection in a\n"
     "  [track](tracks.md) label and `detection_label_score` are votes of all sights of the track so far.",

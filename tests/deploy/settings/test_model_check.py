@@ -13,8 +13,9 @@ import pytest
 
 from contracts.errors import SettingsError
 from deploy.run import check_start
-from deploy.settings.app_settings import settings_from_args
+from deploy.settings.app_settings import AppSettings, settings_from_args
 from deploy.settings.model_check import label_mistakes, model_mistakes
+from models.card import read_card, write_card
 from models.weights import WEIGHTS_FOLDER
 from models.zoo import list_models, list_trained
 
@@ -108,6 +109,19 @@ def test_config_check_names_the_place_and_needs_no_torch_for_what_is_right(tmp_p
         "error: IRSTREAM_MODELS__DETECTOR__MODEL: models.detector.model",
         "IRSTREAM_MODELS__SEGMENTER__WEIGHTS: models.segmenter.weights",
     ]
+
+
+def test_a_veto_wants_a_classifier_that_knows_clutter(tmp_path: Path) -> None:
+    settings = AppSettings.model_validate({"stream": {"clutter_veto": 0.9}})
+    (mistake,) = label_mistakes(settings)
+    assert (mistake.key, mistake.got) == ("stream.clutter_veto", "0.9")
+    assert mistake.expected.startswith("a classifier with a class clutter: basic_cnn gives person, car")
+    card = read_card(WEIGHTS_FOLDER / "basic_cnn.json")
+    write_card(card.model_copy(update={"classes": (*card.classes, "clutter")}), tmp_path / "own.json")
+    own = {"models": {"classifier": {"model": "basic_cnn", "weights": str(tmp_path / "own.safetensors")}}, "stream": {"clutter_veto": 0.9}}
+    assert label_mistakes(AppSettings.model_validate(own)) == []
+    (hidden,) = label_mistakes(AppSettings.model_validate(own | {"alerts": {"hidden_labels": ["clutter"]}}))
+    assert hidden.key == "alerts.hidden_labels", "no detection ever has that label"
 
 
 def test_labels_of_filters_are_labels_that_the_classifier_gives(tmp_path: Path) -> None:

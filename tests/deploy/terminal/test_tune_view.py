@@ -34,9 +34,8 @@ def tuning(
     origin = ("2", f"fcos_light {'a' * 64}", f"kestrel {'c' * 64}")
     middles = np.full((num, 2), 300.0)
     found = Found(times, np.arange(num), middles, np.hstack([middles - 2, middles + 2]), (640, 512))
-    own = SensorHours(
-        times, values, found.frames_M, origin, 0, np.full(num, "drone", object), middles, found.boxes_M4, np.zeros((0, 2), int)
-    )
+    labels, sizes, clutter = np.full(num, "drone", object), np.zeros((0, 2), int), np.zeros(num)
+    own = SensorHours(times, values, found.frames_M, origin, 0, labels, middles, found.boxes_M4, sizes, clutter)
     least = None if max_per_hour is None else least_score(values, hours, max_per_hour)
     best = None if least is None else least.promised or least.counted
     rates = tuple(rate_at(values, score, hours) for score in sorted({0.0, 0.5, 0.9} | ({best.score} if best else set())))

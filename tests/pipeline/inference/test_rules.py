@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from contracts.result import Detection
+from contracts.result import Detection, label_of
 from pipeline.inference.rules import Filters, SensorRules, contains, suppressed_by
 from pipeline.sensor_settings import AlertSettings, SensorAlertSettings, SensorSettings, Zone
 from tests.outcomes import detection, gap, letter, result
@@ -76,6 +76,35 @@ def test_each_filter_suppresses_by_its_name(alerts: dict[str, Any], name: str | 
     before = replace(result(0), detections=(detection(), detection()))
     marked = Filters(AlertSettings(**alerts)).marked(before)
     assert marked == replace(before, detections=(replace(detection(), suppressed_by=name),) * 2), "all else stays"
+
+
+@pytest.mark.parametrize(
+    ("score", "veto", "alerts", "name"),
+    [
+        pytest.param(0.9, None, {}, None, id="off"),
+        pytest.param(float(np.float32(0.9)), 0.9, {}, "clutter", id="as the table has it"),
+        pytest.param(0.89, 0.9, {}, None, id="below"),
+        pytest.param(None, 0.9, {}, None, id="a classifier without the class"),
+        pytest.param(0.95, 0.9, {"hidden_labels": ["drone"]}, "clutter", id="before labels, which a track may overrule"),
+        pytest.param(0.95, 0.9, {"zones": {"display": AROUND}}, "display", id="after zones"),
+    ],
+)
+def test_what_scores_as_clutter_is_vetoed(score: float | None, veto: float | None, alerts: dict[str, Any], name: str | None) -> None:
+    scores = {"drone": 0.05} | ({} if score is None else {"clutter": score})
+    rules = SensorRules(0.0, AlertSettings(**alerts), {"own": SensorSettings(min_score=0.1)}, veto)
+    assert [name_of(rules.filters(sensor), replace(detection(), class_scores=scores)) for sensor in ("own", "other")] == [name] * 2
+
+
+def test_a_zone_may_not_be_called_as_the_veto() -> None:
+    with pytest.raises(ValueError, match="clutter"):
+        AlertSettings(zones={"clutter": Zone(**AROUND)})
+
+
+def test_clutter_is_never_a_label() -> None:
+    assert label_of({"clutter": 0.9, "bird": 0.06, "drone": 0.04}, 0.05) == ("bird", 0.06)
+    assert label_of({"clutter": 0.6, "bird": 0.4}, 0.5) == ("target", None)
+    assert label_of({"bird": 0.5}, 0.5) == ("bird", 0.5)
+    assert label_of({"clutter": 1.0}, 0.0) == label_of({}, 0.0) == ("target", None)
 
 
 def test_zones_of_fractions_follow_the_size_of_the_frame() -> None:

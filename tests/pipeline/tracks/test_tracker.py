@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from contracts.result import FrameResult
+from contracts.result import FrameResult, label_of
 from pipeline.inference.rules import Filters
 from pipeline.sensor_settings import AlertSettings, Persistence
 from pipeline.tracks.settings import TrackSettings
@@ -140,6 +140,22 @@ def test_label_filters_judge_the_label_of_the_track(settings: dict[str, Any], of
     assert {each for row in rows for each in ids(row)} == {"frames/0/0#0"}
     assert {(each.label, each.suppressed_by) for row in rows for each in row.detections} == {(often, hidden_by)}
     assert [event.change for event in events] == ([] if hidden_by else [Change.APPEARED])
+
+
+def test_a_vetoed_sight_begins_no_track_makes_no_event_and_breaks_none() -> None:
+    def sight(n: int, clutter: float) -> FrameResult:
+        scores = {"clutter": clutter, "bird": 1 - clutter}
+        return filters.marked(frame(n, seen(50 + n, 50, label=label_of(scores, 0.5)[0], class_scores=scores)))
+
+    filters = Filters(AlertSettings(), clutter_veto=0.9)
+    rows, events = run(PartitionTracks(PARTITION, TrackSettings(), 0.5, lambda _: filters), [sight(n, 0.95) for n in range(6)])
+    assert ({each for row in rows for each in ids(row)}, events) == ({None}, [])
+    frames = [sight(n, 0.95 if n % 3 == 2 else 0.6) for n in range(9)]
+    rows, events = run(PartitionTracks(PARTITION, TrackSettings(), 0.5, lambda _: filters), frames)
+    assert {each for row in rows for each in ids(row)} == {"frames/0/0#0"}, "one track through the vetoed frames"
+    assert [each.suppressed_by for row in rows for each in row.detections] == [None, None, "clutter"] * 3
+    assert {each.label for row in rows for each in row.detections} == {"target"}, "the vote is for clutter, which is no label"
+    assert [event.change for event in events] == [Change.APPEARED]
 
 
 def test_without_filters_what_suppressed_a_sight_stays() -> None:
