@@ -22,6 +22,7 @@ from pipeline.kafka.topics import ensure_topic
 from tests.fast_tests import pytest_addoption, pytest_runtest_protocol, pytest_sessionfinish, pytest_terminal_summary  # noqa: F401
 from tests.installed import Environment, build_wheel, with_wheel
 from tests.processes import freeze_process
+from tests.waiting import GUARD_S
 
 if TYPE_CHECKING:
     from tests.secured_kafka import SecuredKafka
@@ -42,8 +43,9 @@ class RealKafka:
         self.bootstrap_servers = bootstrap_servers
 
     def settings(self, **changes: object) -> KafkaSettings:
-        """Settings that point here, e.g. `settings(topic=kafka.new_topic())`."""
-        return KafkaSettings.model_validate({"bootstrap_servers": self.bootstrap_servers, **changes})
+        """Settings that point here, e.g. `settings(topic=kafka.new_topic())`; patient: this broker is slow at times, and never away."""
+        patience = {"connect_timeout_s": GUARD_S / 2, "probe_timeout_s": GUARD_S / 2}
+        return KafkaSettings.model_validate({"bootstrap_servers": self.bootstrap_servers, **patience, **changes})
 
     def new_topic(self, partitions: int = 2, **config: object) -> str:
         """Create a topic of its own for one test; `retention_ms=1000` becomes `retention.ms=1000`."""
@@ -78,6 +80,10 @@ class FragileKafka(RealKafka):
         super().__init__(broker.bootstrap_servers)
         self.broker = broker
 
+    def settings(self, **changes: object) -> KafkaSettings:
+        """As the product has them: this broker may be away."""
+        return KafkaSettings.model_validate({"bootstrap_servers": self.bootstrap_servers, **changes})
+
     def freeze(self) -> None:
         """Stop it in its tracks, connections open: the worst kind of outage."""
         freeze_process(self.broker.info.pid)
@@ -90,7 +96,7 @@ class FragileKafka(RealKafka):
         """SIGKILL, and wait until it is gone."""
         process = psutil.Process(self.broker.info.pid)
         process.kill()
-        process.wait(10)
+        process.wait(GUARD_S)
 
     def revive(self) -> None:
         """Start it again on the same port and data."""

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-_FREEZE_S = 10.0
+_FREEZE_S = 120.0  # only against waiting for ever
 
 
 @contextmanager

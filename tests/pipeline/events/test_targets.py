@@ -24,7 +24,7 @@ def test_events_as_a_consumer_sees_them() -> None:
     producer = MemoryProducer()
     with closing(AlertPublisher(producer, "detections", "live")) as alerts:
         alerts.publish_events(events)
-        alerts.flush(10.0)
+        alerts.flush(120.0)
     heads = [dict(message.headers) for message in producer.log]
     names = ["live/frames/0/10#0/appeared", "live/frames/0/10#0/updated/35", "live/frames/0/10#0/left"]
     assert [head["ce_id"].decode() for head in heads] == names
@@ -45,7 +45,7 @@ def test_other_policies_send_no_events() -> None:
     for policy in ("detections", "all", "off"):
         with closing(AlertPublisher(producer, "detections", "live", policy)) as alerts:
             alerts.publish_events(events)
-            alerts.flush(10.0)
+            alerts.flush(120.0)
     assert (len(events), producer.log) == (1, [])
 
 

@@ -67,7 +67,7 @@ class KafkaAndRay:
         with SteadyProducer(self.settings) as producer:
             for each in messages:
                 producer.send(self.name, each.key, each.value, each.headers, timestamp_ms=each.timestamp_ms, partition=partition)
-            producer.flush(30)
+            producer.flush(WAIT_S)
 
     def delete_before(self, partition: int, offset: int) -> None:
         admin = connect_admin(self.settings)

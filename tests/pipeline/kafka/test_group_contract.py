@@ -14,7 +14,7 @@ from pipeline.kafka.memory_group import MemoryMembership
 from pipeline.runtime.resources import Members
 from tests.conftest import RealKafka
 
-WAIT_S = 30.0
+WAIT_S = 120.0  # only against waiting for ever
 
 
 @dataclass
@@ -32,7 +32,7 @@ def driver(request: pytest.FixtureRequest) -> Iterator[Driver]:
         yield Driver(members, lambda: members.reassign({0, 1, 2}))
         return
     kafka: RealKafka = request.getfixturevalue("kafka")
-    settings = kafka.settings(topic=kafka.new_topic(2), session_timeout_s=3.0, probe_interval_s=0.2)
+    settings = kafka.settings(topic=kafka.new_topic(2), session_timeout_s=10.0, probe_interval_s=0.2)
 
     def grow() -> None:
         admin = connect_admin(settings)

@@ -20,6 +20,7 @@ from pipeline.kafka.reader import LogReader
 from tests.conftest import FragileKafka, RealKafka
 from tests.outcomes import letter, result
 from tests.pipeline.fakes import MemoryProducer
+from tests.waiting import GUARD_S
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ def log_in_kafka(kafka: RealKafka, go_away: Callable[[], None], come_back: Calla
 
     def read(count: int) -> list[RawRecord]:
         found: list[RawRecord] = []
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + GUARD_S
         with LogReader(kafka.settings(), topic, 0, 0) as reader:
             while len(found) < count and time.monotonic() < deadline:
                 found += reader.poll(1000, 0.5)
@@ -86,7 +87,7 @@ def fragile_log(request: pytest.FixtureRequest) -> Iterator[Log]:
 def test_what_is_flushed_is_in_the_log_in_order(log: Log) -> None:
     for number in range(50):
         log.producer.send(log.topic, b"cam-1" if number % 2 else None, b"%d" % number, [("ce_id", b"x"), ("ce_id", b"y")])
-    log.producer.flush(20)
+    log.producer.flush(GUARD_S)
     records = log.read(50)
     assert [record.value for record in records] == [b"%d" % number for number in range(50)]
     assert [record.key for record in records[:2]] == [None, b"cam-1"]
@@ -96,7 +97,7 @@ def test_what_is_flushed_is_in_the_log_in_order(log: Log) -> None:
 def test_an_outage_shows_at_flush_and_nothing_is_lost(fragile_log: Log) -> None:
     producer, topic = fragile_log.producer, fragile_log.topic
     producer.send(topic, b"cam", b"0", [])
-    producer.flush(20)
+    producer.flush(GUARD_S)
     fragile_log.go_away()
     producer.flush(1)
     for number in (1, 2):
@@ -105,27 +106,27 @@ def test_an_outage_shows_at_flush_and_nothing_is_lost(fragile_log: Log) -> None:
         producer.flush(1)
     fragile_log.come_back()
     producer.send(topic, b"cam", b"3", [])
-    producer.flush(60)
+    producer.flush(GUARD_S)
     records = fragile_log.read(4)
     assert list(dict.fromkeys(record.value for record in records)) == [b"0", b"1", b"2", b"3"], "a repeat is allowed, a hole is not"
 
 
 def test_flush_without_messages_returns_at_once(log: Log) -> None:
     began = time.monotonic()
-    log.producer.flush(20)
-    assert time.monotonic() - began < 10
+    log.producer.flush(2 * GUARD_S)
+    assert time.monotonic() - began < GUARD_S
     log.producer.send(log.topic, None, b"first", [])
-    log.producer.flush(20)
+    log.producer.flush(GUARD_S)
     assert [record.value for record in log.read(1)] == [b"first"]
 
 
 def test_alerts_and_dead_letters_arrive_with_key_and_id(log: Log) -> None:
     alerts = AlertPublisher(log.producer, log.topic, "live", "detections")
     alerts.publish([result(0), result(1)])
-    alerts.flush(20)
+    alerts.flush(GUARD_S)
     alerts.close()
     DeadLetterPublisher(log.producer, log.topic, "live").send([letter(2)])
-    log.producer.flush(20)
+    log.producer.flush(GUARD_S)
     records = log.read(3)
     assert [json.loads(record.value or b"")["id"] for record in records] == ["frames/0/0", "frames/0/1", "frames/0/2"]
     assert [record.key for record in records] == [b"cam-1"] * 3

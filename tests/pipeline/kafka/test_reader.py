@@ -20,6 +20,7 @@ from pipeline.kafka.reader import GapFound, LogReader
 from pipeline.kafka.settings import KafkaSettings
 from pipeline.kafka.topics import ClusterWatch, describe_topic, end_offsets, ensure_topic
 from tests.conftest import FragileKafka, RealKafka
+from tests.waiting import GUARD_S
 
 pytestmark = pytest.mark.broker
 IMPATIENT = {"connect_timeout_s": 3.0, "probe_interval_s": 0.2, "probe_timeout_s": 1.5}
@@ -31,17 +32,21 @@ def publish(settings: KafkaSettings, topic: str, values: list[bytes], partition:
             producer.send(topic, b"key", value, partition=partition)
 
 
-def read_values(reader: LogReader, num: int) -> list[bytes | None]:
+def read(reader: LogReader, num: int, at_most: int = 100) -> list[RawRecord]:
     found: list[RawRecord] = []
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + GUARD_S
     while len(found) < num and time.monotonic() < deadline:
-        found += reader.poll(100, 1.0)
-    return [record.value for record in found]
+        found += reader.poll(at_most, 1.0)
+    return found
 
 
-def poll_until(reader: LogReader, kind: type[Exception], within_s: float = 10.0) -> Exception:
+def read_values(reader: LogReader, num: int) -> list[bytes | None]:
+    return [record.value for record in read(reader, num)]
+
+
+def poll_until(reader: LogReader, kind: type[Exception]) -> Exception:
     """Poll until it raises what is wanted."""
-    deadline = time.monotonic() + within_s
+    deadline = time.monotonic() + GUARD_S
     while time.monotonic() < deadline:
         try:
             reader.poll(100, 0.1)
@@ -49,7 +54,7 @@ def poll_until(reader: LogReader, kind: type[Exception], within_s: float = 10.0)
             return error
         except RetryLater:
             continue  # a machine under load answers late
-    raise AssertionError(f"no {kind.__name__} within {within_s} s")
+    raise AssertionError(f"no {kind.__name__} within {GUARD_S:g} s")
 
 
 # --- reading ----------------------------------------------------------------------------------------------------------
@@ -64,8 +69,7 @@ def test_reader_gives_records_as_they_are(kafka: RealKafka) -> None:
         producer.send(topic, b"key", None, partition=1)
         producer.send(topic, b"", b"", partition=1)
     with LogReader(settings, topic, 1, 0) as reader:
-        records = reader.poll(2, 10.0)
-        records += reader.poll(2, 10.0)
+        records = read(reader, 3, at_most=2)
         assert [(record.key, record.value) for record in records] == [(None, b"value"), (b"key", None), (b"", b"")]
         assert records[0].headers == tuple(headers)
         assert records[0].timestamp_ms == 1234
@@ -79,11 +83,9 @@ def test_poll_returns_as_soon_as_there_is_something_and_waits_no_longer_than_tol
     with LogReader(settings, topic, 0, 0) as reader:
         began = time.monotonic()
         assert reader.poll(10, 0.2) == []
-        assert 0.15 < time.monotonic() - began < 5
+        assert time.monotonic() - began > 0.15
         publish(settings, topic, [b"x"])
-        began = time.monotonic()
-        assert len(reader.poll(10, 10.0)) == 1
-        assert time.monotonic() - began < 5
+        assert len(reader.poll(10, 3600.0)) == 1, "this test would hang if it waited for more"
 
 
 def test_reader_steps_over_transaction_markers_and_aborted_records(kafka: RealKafka) -> None:
@@ -99,7 +101,7 @@ def test_reader_steps_over_transaction_markers_and_aborted_records(kafka: RealKa
     with LogReader(settings, topic, 0, 0) as reader:
         assert read_values(reader, 2) == [b"first", b"second"]
         end = end_offsets(settings, topic)[TopicPartition(topic, 0)]
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + GUARD_S
         while reader.position < end and time.monotonic() < deadline:
             assert reader.poll(10, 0.1) == []
         assert (reader.position, end) == (6, 6)
@@ -169,7 +171,7 @@ def test_a_deleted_topic_is_no_misspelling(kafka: RealKafka) -> None:
 
 def recreate(settings: KafkaSettings, topic: str, values: list[bytes]) -> None:
     """Create a topic that was just deleted; the broker may need a moment to let the name go."""
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + GUARD_S
     while True:
         try:
             ensure_topic(settings, topic, 1)
@@ -199,12 +201,9 @@ def test_frozen_broker_is_noticed_although_poll_is_silent(fragile_kafka: Fragile
         assert reader.poll(1, 0.1) == []
         assert watch.end_offsets(topic)
         fragile_kafka.freeze()
-        began = time.monotonic()
         assert "Trying again" in str(poll_until(reader, RetryLater))
-        assert time.monotonic() - began < 8
         with pytest.raises(RetryLater):  # bounded: two attempts of at most connect_timeout_s
             watch.end_offsets(topic)
-        assert time.monotonic() - began < 20
         fragile_kafka.thaw()
         publish(settings, topic, [b"after"])
         assert read_until_it_answers(reader) == b"after"
@@ -218,7 +217,7 @@ def test_records_in_hand_are_kept_when_the_topic_cannot_be_confirmed(fragile_kaf
     with LogReader(settings, topic, 0, 0) as reader:
         assert read_values(reader, 3) == [b"0", b"1", b"2"]
         reader.seek_to(0)
-        assert [record.value for record in reader.poll(1, 10.0)] == [b"0"]
+        assert [record.value for record in read(reader, 1, at_most=1)] == [b"0"]
         fragile_kafka.freeze()
         with monkeypatch.context() as patch:
             patch.setattr(reader, "_known_topic_id", lambda: None)  # what the metadata shows while a broker starts
@@ -230,14 +229,14 @@ def test_records_in_hand_are_kept_when_the_topic_cannot_be_confirmed(fragile_kaf
 
 
 def read_until_it_answers(reader: LogReader) -> bytes | None:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + GUARD_S
     while time.monotonic() < deadline:
         try:
             for record in reader.poll(1, 0.5):
                 return record.value
         except RetryLater:
             continue
-    raise AssertionError("no record within 20 s")
+    raise AssertionError(f"no record within {GUARD_S:g} s")
 
 
 def test_reader_and_watch_survive_a_killed_broker(fragile_kafka: FragileKafka) -> None:

@@ -19,6 +19,7 @@ from pipeline.kafka.reader import GapFound, LogReader
 from pipeline.kafka.selected_reader import SelectedReader
 from pipeline.kafka.topics import ClusterWatch, ensure_topic
 from tests.conftest import RealKafka
+from tests.waiting import GUARD_S
 
 NOW_MS = round(time.time() * 1000)  # a real broker's retention deletes what is old
 ONES = [Message(b"cam", b"%d" % index, (("n", b"%d" % index),), NOW_MS + index) for index in range(10)]
@@ -66,7 +67,7 @@ class OnBroker:
         with SteadyProducer(self.settings) as producer:
             for each in messages:
                 producer.send(self.name, each.key, each.value, each.headers, timestamp_ms=each.timestamp_ms, partition=partition)
-            producer.flush(30)
+            producer.flush(GUARD_S)
 
     def delete_before(self, partition: int, offset: int) -> None:
         admin = connect_admin(self.settings)
@@ -94,7 +95,7 @@ def topic(request: pytest.FixtureRequest) -> Topic:
 def read(reader: PartitionReader, num: int, at_most: int = 100) -> list[int]:
     """Offsets of the next records."""
     found: list[int] = []
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + GUARD_S
     while len(found) < num and time.monotonic() < deadline:
         found += [record.position.offset for record in reader.poll(at_most, 0.2)]
     return found
@@ -103,7 +104,7 @@ def read(reader: PartitionReader, num: int, at_most: int = 100) -> list[int]:
 def test_records_come_in_order_with_everything_they_carry(topic: Topic) -> None:
     topic.feed(1, ONES)
     reader = topic.reader(1, 4)
-    (first,) = reader.poll(1, 5.0)
+    (first,) = reader.poll(1, GUARD_S)
     assert (first.position.topic, first.position.partition, first.position.offset) == (topic.name, 1, 4)
     assert (first.key, first.value, first.headers, first.timestamp_ms) == (b"cam", b"4", (("n", b"4"),), NOW_MS + 4)
     assert reader.position == 5
