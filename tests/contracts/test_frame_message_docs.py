@@ -123,7 +123,7 @@ def test_the_producers_example_is_accepted(kafka: RealKafka) -> None:
     (snippet,) = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
     names: dict[str, object] = {}
     exec(compile(snippet.replace("127.0.0.1:9092", kafka.bootstrap_servers).replace('"frames"', f'"{topic}"'), "page", "exec"), names)
-    consumer = KafkaConsumer(bootstrap_servers=kafka.bootstrap_servers, auto_offset_reset="earliest", consumer_timeout_ms=20_000)
+    consumer = KafkaConsumer(bootstrap_servers=kafka.bootstrap_servers, auto_offset_reset="earliest", consumer_timeout_ms=120_000)
     consumer.assign([TopicPartition(topic, 0)])
     sent = next(consumer)
     consumer.close()

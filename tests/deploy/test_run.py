@@ -82,12 +82,11 @@ def test_sigterm_while_the_demo_starts_kafka_leaves_nothing_behind(tmp_path: Pat
     env = {name: value for name, value in os.environ.items() if not name.startswith("IRSTREAM_")} | {"TMPDIR": str(tmp_path)}
     command = [sys.executable, "-c", "from deploy.cli.main import main; main()", "demo", "--out", str(tmp_path / "out")]
     with started(command, env, ROOT) as demo:
-        deadline = time.monotonic() + 120
-        while not list(tmp_path.glob("irstream-demo-*/broker.json")) and demo.poll() is None and time.monotonic() < deadline:
+        while not list(tmp_path.glob("irstream-demo-*/broker.json")) and demo.poll() is None:
             time.sleep(0.02)
         pid = json.loads(next(tmp_path.glob("irstream-demo-*/broker.json")).read_text())["pid"]
         demo.send_signal(signal.SIGTERM)
-        _, err = demo.communicate(timeout=120)
+        _, err = demo.communicate(timeout=240)
     assert (demo.returncode, err) == (130, "error: interrupted\n")
     assert list(tmp_path.glob("irstream-demo-*")) == []
     assert not psutil.pid_exists(pid)

@@ -73,7 +73,7 @@ def test_kill_9_and_ctrl_c_cost_no_row_and_leave_no_process(kafka: RealKafka, tm
     assert sum(number for _, number, *_ in answers) == killed + drained["progress"]["frames_out"]
     assert all(number == distinct == end and begin == 0 for _, number, distinct, begin, end in answers)
     # Ray's agents look after their raylet now and then: they may live a minute longer.
-    _, left = psutil.wait_procs(family, timeout=60)
+    _, left = psutil.wait_procs(family, timeout=180)
     assert not left, "Ray ends with the process that started it"
 
 

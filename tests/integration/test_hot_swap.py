@@ -30,7 +30,7 @@ from tests.retrained import retrained
 
 pytestmark = [pytest.mark.broker, pytest.mark.ray, pytest.mark.timeout(600), pytest.mark.usefixtures("local_ray")]
 CAMERA = SyntheticSettings(width_px=96, height_px=96, bit_depth=14, seed=4)
-WAIT_S = 120.0
+WAIT_S = 240.0  # only against waiting for ever
 
 
 def with_segmenter(settings: AppSettings, **changes: Any) -> AppSettings:

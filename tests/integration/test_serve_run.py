@@ -66,7 +66,7 @@ def serve_until_rows(command: Sequence[str], env: Mapping[str, str], folder: Pat
             os.killpg(serve.pid, signal.SIGKILL)
             pytest.fail(f"serve run does not end on SIGINT; it said {serve.communicate(timeout=10)}; beside it run {family}")
         said = "" if serve.stderr is None else serve.stderr.read()
-    _, alive = psutil.wait_procs(family, timeout=60)
+    _, alive = psutil.wait_procs(family, timeout=180)
     return Served(num_rows(table), said[-4000:], alive)
 
 

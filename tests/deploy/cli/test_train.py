@@ -9,7 +9,6 @@ import re
 import shutil
 import signal
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -22,6 +21,7 @@ from models.segmentation.base import SegmentationModel
 from models.weights import WEIGHTS_FOLDER, digest_of
 from models.zoo import load_model
 from tests.processes import started
+from tests.waiting import GUARD_S, wait_until
 from training.data.samples import Role, read_samples
 from training.loop.checkpoint import steps_done
 from training.recipes import plan_named
@@ -150,11 +150,9 @@ def test_a_training_that_is_stopped_says_how_to_go_on(number: signal.Signals, tm
     command = [sys.executable, "-c", code, "train", "acm", *QUICK, "--out", str(tmp_path)]
     env = dict(os.environ) | {"IRSTREAM_DATA": str(made_root), "PYTHONPATH": str(ROOT)}
     with started([*command, "--epochs", "4000", "--checkpoint-s", "0"], env, ROOT) as process:
-        deadline = time.monotonic() + 120
-        while not steps_done(tmp_path) and process.poll() is None and time.monotonic() < deadline:
-            time.sleep(0.2)
+        wait_until(lambda: steps_done(tmp_path) or process.poll() is not None, "a first checkpoint", 2 * GUARD_S)
         process.send_signal(number)
-        _, told = process.communicate(timeout=60)
+        _, told = process.communicate(timeout=2 * GUARD_S)
     assert process.returncode == 130
     assert f"stopped at step {steps_done(tmp_path)}; the same command goes on there" in told
 
@@ -214,9 +212,7 @@ def test_two_trainings_do_not_share_a_folder(tmp_path: Path, made_root: Path, ca
     command = [sys.executable, "-c", "from deploy.cli.main import main; main()", "train", "acm", *QUICK, "--out", str(tmp_path)]
     env = dict(os.environ) | {"IRSTREAM_DATA": str(made_root), "PYTHONPATH": str(ROOT)}
     with started([*command, "--checkpoint-s", "0", "--epochs", "4000", "--workers", "1"], env, ROOT) as process:
-        deadline = time.monotonic() + 120
-        while not steps_done(tmp_path) and process.poll() is None and time.monotonic() < deadline:
-            time.sleep(0.2)
+        wait_until(lambda: steps_done(tmp_path) or process.poll() is not None, "a first checkpoint", 2 * GUARD_S)
         assert run("acm", *QUICK, "--out", str(tmp_path), "--epochs", "4000") == 2
         assert "expected a folder in which nothing else is being trained, got a training that is running" in capsys.readouterr().err
         process.send_signal(signal.SIGKILL)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import time
 
 import pytest
 
@@ -43,15 +42,13 @@ def test_sockets_of_a_local_ray_get_a_short_ascii_folder(monkeypatch: pytest.Mon
     "address", ["127.0.0.1:{port}", "ray://127.0.0.1:{port}", "127.0.0.1:99999999", "no-such-host.invalid:6379", "nonsense"]
 )
 def test_a_cluster_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
-    """For an address nobody answers at Ray itself waits for ever."""
+    """For an address nobody answers at Ray itself waits for ever, and so would this test."""
     address = address.format(port=closed_port())
     monkeypatch.setenv("RAY_ADDRESS", address)
-    began = time.monotonic()
     with pytest.raises(SettingsError) as caught, ray_session():
         pass
     assert caught.value.exit_code == 2
     assert f"RAY_ADDRESS={address}" in str(caught.value)
-    assert time.monotonic() - began < 60
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from training.distributed.own_folder import own_folder
 with own_folder("work-") as folder:
     (folder / "checkpoint.pt").write_bytes(b"large")
     print(folder, flush=True)
-    time.sleep(60)
+    time.sleep(3600)
 """
 
 
