@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from deploy.cli.dataset_findings import findings
 from deploy.cli.errors import named_as_options
 from deploy.cli.options import (
     BootstrapOption,
@@ -184,6 +185,9 @@ def from_results(
     with show_on(note_console(), "frames") as show:
         found = set_from_results(settings, out, request, partial(show, request.name))
     _told(found, out, max_refused, as_json)
+
+
+app.command("findings")(findings)
 
 
 @app.command()

@@ -14,10 +14,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from contracts.errors import IrstreamError, SettingsError
+from models.interface import Task
 from models.weights import digest_of
-from models.zoo import create_model
+from models.zoo import create_model, task_named
+from training.data.findings import FORMAT as FINDINGS
 from training.data.folds import PARTS, Folds, learnable_rows
-from training.data.parquet_set import parts_of
+from training.data.parquet_set import parts_of, require_parquet_set
 from training.distributed.board import start_board
 from training.distributed.fold_trainer import RESULT, WEIGHTS, FoldRequest, train_fold
 from training.distributed.storage import Storage
@@ -139,8 +141,9 @@ def begin(run: CrossValidation) -> None:
     """Make the folder of a training its own.
 
     Raises:
-        SettingsError: another training is in it.
+        SettingsError: another training is in it, or a data set teaches networks of another task only.
     """
+    _refuse_findings(run)
     storage = Storage(run.out)
     before = storage.read(RUN_FILE)
     now = run.identity()
@@ -156,6 +159,18 @@ def begin(run: CrossValidation) -> None:
             )
         return
     storage.write(RUN_FILE, json.dumps({"identity": now, "folders": [str(folder) for folder in run.folders]}, indent=1).encode())
+
+
+def _refuse_findings(run: CrossValidation) -> None:
+    task = task_named(run.training.model)
+    findings = [folder for folder in run.folders if require_parquet_set(folder).get("format") == FINDINGS]
+    if findings and task is not Task.CLASSIFICATION:
+        raise SettingsError(
+            expected=f"data sets that teach a network of {task}",
+            got=f"{findings[0]}, made by irstream dataset findings for classifiers: it holds what was found, and false alarms",
+            where="`data sets`",
+            action="Name the data set that it was made of.",
+        )
 
 
 def _done(storage: Storage, fold: int) -> dict[str, Any] | None:

@@ -16,6 +16,7 @@ from torch.nn import functional
 
 from contracts.errors import SettingsError
 from contracts.frame import Platform
+from contracts.result import CLUTTER
 from evaluation.drawing import Picture
 from models.card import Measurement
 from models.classification.base import ClassificationModel
@@ -53,7 +54,8 @@ class ClassificationRecipe(Recipe):
         named_sets: data sets whose targets have classes.
         unnamed_sets: data sets whose targets have none.
         unnamed_share: share of crops without a class.
-        background_share: of those, share that shows no target at all: what a false alarm hands over.
+        background_share: of those, share that shows no target at all: what a false alarm hands over. A network with a class `clutter` is
+            taught that class there.
         nameless_side_px: a synthetic target whose longer side is smaller has no class.
         unclear_side_px: a target of the unnamed sets whose longer side is not smaller might well show its class: it is left out.
         synthetic_share: share of synthetic targets in the classes that they show.
@@ -123,6 +125,7 @@ class ClassificationBatches(SeededBatches):
             SettingsError: no target is of a class that the network can say; or there is nothing to draw crops without a class from.
         """
         self._recipe, self._side_px, self.seed = recipe, crop_side_px, recipe.seed
+        self._of_background = class_names.index(CLUTTER) if CLUTTER in class_names else UNNAMED
         targets = [_Target(*target) for target in targets_of(samples, class_names) if target[0].dataset in recipe.named_sets]
         small = [target for target in targets if target.sample.dataset == SYNTHETIC and target.side_px < recipe.nameless_side_px]
         unclear = [
@@ -201,7 +204,7 @@ class ClassificationBatches(SeededBatches):
             box = np.concatenate([centre - side / 2, centre + side / 2]).astype(np.float32)
             apart = (box[:2] > sample.boxes_xyxy_px[:, 2:] + _APART_PX) | (box[2:] < sample.boxes_xyxy_px[:, :2] - _APART_PX)
             if apart.any(1).all():
-                return _Target(sample, box, UNNAMED)
+                return _Target(sample, box, self._of_background)
         raise SettingsError(
             expected="images with some place that no target touches",
             got=f"none in {_TRIES} tries",
