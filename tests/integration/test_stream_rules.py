@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import threading
+import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +18,7 @@ import pytest
 from kafka import KafkaProducer
 from kafka import TopicPartition as ClientTopicPartition
 
+from actors.reply import SegmenterReply
 from contracts.errors import StopPipeline
 from pipeline.kafka.client import connect_admin
 from pipeline.kafka.reader import LogReader
@@ -25,6 +29,7 @@ from pipeline.stream import run_stream
 from tests.conftest import FragileKafka, RealKafka
 from tests.integration.feeds import Message, assert_exactly_once, catch_up, feed, frames, job, marked_frame, rows
 from tests.pipeline.inference.rule_networks import RuleNetworks
+from tests.waiting import GUARD_S, wait_until
 
 pytestmark = [pytest.mark.broker, pytest.mark.ray, pytest.mark.usefixtures("local_ray")]
 
@@ -39,13 +44,28 @@ def settings(kafka: RealKafka) -> KafkaSettings:
     )
 
 
+class Until(RuleNetworks):
+    """Answers eight blocks, and the others when something has happened."""
+
+    def __init__(self, happened: Callable[[], bool]) -> None:
+        super().__init__()
+        self._calls = 0
+        self._happened = happened
+
+    async def segment(self, block: Any) -> SegmenterReply:
+        self._calls += 1
+        if self._calls > 8:
+            while not self._happened():
+                await asyncio.sleep(0.05)
+        return await super().segment(block)
+
+
 def messages_in(settings: KafkaSettings, topic: str, num: int) -> list[dict[str, object]]:
     with LogReader(settings, topic, 0, 0) as reader:
         found: list[dict[str, object]] = []
-        for _ in range(20):
+        deadline = time.monotonic() + GUARD_S
+        while len(found) < num and time.monotonic() < deadline:
             found += [json.loads(record.value or b"null") for record in reader.poll(1000, 0.5)]
-            if len(found) >= num:
-                break
         # One poll more: nothing may follow.
         return found + [json.loads(record.value or b"null") for record in reader.poll(1000, 0.5)]
 
@@ -86,10 +106,10 @@ def test_a_restart_goes_on_exactly_where_the_table_stands(settings: KafkaSetting
 
 
 def test_stop_drains_and_leaves_nothing_half_done(settings: KafkaSettings, tmp_path: Path) -> None:
-    # 50 blocks, four at a time, 0.4 s each: the stop comes in the middle.
-    one = job(settings, tmp_path / "table", RuleNetworks(delay_s=0.4).handles(), in_flight_blocks=2)
-    feed(settings, frames(400))
+    # Of 50 blocks, four at a time, the networks answer the first eight before the stop: it comes in the middle.
     stop = threading.Event()
+    one = job(settings, tmp_path / "table", Until(stop.is_set).handles(), in_flight_blocks=2)
+    feed(settings, frames(400))
 
     def watch(progress: StreamProgress) -> None:
         if progress.frames_out > 0:
@@ -117,13 +137,15 @@ def test_a_continuous_stream_passes_from_epoch_to_epoch_without_loss(settings: K
     runner = threading.Thread(target=run_stream, args=(one,), kwargs={"stop": stop, "on_progress": watch})
     runner.start()
     try:
-        for _ in range(40):
+        feed(settings, frames(10))
+        wait_until(lambda: seen and seen[-1].frames_out >= 10, "the first rows")
+        for _ in range(39):
             feed(settings, frames(10))
             everything.wait(0.2)  # feeding takes more than two epochs
-        assert everything.wait(120), "only a later epoch can have read the last frames"
+        assert everything.wait(GUARD_S), "only a later epoch can have read the last frames"
     finally:
         stop.set()
-        runner.join(60)
+        runner.join(GUARD_S)
     assert not runner.is_alive()
     assert {progress.generation for progress in seen} == {1}, [progress.note for progress in seen]
     assert_exactly_once(rows(tmp_path / "table"), settings)
@@ -144,15 +166,15 @@ def test_partitions_that_are_added_while_it_runs_are_read(settings: KafkaSetting
     runner.start()
     try:
         feed(settings, frames(20))
-        assert some.wait(120)
+        assert some.wait(GUARD_S)
         admin = connect_admin(settings)
         admin.create_partitions({settings.topic: 4})
         admin.close()
         feed(settings, frames(40, partitions=4))
-        assert everything.wait(120), "the new partitions hold 20 of 60 frames"
+        assert everything.wait(GUARD_S), "the new partitions hold 20 of 60 frames"
     finally:
         stop.set()
-        runner.join(60)
+        runner.join(GUARD_S)
     assert not runner.is_alive()
     found = rows(tmp_path / "table")
     assert {row["source_partition"] for row in found} == {0, 1, 2, 3}
@@ -259,8 +281,9 @@ def test_what_lies_before_a_damaged_batch_gets_its_rows_before_the_stream_stops(
 
 def test_a_killed_read_worker_costs_a_restart_but_no_row(settings: KafkaSettings, tmp_path: Path) -> None:
     feed(settings, frames(600))
-    one = job(settings, tmp_path / "table", RuleNetworks(delay_s=0.3).handles(), in_flight_blocks=4, restart_backoff_s=0.1)
     killed: list[int] = []
+    networks = Until(lambda: bool(killed))  # its reader waits meanwhile, with most of the frames before it
+    one = job(settings, tmp_path / "table", networks.handles(), in_flight_blocks=4, restart_backoff_s=0.1)
 
     def kill_a_reader(progress: StreamProgress) -> None:
         with suppress(psutil.NoSuchProcess):
