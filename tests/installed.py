@@ -38,13 +38,13 @@ class Environment:
 
     def install(self, *what: str) -> None:
         """Install with pip, without a network."""
-        subprocess.run([*_PIP, "--python", self.python, "install", *_OFFLINE, *what], check=True, timeout=120)
+        subprocess.run([*_PIP, "--python", self.python, "install", *_OFFLINE, *what], check=True, timeout=300)
 
     def see_dependencies(self) -> None:
         """A line of a .pth file adds a folder without reading the .pth files in it, so an editable install there is not seen."""
         (self.packages / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
 
-    def run(self, *words: str, cwd: Path, env: Mapping[str, str] | None = None, timeout_s: float = 120) -> subprocess.CompletedProcess[str]:
+    def run(self, *words: str, cwd: Path, env: Mapping[str, str] | None = None, timeout_s: float = 300) -> subprocess.CompletedProcess[str]:
         """Run a command of the environment (`irstream`, `python`) from a folder."""
         command = [str(self.folder / "bin" / words[0]), *words[1:]]
         return subprocess.run(command, cwd=cwd, env=clean(env), capture_output=True, text=True, timeout=timeout_s, check=False)
@@ -57,7 +57,7 @@ def clean(changes: Mapping[str, str] | None = None) -> dict[str, str]:
 
 def new_environment(folder: Path) -> Environment:
     """An empty virtual environment."""
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True, timeout=120)
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True, timeout=300)
     return Environment(folder)
 
 

@@ -59,7 +59,7 @@ def kill(*marks: str) -> Callable[[Scene], None]:
         for victim in victims:
             with suppress(psutil.NoSuchProcess):
                 victim.kill()
-        psutil.wait_procs(victims, timeout=10)
+        psutil.wait_procs(victims, timeout=60)
 
     return inject
 
@@ -70,7 +70,7 @@ def kill_model(role: str) -> Callable[[Scene], None]:
     def inject(scene: Scene) -> None:
         victim = scene.model(role)
         victim.kill()
-        psutil.wait_procs([victim], timeout=10)
+        psutil.wait_procs([victim], timeout=60)
 
     return inject
 
@@ -107,7 +107,7 @@ def away(scene: Scene, seconds: float) -> None:
     """Kill the broker and start it again."""
     process = psutil.Process(scene.broker.info.pid)
     process.kill()
-    process.wait(10)
+    process.wait(60)
     time.sleep(seconds)
     scene.broker.start()
 

@@ -135,11 +135,11 @@ class Scene:
             driver.leave_dead = True
             family = self.family(driver)
             driver.process.kill()
-            driver.process.wait(10)
+            driver.process.wait(60)
             for process in family:
                 with suppress(psutil.NoSuchProcess):
                     process.kill()
-            psutil.wait_procs(family, timeout=10)
+            psutil.wait_procs(family, timeout=60)
 
     def _feed(self) -> None:
         source = synthetic_source(CAMERAS, None, ContentType.PNG)

@@ -38,7 +38,7 @@ def driver_killed(scene: Scene) -> None:
     driver = scene.drivers[1]
     driver.leave_dead = True
     driver.process.kill()
-    driver.process.wait(10)
+    driver.process.wait(60)
 
 
 def zombie(scene: Scene) -> None:
@@ -63,7 +63,7 @@ def replica_killed(scene: Scene) -> None:
     """The driver dies as a replica of Serve; the application it belongs to lives on."""
     victim = scene.find("irstream:stream", "#stream#")[0]
     victim.kill()
-    psutil.wait_procs([victim], timeout=10)
+    psutil.wait_procs([victim], timeout=60)
 
 
 SERVED = (Fault("driver as a Serve replica (serve run): SIGKILL", replica_killed),)

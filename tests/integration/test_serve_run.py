@@ -61,7 +61,7 @@ def serve_until_rows(command: Sequence[str], env: Mapping[str, str], folder: Pat
         family = psutil.Process(serve.pid).children(recursive=True)
         serve.send_signal(signal.SIGINT)
         try:
-            serve.wait(120)
+            serve.wait(240)
         except subprocess.TimeoutExpired:
             os.killpg(serve.pid, signal.SIGKILL)
             pytest.fail(f"serve run does not end on SIGINT; it said {serve.communicate(timeout=10)}; beside it run {family}")

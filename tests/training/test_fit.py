@@ -128,7 +128,7 @@ def test_a_killed_training_ends_as_one_that_was_not_bit_for_bit(
     env = dict(os.environ) | {"IRSTREAM_DATA": str(made_root), "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     killed = tmp_path / "killed"
     ended = subprocess.run(
-        [sys.executable, "-c", KILLED, *options(name, killed, epochs), *more], env=env, cwd=ROOT, timeout=200, check=False
+        [sys.executable, "-c", KILLED, *options(name, killed, epochs), *more], env=env, cwd=ROOT, timeout=500, check=False
     )
     assert ended.returncode == -signal.SIGKILL
     done = steps_done(killed)

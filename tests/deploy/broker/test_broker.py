@@ -58,7 +58,7 @@ def test_up_outlives_its_command_and_is_found_refused_twice_and_stopped(tmp_path
     assert (asked.exit_code, json.loads(asked.stdout)["bootstrap_servers"]) == (1, None)
 
     command = [sys.executable, "-c", "from deploy.cli.main import main; main()", "broker", "up", "--json", "--home", str(home)]
-    started = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    started = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
     assert started.returncode == 0, started.stderr
     info = json.loads(started.stdout)
     try:

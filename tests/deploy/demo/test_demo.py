@@ -251,7 +251,7 @@ def test_the_printed_query_works(tmp_path: Path, folder: str) -> None:
     table = table_of(tmp_path / folder, 6)
     printed = next_steps(table, tmp_path / "contact-sheet.png")
     command = next(line for line in printed.splitlines() if line.startswith("query")).removeprefix("query").strip()
-    done = subprocess.run(command, shell=True, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(command, shell=True, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
     assert re.search(r"cam +┆ drone +┆ 3 +┆ 0\.75 ", done.stdout)
 

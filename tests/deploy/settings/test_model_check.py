@@ -96,7 +96,7 @@ try:
 finally:
     {after or "pass"}
 """
-    return subprocess.run([sys.executable, "-c", code, *arguments], cwd=cwd, env=variables, capture_output=True, text=True, timeout=120)
+    return subprocess.run([sys.executable, "-c", code, *arguments], cwd=cwd, env=variables, capture_output=True, text=True, timeout=300)
 
 
 @pytest.mark.slow

@@ -152,8 +152,8 @@ def test_a_fault_releases_everybody(how: str) -> None:
             await one.fail(RetryLater(expected="e", got="f", where="g", action="h"))
         else:
             await one.claim(0, 0)
-        assert await asyncio.wait_for(blocked, 5) is False
-        assert await asyncio.wait_for(waiting, 5) is None
+        assert await asyncio.wait_for(blocked, 120) is False
+        assert await asyncio.wait_for(waiting, 120) is None
 
     asyncio.run(scenario())
 

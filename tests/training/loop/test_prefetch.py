@@ -75,7 +75,7 @@ def test_the_processes_end_with_the_batches(batches: SegmentationBatches) -> Non
     born = set(psutil.Process().children(recursive=True)) - before
     assert len(born) == 2
     del ahead
-    _, alive = psutil.wait_procs(list(born), timeout=30)
+    _, alive = psutil.wait_procs(list(born), timeout=120)
     assert not alive
 
 
