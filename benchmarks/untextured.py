@@ -112,6 +112,7 @@ def main() -> None:
     assert isinstance(network, AdaptiveKestrel | WideKestrel)
     other = WITHOUT[arguments.name]()
     other.load_state_dict(without_texture(network.float()))
+    arguments.out.parent.mkdir(parents=True, exist_ok=True)
     save_weights(other, arguments.out)
     print(f"{arguments.out}: largest difference of a logit inside a frame {difference(network, other):.1e}")
 

@@ -92,9 +92,11 @@ def _draw_tile(axes: Axes, tile: Tile, tile_inches: float) -> None:
     axes.set_xlim(0, width_px)
     axes.set_ylim(height_px, 0)
     best = sorted(tile.detections, key=lambda found: -found.score)
-    _draw_labels(axes, best, (width_px, height_px), width_px / tile_inches, pad_px)
-    if best:
-        _draw_loupe(axes, tile, picture_HW, best[0])
+    corner = _loupe_corner(tile, best[0]) if best else None
+    covered = [] if corner is None else [_loupe_area(corner, (width_px, height_px))]
+    _draw_labels(axes, best, (width_px, height_px), width_px / tile_inches, pad_px, covered)
+    if corner is not None:
+        _draw_loupe(axes, tile, picture_HW, best[0], corner)
     known = "" if tile.truth_xyxy_px is None else f", {len(tile.truth_xyxy_px)} true"
     axes.set_title(tile.title, color=_TEXT, fontsize=8.5, loc="left", pad=4)
     axes.set_title(f"{len(tile.detections)} found{known}", color=_DIM, fontsize=8.5, loc="right", pad=4)
@@ -132,11 +134,14 @@ def _outline(axes: Axes, mask_HW: NDArray[np.bool_], colour: str, line: float) -
     axes.add_collection(LineCollection(np.array(segments) + origin, colors=[colour], linewidths=line, capstyle="round"))
 
 
-def _draw_labels(axes: Axes, found: Sequence[Detection], frame: tuple[int, int], px_per_inch: float, pad_px: float) -> None:
-    """Labels and scores beside their boxes, the first ones first; one without room is left out."""
+def _draw_labels(
+    axes: Axes, found: Sequence[Detection], frame: tuple[int, int], px_per_inch: float, pad_px: float, covered: Sequence[Area]
+) -> None:
+    """Labels and scores beside their boxes and beside what is `covered`, the first ones first; one without room is left out."""
     px_per_point = px_per_inch / 72
-    taken: list[Area] = [(each.x_min_px - pad_px, each.y_min_px - pad_px, each.x_max_px + pad_px, each.y_max_px + pad_px) for each in found]
-    for each, box in zip(found[:_LABELS_AT_MOST], list(taken), strict=False):
+    boxes: list[Area] = [(each.x_min_px - pad_px, each.y_min_px - pad_px, each.x_max_px + pad_px, each.y_max_px + pad_px) for each in found]
+    taken = [*boxes, *covered]
+    for each, box in zip(found[:_LABELS_AT_MOST], boxes, strict=False):
         words = each.words
         size = (len(words) * _LETTER * _LABEL_POINTS + 4) * px_per_point, _LINE * _LABEL_POINTS * px_per_point
         place = free_place(size, box, taken, frame, 2 * px_per_point)
@@ -156,21 +161,35 @@ def _draw_labels(axes: Axes, found: Sequence[Detection], frame: tuple[int, int],
         )
 
 
-def _draw_loupe(axes: Axes, tile: Tile, picture_HW: NDArray[np.uint8], found: Detection) -> None:
-    """The best target enlarged, in the corner farthest from every target."""
+def _loupe_corner(tile: Tile, found: Detection) -> tuple[float, float] | None:
+    """Where the best target is shown enlarged: left and lower edge in parts of the tile, in the corner farthest from every target.
+
+    None where the target is large enough to be seen without.
+    """
     height_px, width_px = tile.pixels_HW.shape
-    extent_px = max(found.x_max_px - found.x_min_px, found.y_max_px - found.y_min_px)
-    half_px = max(10.0, 1.25 * extent_px)
-    if 2 * half_px > 0.25 * min(height_px, width_px):
-        return  # large enough to be seen without
-    x_px, y_px = (found.x_min_px + found.x_max_px) / 2, (found.y_min_px + found.y_max_px) / 2
+    if 2 * _loupe_half_px(found) > 0.25 * min(height_px, width_px):
+        return None
     corners = [(left, low) for left in (0.015, 0.985 - _LOUPE_SHARE) for low in (0.015, 0.985 - _LOUPE_SHARE)]
     middles = [
         ((each.x_min_px + each.x_max_px) / 2 / width_px, 1 - (each.y_min_px + each.y_max_px) / 2 / height_px) for each in tile.detections
     ]
     half = _LOUPE_SHARE / 2
-    left, low = max(corners, key=lambda corner: min(max(abs(corner[0] + half - x), abs(corner[1] + half - y)) for x, y in middles))
-    loupe = axes.inset_axes((left, low, _LOUPE_SHARE, _LOUPE_SHARE), facecolor=_DARK)
+    return max(corners, key=lambda corner: min(max(abs(corner[0] + half - x), abs(corner[1] + half - y)) for x, y in middles))
+
+
+def _loupe_half_px(found: Detection) -> float:
+    return max(10.0, 1.25 * max(found.x_max_px - found.x_min_px, found.y_max_px - found.y_min_px))
+
+
+def _loupe_area(corner: tuple[float, float], frame: tuple[int, int]) -> Area:
+    (left, low), (width_px, height_px) = corner, frame
+    return left * width_px, (1 - low - _LOUPE_SHARE) * height_px, (left + _LOUPE_SHARE) * width_px, (1 - low) * height_px
+
+
+def _draw_loupe(axes: Axes, tile: Tile, picture_HW: NDArray[np.uint8], found: Detection, corner: tuple[float, float]) -> None:
+    half_px = _loupe_half_px(found)
+    x_px, y_px = (found.x_min_px + found.x_max_px) / 2, (found.y_min_px + found.y_max_px) / 2
+    loupe = axes.inset_axes((*corner, _LOUPE_SHARE, _LOUPE_SHARE), facecolor=_DARK)
     _draw_layers(loupe, tile, picture_HW, line=1.6, pad_px=0.04 * half_px)
     loupe.set_xlim(x_px - half_px, x_px + half_px)
     loupe.set_ylim(y_px + half_px, y_px - half_px)

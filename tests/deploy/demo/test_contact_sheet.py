@@ -9,6 +9,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from pycocotools import mask
 
@@ -81,6 +82,24 @@ def test_a_box_is_drawn_where_the_row_says(tmp_path: Path, noise_HW: NDArray[np.
         columns = np.nonzero((picture_HWC == (0xFF, 0x8C, 0x42)).all(axis=2))[1]
         boxes[name] = np.median(columns) / picture_HWC.shape[1]
     assert boxes["left"] < 0.5 < boxes["right"]
+
+
+def test_no_label_lies_under_the_enlarged_target(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    figures: list[Figure] = []
+    monkeypatch.setattr(Figure, "savefig", lambda figure, *_, **__: figures.append(figure))
+    places = np.random.default_rng(3).integers(4, 240, (6, 5, 2))
+    for number, each in enumerate(places):
+        found = tuple(detection(int(x), int(y), 4, (256, 256)) for x, y in each)
+        draw(tmp_path, Tile(np.zeros((256, 256), np.uint16), f"{number}", found))
+    labels = 0
+    for figure in figures:
+        figure.canvas.draw()
+        (axes,) = figure.axes
+        (loupe,) = axes.child_axes
+        under = loupe.get_window_extent()
+        labels += len(axes.texts)
+        assert [text.get_text() for text in axes.texts if text.get_window_extent().overlaps(under)] == []
+    assert labels >= 24
 
 
 def test_many_sizes_and_an_empty_last_row(tmp_path: Path) -> None:
