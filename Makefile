@@ -41,7 +41,7 @@ test: $(READY)
 
 # Rows, the table and the picture of the matrix end up in runs/faults.
 test-faults: $(READY)
-	FAULTS_OUT=runs/faults $(BIN)/pytest tests/faults tests/integration/test_serve_run.py -m "" --capture=no
+	FAULTS_OUT=runs/faults $(BIN)/pytest tests/faults tests/integration/test_serve_run.py tests/integration/test_names.py -m "" --capture=no
 	$(BIN)/python -m tests.faults.report runs/faults
 
 lint: $(READY)

@@ -137,6 +137,14 @@ def local_ray() -> Iterator[None]:
         yield
 
 
+@pytest.fixture
+def joining_local_ray(local_ray: None) -> dict[str, str]:
+    """Environment variables with which a command takes that Ray for its cluster: the start of one more costs half of such a test."""
+    import ray
+
+    return {"RAY_ADDRESS": ray.get_runtime_context().gcs_address}
+
+
 @pytest.fixture(scope="session")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A wheel of irstream as it is now."""

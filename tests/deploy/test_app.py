@@ -10,7 +10,6 @@ from ray import serve
 
 from contracts.errors import SettingsError
 from deploy.app import app_name, lacking_resources, running_models
-from deploy.cluster.session import ray_session
 from deploy.settings.app_settings import AppSettings, settings_from_args
 
 
@@ -47,10 +46,10 @@ def test_models_that_never_fit_are_known_before_serve_waits_for_them(
 
 @pytest.mark.ray
 @pytest.mark.timeout(600)
+@pytest.mark.usefixtures("local_ray")
 def test_models_that_do_not_load_leave_nothing_on_a_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("RAY_ADDRESS", raising=False)
-    with ray_session():
-        monkeypatch.setenv("RAY_ADDRESS", ray.get_runtime_context().gcs_address)
-        with pytest.raises(SettingsError, match=r"no-such-file"), running_models(settings(weights="no-such-file.safetensors")):
-            pass
-        assert dict(serve.status().applications) == {}
+    monkeypatch.setenv("RAY_ADDRESS", ray.get_runtime_context().gcs_address)
+    broken = settings(run_id="broken", weights="no-such-file.safetensors")
+    with pytest.raises(SettingsError, match=r"no-such-file"), running_models(broken):
+        pass
+    assert app_name(broken) not in serve.status().applications

@@ -208,6 +208,7 @@ MATRIX = (
     Fault("object store full for 15 s", object_store_full),
     Fault("disk of the table full for 15 s", disk_full, representative=True, needs=no_small_disk),
     Fault("detector 20 times slower for 20 s", slow_consumer),
-    Fault("a partition is added", partition_added, representative=True),
+    # In `make test` too: tests/integration/test_stream_rules.py.
+    Fault("a partition is added", partition_added),
     Fault("no fault: the segmenter is exchanged (SIGHUP)", model_exchanged),
 )

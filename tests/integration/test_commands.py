@@ -14,6 +14,7 @@ import duckdb
 import psutil
 import pytest
 from deltalake import DeltaTable
+from ray import serve
 
 from tests.conftest import ADDRESS_VARIABLE, RealKafka
 from tests.processes import started
@@ -88,8 +89,8 @@ def until_rows_come(stream: subprocess.Popen[str]) -> None:
     pytest.fail(f"the stream ended by itself: {told}")
 
 
-def test_sigterm_while_the_models_load_is_an_interrupt(kafka: RealKafka, tmp_path: Path) -> None:
-    env = environment(kafka, IRSTREAM_KAFKA__TOPIC=kafka.new_topic(1))
+def test_sigterm_while_the_models_load_is_an_interrupt(kafka: RealKafka, tmp_path: Path, joining_local_ray: dict[str, str]) -> None:
+    env = environment(kafka, IRSTREAM_KAFKA__TOPIC=kafka.new_topic(1), **joining_local_ray)
     with started([*IRSTREAM, "stream"], env, tmp_path) as stream:
         assert stream.stdout is not None
         told: list[str] = []
@@ -102,3 +103,4 @@ def test_sigterm_while_the_models_load_is_an_interrupt(kafka: RealKafka, tmp_pat
         stream.send_signal(signal.SIGTERM)
         _, err = stream.communicate(timeout=300)
         assert (stream.returncode, err.splitlines()[-1]) == (130, "error: interrupted")
+    assert [name for name in serve.status().applications if str(env["IRSTREAM_KAFKA__TOPIC"]) in name] == []

@@ -67,6 +67,7 @@ def workers(installed: Environment, strangers: Path, env: dict[str, str]) -> obj
     return json.loads(done.stdout)
 
 
+@pytest.mark.whole_matrix  # in `make test` the demo below needs the same of its workers
 def test_workers_of_a_local_ray_find_ours(installed: Environment, strangers: Path) -> None:
     files = [str(installed.packages / name / "__init__.py") for name in PACKAGES]
     assert workers(installed, strangers, {"RAY_ADDRESS": ""}) == [files, files]

@@ -43,10 +43,13 @@ def run(*commands: list[str], cwd: Path, env: dict[str, str]) -> list[Any]:
     return [json.loads(each) for each in re.split(r"\n(?=[{\[])", done.stdout)]
 
 
-def test_three_networks_of_ones_own_go_from_their_module_into_the_stream(kafka: RealKafka, tmp_path: Path) -> None:
+def test_three_networks_of_ones_own_go_from_their_module_into_the_stream(
+    kafka: RealKafka, tmp_path: Path, joining_local_ray: dict[str, str]
+) -> None:
     (tmp_path / "sets").mkdir()
     write_made_sets(tmp_path / "sets")
     env = {name: value for name, value in os.environ.items() if not name.startswith("IRSTREAM_")} | {
+        **joining_local_ray,
         "PYTHONPATH": str(ROOT),
         VARIABLE: "tests.training.toy_networks",
         "IRSTREAM_DATA": str(tmp_path / "sets"),

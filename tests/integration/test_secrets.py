@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import ray
 from deltalake import DeltaTable
 from kafka.admin import ACLOperation, ResourceType
 
@@ -21,11 +19,9 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
-def ray_folder() -> Iterator[Path]:
-    """Where Ray logs; short, because the names of its sockets are bounded."""
-    folder = Path(tempfile.mkdtemp(prefix="ray-", dir="/tmp"))
-    yield folder
-    shutil.rmtree(folder, ignore_errors=True)
+def ray_folder(local_ray: None) -> Path:
+    """Where the Ray of all tests logs."""
+    return Path(ray._private.worker._global_node.get_session_dir_path())
 
 
 def environment(secured: SecuredKafka, **kafka: str) -> dict[str, str]:
@@ -53,7 +49,9 @@ def run(cwd: Path, env: dict[str, str], *arguments: str, code: int = 0) -> str:
     return told
 
 
-def test_publish_and_stream_over_scram_leave_the_password_nowhere(secured_kafka: SecuredKafka, tmp_path: Path, ray_folder: Path) -> None:
+def test_publish_and_stream_over_scram_leave_the_password_nowhere(
+    secured_kafka: SecuredKafka, tmp_path: Path, joining_local_ray: dict[str, str], ray_folder: Path
+) -> None:
     user, password = secured_kafka.new_user()
     env = environment(
         secured_kafka,
@@ -63,7 +61,7 @@ def test_publish_and_stream_over_scram_leave_the_password_nowhere(secured_kafka:
         SASL_USERNAME=user,
         SASL_PASSWORD=password,
         SSL_CAFILE=str(secured_kafka.authority.pem),
-    ) | {"RAY_TMPDIR": str(ray_folder), "IRSTREAM_DEBUG": "1", "IRSTREAM_MODELS__SEGMENTER__MODEL": "acm"}
+    ) | {"IRSTREAM_DEBUG": "1", "IRSTREAM_MODELS__SEGMENTER__MODEL": "acm", **joining_local_ray}
     allow(secured_kafka, f"User:{user}", env)
     told = run(tmp_path, env, "publish", "synthetic", "--limit", "10", "--fps", "0")
     told += run(tmp_path, env, "config", "show") + run(tmp_path, env, "config", "check", "--json")
