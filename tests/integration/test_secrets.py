@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[2]
 @pytest.fixture
 def ray_folder(local_ray: None) -> Path:
     """Where the Ray of all tests logs."""
-    return Path(ray._private.worker._global_node.get_session_dir_path())
+    return Path(ray.nodes()[0]["ObjectStoreSocketName"]).parents[1]
 
 
 def environment(secured: SecuredKafka, **kafka: str) -> dict[str, str]:
