@@ -162,7 +162,7 @@ def _draw_labels(
 
 
 def _loupe_corner(tile: Tile, found: Detection) -> tuple[float, float] | None:
-    """Where the best target is shown enlarged: left and lower edge in parts of the tile, in the corner farthest from every target.
+    """Place of the best target enlarged: left and lower edge in parts of the tile, in the corner farthest from every target.
 
     None where the target is large enough to be seen without.
     """
