@@ -90,7 +90,8 @@ def cross_validate(
     if waiting:
         board, rows = start_board(), learnable_rows(run.folders)
         # A fold's own process does nothing but wait; when its machine dies it begins again elsewhere, from the checkpoint.
-        remote = ray.remote(num_cpus=0, max_retries=2)(train_fold)
+        # It ends with the fold: its signal handler, Ray's, would keep the fold's controller and readers for ever.
+        remote = ray.remote(num_cpus=0, max_retries=2, max_calls=1)(train_fold)
         running: dict[Any, int] = {}
         failed: list[IrstreamError] = []
         while waiting or running:
@@ -107,6 +108,7 @@ def cross_validate(
                     failed.append(_ours(error))
                     told[fold] = {**told[fold], "state": "failed"}
             show({**told, **{fold: {**told[fold], **_shown(done[fold])} for fold in done}})
+        ray.kill(board)
         if failed:
             raise failed[0]
     show({fold: {**told[fold], **_shown(done[fold])} for fold in done})

@@ -6,11 +6,14 @@ import json
 import math
 import os
 import signal
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from contracts.errors import SettingsError
@@ -40,6 +43,23 @@ def made_run(folder: Path) -> CrossValidation:
     return CrossValidation(training=training, folders=(data,), folds=folds, out=str(folder / "run"))
 
 
+def names_of_actors() -> set[str]:
+    """Classes of the actors that live in this Ray."""
+    titles: list[str] = []
+    for process in psutil.Process().children(recursive=True):
+        with suppress(psutil.NoSuchProcess):  # or one that has just ended
+            titles += process.cmdline()[:1]
+    return {title.partition(".")[0].removeprefix("ray::") for title in titles if title.startswith("ray::")}
+
+
+def ends(done: Callable[[], bool]) -> bool:
+    """Whether it comes true in a while: processes take a moment to end."""
+    deadline = time.monotonic() + 60
+    while not done() and time.monotonic() < deadline:
+        time.sleep(0.2)
+    return done()
+
+
 @pytest.mark.ray
 @pytest.mark.slow
 @pytest.mark.usefixtures("local_ray")
@@ -55,6 +75,7 @@ def test_a_process_that_dies_costs_no_epoch_and_every_image_is_predicted_once(tm
             os.kill(told["pid"], signal.SIGKILL)
 
     (result,) = cross_validate(run, kill)
+    assert ends(lambda: names_of_actors() & {"TrainController", "SplitCoordinator", "DatasetManager", "Board", "RayTrainWorker"} == set())
     epoch = result["steps_an_epoch"]
     assert killed
     assert begun[0] == 0
