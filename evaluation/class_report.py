@@ -76,6 +76,7 @@ def _part(result: ClassifierResult) -> dict[str, Any]:
         "confusion": figure_uri(confusion(result.class_names, scores.confusion_KK)),
         "reliability": figure_uri(reliability(result.calibration)),
         "veto": None if veto is None else _veto_words(veto),
+        "attention": None if result.attention is None else picture_uri(result.attention),
         "worst": [{"caption": caption, "uri": picture_uri(picture)} for caption, picture in result.worst],
     }
 

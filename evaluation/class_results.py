@@ -71,6 +71,7 @@ class ClassifierResult:
         true_N: true classes.
         scores_NK: of each class.
         worst: crops it is surest of and wrong, with their captions.
+        attention: feature maps and gates of some crops; None of a network without adaptive attention.
     """
 
     name: str
@@ -82,6 +83,7 @@ class ClassifierResult:
     true_N: NDArray[np.int64]
     scores_NK: NDArray[np.float32]
     worst: tuple[tuple[str, Picture], ...] = field(default=())
+    attention: Picture | None = None
 
     @cached_property
     def answered_N(self) -> NDArray[np.int64]:

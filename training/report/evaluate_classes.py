@@ -9,9 +9,11 @@ import torch
 from numpy.typing import NDArray
 
 from contracts.errors import SettingsError
+from evaluation.attention_picture import attention_row
 from evaluation.class_results import ClassifierResult
-from evaluation.drawing import Picture, coloured, draw_words, enlarged, stretched
+from evaluation.drawing import Picture, coloured, draw_words, enlarged, in_rows, stretched
 from evaluation.results import Cost
+from models.attention_maps import attention_maps, has_attention
 from models.classification.base import ClassificationModel
 from models.cost import gmacs, latencies_ms, num_parameters
 from models.inference import prepare
@@ -19,7 +21,9 @@ from training.data.samples import Sample
 from training.report.evaluate import device_name
 from training.tasks.measuring import Report, class_scores, no_report, targets_of
 
+Floats = NDArray[np.float32]
 _ROUNDS = 20
+_ATTENDED = 10
 _WORST, _TILE_PX = 12, 240
 
 
@@ -68,8 +72,25 @@ def evaluate_classifier(
         boxes_N4=np.stack([box for _, box, _ in targets]),
         true_N=true_N,
         scores_NK=scores_NK,
+        attention=_attention(network, targets, scores_NK) if has_attention(network) else None,
         worst=tuple(_shown(network, targets[index], scores_NK[index]) for index in worst),
     )
+
+
+def _attention(network: ClassificationModel, targets: Sequence[tuple[Sample, NDArray[np.float32], int]], scores_NK: Floats) -> Picture:
+    """Crops from all over the data set, rare classes first, each with its maps and gates."""
+    true_N = np.array([truth for _, _, truth in targets])
+    order = sorted(range(len(targets)), key=lambda index: (int((true_N[:index] == true_N[index]).sum()), int(true_N[index])))[:_ATTENDED]
+    crops = [targets[index][0].crop_of(targets[index][1], network.crop_side_px) for index in order]
+    device = next(network.parameters()).device
+    _, stages = attention_maps(network.eval(), torch.from_numpy(np.stack(crops)[:, None]).to(device))
+    rows = []
+    for place, index in enumerate(order):
+        answer = int(scores_NK[index].argmax())
+        words = f"{network.class_names[true_N[index]]}: {network.class_names[answer]} {scores_NK[index, answer]:.2f}"
+        of_crop = [(each.name, each.map_BHW[place], None if each.gates_BC is None else each.gates_BC[place]) for each in stages]
+        rows.append(attention_row(crops[place], words, of_crop))
+    return in_rows(rows, 1)
 
 
 def _shown(
