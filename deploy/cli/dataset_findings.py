@@ -33,12 +33,14 @@ def findings(
     from deploy.settings.production import in_production
     from deploy.terminal.consoles import note_console, status
     from deploy.terminal.progress import show_on
+    from observability.logging import send_structlog_to_logging
     from pipeline.inference.rules import SensorRules
     from pipeline.inputs.feeds import FrameSource
     from pipeline.inputs.find import Labels, find_inputs
     from pipeline.predict import Predictor
     from training.data.parquet_set import require_parquet_set
 
+    send_structlog_to_logging()  # warnings only, on stderr
     require_parquet_set(folder)
     settings = in_production(load(config).settings)
     networks = {role: getattr(settings.models, role) for role in ("detector", "segmenter")}
