@@ -67,9 +67,9 @@ class Tab:
         return answer["result"].get("value")
 
     def wait(self, expression: str) -> Any:
-        """The value of an expression as soon as it is true."""
-        end = time.monotonic() + _GUARD_S
-        while not (value := self.get(expression)):
+        """The value of an expression as soon as it is true; true for an element, which has no value outside."""
+        end, asked = time.monotonic() + _GUARD_S, f"(() => {{ const found = {expression}; return found instanceof Node || found; }})()"
+        while not (value := self.get(asked)):
             assert time.monotonic() < end, f"never true: {expression}; {self.console}"
             time.sleep(0.1)
         return value

@@ -13,7 +13,7 @@ from deploy.cli.options import ConfigOption, JsonOption, RunIdOption, TableOptio
 
 if TYPE_CHECKING:
     from contracts.frame import Pixels
-    from deploy.settings.app_settings import AppSettings, LoadedSettings
+    from deploy.settings.app_settings import AppSettings
     from pipeline.ops.tune import Tuning
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -79,7 +79,7 @@ def tune(
     if picture is not None:
         _draw(found, settings, frame, picture)
     if write:
-        _write(loaded, config, proposed_settings(found))
+        _write(config, proposed_settings(found))
     if found.least is not None and found.least.promised is None:
         raise typer.Exit(1)
 
@@ -139,23 +139,18 @@ def _newest_frame(found: Tuning, settings: AppSettings) -> Pixels | None:
     return frames[position].pixels_HW if position in frames else None
 
 
-def _write(loaded: LoadedSettings, config: Path | None, changes: dict[str, Any]) -> None:
-    """Put the proposal into the settings file that counts; a copy of the packaged one where there is none.
+def _write(config: Path | None, changes: dict[str, Any]) -> None:
+    """Put the proposal into the settings file that counts.
 
     Raises:
         SettingsError: it cannot be written, or the settings would be wrong.
     """
-    from deploy.settings.app_settings import load_settings
-    from deploy.settings.edit import edited, write_settings
-    from deploy.settings.file import DEFAULT_NAME, find_settings_file
+    from deploy.settings.own_file import write_changes
 
     if not changes:
         typer.echo("nothing is written: nothing is proposed", err=True)
         return
-    source = find_settings_file(config)
-    target = source if config is not None or source == Path(DEFAULT_NAME) else Path(DEFAULT_NAME)
-    write_settings(target, edited(source.read_text(encoding="utf-8"), changes, str(target)), load_settings)
-    typer.echo(f"written to {target}; a running stream takes it after SIGHUP", err=True)
+    typer.echo(f"written to {write_changes(config, changes)}; a running stream takes it after SIGHUP", err=True)
 
 
 def moment_of(text: str, now: datetime) -> datetime:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from deploy.cli.options import BootstrapOption, ConfigOption, RunIdOption, TableOption, TopicOption, load
+
+if TYPE_CHECKING:
+    from deploy.settings.app_settings import LoadedSettings
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -29,8 +32,12 @@ def view(
     from deploy.viewing.serve import serve
 
     own = [Override("view.port", port, "--port"), Override("view.host", host, "--host")]
-    settings = load(config, bootstrap_servers=bootstrap_servers, topic=topic, table=table, run_id=run_id, others=own).settings
+
+    def load_now() -> LoadedSettings:
+        return load(config, bootstrap_servers=bootstrap_servers, topic=topic, table=table, run_id=run_id, others=own)
+
+    settings = load_now().settings
     local = settings.view.host in ("127.0.0.1", "localhost", "::1")
     if not local and settings.view.tls_certificate_file is None:
         typer.echo("token and pictures travel unencrypted: set view.tls_certificate_file and view.tls_key_file", err=True)
-    serve(settings, lambda url: typer.echo(f"live page: {url}\nCtrl-C ends it; frames and rows stay as they are"))
+    serve(load_now, config, lambda url: typer.echo(f"live page: {url}\nCtrl-C ends it; frames and rows stay as they are"))

@@ -42,12 +42,13 @@ def print_explanation(found: Explanation) -> None:
     table = Table(box=None, pad_edge=False, show_header=False)
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
-    for name, text in _lines(found):
+    for name, text in explanation_lines(found):
         table.add_row(name, Text(text))  # what cameras wrote is no markup
     table_console().print(table)
 
 
-def _lines(found: Explanation) -> Lines:
+def explanation_lines(found: Explanation) -> Lines:
+    """All of it for people: name and text of each line; names of indented lines begin with spaces."""
     yield "position", f"{found.position}, run {found.run_id}"
     next_offset = "nothing of this partition" if found.watermark is None else f"everything before offset {found.watermark:,}"
     yield "standing", f"{found.standing.value} (the table has {next_offset})"

@@ -98,7 +98,7 @@ def packed(entries: Sequence[tuple[dict[str, Any], Pixels | None]], **common: An
         head = dict(about)
         if pixels_HW is not None:
             blob = np.ascontiguousarray(pixels_HW, pixels_HW.dtype.newbyteorder("<")).tobytes()
-            head |= {"at": at, "bytes": len(blob)}
+            head |= {"blob_at": at, "bytes": len(blob)}
             blob += b"\0" * (-len(blob) % _ALIGNED)
             blobs.append(blob)
             at += len(blob)

@@ -6,20 +6,29 @@ import os
 import secrets
 import socket
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import uvicorn
 
 from contracts.errors import SettingsError
-from deploy.settings.app_settings import AppSettings
+from contracts.frame import RawRecord
+from contracts.position import KafkaPosition
+from deploy.archives.frames import FrameFinder
+from deploy.settings.app_settings import AppSettings, LoadedSettings
 from deploy.settings.view import LEAST_TOKEN, ViewSettings
 from deploy.viewing.access import Gate
+from deploy.viewing.history import History
 from deploy.viewing.kafka_tail import KafkaTail
+from deploy.viewing.past import Past
 from deploy.viewing.server import Page, application
 from deploy.viewing.table_rows import TableRows
 from deploy.viewing.wall import Wall
 from deploy.viewing.watcher import Watcher
+from deploy.viewing.zones import ZoneEditor
+from pipeline.ops.explain import Explanation, explain
+from pipeline.ops.refetch import KafkaLog, fetch_again
+from pipeline.table.delta import open_results
 
 _FRAMES_BACKLOG, _EVENTS_BACKLOG = 64, 200
 _GRACE_S = 1
@@ -27,22 +36,24 @@ _LOCAL = ("127.0.0.1", "localhost", "::1")
 _POLITE = 10
 
 
-def serve(settings: AppSettings, opened: Callable[[str], None]) -> None:
+def serve(load: Callable[[], LoadedSettings], config: Path | None, opened: Callable[[str], None]) -> None:
     """Serve the page until the process is interrupted.
 
     Args:
-        settings: where Kafka and the table are, and the page's own.
+        load: the settings as they are now: where Kafka and the table are, and the page's own.
+        config: the settings file that was asked for; zones are written there.
         opened: told the address with the token, once it can be opened.
 
     Raises:
         SettingsError: address, token or certificate cannot be used.
     """
+    settings = load().settings
     view = settings.view
     token = token_of(view)
     context = _certificate(view)
     listener = _listen(view)
     port = int(listener.getsockname()[1])
-    page = page_of(settings, Gate(token, context is not None, port))
+    page = page_of(settings, Gate(token, context is not None, port), ZoneEditor(load, config))
     # On the machine of a stream the stream goes first.
     os.nice(_POLITE)
     config = uvicorn.Config(
@@ -61,7 +72,7 @@ def serve(settings: AppSettings, opened: Callable[[str], None]) -> None:
     uvicorn.Server(config).run(sockets=[listener])
 
 
-def page_of(settings: AppSettings, gate: Gate) -> Page:
+def page_of(settings: AppSettings, gate: Gate, zones: ZoneEditor) -> Page:
     """The page of a stream; nothing is connected before somebody looks."""
     view, kafka, sink = settings.view, settings.kafka, settings.sink
     wall = Wall(settings.run_id, settings.preprocess, view.max_sensors, view.frames_bytes)
@@ -72,7 +83,23 @@ def page_of(settings: AppSettings, gate: Gate) -> Page:
         TableRows(sink.table, sink.plain_storage_options(), settings.run_id, kafka.topic),
     )
     about = {"run_id": settings.run_id, "topic": kafka.topic, "table": sink.table, "may_write": view.may_write}
-    return Page(wall, watcher, settings.preprocess, gate, about)
+    return Page(wall, watcher, settings.preprocess, gate, about, _past(settings, zones))
+
+
+def _past(settings: AppSettings, zones: ZoneEditor) -> Past:
+    run_id, sink = settings.run_id, settings.sink
+
+    def explained(position: KafkaPosition) -> Explanation:
+        results = open_results(sink.table, sink.plain_storage_options())
+        finder = FrameFinder(settings, results)
+        return explain(settings.kafka, results, run_id, position, lambda each: finder.message(run_id, each))
+
+    def fetch(positions: Sequence[KafkaPosition]) -> dict[KafkaPosition, RawRecord]:
+        # A log of its own each time: a topic that is created again has another id.
+        return {each.position: each for each in fetch_again(KafkaLog(settings.kafka), positions)}
+
+    history = History(sink.table, sink.plain_storage_options(), run_id)
+    return Past(history, zones, explained, fetch, settings.view.may_write)
 
 
 def token_of(view: ViewSettings) -> str | None:

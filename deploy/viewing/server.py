@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -16,7 +16,7 @@ import anyio
 import anyio.to_thread
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, RedirectResponse, Response, StreamingResponse
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
@@ -24,8 +24,10 @@ from starlette.staticfiles import StaticFiles
 from contracts.errors import IrstreamError
 from contracts.limits import InputLimits
 from deploy.viewing.access import App, Gate, Guard
+from deploy.viewing.asking import body_of, json_of
+from deploy.viewing.past import Past, PastAnswers
 from deploy.viewing.pictures import decode, packed
-from deploy.viewing.shown import seconds, shown_detections, shown_tails
+from deploy.viewing.shown import shown_row, shown_tails
 from deploy.viewing.wall import Picture, Wall
 from deploy.viewing.watcher import Watcher
 
@@ -33,7 +35,6 @@ STATIC = Path(__file__).parent / "static"
 _PUSH_S, _ALIVE_S = 0.2, 10.0
 _MOST_FRAMES, _MOST_ANSWER_BYTES = 100, 32 * 2**20
 _SIDES_PX = (160, 320, 640, 1280, 4096)
-_MOST_BODY_BYTES = 64 * 1024
 _DECODERS = 2
 _MOST_PAGES = 64
 
@@ -48,6 +49,7 @@ class Page:
         limits: of messages.
         gate: who may come in.
         about: said to the page once: run, topic, table, whether zones may be written.
+        past: what is known of single rows and of former ones; None: nothing can be asked.
     """
 
     wall: Wall
@@ -55,6 +57,7 @@ class Page:
     limits: InputLimits
     gate: Gate
     about: dict[str, Any]
+    past: Past | None = None
 
 
 def application(page: Page) -> App:
@@ -66,6 +69,7 @@ def application(page: Page) -> App:
         Route("/api/about", answers.about),
         Route("/api/changes", answers.changes),
         Route("/api/frames", answers.frames, methods=["POST"]),
+        *([] if page.past is None else PastAnswers(page.past, page.limits).routes()),
         Mount("/static", StaticFiles(directory=STATIC)),
     ]
 
@@ -151,59 +155,8 @@ class _Answers:
 def described(picture: Picture) -> dict[str, Any]:
     """Everything of a picture but its counts."""
     result = picture.result
-    return {
-        "version": picture.version,
-        "position": None if picture.record is None else str(picture.record.position),
-        "row": None
-        if result is None
-        else {
-            "position": str(result.position),
-            "captured_at": seconds(result.captured_at),
-            "width_px": result.width_px,
-            "height_px": result.height_px,
-            "detections": shown_detections(result),
-            "tails": shown_tails(picture.tails),
-        },
-    }
-
-
-async def body_of(request: Request) -> bytes:
-    """The body of a request, within bounds.
-
-    Raises:
-        HTTPException: it is too large.
-    """
-    body = b""
-    try:
-        async for part in request.stream():
-            body += part
-            if len(body) > _MOST_BODY_BYTES:
-                raise HTTPException(413, f"expected at most {_MOST_BODY_BYTES} bytes")
-    except ClientDisconnect:
-        return b""
-    return body
-
-
-async def json_of(request: Request) -> dict[str, Any]:
-    """The JSON object in a request.
-
-    Raises:
-        HTTPException: it is none.
-    """
-    if request.headers.get("content-type", "").partition(";")[0].strip() != "application/json":
-        raise HTTPException(415, "expected content-type application/json")
-    try:
-        found = json.loads(await body_of(request))
-    except (ValueError, RecursionError) as error:
-        raise HTTPException(400, "expected JSON") from error
-    if not isinstance(found, dict):
-        raise HTTPException(400, "expected a JSON object")
-    return found
-
-
-async def in_thread(work: Callable[[], Any], limiter: anyio.CapacityLimiter) -> Any:
-    """The result of work that blocks."""
-    return await anyio.to_thread.run_sync(work, limiter=limiter)
+    row = None if result is None else shown_row(result) | {"tails": shown_tails(picture.tails)}
+    return {"version": picture.version, "position": None if picture.record is None else str(picture.record.position), "row": row}
 
 
 def _http_error(_: Request, error: Exception) -> Response:

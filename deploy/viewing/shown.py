@@ -19,6 +19,19 @@ _MOST_TEXT = 300
 _MOST_OUTLINED = 64
 
 
+def shown_row(result: FrameResult) -> dict[str, Any]:
+    """A row, for drawing over its frame."""
+    return {
+        "position": str(result.position),
+        "sensor_id": text(result.sensor_id),
+        "captured_at": seconds(result.captured_at),
+        "width_px": result.width_px,
+        "height_px": result.height_px,
+        "detections": shown_detections(result),
+        "tails": [],
+    }
+
+
 def shown_detections(result: FrameResult) -> list[dict[str, Any]]:
     """The detections of a row, in its order; coordinates are pixel edges of the sensor's frame."""
     return [

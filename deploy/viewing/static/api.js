@@ -29,7 +29,7 @@ export async function askFrames(path, body) {
   for (const frame of head.frames) {
     if (frame.bytes === undefined) continue;
     const Kind = KINDS[frame.dtype];
-    frame.counts = new Kind(buffer, base + frame.at, frame.bytes / Kind.BYTES_PER_ELEMENT);
+    frame.counts = new Kind(buffer, base + frame.blob_at, frame.bytes / Kind.BYTES_PER_ELEMENT);
   }
   return head;
 }

@@ -105,7 +105,8 @@ function drawLabels(context, detections, place, canvas, chosen) {
     const text = each.suppressed_by === null ? [words(each), shortTrack(each.track_id)].filter(Boolean).join(" ") : each.suppressed_by;
     const width = Math.min(context.measureText(text).width + 6, canvas.clientWidth);
     const box = boxOnPage(each, place);
-    const spot = spots(box, width, canvas).find((one) => !taken.some((other) => overlap(one, other)));
+    const free = spots(box, width, canvas).filter((one) => !taken.some((other) => overlap(one, other)));
+    const spot = free.find((one) => !covers(one, box)) ?? free[0];
     if (!spot) continue;
     taken.push(spot);
     context.fillStyle = COLOURS.dark;
@@ -131,6 +132,9 @@ function spots(box, width, canvas) {
     within(box.left - 2, box.bottom + LINE_PX + 4),
   ];
 }
+
+const covers = (spot, box) =>
+  spot.left < box.right && box.left < spot.left + spot.width && spot.top < box.bottom && box.top < spot.top + LINE_PX;
 
 const overlap = (one, other) =>
   one.left < other.left + other.width && other.left < one.left + one.width && Math.abs(one.top - other.top) < LINE_PX;

@@ -9,11 +9,13 @@ import numpy as np
 
 from contracts.codecs import encode_pixels
 from contracts.frame import ContentType, FrameMeta, Pixels, RawRecord
+from contracts.limits import InputLimits
 from contracts.message import encode_message
 from contracts.position import KafkaPosition
 from contracts.result import Detection, FrameResult
 from tests.outcomes import detection, result
 
+LIMITS = InputLimits(min_side_px=1)
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 

@@ -5,23 +5,41 @@
 
 from __future__ import annotations
 
+import sys
+import tempfile
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
+from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
+import uvicorn
+from deltalake import DeltaTable
 from pycocotools import mask as coco_mask
 
 from contracts.codecs import encode_pixels
 from contracts.errors import RejectReason
-from contracts.frame import Band, ContentType, FrameMeta
+from contracts.frame import Band, ContentType, FrameMeta, RawRecord
+from contracts.limits import InputLimits
 from contracts.message import encode_message
 from contracts.position import KafkaPosition, OffsetRange
 from contracts.result import BatchInfo, DeadLetter, Detection, FrameResult, ModelRef, Outcome, StageTimes
-from deploy.viewing.memory_feeds import MemoryLog
+from deploy.settings.app_settings import load_settings
+from deploy.viewing.access import Gate
+from deploy.viewing.history import History
+from deploy.viewing.memory_feeds import MemoryLog, MemoryTail
+from deploy.viewing.past import Past
+from deploy.viewing.server import Page, application
+from deploy.viewing.table_rows import TableRows
+from deploy.viewing.wall import Wall
+from deploy.viewing.watcher import Watcher
+from deploy.viewing.zones import ZoneEditor
 from pipeline.events.targets import BestSight, TargetMessage
 from pipeline.kafka.memory_topic import Message
+from pipeline.kafka.settings import KafkaSettings
+from pipeline.ops.explain import Explanation, explain
 from pipeline.table.results_table import ResultsTable
 from pipeline.tracks.tracker import Change
 from synthetic.camera import SyntheticCamera, SyntheticFrame
@@ -41,7 +59,7 @@ _MIX = (
 class Play:
     """Cameras that send a frame a step, and their rows."""
 
-    def __init__(self, table: Path, num_sensors: int = 6, size_px: tuple[int, int] = (256, 320), fps: float = 5.0) -> None:
+    def __init__(self, table: Path, num_sensors: int = 6, size_px: tuple[int, int] = (256, 320), fps: float = 2.0) -> None:
         """Nothing is sent yet."""
         self.log = MemoryLog()
         self.table = ResultsTable(str(table), "live", compact_after_commits=0)
@@ -194,31 +212,38 @@ def play(scene: Play, seconds: float, past: int = 0) -> None:
         time.sleep(max(0.0, 1 / scene.fps - (time.monotonic() - began)))
 
 
+def page_of(scene: Play, table: Path, config: Path | None = None) -> Page:
+    """A page that shows it, without a token."""
+    wall = Wall("live", InputLimits())
+    watcher = Watcher(
+        wall,
+        lambda: MemoryTail(scene.log, [TOPIC], 64),
+        lambda: MemoryTail(scene.log, [ALERTS], 200),
+        TableRows(str(table), {}, "live", TOPIC),
+    )
+
+    def fetch(positions: Sequence[KafkaPosition]) -> dict[KafkaPosition, RawRecord]:
+        return {each: scene.log.partitions[each.topic_partition][each.offset] for each in positions}
+
+    def explained(position: KafkaPosition) -> Explanation:
+        records = scene.log.partitions[position.topic_partition]
+        record = records[position.offset] if position.offset < len(records) else None
+        return explain(KafkaSettings(), DeltaTable(table), "live", position, lambda _: (record, False))
+
+    zones = ZoneEditor(lambda: load_settings(config), config)
+    past = Past(History(str(table), {}, "live"), zones, explained, fetch, True)
+    return Page(wall, watcher, InputLimits(), Gate(None, False, 8765), {"run_id": "live"}, past)
+
+
 def main() -> None:
-    """Serve a scene without a token."""
-    import sys
-    import tempfile
-    import threading
-
-    import uvicorn
-
-    from contracts.limits import InputLimits
-    from deploy.viewing.access import Gate
-    from deploy.viewing.memory_feeds import MemoryTail
-    from deploy.viewing.server import Page, application
-    from deploy.viewing.table_rows import TableRows
-    from deploy.viewing.wall import Wall
-    from deploy.viewing.watcher import Watcher
-
+    """Serve a scene."""
     with tempfile.TemporaryDirectory() as folder:
         num = int(sys.argv[1]) if len(sys.argv) > 1 else 6
-        scene = Play(Path(folder) / "results", num)
-        threading.Thread(target=play, args=(scene, 1e9, 60), daemon=True).start()
-        wall = Wall("live", InputLimits())
-        rows = TableRows(str(Path(folder) / "results"), {}, "live", TOPIC)
-        watcher = Watcher(wall, lambda: MemoryTail(scene.log, [TOPIC], 64), lambda: MemoryTail(scene.log, [ALERTS], 200), rows)
-        page = Page(wall, watcher, InputLimits(), Gate(None, False, 8765), {"run_id": "live", "may_write": True})
-        uvicorn.run(application(page), port=8765, log_level="warning", timeout_graceful_shutdown=1)
+        table, config = Path(folder) / "results", Path(folder) / "ray_config.yaml"
+        config.write_text(Path(str(files("deploy") / "default_config.yaml")).read_text())
+        scene = Play(table, num)
+        threading.Thread(target=play, args=(scene, 1e9, 24), daemon=True).start()
+        uvicorn.run(application(page_of(scene, table, config)), port=8765, log_level="warning", timeout_graceful_shutdown=1)
 
 
 if __name__ == "__main__":

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 import pytest
 from pycocotools import mask as coco_mask
 
 from contracts.limits import InputLimits
+from deploy.settings.app_settings import load_settings
 from deploy.viewing.access import Gate
+from deploy.viewing.history import History
 from deploy.viewing.memory_feeds import MemoryLog, MemoryRows, MemoryTail
+from deploy.viewing.past import Past
 from deploy.viewing.server import Page, application
 from deploy.viewing.wall import Wall
 from deploy.viewing.watcher import Watcher
+from deploy.viewing.zones import ZoneEditor
 from tests.browser import Tab, browser, find_browser
 from tests.deploy.viewing.messages import record, row, sight
 from tests.deploy.viewing.served import served
@@ -77,10 +83,15 @@ def shown_wall() -> Wall:
     return wall
 
 
-def test_boxes_lie_where_the_row_says_and_names_are_text(tab: Tab, tmp_path: Path) -> None:
-    wall, log = shown_wall(), MemoryLog()
+def served_page(past: Past | None = None) -> AbstractContextManager[str]:
+    log = MemoryLog()
+    wall = shown_wall()
     watcher = Watcher(wall, lambda: MemoryTail(log, ["frames"], 1), None, MemoryRows())
-    with served(application(Page(wall, watcher, InputLimits(), Gate(None, False, 1), {"run_id": "live"}))) as address:
+    return served(application(Page(wall, watcher, InputLimits(), Gate(None, False, 1), {"run_id": "live"}, past)))
+
+
+def test_boxes_lie_where_the_row_says_and_names_are_text(tab: Tab) -> None:
+    with served_page() as address:
         tab.open(address)
         tab.wait("[...document.querySelectorAll('canvas.grey')].filter((each) => each.width === 320).length === 2")
         drawn = tab.wait(f"(() => {{ const found = {DRAWN}; return found[2] > 0 && found; }})()")
@@ -92,3 +103,25 @@ def test_boxes_lie_where_the_row_says_and_names_are_text(tab: Tab, tmp_path: Pat
         assert tab.get("document.querySelectorAll('.tile img, .tile b').length") == 0
         assert "1 target: drone" in tab.get("[...document.querySelectorAll('.tile')].map((each) => each.ariaLabel).join('|')")
         assert tab.console == []
+
+
+def test_a_zone_is_where_the_mouse_drew_it(tab: Tab, tmp_path: Path) -> None:
+    config = tmp_path / "ray_config.yaml"
+    config.write_text("applications: [{import_path: deploy.app:build, args: {alerts: {zones: {lamp: {rectangle_px: [0, 0, 9, 9]}}}}}]")
+
+    def nothing(_: object) -> NoReturn:
+        raise AssertionError("nobody asked for it")
+
+    past = Past(History(str(tmp_path), {}, "live"), ZoneEditor(lambda: load_settings(config), config), nothing, nothing, True)
+    with served_page(past) as address:
+        tab.open(f"{address}/#/sensor/1")
+        tab.wait("document.querySelector('#sensor-view canvas.grey')?.width === 320")
+        tab.get("document.querySelector('.zone-panel button').click()")
+        left, top, width, height = tab.get(
+            "(({left, top, width, height}) => [left, top, width, height])(document.querySelector('canvas.zones').getBoundingClientRect())"
+        )
+        corner, opposite = (left + width * 0.75, top + height * 0.5), (left + width * 0.25, top + height * 0.25)
+        tab.drag(corner, (left + width * 0.5, top + height * 0.4), opposite)
+        edges = tab.get("[...document.querySelectorAll('.zone-form input[type=number]')].map((each) => Number(each.value))")
+        assert edges == [WIDTH * 0.25, HEIGHT * 0.25, WIDTH * 0.75, HEIGHT * 0.5]
+        assert tab.get("document.querySelector('.zone-form input').value") == "zone-1"

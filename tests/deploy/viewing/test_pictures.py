@@ -22,7 +22,7 @@ def test_every_bit_arrives(dtype: str) -> None:
     body = packed([({"key": 1}, None), (counts.about | {"key": 2}, counts.pixels_HW)])
     length = int.from_bytes(body[:4], "little")
     head = json.loads(body[4 : 4 + length])["frames"][1]
-    start = 4 + length + head["at"]
+    start = 4 + length + head["blob_at"]
     assert start % 8 == 0
     found = np.frombuffer(body[start : start + head["bytes"]], head["dtype"]).reshape(head["height"], head["width"])
     assert np.array_equal(found, pixels_HW)
