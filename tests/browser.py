@@ -46,7 +46,7 @@ class Tab:
                 return result
 
     def _note(self, answer: dict[str, Any]) -> None:
-        """What the page complains of: exceptions, and what its policy forbids."""
+        """Complaints of the page: exceptions, and what its policy forbids."""
         if answer.get("method") == "Runtime.exceptionThrown":
             self.console.append(json.dumps(answer["params"]["exceptionDetails"])[:500])
         if answer.get("method") == "Log.entryAdded" and answer["params"]["entry"]["level"] == "error":

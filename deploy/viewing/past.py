@@ -69,7 +69,7 @@ class PastAnswers:
         self._limiter = anyio.CapacityLimiter(_AT_ONCE)
 
     def routes(self) -> list[Route]:
-        """Where they are asked."""
+        """Paths and their answers."""
         return [
             Route("/api/row", self._row),
             Route("/api/track", self._track),

@@ -30,7 +30,7 @@ from pipeline.ops.explain import Explanation, explain
 from pipeline.ops.refetch import KafkaLog, fetch_again
 from pipeline.table.delta import open_results
 
-_FRAMES_BACKLOG, _EVENTS_BACKLOG = 64, 200
+_FRAMES_BACKLOG, _FRAMES_BEHIND, _EVENTS_BACKLOG = 64, 256, 200
 _GRACE_S = 1
 _LOCAL = ("127.0.0.1", "localhost", "::1")
 _POLITE = 10
@@ -78,7 +78,7 @@ def page_of(settings: AppSettings, gate: Gate, zones: ZoneEditor) -> Page:
     wall = Wall(settings.run_id, settings.preprocess, view.max_sensors, view.frames_bytes)
     watcher = Watcher(
         wall,
-        lambda: KafkaTail(kafka, [kafka.topic], _FRAMES_BACKLOG),
+        lambda: KafkaTail(kafka, [kafka.topic], _FRAMES_BACKLOG, _FRAMES_BEHIND),
         None if sink.alerts == "off" else lambda: KafkaTail(kafka, [kafka.alerts_topic], _EVENTS_BACKLOG),
         TableRows(sink.table, sink.plain_storage_options(), settings.run_id, kafka.topic),
     )

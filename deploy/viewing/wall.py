@@ -20,6 +20,7 @@ from pipeline.events.targets import TargetMessage
 
 _KEPT = 200
 _TAIL_POINTS, _TAILS, _TAIL_KEPT_S = 40, 64, 5.0
+_PICTURE_KEPT_S = 10.0
 _RATE_FRAMES, _RATE_S = 64, 10.0
 _LATENCIES = 256
 _MOST_WAITING = 256
@@ -35,6 +36,7 @@ class _Sensor:
     times: deque[float] = field(default_factory=lambda: deque(maxlen=_RATE_FRAMES))
     waiting: deque[FrameResult] = field(default_factory=lambda: deque(maxlen=_MOST_WAITING))
     result: FrameResult | None = None
+    pictured: FrameResult | None = None  # the newest row whose message came, too
     tails: OrderedDict[str, deque[Point]] = field(default_factory=OrderedDict)
     tail_seen: dict[str, float] = field(default_factory=dict)
     num_rejected: int = 0
@@ -218,7 +220,7 @@ class Wall:
             sensor = self._by_key.get(key)
             if sensor is None:
                 return None
-            name, result = sensor.sensor_id, sensor.result
+            name, result = sensor.sensor_id, sensor.result if live else sensor.pictured
             record = None if result is None or live else self._frames.get(name, result.position)
             if record is None:
                 record = self._frames.newest(name)
@@ -266,7 +268,10 @@ class Wall:
     def _show(self, sensor: _Sensor, result: FrameResult) -> None:
         self._version += 1
         sensor.result, sensor.version, sensor.row_version = result, self._version, self._version
-        self._frames.drop_before(result.sensor_id, result.position)
+        # A message that was stepped over never comes: the picture before it stays a while, instead of one without boxes.
+        if self._frames.get(result.sensor_id, result.position) is not None or _is_old(sensor.pictured, result):
+            sensor.pictured = result
+            self._frames.drop_before(result.sensor_id, result.position)
         at = result.captured_at.timestamp()
         for each in result.detections:
             if each.track_id is None:
@@ -303,6 +308,10 @@ def _shown(sensor: _Sensor, now: float) -> dict[str, Any]:
         "rejected": sensor.num_rejected,
         "last_reason": sensor.last_reason,
     }
+
+
+def _is_old(pictured: FrameResult | None, result: FrameResult) -> bool:
+    return pictured is None or abs((result.ingested_at - pictured.ingested_at).total_seconds()) > _PICTURE_KEPT_S
 
 
 def _frequency(times: deque[float], now: float) -> float | None:

@@ -56,7 +56,7 @@ class DrawnZone(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Effect:
-    """What a zone changes in some rows.
+    """Changes that a zone makes in some rows.
 
     Attributes:
         num_rows: rows that were looked at.
@@ -143,7 +143,7 @@ def alerts_of(settings: AppSettings, sensor_id: str) -> AlertSettings:
 
 
 def effect(results: Iterable[FrameResult], now: AlertSettings, then: AlertSettings) -> Effect:
-    """What other filters change in some rows. Persistence is left out: it needs the order of all frames.
+    """Changes that other filters make in some rows. Persistence is left out: it needs the order of all frames.
 
     Args:
         results: rows, newest first.

@@ -56,6 +56,22 @@ def record_at(page: Wall, key: int, offset: int) -> Any:
     return picture.record
 
 
+def test_a_row_whose_frame_was_stepped_over_leaves_the_picture_before_it() -> None:
+    page = wall()
+    page.add_frames([record(0), record(5)])
+    page.add_rows([row(0, "cam-1", sight("a", 3, 4)), row(3, "cam-1", sight("a", 5, 4), at=NOON + timedelta(seconds=1))])
+    for _ in range(2):
+        page.tick()
+    key = only(page.changes(0))["key"]
+    assert (before := page.picture(key)) is not None
+    assert before.result is not None
+    assert before.result.position.offset == 0
+    page.add_rows([row(4, "cam-1", at=NOON + timedelta(seconds=20))])
+    page.tick()
+    assert (later := page.picture(key)) is not None
+    assert (later.result, later.record) == (None, record_at(page, key, 5))
+
+
 def test_rows_of_one_commit_are_shown_one_after_the_other() -> None:
     page = wall()
     page.add_rows([row(offset, "cam-1") for offset in range(5)])
