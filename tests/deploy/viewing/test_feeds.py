@@ -131,3 +131,6 @@ def test_merged_files_bring_no_row_again(tmp_path: Path) -> None:
     assert merge_small_files(DeltaTable(tmp_path), {}, MergePolicy()).files_after == 1
     table.append([result(4)], [OffsetRange("frames", 0, 4, 5)], {"frames": "an-id"})
     assert [each.position.offset for each in feed.poll()] == [4]
+    table.append([result(5)], [OffsetRange("frames", 0, 5, 6)], {"frames": "an-id"})
+    assert merge_small_files(DeltaTable(tmp_path), {}, MergePolicy()).files_after == 1  # what is new lies in one file with the rest
+    assert [each.position.offset for each in feed.poll()] == [5]
