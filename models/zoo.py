@@ -31,6 +31,7 @@ _MODULES = (
     "models.segmentation.sgem_unet",
     "models.segmentation.uiunet",
     "models.segmentation.unet",
+    "models.detection.auxdet",
     "models.detection.fcos",
     "models.classification.aamsf",
     "models.classification.basic_cnn",

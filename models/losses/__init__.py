@@ -7,7 +7,7 @@ float64: sums over an image do not fit into half precision (`training.tasks.deep
 
 from __future__ import annotations
 
-from models.losses.boxes import giou_loss
+from models.losses.boxes import giou_loss, linear_iou_loss
 from models.losses.mixed import focal_iou_loss, focal_plus_iou_loss, segmentation_loss
 from models.losses.overlap import dice_loss, soft_iou_loss
 from models.losses.pixelwise import bce_loss, focal_loss, mean_focal_loss, threshold_focal_loss
@@ -23,6 +23,7 @@ __all__ = [
     "focal_loss",
     "focal_plus_iou_loss",
     "giou_loss",
+    "linear_iou_loss",
     "loss_named",
     "mean_focal_loss",
     "sd_loss",

@@ -26,3 +26,14 @@ def giou_loss(predicted_N4: Tensor, targets_N4: Tensor) -> Tensor:
     union_N = (predicted_N4[:, 2:] - predicted_N4[:, :2]).prod(1) + (targets_N4[:, 2:] - targets_N4[:, :2]).prod(1) - intersection_N
     hull_N = hull_N2.prod(1)
     return 1 - intersection_N / union_N + (hull_N - union_N) / hull_N
+
+
+def linear_iou_loss(predicted_N4: Tensor, targets_N4: Tensor) -> Tensor:
+    """One minus IoU of pairs of boxes, `(N,)` in [0, 1]; boxes as in `giou_loss`, but may have no area.
+
+    Source: Yu et al., "UnitBox", 2016, arXiv:1608.01471, linear as in Cascade RPN's code.
+    """
+    low_N2 = torch.maximum(predicted_N4[:, :2], targets_N4[:, :2])
+    shared_N = (torch.minimum(predicted_N4[:, 2:], targets_N4[:, 2:]) - low_N2).clamp(min=0).prod(1)
+    areas_N = (predicted_N4[:, 2:] - predicted_N4[:, :2]).prod(1) + (targets_N4[:, 2:] - targets_N4[:, :2]).prod(1)
+    return 1 - shared_N / (areas_N - shared_N).clamp(min=1e-9)

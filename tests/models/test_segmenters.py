@@ -70,7 +70,8 @@ def test_networks_have_their_published_size(name: str) -> None:
 @pytest.mark.slow
 def test_the_pages_say_the_size_of_every_segmenter() -> None:
     root = Path(__file__).parents[2]
-    pages = [(root / name).read_text(encoding="utf-8") for name in ("docs/networks.md", "benchmarks/2026-11-segmenters.md")]
+    names = ("docs/networks.md", "docs/paper-networks.md", "benchmarks/2026-11-segmenters.md")
+    pages = [(root / name).read_text(encoding="utf-8") for name in names]
     said = re.findall(r"^\| `(\w+)` \|.* ([\d,]*,\d{3}) \| ([\d.]+)(?: at 256²)? \|", "\n".join(pages), re.MULTILINE)
     segmenters = [row for row in said if row[0] in NAMES]
     for name, parameters, gigas in segmenters:

@@ -49,7 +49,8 @@ def test_every_registered_network_with_weights_passes(role: str, task: str) -> N
 
 def test_a_name_that_is_none_or_of_another_task_is_named() -> None:
     (unknown,) = told("detector", model="nope")
-    assert unknown.startswith("settings: models.detector.model: expected a detection model: fcos_light")
+    assert unknown.startswith("settings: models.detector.model: expected a detection model: ")
+    assert "fcos_light" in unknown
     assert "got 'nope'" in unknown
     (other_task,) = told("detector", model="acm")
     assert "got 'acm'" in other_task
