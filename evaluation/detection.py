@@ -43,9 +43,15 @@ class DetectionScores:
 class DetectionMetrics:
     """Collects scores and hits image by image."""
 
-    def __init__(self, min_iou: float = 0.5) -> None:
-        """Begin at zero; a detection hits a truth from this overlap on."""
-        self._min_iou = min_iou
+    def __init__(self, min_iou: float = 0.5, *, legacy: bool = False) -> None:
+        """Begin at zero.
+
+        Args:
+            min_iou: a detection hits a truth from this overlap on.
+            legacy: boxes end with their last pixel, so that all sides are one pixel longer: as VOC's code and the mmdetection of
+                AuxDet's paper compute overlaps, for figures to compare with theirs. Small boxes then overlap more.
+        """
+        self._min_iou, self._legacy = min_iou, legacy
         self._scores: list[NDArray[np.float32]] = []
         self._hits: list[NDArray[np.bool_]] = []
         self._num_images = self._num_targets = 0
@@ -60,7 +66,8 @@ class DetectionMetrics:
         """
         order = np.argsort(-found.scores, kind="stable")
         boxes, scores = found.boxes_xyxy_px[order], found.scores[order]
-        hits = match_boxes(boxes, targets_N4, self._min_iou)
+        longer_4 = np.array([0, 0, self._legacy, self._legacy], np.float32)
+        hits = match_boxes(boxes + longer_4, targets_N4 + longer_4, self._min_iou)
         counted = np.ones(len(boxes), bool)
         if ignored_K4 is not None and len(ignored_K4):
             counted = hits | (shares_inside(boxes, ignored_K4).max(axis=1, initial=0) < 0.5)
@@ -105,16 +112,21 @@ class DetectionMetrics:
 
 def match_boxes(boxes_N4: Boxes, targets_M4: Boxes, min_iou: float) -> NDArray[np.bool_]:
     """True for the boxes that hit, by falling score: each takes the free truth it overlaps most, if it overlaps enough."""
-    hits = np.zeros(len(boxes_N4), bool)
+    return np.asarray(targets_hit(boxes_N4, targets_M4, min_iou) >= 0, np.bool_)
+
+
+def targets_hit(boxes_N4: Boxes, targets_M4: Boxes, min_iou: float) -> NDArray[np.intp]:
+    """Index of the truth that each box hits, -1 where it hits none, `(N,)`; see `match_boxes`."""
+    hit_N = np.full(len(boxes_N4), -1, np.intp)
     if len(targets_M4) == 0:
-        return hits
+        return hit_N
     overlap_NM = iou_matrix(boxes_N4, targets_M4)
     for index in range(len(boxes_N4)):
         best = int(np.argmax(overlap_NM[index]))
         if overlap_NM[index, best] >= min_iou:
-            hits[index] = True
+            hit_N[index] = best
             overlap_NM[:, best] = -1.0
-    return hits
+    return hit_N
 
 
 def average_precision(hits_N: NDArray[np.bool_], num_targets: int) -> float:

@@ -81,6 +81,22 @@ class FoundCurve:
         best = allowed - 1
         return OperatingPoint(rate, *(float(each[best]) for each in (self.pd_T, self.false_per_frame_T, self.thresholds_T)))
 
+    def false_at(self, pd: float) -> float:
+        """False alarms a frame at the highest threshold that finds a share `pd` of the targets.
+
+        Returns:
+            Infinite where no threshold finds so many; NaN without targets.
+
+        Raises:
+            ValueError: the share is not above 0, or above 1.
+        """
+        if not 0 < pd <= 1:
+            raise ValueError(f"expected a share above 0, at most 1, got {pd}")
+        if not self.num_targets:
+            return math.nan
+        first = int(np.searchsorted(self.pd_T * self.num_targets, pd * self.num_targets - _ROUNDING))
+        return float(self.false_per_frame_T[first]) if first < len(self.false_per_frame_T) else math.inf
+
 
 class FoundMetrics:
     """Collects scores and hits frame by frame."""
@@ -151,9 +167,16 @@ def match_centres(
     centres_xy_N2: NDArray[np.floating], scores_N: NDArray[np.floating], targets_M4: NDArray[np.floating]
 ) -> NDArray[np.bool_]:
     """True for the detections that find a target, `(N,)`; see the module for how they are matched."""
-    hits_N = np.zeros(len(scores_N), np.bool_)
+    return np.asarray(targets_found(centres_xy_N2, scores_N, targets_M4) >= 0, np.bool_)
+
+
+def targets_found(
+    centres_xy_N2: NDArray[np.floating], scores_N: NDArray[np.floating], targets_M4: NDArray[np.floating]
+) -> NDArray[np.intp]:
+    """Index of the target that each detection finds, -1 where it finds none, `(N,)`."""
+    found_N = np.full(len(scores_N), -1, np.intp)
     if not len(targets_M4) or not len(scores_N):
-        return hits_N
+        return found_N
     middles_M2 = (targets_M4[:, :2] + targets_M4[:, 2:]) / 2
     reach_M = np.maximum((targets_M4[:, 2:] - targets_M4[:, :2]).max(1) / 2, MIN_REACH_PX)
     distance_NM = np.linalg.norm(centres_xy_N2[:, None] - middles_M2[None], axis=2)
@@ -161,9 +184,9 @@ def match_centres(
     for index in np.argsort(-scores_N, kind="stable"):
         nearest = int(np.argmin(distance_NM[index]))
         if distance_NM[index, nearest] < math.inf:
-            hits_N[index] = True
+            found_N[index] = nearest
             distance_NM[:, nearest] = math.inf
-    return hits_N
+    return found_N
 
 
 def _inside(centres_xy_N2: NDArray[np.floating], boxes_K4: NDArray[np.floating]) -> NDArray[np.bool_]:

@@ -20,6 +20,7 @@ from torch import Tensor
 from contracts.outputs import Detections
 from evaluation.classification import ClassificationScores, classification_scores, confusion_matrix
 from evaluation.detection import DetectionMetrics
+from evaluation.detection_figures import DetectionFigures
 from evaluation.segmentation import SegmentationMetrics
 from models.card import FIGURE_DIGITS, Measurement
 from models.classification.base import ClassificationModel
@@ -228,21 +229,32 @@ def measure_detection(
     device: Device = "cpu",
     report: Report = no_report,
 ) -> list[Measurement]:
-    """AP50, recall, and precision and recall at the network's threshold, of each data set."""
+    """AP50, recall, and precision and recall at the network's threshold, and `DetectionFigures`, of each data set."""
+    samples = read_samples(_box_sets(sets), role)
+    metrics = {sample.dataset: (DetectionMetrics(), DetectionFigures()) for sample in samples}
+    for number, (sample, found) in enumerate(detect(network, samples, device=device), start=1):
+        for metric in metrics[sample.dataset]:
+            metric.update(found, *boxes_of(sample))
+        report(number, len(samples))
     measured = []
-    for name, metric in _detection_metrics(network, role, sets, device, report).items():
+    for name, (metric, figures) in metrics.items():
         scores = metric.compute(network.settings.score_threshold)
         values = {key: float(value) for key, value in dataclasses.asdict(scores).items() if not key.startswith("num_")}
         values = {"ap50": values.pop("ap"), **values, "targets": scores.num_targets}
+        # Sizes that do not occur have nothing to say.
+        values |= {key: value for key, value in figures.compute().items() if value or not key.startswith("targets_")}
         measured.append(_measurement(name, role, scores.num_images, command, values))
     return measured
+
+
+def _box_sets(sets: Sequence[str] | None) -> Sequence[str]:
+    return (*BOX_SETS, SYNTHETIC) if sets is None else sets
 
 
 def _detection_metrics(
     network: DetectionModel, role: Role, sets: Sequence[str] | None, device: Device, report: Report
 ) -> dict[str, DetectionMetrics]:
-    names = (*BOX_SETS, SYNTHETIC) if sets is None else sets
-    return _metrics_on(network, read_samples(names, role), device, report)
+    return _metrics_on(network, read_samples(_box_sets(sets), role), device, report)
 
 
 def _metrics_on(network: DetectionModel, samples: Sequence[Sample], device: Device, report: Report) -> dict[str, DetectionMetrics]:
