@@ -35,6 +35,11 @@ def grid_anchors(height: int, width: int, stride: int, sides_A2: Sequence[tuple[
     return torch.cat([centres_HWA2 - halves_A2, centres_HWA2 + halves_A2], -1).reshape(-1, 4)
 
 
+def sides_of(side_px: float, ratios: Sequence[float]) -> list[tuple[float, float]]:
+    """Widths and heights of boxes with the area of a square, by their height over width."""
+    return [(side_px / math.sqrt(ratio), side_px * math.sqrt(ratio)) for ratio in ratios]
+
+
 def boxes_from(deltas_N4: Tensor, anchors_N4: Tensor, spread: Spread) -> Tensor:
     """Boxes `(..., N, 4)` from differences of the same shape."""
     scaled = deltas_N4 * deltas_N4.new_tensor(spread)

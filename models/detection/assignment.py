@@ -22,7 +22,8 @@ class Assigned:
 
     Attributes:
         box_N: index of the box, -1 where there is none.
-        known_N: False where nobody knows what is there (ignored regions) and there is no box: neither target nor background.
+        known_N: False where there is no box and nobody knows what is there (ignored regions), or too much of one: neither target nor
+            background.
     """
 
     box_N: Tensor
@@ -61,7 +62,14 @@ def by_region(boxes_M4: Tensor, sizes: Sequence[tuple[int, int]], strides: Seque
     return torch.where(smallest_N < math.inf, box_N, -1)
 
 
-def by_overlap(anchors_N4: Tensor, boxes_M4: Tensor, ignored_K4: Tensor, min_iou: float, least_iou: float | None = None) -> Assigned:
+def by_overlap(
+    anchors_N4: Tensor,
+    boxes_M4: Tensor,
+    ignored_K4: Tensor,
+    min_iou: float,
+    least_iou: float | None = None,
+    background_iou: float | None = None,
+) -> Assigned:
     """Give each anchor the box it overlaps most, if it overlaps enough.
 
     Args:
@@ -70,6 +78,7 @@ def by_overlap(anchors_N4: Tensor, boxes_M4: Tensor, ignored_K4: Tensor, min_iou
         ignored_K4: regions of which nobody knows what is there.
         min_iou: enough.
         least_iou: enough for the anchors that overlap a box more than any other anchor does; None: they are no exception.
+        background_iou: an anchor without a box that overlaps one by so much is no background either; None: it is.
     """
     known_N = (shares_inside(anchors_N4, ignored_K4) < _UNKNOWN_SHARE).all(1)
     if not len(boxes_M4):
@@ -77,9 +86,11 @@ def by_overlap(anchors_N4: Tensor, boxes_M4: Tensor, ignored_K4: Tensor, min_iou
     iou_NM = overlaps(anchors_N4, boxes_M4)
     most_N, nearest_N = iou_NM.max(1)
     box_N = torch.where(most_N >= min_iou, nearest_N, -1)
+    if background_iou is not None:
+        known_N = known_N & (most_N < background_iou)
     if least_iou is not None:
         best_M = iou_NM.amax(0)
-        is_best_NM = (iou_NM == best_M) & (best_M >= least_iou)
+        is_best_NM = (iou_NM == best_M) & (best_M >= least_iou) & (best_M > 0)
         # Of several boxes of which an anchor is the best, it takes the one it overlaps most.
         own_N = torch.where(is_best_NM, iou_NM, -1.0).argmax(1)
         box_N = torch.where(is_best_NM.any(1), own_N, box_N)

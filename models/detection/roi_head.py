@@ -44,7 +44,7 @@ class RoiHead(nn.Module):
     """One class of targets."""
 
     def __init__(self, channels: int, strides: Sequence[int], rules: RoiRules) -> None:
-        """Build; `strides` are pixels of the backbone's input a cell of each map, finest first."""
+        """Build; `strides` are pixels of the backbone's input a cell of each map that is looked at, finest first."""
         super().__init__()
         require_operators()
         self.strides, self.rules = tuple(strides), rules
@@ -69,9 +69,9 @@ class RoiHead(nn.Module):
     def _seen(self, maps: Sequence[Tensor], boxes_BK4: Tensor) -> Tensor:
         """Cells in each box on the level of its size, `(B, K, C, 7, 7)`; all levels are looked at, so that shapes are known before."""
         area_BK = (boxes_BK4[..., 2:] - boxes_BK4[..., :2]).clamp(min=0).prod(2)
-        level_BK = (area_BK.sqrt() / _FINEST_PX).clamp(min=1.0).log2().floor().clamp(max=len(maps) - 1)
+        level_BK = (area_BK.sqrt() / _FINEST_PX).clamp(min=1.0).log2().floor().clamp(max=len(self.strides) - 1)
         seen = crops_of(maps[0], boxes_BK4, self.strides[0], SIDE)
-        for level in range(1, len(maps)):
+        for level in range(1, len(self.strides)):
             own_BK111 = (level_BK == level)[..., None, None, None]
             seen = torch.where(own_BK111, crops_of(maps[level], boxes_BK4, self.strides[level], SIDE), seen)
         return seen

@@ -73,7 +73,7 @@ def test_mean_average_precision_and_recall_by_size_agree_with_pycocotools() -> N
     rng = np.random.default_rng(5)
     figures = DetectionFigures()
     truth: dict[str, list[dict[str, object]]] = {"images": [], "annotations": [], "categories": [{"id": 1, "name": "target"}]}
-    answers = []
+    answers: list[dict[str, object]] = []
     for image in range(30):
         corners, sides = rng.uniform(0, 300, (4, 2)), np.exp(rng.uniform(1, 5, (4, 1))) * rng.uniform(0.8, 1.2, (4, 2))
         true = np.concatenate([corners, corners + sides], 1).astype(np.float32)

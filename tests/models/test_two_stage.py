@@ -12,14 +12,17 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from contracts.frame import Band, Platform
 from models.cost import num_parameters, sketch
-from models.detection.anchors import boxes_from, deltas_to, grid_anchors, tap_offsets
+from models.detection.anchor_rpn import AnchorRpn
+from models.detection.anchors import boxes_from, deltas_to, grid_anchors, sides_of, tap_offsets
 from models.detection.assignment import by_overlap, by_region, drawn
 from models.detection.aux_modules import EdgeEnhancement, Modulation, laplacians
 from models.detection.auxdet import AuxDet18
-from models.detection.base import BoxTruth
+from models.detection.base import BoxTruth, DetectionModel
 from models.detection.cascade_rpn import CascadeRpn
+from models.detection.faster_rcnn import FasterRcnn18Aux
 from models.detection.metadata_encoder import PAPER_BANDS, WIDTH, MetadataEncoder
 from models.detection.proposals import strongest_of_each
+from models.detection.retinanet import RetinaNet18
 from models.detection.roi_head import RoiHead, RoiRules
 from models.detection.two_stage import ENLARGE
 from models.inference import prepare
@@ -40,9 +43,11 @@ def built(name: str) -> int:
 
 
 def test_networks_have_the_published_size() -> None:
-    """Counted in the released code; AuxDet's is the paper's 45.279 million."""
+    """Counted in the released code; the paper says 45.279, 41.348 (Faster R-CNN) and 36.330 million (RetinaNet)."""
     assert built("auxdet_r50") == 45_279_044
     assert built("cascade_rpn_r50") == 41_936_463
+    assert built("faster_rcnn_r50") == 41_348_181
+    assert built("retinanet_r50") == 36_329_837
     assert built("auxdet_r18_lean") == built("auxdet_r18") - DEAD + MWIR_COLUMN
 
 
@@ -102,6 +107,8 @@ def test_cells_in_the_middle_of_a_box_are_responsible_on_the_level_of_its_size()
     assert torch.nonzero(second == 1).tolist() == [[3, 3], [3, 4], [4, 3], [4, 4]]
     assert (first == 2).sum() == 4
     assert (near >= 0).sum() == 9
+    nested = by_region(torch.tensor([[0.0, 0, 40, 40], [16, 16, 24, 24]]), sizes, strides, 32.0)
+    assert nested.reshape(-1)[5 * 16 + 5] == 1, "the smaller box wins a shared cell"
     assert (by_region(NONE, sizes, strides, 32.0) == -1).all()
 
 
@@ -113,6 +120,9 @@ def test_overlap_decides_and_every_box_has_its_best_anchor_if_that_is_any_good()
     assert assigned.box_N.tolist() == [0, -1, 1, -1, -1], "0.43 is the best there is for the second box; nothing meets the third"
     assert assigned.known_N.tolist() == [True, True, True, False, True]
     assert by_overlap(anchors, boxes, ignored, 0.7).box_N.tolist() == [0, -1, -1, -1, -1]
+    between = by_overlap(anchors, boxes, ignored, 0.7, 0.3, 0.5)
+    assert between.box_N.tolist() == assigned.box_N.tolist()
+    assert between.known_N.tolist() == [True, False, True, False, True], "the second anchor has 0.56 of the first box"
     positive, negative = drawn(assigned, 3, 0.4)
     assert (positive >= 0).all()
     assert len(positive) == 1
@@ -285,3 +295,40 @@ def test_in_training_all_parameters_learn_but_those_that_are_dead(auxdet: AuxDet
     assert still == {f"neck.smoothings.{level}.{part}" for level in (2, 3) for part in ("weight", "bias")}
     assert sum(dict(network.named_parameters())[name].numel() for name in still) == DEAD
     network.eval().zero_grad()
+
+
+def test_anchors_of_a_cell_have_one_area_and_learn_their_box() -> None:
+    sides = torch.tensor(sides_of(32.0, (0.5, 1.0, 2.0)))
+    torch.testing.assert_close(sides.prod(1), torch.full((3,), 32.0**2))
+    torch.testing.assert_close(sides[:, 1] / sides[:, 0], torch.tensor([0.5, 1, 2]))
+    torch.manual_seed(0)
+    rpn, box = AnchorRpn(8, (4, 8)), torch.tensor([[12.0, 20, 40, 44]])
+    maps = [torch.randn(1, 8, 16, 16), torch.randn(1, 8, 8, 8)]
+    optimiser = torch.optim.Adam(rpn.parameters(), 1e-2)
+    losses = []
+    for _ in range(80):
+        loss = rpn.loss(rpn(maps), [BoxTruth(box, NONE)])
+        optimiser.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimiser.step()
+        losses.append(loss.item())
+    assert losses[-1] < losses[0] / 4
+    torch.testing.assert_close(rpn.proposals(rpn(maps), (64, 64), 20, 100)[0, 0], box[0], atol=4.0, rtol=0)
+
+
+@pytest.mark.parametrize("kind", [FasterRcnn18Aux, RetinaNet18])
+def test_baselines_learn_with_all_their_parameters_and_answer_in_pixels_of_the_frame(kind: type[DetectionModel]) -> None:
+    torch.manual_seed(0)
+    network = kind().train()
+    metadata = known((Platform.AIR, Band.LWIR, (64, 48)))
+    truth = BoxTruth(torch.tensor([[10.0, 12, 15, 18]]), NONE)
+    network.training_loss(network(pixels(1), metadata), [truth]).backward()  # type: ignore[no-untyped-call]
+    assert not [name for name, parameter in network.named_parameters() if parameter.grad is None]
+    network.configure({"score_threshold": 1e-6})
+    with torch.inference_mode():
+        raw = network.eval()(pixels(1), metadata)
+    scores, boxes = network.scored_boxes(raw)
+    assert scores.shape == boxes.shape[:2]
+    middles = (boxes[..., :2] + boxes[..., 2:]) / 2
+    assert (middles.amax(1) < 80).all()
+    assert (middles.amax(1) > 24).all()

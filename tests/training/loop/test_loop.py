@@ -137,7 +137,7 @@ def test_every_schedule_stays_between_nothing_and_all(name: str) -> None:
     assert all(0 < rate <= 1 for rate in rates)
     assert max(rates) == pytest.approx(1, abs=0.01)
     warm = rates.index(max(rates))
-    assert (warm > 0) == (name in ("one_cycle", "warm_up_stable_decay"))
+    assert (warm > 0) == (name in ("one_cycle", "warm_up_stable_decay", "twelve_epochs"))
     assert rates[: warm + 1] == sorted(rates[: warm + 1])
     assert rates[warm:] == sorted(rates[warm:], reverse=True)
 
@@ -148,6 +148,10 @@ def test_schedules_by_hand() -> None:
     assert SCHEDULES["poly"](1.0) == pytest.approx(0.005)
     stable = SCHEDULES["warm_up_stable_decay"]
     assert [stable(at) for at in (0.0025, 0.005, 0.4, 0.7, 0.85, 1.0)] == pytest.approx([0.5, 1, 1, 1, 0.505, 0.01])
+    twelve = SCHEDULES["twelve_epochs"]
+    assert [twelve(at) for at in (0.0, 0.01, 0.02, 7.9 / 12, 8 / 12, 10.9 / 12, 11 / 12)] == pytest.approx(
+        [1e-3, 0.5, 1, 1, 0.1, 0.1, 0.01]
+    )
     # Of 100 epochs: half after every 15; both readings of that paper meet there.
     assert [SCHEDULES["halved"](epoch / 100) for epoch in (0, 14, 15, 29, 30, 45, 60, 90, 99)] == [
         1,
