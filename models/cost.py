@@ -7,15 +7,13 @@ from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import chain
 
 import torch
 from torch import Tensor
-from torch.utils.flop_counter import FlopCounterMode
 
-from models.folding import fold_batch_norms
 from models.inference import InferenceModel
 from models.interface import MetadataBatch
+from models.shapes import FlopsOfShapes
 from models.zoo import AnyModel, create_model
 
 FRAME_PX = 256
@@ -52,8 +50,8 @@ def sketch(name: str) -> Sketch:
     """
     with torch.device("meta"):
         model = create_model(name)
-        side_px = model.input_spec.fixed_size_px or FRAME_PX
-        return Sketch(name, str(model.task), model.paper, num_parameters(model), round(gmacs(model, side_px), 6), side_px)
+    side_px = model.input_spec.fixed_size_px or FRAME_PX
+    return Sketch(name, str(model.task), model.paper, num_parameters(model), round(gmacs(model, side_px), 6), side_px)
 
 
 def num_parameters(model: AnyModel) -> int:
@@ -62,15 +60,15 @@ def num_parameters(model: AnyModel) -> int:
 
 
 def gmacs(model: AnyModel, side_px: int = FRAME_PX) -> float:
-    """Multiply-adds (1e9) for one square input: torch's flop counter (convolutions and matrix products) divided by two.
+    """Multiply-adds (1e9) for one square input: torch's counts of convolutions and matrix products divided by two.
 
-    Counted of what runs in inference, where branches of re-parameterised convolutions are one.
+    Counted of what runs in inference, where branches of re-parameterised convolutions (`RepConv`) are one. Only shapes are worked
+    out (`models.shapes`).
     """
-    device = next(chain(model.parameters(), model.buffers())).device  # a filter has buffers only
-    folded = fold_batch_norms(deepcopy(model).eval())
-    with torch.inference_mode(), FlopCounterMode(display=False) as counter:
-        folded(torch.zeros(1, 1, side_px, side_px, device=device), MetadataBatch.unknown((side_px, side_px)).to(device))
-    return float(counter.get_total_flops()) / 2e9
+    bare = deepcopy(model).eval().to("meta")
+    with torch.device("meta"), torch.no_grad(), FlopsOfShapes() as counter:  # type: ignore[no-untyped-call]  # torch has no types there
+        bare(torch.zeros(1, 1, side_px, side_px), MetadataBatch.unknown((side_px, side_px)))
+    return float(counter.total) / 2e9
 
 
 def latencies_ms(models: Sequence[InferenceModel], side_px: int = FRAME_PX, batch_size: int = 1, rounds: int = 20) -> list[list[float]]:
