@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from functools import lru_cache
 
 import numpy as np
 import pytest
@@ -29,6 +30,7 @@ def shipped(name: str = "acm") -> SegmentationModel:
     return network
 
 
+@lru_cache
 def frames(num: int) -> tuple[torch.Tensor, NDArray[np.bool_]]:
     """Normalised frames `(num, 1, SIDE, SIDE)` with four spots of light each, dim to bright, and where they are."""
     rng = np.random.default_rng(5)
@@ -63,6 +65,11 @@ def iou_of(model: InferenceModel, num: int = 160) -> float:
     return metrics.compute().iou
 
 
+@lru_cache
+def iou_as_trained(name: str) -> float:
+    return iou_of(as_trained(shipped(name)))
+
+
 def as_trained(network: AnyModel) -> InferenceModel:
     """Neither folded nor channels last."""
     return InferenceModel(network.eval(), torch.device("cpu"), torch.float32, network)
@@ -80,10 +87,9 @@ def as_trained(network: AnyModel) -> InferenceModel:
     ],
 )
 def test_what_is_prepared_finds_the_same_pixels(name: str, dtype: torch.dtype) -> None:
-    network = shipped(name)
-    plain = iou_of(as_trained(network))
+    plain = iou_as_trained(name)
     assert 0.2 < plain < 0.95, "frames on which pixels are close to the threshold"
-    assert iou_of(prepare(network, dtype=dtype)) == pytest.approx(plain, abs=MAX_IOU_CHANGE)
+    assert iou_of(prepare(shipped(name), dtype=dtype)) == pytest.approx(plain, abs=MAX_IOU_CHANGE)
 
 
 def test_a_card_has_the_largest_change_of_bfloat16_where_all_is_measured() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -19,18 +20,26 @@ pytestmark = [pytest.mark.usefixtures("made_data"), pytest.mark.slow]
 
 def trained(name: str, folder: Path, *options: str) -> Path:
     with pytest.raises(SystemExit) as ended:
-        main(["train", name, "--crop-px", "32", "--batch-size", "4", "--epochs", "1", *options, "--out", str(folder), "--json"])
+        main(["train", name, "--crop-px", "32", "--batch-size", "4", *options, "--out", str(folder), "--json"])
     assert not ended.value.code
     return folder
+
+
+@pytest.fixture(scope="module")
+def first_run(made_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A training that tests copy, change and go on from."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("IRSTREAM_DATA", str(made_root))
+        return trained("acm", tmp_path_factory.mktemp("runs") / "one", "--data", "nudt-sirst", "--epochs", "1")
 
 
 def floats(network: nn.Module) -> torch.Tensor:
     return torch.cat([each.flatten() for each in network.parameters()])
 
 
-def test_weights_lie_in_the_middle_and_the_card_tells_both(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    one = trained("acm", tmp_path / "one", "--data", "nudt-sirst")
-    other = trained("acm", tmp_path / "other", "--data", "nudt-sirst", "--start", str(one), "--ema", "0")
+def test_weights_lie_in_the_middle_and_the_card_tells_both(first_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    one = shutil.copytree(first_run, tmp_path / "one")
+    other = trained("acm", tmp_path / "other", "--data", "nudt-sirst", "--epochs", "1", "--start", str(one), "--ema", "0")
     capsys.readouterr()
     of_a_gpu = read_card(one / "weights.json")
     recipe = {key: value for key, value in of_a_gpu.recipe.items() if key != "processor_minutes"} | {"minutes": 9.3}
@@ -54,9 +63,12 @@ def test_weights_lie_in_the_middle_and_the_card_tells_both(tmp_path: Path, capsy
     assert card.measured[0].data == "nudt-sirst test (2 images)"
 
 
-def test_trainings_of_other_networks_or_data_are_refused(tmp_path: Path) -> None:
-    one = trained("acm", tmp_path / "one", "--data", "nudt-sirst")
-    others = trained("acm", tmp_path / "data", "--data", "sirst-v2"), trained("kestrel_light", tmp_path / "network", "--data", "nudt-sirst")
+def test_trainings_of_other_networks_or_data_are_refused(first_run: Path, tmp_path: Path) -> None:
+    one = shutil.copytree(first_run, tmp_path / "one")
+    others = (
+        trained("acm", tmp_path / "data", "--data", "sirst-v2", "--epochs", "0.1"),
+        trained("kestrel_light", tmp_path / "network", "--data", "nudt-sirst", "--epochs", "0.1"),
+    )
     for runs in ([one, others[0]], [one, others[1]], [one]):
         with pytest.raises(SettingsError, match="two or more trainings of one network"):
             weight_average(runs, tmp_path / "out")

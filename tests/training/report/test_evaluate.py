@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -18,6 +19,8 @@ from deploy.cli.main import main
 from evaluation.report import render_report
 from evaluation.results import ModelResult, rows_table
 from models.classification.base import ClassificationModel
+from models.cost import latencies_ms
+from models.inference import InferenceModel
 from models.segmentation.base import SegmentationModel
 from models.zoo import load_model
 from tests.retrained import retrained
@@ -30,6 +33,16 @@ from training.tasks.measuring import measure_classification, measure_segmentatio
 pytestmark = [pytest.mark.usefixtures("made_data"), pytest.mark.slow]
 KNOWN = {(60, 220, 60), (255, 120, 40), (255, 225, 60)}
 PLAN = EvaluationPlan(num_worst=2, rounds=2)
+
+
+@pytest.fixture(autouse=True)
+def few_passes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Times are taken of as few passes as can be: commands take twenty, and nothing here reads how long they were."""
+
+    def quick(models: Sequence[InferenceModel], side_px: int, rounds: int) -> list[list[float]]:
+        return latencies_ms(models, side_px, rounds=min(rounds, 2))
+
+    monkeypatch.setattr("training.report.evaluate.latencies_ms", quick)
 
 
 def shipped(name: str = "acm") -> SegmentationModel:
@@ -158,7 +171,7 @@ class Page(HTMLParser):
 
 
 def test_the_report_is_one_file_with_the_figures() -> None:
-    results = [evaluated("acm"), evaluated("unet_light")]
+    results = [evaluated("acm"), evaluated("kestrel")]
     page = Page()
     page.feed(render_report(results, title="made <set>", lead="two images"))
     assert len(page.sources) == 5 + 2 * 2
@@ -167,7 +180,7 @@ def test_the_report_is_one_file_with_the_figures() -> None:
     for result in results:
         assert f"{result.scores.iou * 100:.2f}" in page.text
         assert f"{result.cost.parameters:,}" in page.text
-    assert "unet_light - acm" in page.text
+    assert "kestrel - acm" in page.text
     assert any(f"for one frame of 256 x 256 px, on {results[0].cost.device}." in each for each in page.text)
 
 
@@ -188,7 +201,7 @@ def test_networks_on_other_images_are_not_compared() -> None:
 
 
 def test_rows_hold_every_image_of_every_network() -> None:
-    table = rows_table([evaluated("acm"), evaluated("unet_light")])
+    table = rows_table([evaluated("acm"), evaluated("kestrel")])
     assert table.num_rows == 4
     assert sum(table["targets"].to_pylist()) == sum(len(each) for each in table["target_list"].to_pylist()) == 4
 
@@ -201,9 +214,9 @@ def run(*arguments: str) -> int:
 
 def test_the_command_writes_what_is_asked_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     html, parquet = tmp_path / "out" / "report.html", tmp_path / "rows.parquet"
-    assert run("acm", "nudt-sirst", "--with", "unet_light", "--html", str(html), "--parquet", str(parquet), "--json") == 0
+    assert run("acm", "nudt-sirst", "--with", "kestrel", "--html", str(html), "--parquet", str(parquet), "--json") == 0
     told = json.loads(capsys.readouterr().out)
-    assert [each["name"] for each in told["models"]] == ["acm", "unet_light"]
+    assert [each["name"] for each in told["models"]] == ["acm", "kestrel"]
     assert told["models"][0]["scores"]["iou"] == pytest.approx(evaluated().scores.iou)
     assert told["splits"] == "test"
     assert told["models"][0]["difference"] is None
@@ -211,20 +224,20 @@ def test_the_command_writes_what_is_asked_for(tmp_path: Path, capsys: pytest.Cap
         one, other = (each["scores"][name] for each in told["models"])
         assert difference["value"] == pytest.approx(other - one)
         assert difference["low"] <= difference["value"] <= difference["high"]
-    assert "acm, unet_light on nudt-sirst" in html.read_text()
+    assert "acm, kestrel on nudt-sirst" in html.read_text()
     assert pq.read_table(parquet).num_rows == 4
 
 
 def test_the_command_shows_a_table(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("deploy.terminal.progress.LINE_EVERY_S", 0.0)
-    assert run("acm", "sirst-v2", "--with", "unet_light") == 0
+    assert run("acm", "sirst-v2", "--with", "kestrel") == 0
     told, err = capsys.readouterr()
     assert "acm, 1/2 images" in err, "no terminal, yet progress"
     assert "2 test images of sirst-v2, 2 targets" in told
-    assert re.search(r"\n +acm +unet_light *\n", told)
+    assert re.search(r"\n +acm +kestrel *\n", told)
     figure = r"\d+\.\d\d \[[\d.]+, [\d.]+\]"
     assert re.search(rf"IoU % +{figure} +{figure}", told)
-    assert re.search(r"parameters +397,823 +1,963,809", told)
+    assert re.search(r"parameters +397,823 +247,702", told)
 
 
 def test_a_registered_name_never_means_a_folder_here(
@@ -232,12 +245,12 @@ def test_a_registered_name_never_means_a_folder_here(
 ) -> None:
     for folder in (tmp_path / "acm", tmp_path / "run[v2]"):
         folder.mkdir()
-        retrained(folder, "unet_light" if folder.name == "acm" else "acm").rename(folder / "weights.safetensors")
+        retrained(folder, "kestrel" if folder.name == "acm" else "acm").rename(folder / "weights.safetensors")
         (folder / "retrained.json").rename(folder / "weights.json")
     monkeypatch.chdir(tmp_path)
     assert run("acm", "nudt-sirst", "--with", "./acm", "--with", "run[v2]", "--html", "out[v2].html") == 0
     told, err = capsys.readouterr()
-    assert re.search(r"parameters +397,823 +1,963,809 +397,823", told)
+    assert re.search(r"parameters +397,823 +247,702 +397,823", told)
     assert re.search(r"\n +acm [0-9a-f]{6} +acm [0-9a-f]{6} +run\[v2\] *\n", told)
     assert "report out[v2].html" in err
     assert (tmp_path / "out[v2].html").is_file()

@@ -123,6 +123,7 @@ def test_untouched_figures_are_those_of_the_cards_own_measurement(result: Robust
 
 def test_changed_figures_are_those_of_the_changed_counts(result: RobustResult) -> None:
     network = segmenter()
+    model = prepare(network)
     for change in CHANGES:
         metrics = SegmentationMetrics()
         for sample in evaluation_samples("nudt-sirst"):
@@ -130,7 +131,7 @@ def test_changed_figures_are_those_of_the_changed_counts(result: RobustResult) -
             after = perturbed(change, LabelledFrame(pixels_HW, 8, sample.mask_HW > 0, sample.unknown_HW > 0), sample.image_id)
             filled = fill(after.counts_HW.astype(np.uint16), after.bit_depth)
             counts_HW = filled.pixels_HW
-            map_HW = network.probabilities(run_frame(prepare(network), normalise(counts_HW, filled.normalisation)))[
+            map_HW = network.probabilities(run_frame(model, normalise(counts_HW, filled.normalisation)))[
                 0, : counts_HW.shape[0], : counts_HW.shape[1]
             ].numpy()
             metrics.update(answer_of(map_HW, network.settings.threshold), after.mask_HW)
@@ -142,11 +143,12 @@ def test_changed_figures_are_those_of_the_changed_counts(result: RobustResult) -
 
 def test_found_targets_are_the_streams_regions_with_its_scores(result: RobustResult) -> None:
     network = segmenter()
+    model = prepare(network)
+    sets, _ = robust_sets()
     for index, name in enumerate(ROBUST_SETS):
-        sets, _ = robust_sets()
         low, in_use = FoundMetrics(), FoundMetrics()
         for sample in sets[index].samples:
-            map_HW = network.probabilities(run_frame(prepare(network), sample.normalised()))[0, :SIDE_PX, :SIDE_PX].numpy()
+            map_HW = network.probabilities(run_frame(model, sample.normalised()))[0, :SIDE_PX, :SIDE_PX].numpy()
             for metrics, threshold in ((low, LOWEST), (in_use, network.settings.threshold)):
                 found = regions_of(map_HW, threshold, pixels_HW=sample.pixels_HW)
                 metrics.update(found.centroids_xy_px, found.scores, sample.boxes_xyxy_px)
@@ -193,10 +195,10 @@ def test_the_command_writes_what_is_asked_for(tmp_path: Path, capsys: pytest.Cap
     monkeypatch.setattr("deploy.terminal.progress.LINE_EVERY_S", 0.0)
     html, parquet = tmp_path / "new" / "page.html", tmp_path / "rows.parquet"
     files = ("--html", str(html), "--parquet", str(parquet))
-    assert run("acm", "--suite", "robust", "--with", "unet_light", "--every", "2", *files, "--json") == 0
+    assert run("acm", "--suite", "robust", "--with", "kestrel", "--every", "2", *files, "--json") == 0
     out, err = capsys.readouterr()
     told = json.loads(out)
-    assert [each["name"] for each in told["models"]] == ["acm", "unet_light"]
+    assert [each["name"] for each in told["models"]] == ["acm", "kestrel"]
     assert (told["suite"], told["every"], told["missing"], tuple(told["images"])) == ("robust", 2, [], ROBUST_SETS)
     assert [change["change"] for change in told["models"][0]["changed"][0]["changes"]] == list(PERTURBATIONS)
     foreign = next(each for each in told["models"][0]["found"] if each["dataset"] == FOREIGN_SETS[0])
@@ -205,7 +207,7 @@ def test_the_command_writes_what_is_asked_for(tmp_path: Path, capsys: pytest.Cap
     assert "acm, " in err, "no terminal, yet progress"
     assert "one of 2 images of each set: a sample, no final figures" in err
     page = html.read_text()
-    assert "irstream evaluate acm --suite robust --with unet_light --every 2" in page
+    assert "irstream evaluate acm --suite robust --with kestrel --every 2" in page
     assert not re.findall(r'(?:src|href)="(?!data:)', page), "no other file"
     assert page.count('<img class="plot"') == 3
     assert pq.read_table(parquet).num_rows == 2 * 3 * (1 + len(PERTURBATIONS))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
 from itertools import islice
 from pathlib import Path
 
@@ -34,16 +35,24 @@ LEAST = {"hit-uav": 0.4, "drone-ir": 0.75, "irstd-1k": 0.75, "sirst-v2": 0.6, "n
 def test_planted_targets_are_found(dataset: str, name: str, shared_data: Path) -> None:
     network, _ = load_model(name)
     assert isinstance(network, SegmentationModel)
-    model, rng = prepare(network), np.random.default_rng(7)
+    model = prepare(network)
     found = []
-    for counts_HW, row, column in planted(islice(read_samples((dataset,), Role.TEST, shared_data), NUM_IMAGES), rng):
-        top, left = (max(middle - WINDOW_PX // 2, 0) for middle in (row, column))
-        seen_HW = normalise(counts_HW, measure(counts_HW, 8))[top : top + WINDOW_PX, left : left + WINDOW_PX]
-        row, column = row - top, column - left
+    for seen_HW, row, column in windows(dataset, shared_data):
         near_HW = network.probabilities(run_frame(model, seen_HW))[0, row - 2 : row + 3, column - 2 : column + 3]
         found.append(float(near_HW.max()) > network.settings.threshold)
     assert len(found) == NUM_IMAGES
     assert sum(found) >= LEAST[dataset] * NUM_IMAGES, f"{sum(found)} of {NUM_IMAGES}"
+
+
+@lru_cache
+def windows(dataset: str, folder: Path) -> list[tuple[NDArray[np.float32], int, int]]:
+    """What is looked at in the images of a set, for every network the same, and row and column of the target there."""
+    seen = []
+    for counts_HW, row, column in planted(islice(read_samples((dataset,), Role.TEST, folder), NUM_IMAGES), np.random.default_rng(7)):
+        top, left = (max(middle - WINDOW_PX // 2, 0) for middle in (row, column))
+        window_HW = normalise(counts_HW, measure(counts_HW, 8))[top : top + WINDOW_PX, left : left + WINDOW_PX]
+        seen.append((window_HW.copy(), row - top, column - left))
+    return seen
 
 
 def planted(samples: Iterator[Sample], rng: np.random.Generator) -> Iterator[tuple[NDArray[np.uint8], int, int]]:
