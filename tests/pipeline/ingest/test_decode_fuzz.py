@@ -50,7 +50,7 @@ from tests.bad_inputs import GOOD
 from tests.fuzz_messages import seeded
 from tests.pipeline.ingest.test_decode import record_of
 
-messages = seeded(2_000, 5)
+messages = seeded(500, 5)
 for message in GOOD:  # load every library first
     decode_record(record_of(message), InputLimits())
 pages = int(open("/proc/self/statm").read().split()[0])
@@ -67,8 +67,11 @@ print(slowest)
 
 
 @pytest.mark.slow
-def test_two_thousand_hostile_records_need_little_memory_and_time_each() -> None:
-    """Beyond the memory limit an allocation fails, and a MemoryError is let through; beyond the CPU limit the process is killed."""
+def test_hostile_records_need_little_memory_and_time_each() -> None:
+    """Among 500 are all kinds of values and damages, some dozens of times.
+
+    Beyond the memory limit an allocation fails, and a MemoryError is let through; beyond the CPU limit the process is killed.
+    """
     done = subprocess.run([sys.executable, "-c", _UNDER_LIMITS], capture_output=True, text=True, timeout=280, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
     assert float(done.stdout) < 2.0, "CPU seconds of the slowest message"
