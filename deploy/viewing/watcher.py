@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
-import structlog
 from pydantic import ValidationError
 
 from contracts.errors import IrstreamError
@@ -16,7 +16,7 @@ from deploy.viewing.interfaces import RowFeed, Tail
 from deploy.viewing.wall import Wall
 from pipeline.events.targets import TargetMessage
 
-log = structlog.get_logger(__name__)
+_LOG = logging.getLogger(__name__)
 _TICK_S, _POLL_S, _ROWS_S, _LAG_S, _AGAIN_S = 0.2, 0.5, 1.0, 2.0, 3.0
 _LINGER_S = 20.0  # somebody who loads the page again finds it as it was
 _MOST_EVENT_BYTES = 64 * 1024
@@ -94,11 +94,10 @@ class Watcher:
                 job()
             except IrstreamError as error:
                 self._wall.set_feed(name, str(error))
-                log.debug("feed_failed", feed=name, error=str(error))
                 self._closed.wait(_AGAIN_S)
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 - one feed must not end the others
                 self._wall.set_feed(name, f"a fault of irstream: {type(error).__name__}")
-                log.exception("feed_failed", feed=name)
+                _LOG.exception("feed %s failed", name)
                 self._closed.wait(_AGAIN_S)
 
     def _read_frames(self) -> None:

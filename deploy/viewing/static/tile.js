@@ -4,6 +4,15 @@ import { el, setText } from "./dom.js";
 import { age, count } from "./format.js";
 import { PictureView } from "./picture.js";
 
+const BEHIND_S = 10;
+
+/** How far rows lie behind frames, where that is more than a stream needs. */
+function behind(sensor) {
+  if (sensor.position === null) return "no row yet";
+  const seconds = sensor.heard_at - sensor.row_at;
+  return seconds > BEHIND_S ? `rows ${age(seconds)} behind` : "";
+}
+
 export class Tile {
   visible = false;
 
@@ -39,7 +48,7 @@ export class Tile {
     const { seconds, silent } = store.silence(sensor);
     const rate = sensor.per_s ? `${sensor.per_s.toFixed(sensor.per_s < 10 ? 1 : 0)}/s` : "";
     const found = sensor.targets ? `${count(sensor.targets, "target")}${sensor.labels.length ? `: ${sensor.labels.join(", ")}` : ""}` : "no target";
-    const state = silent ? `silent ${age(seconds)}` : sensor.position === null ? "no row yet" : "";
+    const state = silent ? `silent ${age(seconds)}` : behind(sensor);
     const left = sensor.suppressed ? `, ${sensor.suppressed} filtered` : "";
     const faults = [...sensor.faults, ...(sensor.rejected ? [`${sensor.rejected} rejected`] : [])];
     setText(this.name, sensor.id);
