@@ -2,15 +2,31 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from multiprocessing.context import ForkServerContext
+from multiprocessing.process import BaseProcess
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 _FREEZE_S = 120.0  # only against waiting for ever
+_COMMAND_S = 120.0
+# What takes seconds of every process that imports it anew; the optimisers of torch import the last one.
+_IMPORTED_ONCE = [
+    "deploy.cli.main",
+    "deploy.cli.table",
+    "deploy.cli.tune",
+    "deploy.cli.train",
+    "deploy.terminal.training_view",
+    "tests.pipeline.table.cared_table",
+    "torch._dynamo",
+]
 
 
 @contextmanager
@@ -24,6 +40,62 @@ def started(command: Sequence[str], env: Mapping[str, str], cwd: Path | None = N
         finally:
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
+
+
+def imported_already() -> ForkServerContext:
+    """For processes of their own that need not import everything anew: they fork from one that has, and that runs nothing."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(_IMPORTED_ONCE)
+    return context
+
+
+@contextmanager
+def running(arguments: Sequence[str], env: Mapping[str, str], told: Path) -> Iterator[BaseProcess]:
+    """The command `irstream` in such a process, the leader of its group; whatever is left of the group afterwards is killed.
+
+    Args:
+        arguments: of the command.
+        env: all its variables.
+        told: file for what it says.
+    """
+    process = imported_already().Process(target=_run, args=(tuple(arguments), dict(env), str(Path.cwd()), told, told))
+    process.start()
+    try:
+        yield process
+    finally:
+        assert process.pid is not None
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.join()
+
+
+def irstream(*arguments: str, cwd: Path, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Run the command in such a process, in a folder; of the variables `IRSTREAM_...` it has those that are given."""
+    env = {name: value for name, value in os.environ.items() if not name.startswith("IRSTREAM_")} | variables
+    with TemporaryDirectory() as folder:
+        out, err = Path(folder) / "out", Path(folder) / "err"
+        process = imported_already().Process(target=_run, args=(arguments, env, str(cwd), out, err))
+        process.start()
+        process.join(_COMMAND_S)
+        if process.exitcode is None:
+            process.kill()
+            process.join()
+        assert process.exitcode is not None
+        return subprocess.CompletedProcess(arguments, process.exitcode, out.read_text("utf-8"), err.read_text("utf-8"))
+
+
+def _run(arguments: tuple[str, ...], env: dict[str, str], cwd: str, out: Path, err: Path) -> None:
+    os.setsid()
+    os.chdir(cwd)
+    os.environ.clear()
+    os.environ.update(env)
+    # As in a terminal: what a shell starts in the background begins with SIGINT ignored, and so do tests started there.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    for stream, path in ((sys.stdout, out), (sys.stderr, err)):
+        os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), stream.fileno())
+    from deploy.cli.main import main
+
+    main(arguments)
 
 
 def freeze_process(pid: int) -> None:

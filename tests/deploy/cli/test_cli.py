@@ -15,6 +15,8 @@ from pathlib import Path
 import pytest
 from typer.main import get_command
 
+from tests import processes
+
 pytestmark = pytest.mark.slow
 
 HEAVY = ("torch", "ray", "pyarrow", "cv2", "matplotlib", "pandas", "scipy", "deltalake")
@@ -101,7 +103,7 @@ def test_an_unknown_command_is_wrong_use(tmp_path: Path) -> None:
 
 def test_mistakes_are_one_line_each_without_a_traceback(tmp_path: Path) -> None:
     (tmp_path / "ray_config.yaml").write_text(HEADER + "      topic: a\n      kafka: {topic: 1, bogus: 2}\n")
-    done = irstream("config", "check", cwd=tmp_path)
+    done = processes.irstream("config", "check", cwd=tmp_path)
     assert done.returncode == 2
     assert done.stdout == ""
     assert "Traceback" not in done.stderr
@@ -111,7 +113,7 @@ def test_mistakes_are_one_line_each_without_a_traceback(tmp_path: Path) -> None:
 
 def test_mistakes_for_programs(tmp_path: Path) -> None:
     (tmp_path / "ray_config.yaml").write_text(HEADER + "      kafka: {bogus: 2}\n")
-    done = irstream("config", "check", "--json", cwd=tmp_path)
+    done = processes.irstream("config", "check", "--json", cwd=tmp_path)
     told = json.loads(done.stdout)
     assert (done.returncode, told["ok"]) == (2, False)
     assert told["mistakes"][0]["key"] == "kafka.bogus"
@@ -120,7 +122,7 @@ def test_mistakes_for_programs(tmp_path: Path) -> None:
 
 def test_a_file_that_is_no_serve_config_is_told_to_programs(tmp_path: Path) -> None:
     (tmp_path / "ray_config.yaml").write_text("run_id: live\n")
-    done = irstream("config", "check", "--json", cwd=tmp_path)
+    done = processes.irstream("config", "check", "--json", cwd=tmp_path)
     told = json.loads(done.stdout)
     assert (done.returncode, told["ok"]) == (2, False)
     assert told["mistakes"][0]["where"] == "ray_config.yaml"
@@ -129,7 +131,7 @@ def test_a_file_that_is_no_serve_config_is_told_to_programs(tmp_path: Path) -> N
 
 def test_a_password_in_the_url_of_the_table_is_refused_and_not_repeated(tmp_path: Path) -> None:
     for command in (("show",), ("show", "--json"), ("check",)):
-        done = irstream("config", *command, cwd=tmp_path, IRSTREAM_SINK__TABLE="s3://KEY:hunter2@bucket/x")
+        done = processes.irstream("config", *command, cwd=tmp_path, IRSTREAM_SINK__TABLE="s3://KEY:hunter2@bucket/x")
         assert done.returncode == 2
         assert "sink.table" in done.stderr + done.stdout
         assert "storage_options" in done.stderr + done.stdout
@@ -137,24 +139,24 @@ def test_a_password_in_the_url_of_the_table_is_refused_and_not_repeated(tmp_path
 
 
 def test_debug_shows_where_an_error_was_raised(tmp_path: Path) -> None:
-    assert "Traceback" in irstream("--debug", "config", "check", "--config", "gone.yaml", cwd=tmp_path).stderr
-    assert "Traceback" in irstream("config", "check", "--config", "gone.yaml", cwd=tmp_path, IRSTREAM_DEBUG="1").stderr
+    assert "Traceback" in processes.irstream("--debug", "config", "check", "--config", "gone.yaml", cwd=tmp_path).stderr
+    assert "Traceback" in processes.irstream("config", "check", "--config", "gone.yaml", cwd=tmp_path, IRSTREAM_DEBUG="1").stderr
 
 
 def test_check_of_the_default_is_right(tmp_path: Path) -> None:
-    done = irstream("config", "check", "--json", cwd=tmp_path)
+    done = processes.irstream("config", "check", "--json", cwd=tmp_path)
     assert (done.returncode, json.loads(done.stdout)["ok"]) == (0, True)
 
 
 def test_show_tells_value_and_origin_and_hides_secrets(tmp_path: Path) -> None:
     (tmp_path / "ray_config.yaml").write_text(HEADER + "      sink:\n        storage_options: {AWS_SECRET_ACCESS_KEY: hunter2}\n")
-    done = irstream("config", "show", "--json", cwd=tmp_path, IRSTREAM_KAFKA__TOPIC="elsewhere")
+    done = processes.irstream("config", "show", "--json", cwd=tmp_path, IRSTREAM_KAFKA__TOPIC="elsewhere")
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)
     assert told["settings"]["kafka"]["topic"] == "elsewhere"
     assert told["origins"]["kafka.topic"] == "IRSTREAM_KAFKA__TOPIC"
     assert told["origins"]["kafka.alerts_topic"] == "default"
-    table = irstream("config", "show", cwd=tmp_path, IRSTREAM_KAFKA__TOPIC="elsewhere").stdout
+    table = processes.irstream("config", "show", cwd=tmp_path, IRSTREAM_KAFKA__TOPIC="elsewhere").stdout
     assert "hunter2" not in done.stdout + table
     assert "elsewhere" in table
     assert "ray_config.yaml:5" in table

@@ -11,9 +11,10 @@ import pytest
 
 from contracts.errors import SettingsError
 from deploy.cli.table import seconds_of
-from tests.deploy.cli.test_cli import CHECK_AT_MOST, HEAVY, cpu_s, irstream
+from tests.deploy.cli.test_cli import CHECK_AT_MOST, HEAVY, cpu_s
 from tests.pipeline.results import read_rows
 from tests.pipeline.table.test_results_table import append_one, opened
+from tests.processes import irstream
 
 pytestmark = pytest.mark.slow
 

@@ -17,8 +17,9 @@ from contracts.arrow import outcomes_to_table
 from contracts.errors import SettingsError
 from deploy.cli.tune import app, moment_of
 from deploy.settings.app_settings import load_settings
-from tests.deploy.cli.test_cli import HEADER, irstream
+from tests.deploy.cli.test_cli import HEADER
 from tests.pipeline.ops.test_tune import frame, hour, write
+from tests.processes import irstream
 
 NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
 

@@ -8,7 +8,7 @@ import os
 import re
 import shutil
 import signal
-import sys
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import pytest
@@ -20,7 +20,7 @@ from models.card import read_card
 from models.segmentation.base import SegmentationModel
 from models.weights import WEIGHTS_FOLDER, digest_of
 from models.zoo import load_model
-from tests.processes import started
+from tests.processes import running
 from tests.waiting import GUARD_S, wait_until
 from training.data.samples import Role, read_samples
 from training.loop.checkpoint import steps_done
@@ -29,7 +29,6 @@ from training.tasks.measuring import measure_segmentation
 from training.tasks.segmentation import segmentation_validator
 
 pytestmark = [pytest.mark.usefixtures("made_data"), pytest.mark.slow]
-ROOT = Path(__file__).resolve().parents[3]
 QUICK = ("--data", "nudt-sirst", "--crop-px", "32", "--batch-size", "4")
 
 
@@ -144,17 +143,21 @@ def test_another_seed_begins_with_other_weights(tmp_path: Path, capsys: pytest.C
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_training_that_is_stopped_says_how_to_go_on(number: signal.Signals, tmp_path: Path, made_root: Path) -> None:
-    # What a shell starts in the background begins with SIGINT ignored, and so do tests started there.
-    code = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); from deploy.cli.main import main; main()"
-    command = [sys.executable, "-c", code, "train", "acm", *QUICK, "--out", str(tmp_path)]
-    env = dict(os.environ) | {"IRSTREAM_DATA": str(made_root), "PYTHONPATH": str(ROOT)}
-    with started([*command, "--epochs", "4000", "--checkpoint-s", "0"], env, ROOT) as process:
-        wait_until(lambda: steps_done(tmp_path) or process.poll() is not None, "a first checkpoint", 2 * GUARD_S)
-        process.send_signal(number)
-        _, told = process.communicate(timeout=2 * GUARD_S)
-    assert process.returncode == 130
-    assert f"stopped at step {steps_done(tmp_path)}; the same command goes on there" in told
+def test_a_training_that_is_stopped_says_how_to_go_on(number: signal.Signals, tmp_path: Path) -> None:
+    run_folder, told = tmp_path / "run", tmp_path / "told"
+    command = ["train", "acm", *QUICK, "--out", str(run_folder), "--epochs", "4000", "--checkpoint-s", "0"]
+    with running(command, os.environ, told) as process:
+        send_when_it_learns(process, run_folder, number)
+        process.join(2 * GUARD_S)
+        assert process.exitcode == 130, told.read_text()
+    assert f"stopped at step {steps_done(run_folder)}; the same command goes on there" in told.read_text()
+
+
+def send_when_it_learns(process: BaseProcess, folder: Path, number: signal.Signals) -> None:
+    wait_until(lambda: steps_done(folder) or not process.is_alive(), "a first checkpoint", 2 * GUARD_S)
+    assert process.pid is not None
+    assert process.is_alive(), process.exitcode
+    os.kill(process.pid, number)
 
 
 def test_early_stop_validates_on_held_out_images(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -208,15 +211,14 @@ def test_a_validation_counts_sets_alike_and_leaves_out_those_without_masks() -> 
         assert segmentation_validator(chosen)(network) == pytest.approx(sum(scores.values()) / 2, abs=2e-4)
 
 
-def test_two_trainings_do_not_share_a_folder(tmp_path: Path, made_root: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    command = [sys.executable, "-c", "from deploy.cli.main import main; main()", "train", "acm", *QUICK, "--out", str(tmp_path)]
-    env = dict(os.environ) | {"IRSTREAM_DATA": str(made_root), "PYTHONPATH": str(ROOT)}
-    with started([*command, "--checkpoint-s", "0", "--epochs", "4000", "--workers", "1"], env, ROOT) as process:
-        wait_until(lambda: steps_done(tmp_path) or process.poll() is not None, "a first checkpoint", 2 * GUARD_S)
+def test_two_trainings_do_not_share_a_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command = ["train", "acm", *QUICK, "--out", str(tmp_path), "--checkpoint-s", "0", "--epochs", "4000", "--workers", "1"]
+    with running(command, os.environ, tmp_path / "told") as process:
+        send_when_it_learns(process, tmp_path, signal.SIGSTOP)
         assert run("acm", *QUICK, "--out", str(tmp_path), "--epochs", "4000") == 2
         assert "expected a folder in which nothing else is being trained, got a training that is running" in capsys.readouterr().err
-        process.send_signal(signal.SIGKILL)
-        process.wait()
+        process.kill()
+        process.join()
     steps = steps_done(tmp_path)
     assert steps > 0
     epochs = math.ceil(steps * 4 / len(read_samples(("nudt-sirst",), Role.TRAIN))) + 1

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import signal
 import threading
@@ -25,6 +24,7 @@ from pipeline.table.settings import MergePolicy
 from tests.outcomes import result
 from tests.pipeline.table.cared_table import FOLDER, age, assert_each_once, care_for, filled, log_of
 from tests.pipeline.table.test_results_table import TOPIC_IDS, CrashingTable, append_one, data_files, opened, referenced_files
+from tests.processes import imported_already
 
 
 @pytest.fixture
@@ -252,7 +252,7 @@ def test_kill_in_the_middle_leaves_a_good_table(path: Path, when: str) -> None:
         (path / FOLDER / f"part-{number}.zstd.parquet").write_bytes(b"orphan")
     age([path / file for file in data_files(path)], days=8)
     age(log_of(path), days=8)
-    process = multiprocessing.get_context("spawn").Process(target=_die, args=(path, when))
+    process = imported_already().Process(target=_die, args=(path, when))
     process.start()
     process.join(120)
     assert process.exitcode == -signal.SIGKILL

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import shutil
 import signal
 import threading
@@ -29,6 +28,7 @@ from contracts.result import Outcome
 from pipeline.table.results_table import ResultsTable
 from tests.outcomes import NOON, letter, result
 from tests.pipeline.results import read_rows
+from tests.processes import imported_already
 
 TOPIC_IDS = {"frames": "id-1"}
 
@@ -125,7 +125,7 @@ def _race_in_process(path: Path, barrier: threading.Barrier) -> None:
 
 @pytest.mark.slow
 def test_processes_that_create_and_write_the_same_table_leave_one_row_each(path: Path) -> None:
-    context = multiprocessing.get_context("spawn")
+    context = imported_already()
     barrier = context.Barrier(2)
     processes = [context.Process(target=_race_in_process, args=(path, barrier)) for _ in range(2)]
     for process in processes:
@@ -145,7 +145,7 @@ def _die_before_commit(path: Path) -> None:
 @pytest.mark.slow
 def test_sigkill_between_data_file_and_commit_leaves_only_an_unreferenced_file(path: Path) -> None:
     append_one(opened(path), 0)
-    process = multiprocessing.get_context("spawn").Process(target=_die_before_commit, args=(path,))
+    process = imported_already().Process(target=_die_before_commit, args=(path,))
     process.start()
     process.join(120)
     assert process.exitcode == -signal.SIGKILL

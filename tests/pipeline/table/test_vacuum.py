@@ -8,6 +8,7 @@ import pytest
 from deltalake import DeltaTable
 
 from contracts.errors import RetryLater, StopPipeline
+from pipeline.table.delta import _CONFIGURATION
 from pipeline.table.maintain import Care
 from pipeline.table.results_table import ResultsTable
 from tests.pipeline.table.cared_table import FOLDER, age, assert_each_once, care_for, filled, log_of
@@ -72,28 +73,29 @@ def test_a_commit_whose_data_file_has_become_old_is_refused(path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_offsets_and_topic_outlive_merge_vacuum_and_log_clean_up(path: Path) -> None:
+def test_offsets_and_topic_outlive_merge_vacuum_and_log_clean_up(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(_CONFIGURATION, "delta.checkpointInterval", "20")
     zombie = opened(path)
-    filled(path, 120)
+    filled(path, 26)
     age(log_of(path), days=8)
     age([path / file for file in data_files(path)], days=8)
     care = care_for(path)
-    assert care.before.log_files > 120
-    assert care.after.log_files < 30, "those of today, and what they need: back to the checkpoint of version 100"
+    assert care.before.log_files > 26
+    assert care.after.log_files < 16, "those of today, and what they need: back to the checkpoint of version 20"
     age(log_of(path), days=8)
-    append_one(opened(path), 120)
-    assert care_for(path).deleted_files == 120
+    append_one(opened(path), 26)
+    assert care_for(path).deleted_files == 26
     assert not (path / "_delta_log" / f"{0:020}.json").exists()
     assert len(data_files(path)) < 5
     later = opened(path)
-    assert later.next_offsets("frames", [0]) == {0: 121}
+    assert later.next_offsets("frames", [0]) == {0: 27}
     later.require_topic("frames", "id-1", [0])
     with pytest.raises(StopPipeline, match="deleted and created again"):
         later.require_topic("frames", "id-2", [0])
-    append_one(later, 121)
+    append_one(later, 27)
     with pytest.raises(StopPipeline):
         append_one(zombie, 0)
-    assert_each_once(path, 122)
+    assert_each_once(path, 28)
 
 
 def test_a_log_that_begins_within_the_retention_is_not_judged(path: Path) -> None:
