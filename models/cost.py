@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -17,6 +19,7 @@ from models.shapes import FlopsOfShapes
 from models.zoo import AnyModel, create_model
 
 FRAME_PX = 256
+SKETCHES = Path(__file__).with_name("sketches.json")  # a test holds each against its network, and writes them: UPDATE_PINNED=1
 _WARM_UP = 3
 
 
@@ -41,9 +44,23 @@ class Sketch:
     input_px: int
 
 
-@lru_cache
 def sketch(name: str) -> Sketch:
-    """Size and cost of a registered network; nothing is allocated and nothing computed (torch's meta device).
+    """Size and cost of a registered network: of ours as written down in `SKETCHES`, of others counted.
+
+    Raises:
+        SettingsError: there is none of this name.
+    """
+    return _written().get(name) or counted(name)
+
+
+@lru_cache
+def _written() -> dict[str, Sketch]:
+    return {each["name"]: Sketch(**each) for each in json.loads(SKETCHES.read_text(encoding="utf-8"))}
+
+
+@lru_cache
+def counted(name: str) -> Sketch:
+    """As `sketch`, of the network itself; nothing is allocated and nothing computed (torch's meta device), yet dozens take ten seconds.
 
     Raises:
         SettingsError: there is none of this name.
