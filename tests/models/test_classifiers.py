@@ -98,5 +98,5 @@ def test_grey_is_the_same_as_three_equal_channels() -> None:
 def test_the_page_says_the_size_of_every_classifier() -> None:
     page = (Path(__file__).parents[2] / "docs/classifiers.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| `(\w+)` \| ([\d,]+) \| ([\d.]+) \|", page, re.MULTILINE)
-    names = list_models(Task.CLASSIFICATION)
+    names = [name for name in list_models(Task.CLASSIFICATION) if not name.startswith("toy_")]
     assert sorted(rows) == sorted((name, f"{sketch(name).parameters:,}", f"{sketch(name).gmacs:.3f}") for name in names)
