@@ -8,11 +8,14 @@ from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import chain
 from pathlib import Path
 
 import torch
 from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
 
+from models.folding import fold_batch_norms
 from models.inference import InferenceModel
 from models.interface import MetadataBatch
 from models.shapes import FlopsOfShapes
@@ -68,7 +71,11 @@ def counted(name: str) -> Sketch:
     with torch.device("meta"):
         model = create_model(name)
     side_px = model.input_spec.fixed_size_px or FRAME_PX
-    return Sketch(name, str(model.task), model.paper, num_parameters(model), round(gmacs(model, side_px), 6), side_px)
+    try:
+        cost = _shapes_alone(model, side_px)
+    except (NotImplementedError, RuntimeError):
+        cost = gmacs(create_model(name), side_px)
+    return Sketch(name, str(model.task), model.paper, num_parameters(model), round(cost, 6), side_px)
 
 
 def num_parameters(model: AnyModel) -> int:
@@ -80,8 +87,20 @@ def gmacs(model: AnyModel, side_px: int = FRAME_PX) -> float:
     """Multiply-adds (1e9) for one square input: torch's counts of convolutions and matrix products divided by two.
 
     Counted of what runs in inference, where branches of re-parameterised convolutions (`RepConv`) are one. Only shapes are worked
-    out (`models.shapes`).
+    out (`models.shapes`); a network that looks at its pixels to decide what to compute is run on an empty frame.
     """
+    try:
+        return _shapes_alone(model, side_px)
+    except (NotImplementedError, RuntimeError):  # what torch raises where the meta device has no values to look at
+        with torch.inference_mode(), FlopCounterMode(display=False) as counter:
+            fold_batch_norms(deepcopy(model).eval())(
+                torch.zeros(1, 1, side_px, side_px, device=next(chain(model.parameters(), model.buffers())).device),
+                MetadataBatch.unknown((side_px, side_px)),
+            )
+        return float(counter.get_total_flops()) / 2e9
+
+
+def _shapes_alone(model: AnyModel, side_px: int) -> float:
     bare = deepcopy(model).eval().to("meta")
     with torch.device("meta"), torch.no_grad(), FlopsOfShapes() as counter:  # type: ignore[no-untyped-call]  # torch has no types there
         bare(torch.zeros(1, 1, side_px, side_px), MetadataBatch.unknown((side_px, side_px)))
