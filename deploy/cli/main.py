@@ -28,7 +28,7 @@ COMMANDS = (
         "Process an archive at full speed: a stretch of a topic, folders, videos, data sets, another run.",
     ),
     ("diff", "deploy.cli.diff", "Compare two runs: by frame, sensor, class and time; a page with plots and pictures, a Parquet."),
-    ("view", "deploy.cli.view", "The live page: sensors with their targets, alerts, lag, rejections, history; zones drawn with the mouse."),
+    ("view", "deploy.cli.view", "The live page: sensors, targets, alerts, lag, rejections, history; zones drawn with the mouse."),
     ("audit", "deploy.cli.audit", "Prove from broker and table alone that every message has exactly one row."),
     ("explain", "deploy.cli.explain", "All that is known of one frame: message, stages, models, detections, file and commit."),
     ("tune", "deploy.cli.tune", "Propose zones and a least score for one sensor from its own unlabelled hours."),
