@@ -207,7 +207,7 @@ def test_weights_survive_saving(name: str, tmp_path: Path) -> None:
 
 
 def test_unknown_name_lists_those_that_exist() -> None:
-    with pytest.raises(SettingsError, match=r"acm, alcnet, basic_cnn.*nonesuch"):
+    with pytest.raises(SettingsError, match=f"expected one of {', '.join(list_models())}, got .*nonesuch"):
         create_model("nonesuch")
 
 
