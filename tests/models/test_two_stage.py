@@ -263,6 +263,7 @@ def pixels(num: int) -> Tensor:
     return torch.randn(num, 1, 64, 48)
 
 
+@pytest.mark.slow
 def test_an_answer_depends_on_its_own_frame_and_metadata_alone(auxdet: AuxDet18) -> None:
     frames = pixels(2)
     metadata = known((Platform.AIR, Band.LWIR, (64, 48)), (Platform.SPACE, Band.NIR, (64, 48)))
