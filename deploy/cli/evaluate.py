@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from deploy.cli.options import ConfigOption, JsonOption, print_json, require_writable, write_result
+from deploy.cli.options import ConfigOption, JsonOption, print_json, require_writable, write_page, write_rows
 from deploy.terminal.progress import Show, show_on
 
 if TYPE_CHECKING:
@@ -129,19 +129,11 @@ def evaluate(
         title = f"{', '.join(result.name for result in results)} on {Path(dataset).name}"
         command = shlex.join(["irstream", "evaluate", model, dataset, *_options(others or [], plan)])
         page = render_report(results, title=title, lead=lead, foot=command)
-        write_result(html, "--html", lambda: html.write_text(page, encoding="utf-8"))
-        console.print(f"report {html}", soft_wrap=True, markup=False)
+        write_page(html, page)
     if parquet is not None:
-        write_result(parquet, "--parquet", partial(_write_rows, results, parquet))
-        console.print(f"rows {parquet}", soft_wrap=True, markup=False)
+        from evaluation.results import rows_table
 
-
-def _write_rows(results: list[ModelResult], file: Path) -> None:
-    import pyarrow.parquet as pq
-
-    from evaluation.results import rows_table
-
-    pq.write_table(rows_table(results), file)
+        write_rows(parquet, rows_table(results))
 
 
 def _options(others: list[str], plan: EvaluationPlan) -> list[str]:

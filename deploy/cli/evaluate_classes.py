@@ -5,13 +5,9 @@ from __future__ import annotations
 import shlex
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from deploy.cli.options import print_json, write_result
+from deploy.cli.options import print_json, write_page, write_rows
 from deploy.terminal.progress import show_on
-
-if TYPE_CHECKING:
-    from evaluation.class_results import ClassifierResult
 
 
 def evaluate_classes(names: list[str], dataset: str, device: str, html: Path | None, parquet: Path | None, as_json: bool) -> None:
@@ -54,16 +50,8 @@ def evaluate_classes(names: list[str], dataset: str, device: str, html: Path | N
         title = f"{', '.join(result.name for result in results)} on {Path(dataset).name}"
         command = ["irstream", "evaluate", names[0], dataset, *(part for name in names[1:] for part in ("--with", name))]
         page = render_class_report(results, title=title, lead=lead, foot=shlex.join(command + ["--device", device] * (device != "cpu")))
-        write_result(html, "--html", lambda: html.write_text(page, encoding="utf-8"))
-        console.print(f"report {html}", soft_wrap=True, markup=False)
+        write_page(html, page)
     if parquet is not None:
-        write_result(parquet, "--parquet", partial(_write_rows, results, parquet))
-        console.print(f"rows {parquet}", soft_wrap=True, markup=False)
+        from evaluation.class_results import class_rows
 
-
-def _write_rows(results: list[ClassifierResult], file: Path) -> None:
-    import pyarrow.parquet as pq
-
-    from evaluation.class_results import class_rows
-
-    pq.write_table(class_rows(results), file)
+        write_rows(parquet, class_rows(results))

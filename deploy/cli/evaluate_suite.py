@@ -6,7 +6,7 @@ import shlex
 from functools import partial
 from pathlib import Path
 
-from deploy.cli.options import print_json, write_result
+from deploy.cli.options import print_json, write_page, write_rows
 from deploy.cli.segmenters import load_segmenters
 from deploy.terminal.progress import show_on
 
@@ -36,8 +36,6 @@ def evaluate_suite(
     Raises:
         SettingsError: a network, or all data sets, cannot be had; a file cannot be written.
     """
-    import pyarrow.parquet as pq
-
     from deploy.terminal.consoles import note_console
     from deploy.terminal.robust_view import print_suite, suite_json, suite_lead
     from evaluation.robust_report import render_robust
@@ -65,8 +63,6 @@ def evaluate_suite(
         others = [part for name in names[1:] for part in ("--with", name)]
         foot = shlex.join(["irstream", "evaluate", names[0], "--suite", "robust", *others, *options])
         page = render_robust(results, title=f"Does it generalise: {', '.join(result.name for result in results)}", lead=lead, foot=foot)
-        write_result(html, "--html", lambda: html.write_text(page, encoding="utf-8"))
-        console.print(f"report {html}", soft_wrap=True, markup=False)
+        write_page(html, page)
     if parquet is not None:
-        write_result(parquet, "--parquet", partial(pq.write_table, robust_table(results), parquet))
-        console.print(f"rows {parquet}", soft_wrap=True, markup=False)
+        write_rows(parquet, robust_table(results))

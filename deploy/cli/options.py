@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from contracts.errors import RejectReason
     from deploy.settings.app_settings import LoadedSettings, Override
 
@@ -80,6 +82,32 @@ def write_result(file: Path, option: str, write: Callable[[], object]) -> None:
         write()
     except OSError as error:
         raise SettingsError(expected="a file that can be written", got=str(error), where=option, action=f"Make room for {file}.") from error
+
+
+def write_page(file: Path, page: str) -> None:
+    """Write the page of `--html`, and say so.
+
+    Raises:
+        SettingsError: it cannot be written.
+    """
+    from deploy.terminal.consoles import note_console
+
+    write_result(file, "--html", lambda: file.write_text(page, encoding="utf-8"))
+    note_console().print(f"report {file}", soft_wrap=True, markup=False)
+
+
+def write_rows(file: Path, rows: pa.Table) -> None:
+    """Write the rows of `--parquet`, and say so.
+
+    Raises:
+        SettingsError: they cannot be written.
+    """
+    import pyarrow.parquet as pq
+
+    from deploy.terminal.consoles import note_console
+
+    write_result(file, "--parquet", lambda: pq.write_table(rows, file))
+    note_console().print(f"rows {file}", soft_wrap=True, markup=False)
 
 
 def reasons_of(names: list[str] | None) -> list[RejectReason]:
