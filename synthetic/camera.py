@@ -13,6 +13,7 @@ from synthetic.backdrops.base import Backdrop, Light, View
 from synthetic.backdrops.ground import GroundBackdrop
 from synthetic.backdrops.orbit import OrbitBackdrop
 from synthetic.backdrops.sea import SeaBackdrop
+from synthetic.backdrops.shore import ShoreBackdrop
 from synthetic.backdrops.sky import SkyBackdrop, SkylineBackdrop
 from synthetic.bands import BandLook, look_of
 from synthetic.cast import build_cast
@@ -34,6 +35,7 @@ _BACKDROPS: dict[Scene, Callable[[BandLook, View, int], Backdrop]] = {
     Scene.SEA: SeaBackdrop,
     Scene.GROUND: GroundBackdrop,
     Scene.ORBIT: OrbitBackdrop,
+    Scene.SHORE: ShoreBackdrop,
 }
 
 

@@ -27,6 +27,8 @@ _CYCLIST = Kind("bicycle", "top", (8.5, 10.5), (0.9, 1.4), (24, 45), beat_hz=1.0
 _PEDESTRIAN = Kind("person", "top", (7.5, 10.5), (0.9, 1.5), (60, 110), beat_hz=0.9, grounded=True)
 _SHIP = Kind("other_vehicle", "side", (14, 48), (0.5, 1.0), (60, 120), grounded=True)
 _FAR_SHIP = Kind("other_vehicle", "side", (3.5, 9), (0.5, 1.0), (60, 120), grounded=True)
+_VESSEL = Kind("other_vehicle", "side", (5, 26), (0.2, 1.2), (60, 120))
+_FAINT_VESSEL = Kind("other_vehicle", "side", (3.5, 12), (0.1, 0.5), (60, 120))
 
 _CASTS: dict[str, tuple[tuple[Kind, ...], int]] = {
     "sky": ((_FAR_AIRPLANE, _DRONE_BELOW, _FAR_DRONE, _BIRD, _DRONE, _AIRPLANE, _HELICOPTER), 3),
@@ -34,6 +36,7 @@ _CASTS: dict[str, tuple[tuple[Kind, ...], int]] = {
     "sea": ((_SHIP, _BIRD, _FAR_SHIP, _FAR_AIRPLANE, _HELICOPTER, _DRONE), 3),
     "ground": ((_CAR, _PEDESTRIAN, _PEDESTRIAN, _CAR, _CYCLIST, _PEDESTRIAN, _TRUCK, _PEDESTRIAN, _CAR, _CYCLIST), 12),
     "orbit": ((_AIRPLANE_TOP,), 3),
+    "shore": ((_FAINT_VESSEL, _VESSEL, _BIRD, _FAINT_VESSEL, _HELICOPTER), 3),
 }
 
 
@@ -104,7 +107,7 @@ class _Planner:
         if kind.view == "top" and kind.grounded:
             return self._along(rng, places.roads if kind.label in ("car", "other_vehicle") else places.walks, size, contrast)
         if places.water_line_px is not None and kind.label == "other_vehicle":
-            return self._sail(rng, places.water_line_px, size, contrast)
+            return self._sail(rng, places.water_line_px, places.water_rows, size, contrast)
         if kind.grounded and places.ground_rows is not None:
             return self._cross(rng, places.ground_rows, size, contrast, 0.05)
         rows = places.sky_rows or (self._view.margin_y_px, self._view.margin_y_px + self._view.height_px)
@@ -195,10 +198,12 @@ class _Planner:
         first, last = shown[0], shown[-1]
         return float(x[first]), float(y[first]), float(x[last]), float(y[last])
 
-    def _sail(self, rng: np.random.Generator, water_line_px: float, size: float, contrast: float) -> Way:
-        """Ships sit with their water line on the sea, the larger the nearer."""
+    def _sail(self, rng: np.random.Generator, water_line_px: float, rows: tuple[float, float] | None, size: float, contrast: float) -> Way:
+        """Ships sit with their water line on the sea, the larger the nearer; where there are rows for them, anywhere in these."""
         left, right = self._edges(size)
         y = water_line_px + size * float(rng.uniform(-0.02, 0.22))
+        if rows is not None:
+            y = max(rows[0] + (rows[1] - rows[0]) * float(rng.beta(1.0, 2.0)), rows[0] + 0.1 * size)
         back = bool(rng.random() < 0.5)
         x = (right, left) if back else (left, right)
         return Way(

@@ -23,6 +23,8 @@ from synthetic.settings import PLATFORM_OF, Scene, SyntheticSettings
 LABELS = ("person", "car", "bicycle", "other_vehicle", "airplane", "bird", "drone", "helicopter", "ignore")
 CAMERAS_OF_SPLIT = {"train": 12, "val": 2, "test": 3}
 """Cameras of every scene and band."""
+_SCENES = (*Scene, Scene.SHORE)
+"""The shore twice: it alone has lights that look like targets and are none."""
 FRAMES_OF_CAMERA = 5
 _FIRST_SEED = 10_000
 _SECONDS_BETWEEN_FRAMES = 17
@@ -50,7 +52,7 @@ def plans() -> Iterator[CameraPlan]:
     """Every scene in every band, sizes and bit depths in turn."""
     seed = _FIRST_SEED
     for split, num_cameras in CAMERAS_OF_SPLIT.items():
-        for _, scene, band in product(range(num_cameras), Scene, _BANDS):
+        for _, scene, band in product(range(num_cameras), _SCENES, _BANDS):
             height_px, width_px = _SIZES_PX[seed % len(_SIZES_PX)]
             settings = SyntheticSettings(
                 scene=scene,
@@ -63,7 +65,7 @@ def plans() -> Iterator[CameraPlan]:
                 seed=seed,
             )
             yield CameraPlan(split=split, settings=settings)
-            # A step that is prime to sizes and depths, and to the number of scenes and bands.
+            # A step that is prime to sizes and depths.
             seed += 7
 
 

@@ -42,6 +42,7 @@ _SHOWN = {
     Scene.SEA: ((Band.LWIR, 8, 1), (Band.MWIR, 14, 5), (Band.SWIR, 12, 3)),
     Scene.GROUND: ((Band.LWIR, 8, 5), (Band.LWIR, 14, 1), (Band.NIR, 10, 3)),
     Scene.ORBIT: ((Band.LWIR, 14, 2), (Band.MWIR, 16, 3), (Band.SWIR, 12, 1)),
+    Scene.SHORE: ((Band.LWIR, 8, 503), (Band.LWIR, 14, 500), (Band.MWIR, 8, 505)),
 }
 _REAL_CLASSES = {"drone-ir": ("airplane", "bird", "drone", "helicopter"), "hit-uav": ("person", "car", "bicycle", "other_vehicle")}
 _CREDIT = (

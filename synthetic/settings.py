@@ -17,6 +17,7 @@ class Scene(StrEnum):
     SEA = "sea"
     GROUND = "ground"
     ORBIT = "orbit"
+    SHORE = "shore"
 
 
 class SyntheticSettings(BaseModel):
@@ -49,7 +50,7 @@ class SyntheticSettings(BaseModel):
 
 
 SCENES_OF: dict[Platform, tuple[Scene, ...]] = {
-    Platform.LAND: (Scene.SKYLINE, Scene.SKY, Scene.SEA),
+    Platform.LAND: (Scene.SKYLINE, Scene.SKY, Scene.SEA, Scene.SHORE),
     Platform.AIR: (Scene.GROUND,),
     Platform.SPACE: (Scene.ORBIT,),
     Platform.UNKNOWN: tuple(Scene),
@@ -60,4 +61,5 @@ PLATFORM_OF: dict[Scene, Platform] = {
     Scene.SEA: Platform.LAND,
     Scene.GROUND: Platform.AIR,
     Scene.ORBIT: Platform.SPACE,
+    Scene.SHORE: Platform.LAND,
 }

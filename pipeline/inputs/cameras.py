@@ -26,6 +26,7 @@ _MIX = (
     (Scene.SKYLINE, Band.MWIR),
     (Scene.SKY, Band.SWIR),
     (Scene.SEA, Band.NIR),
+    (Scene.SHORE, Band.LWIR),
 )
 
 

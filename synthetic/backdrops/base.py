@@ -44,7 +44,8 @@ class Places:
         roads: centre lines `(x0, y0, x1, y1)` with lanes that vehicles follow.
         walks: lines that persons and bicycles follow.
         parked: `(x, y, angle_deg)` of parked vehicles.
-        water_line_px: row of the sea's horizon.
+        water_line_px: row of the sea's horizon, or of the water's far edge.
+        water_rows: rows between which vessels float; None where they lie on the horizon.
     """
 
     sky_rows: tuple[float, float] | None = None
@@ -53,6 +54,7 @@ class Places:
     walks: tuple[tuple[float, float, float, float], ...] = ()
     parked: tuple[tuple[float, float, float], ...] = ()
     water_line_px: float | None = None
+    water_rows: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -18,14 +18,15 @@ _TILE = 512
 class SeaBackdrop:
     """Sea and sky. Each octave of the wave spectrum travels as `A cos(wt) + B sin(wt)`, with `w` by the deep-water dispersion."""
 
-    def __init__(self, look: BandLook, view: View, seed: int) -> None:
-        """Build the scene of `seed`."""
+    def __init__(self, look: BandLook, view: View, seed: int, horizon: tuple[float, float] = (0.26, 0.42)) -> None:
+        """Build the scene of `seed`; `horizon`: least and largest part of the frame above the sea."""
         rng = random_stream(seed, "sea")
         height, width = view.scene_shape
         self._shape = view.shape
-        horizon = view.margin_y_px + view.height_px * float(rng.uniform(0.26, 0.42))
-        self._clouds = Clouds(look, view, seed, horizon, height * float(rng.uniform(0.5, 0.9)))
-        below = centres(height)[:, None] - horizon
+        self.horizon_px = view.margin_y_px + view.height_px * float(rng.uniform(*horizon))
+        horizon_px = self.horizon_px
+        self._clouds = Clouds(look, view, seed, horizon_px, height * float(rng.uniform(0.5, 0.9)))
+        below = centres(height)[:, None] - horizon_px
         depth = np.clip(below, 0.0, None) * 256 / view.height_px + 2.0
         across = (np.arange(width)[None, :] - width / 2) * 256 / view.height_px
         self._waves: list[tuple[Plane, Plane, float]] = []
@@ -48,8 +49,8 @@ class SeaBackdrop:
         self._glint = to_grid(look.glint_k * lane * (0.35 + 0.65 * np.exp(-depth / 90.0)))
         self._water = to_grid(np.broadcast_to(smoothstep(below, -0.8, 0.8), (height, width)))
         self.places = Places(
-            sky_rows=(view.margin_y_px, horizon - 4.0),
-            water_line_px=horizon,
+            sky_rows=(view.margin_y_px, horizon_px - 4.0),
+            water_line_px=horizon_px,
             ground_rows=None,
         )
 

@@ -211,6 +211,7 @@ GOLDEN = {
     (Scene.SEA, Band.MWIR, 12): "1fe1b1dbf26237d7",
     (Scene.GROUND, Band.LWIR, 14): "be5a2121ba4dca53",
     (Scene.ORBIT, Band.SWIR, 16): "9bfd4d1d02675090",
+    (Scene.SHORE, Band.LWIR, 12): "8d3e442326df1fc6",
 }
 
 
