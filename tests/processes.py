@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from multiprocessing.context import ForkServerContext
 from multiprocessing.process import BaseProcess
@@ -24,6 +24,7 @@ _IMPORTED_ONCE = [
     "deploy.cli.tune",
     "deploy.cli.train",
     "deploy.terminal.training_view",
+    "training.fit",
     "tests.pipeline.table.cared_table",
     "torch._dynamo",
 ]
@@ -69,12 +70,19 @@ def running(arguments: Sequence[str], env: Mapping[str, str], told: Path) -> Ite
         process.join()
 
 
-def irstream(*arguments: str, cwd: Path, **variables: str) -> subprocess.CompletedProcess[str]:
-    """Run the command in such a process, in a folder; of the variables `IRSTREAM_...` it has those that are given."""
+def irstream(*arguments: str, cwd: Path, first: Callable[[], None] | None = None, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Run the command in such a process, in a folder; of the variables `IRSTREAM_...` it has those that are given.
+
+    Args:
+        arguments: of the command.
+        cwd: the folder.
+        first: a function of a module that the process calls before the command.
+        variables: see above.
+    """
     env = {name: value for name, value in os.environ.items() if not name.startswith("IRSTREAM_")} | variables
     with TemporaryDirectory() as folder:
         out, err = Path(folder) / "out", Path(folder) / "err"
-        process = imported_already().Process(target=_run, args=(arguments, env, str(cwd), out, err))
+        process = imported_already().Process(target=_run, args=(arguments, env, str(cwd), out, err, first))
         process.start()
         process.join(_COMMAND_S)
         if process.exitcode is None:
@@ -84,7 +92,7 @@ def irstream(*arguments: str, cwd: Path, **variables: str) -> subprocess.Complet
         return subprocess.CompletedProcess(arguments, process.exitcode, out.read_text("utf-8"), err.read_text("utf-8"))
 
 
-def _run(arguments: tuple[str, ...], env: dict[str, str], cwd: str, out: Path, err: Path) -> None:
+def _run(arguments: tuple[str, ...], env: dict[str, str], cwd: str, out: Path, err: Path, first: Callable[[], None] | None = None) -> None:
     os.setsid()
     os.chdir(cwd)
     os.environ.clear()
@@ -95,6 +103,8 @@ def _run(arguments: tuple[str, ...], env: dict[str, str], cwd: str, out: Path, e
         os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), stream.fileno())
     from deploy.cli.main import main
 
+    if first is not None:
+        first()
     main(arguments)
 
 

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import shlex
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from importlib import import_module
@@ -26,6 +23,8 @@ from models import zoo
 from models.interface import BANDS, PLATFORMS, MetadataBatch, Task
 from models.weights import load_weights, save_weights
 from models.zoo import AnyModel, create_model, list_models, load_model, task_named
+from tests.processes import irstream
+from tests.training.killed import die_at_a_checkpoint
 from training.data.samples import Sample
 from training.fit import fit_network
 from training.loop.checkpoint import steps_done
@@ -36,24 +35,9 @@ from training.tasks.base import TrainingTask
 from training.tasks.known import task_of
 
 pytestmark = pytest.mark.usefixtures("made_data")
-ROOT = Path(__file__).resolve().parents[2]
 DATA = {"toy_segmenter": ("sirst-v2",), "toy_detector": ("sirst-v2", "hit-uav"), "toy_classifier": ("hit-uav", "sirst-v2")}
 TOYS = tuple(DATA)
-STEPS = 30
-# The same, killed behind its third checkpoint: from outside the kill may come too late, thirty steps take a moment.
-KILLED = """
-import os, signal
-import tests.training.toy_networks
-from deploy.cli.main import main
-from training.loop.checkpoint import Checkpoint
-save = Checkpoint.save
-def save_and_die(self, folder, progress):
-    save(self, folder, progress)
-    if progress.steps >= 3:
-        os.kill(os.getpid(), signal.SIGKILL)
-Checkpoint.save = save_and_die
-main()
-"""
+STEPS = 16
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -125,12 +109,9 @@ def test_a_killed_training_ends_as_one_that_was_not_bit_for_bit(
     name: str, more: tuple[str, ...], tmp_path: Path, made_root: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     epochs = epochs_of(name, STEPS)
-    env = dict(os.environ) | {"IRSTREAM_DATA": str(made_root), "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    killed = tmp_path / "killed"
-    ended = subprocess.run(
-        [sys.executable, "-c", KILLED, *options(name, killed, epochs), *more], env=env, cwd=ROOT, timeout=500, check=False
-    )
-    assert ended.returncode == -signal.SIGKILL
+    killed, variables = tmp_path / "killed", {"IRSTREAM_DATA": str(made_root), "OMP_NUM_THREADS": "1"}
+    ended = irstream(*options(name, killed, epochs), *more, cwd=tmp_path, first=die_at_a_checkpoint, **variables)
+    assert ended.returncode == -signal.SIGKILL, ended.stderr
     done = steps_done(killed)
     assert 0 < done < STEPS, "killed in the middle"
     again = run([*options(name, killed, epochs), *more], capsys)
