@@ -43,6 +43,8 @@ from deploy.cli.train_options import (
     StartOption,
     StratifyOption,
     TaskOption,
+    TeacherOption,
+    TeacherShareOption,
     UnknownOption,
     ValidateEveryOption,
     ValidationShareOption,
@@ -71,6 +73,8 @@ def train(
     epochs: EpochsOption = None,
     minutes: MinutesOption = None,
     start: StartOption = None,
+    teacher: TeacherOption = None,
+    teacher_share: TeacherShareOption = None,
     loss: LossOption = None,
     schedule: ScheduleOption = None,
     lr: RateOption = None,
@@ -114,11 +118,13 @@ def train(
     with named_as_options(SETTINGS):
         device = str(choose_device(device))
         _require_one_length(epochs, minutes)
+        _require_no_folds(teacher, folds)
         sets = (data or ()) if folds is None else names_of_sets(data)
         named = plan_named(recipe, sets, epochs, _task_of(model, task))
         named = replace(named, minutes=minutes or 0.0)
         plan = _changed(named, schedule, lr, average)
         plan = replace(plan, recipe=_recipe_changed(plan, loss, batch_size, crop_px, seed, unknown_share))
+        plan = replace(plan, recipe=_taught(plan.recipe, teacher or [], teacher_share))
         plan = _frozen(plan, start) if frozen_norms else plan
         how = named.source + "; changed as the command says" * (plan != named)
         plan = replace(plan, loop=replace(plan.loop, precision=_precision(precision, device), checkpoint_s=checkpoint_s))
@@ -160,6 +166,21 @@ def _require_one_length(epochs: float | None, minutes: float | None) -> None:
             got=f"{counted(epochs, 'epoch')} and {counted(minutes, 'minute')}",
             where="--epochs, --minutes",
             action="Leave one of them out.",
+        )
+
+
+def _require_no_folds(teachers: list[str] | None, folds: int | None) -> None:
+    """Refuse teachers that know the images a fold is tested on.
+
+    Raises:
+        SettingsError: both were asked for.
+    """
+    if teachers and folds is not None:
+        raise SettingsError(
+            expected="a training without folds",
+            got=f"--folds {folds}",
+            where="`teacher`",
+            action="A teacher has seen images that a fold is tested on: train the student without folds, or the folds without a teacher.",
         )
 
 
@@ -224,7 +245,7 @@ def _provenance(plan: TrainingPlan, how: str, device: str, start: Path | None) -
     learnt = "learnt from all training and validation images, threshold not chosen; " if Role.SELECT in plan.recipe.roles else ""
     return Provenance(
         shlex.join(["irstream", *sys.argv[1:]]),
-        f"{how}; {learnt}{_begun_with(start)}{plan.length()}, {plan.loop.precision}",
+        f"{how}; {learnt}{_begun_with(start)}{_taught_by(plan.recipe)}{plan.length()}, {plan.loop.precision}",
         plan.recipe,
         clock="processor_minutes" if device == "cpu" else "minutes",
     )
@@ -243,6 +264,12 @@ def _begun_with(start: Path | None) -> str:
         if before.digest == digest:
             how = f" ({before.recipe['command']}, {before.recipe['steps']:,} steps: {before.recipe['details']})"
     return f"begun with weights {digest[:12]}{how}; "
+
+
+def _taught_by(recipe: Recipe) -> str:
+    """Text: the teachers and their share."""
+    names = ", ".join(teacher.digest[:12] for teacher in recipe.teachers)
+    return f"taught by weights {names} (share {recipe.teacher_share:g}); " if names else ""
 
 
 def _precision(asked: str, device: str) -> Any:
@@ -291,6 +318,19 @@ def _changed(plan: TrainingPlan, schedule: str | None, lr: float | None, average
         loop = replace(loop, schedule=schedule)
     loop = replace(loop, max_lr=loop.max_lr if lr is None else lr, average_decay=loop.average_decay if average is None else average)
     return replace(plan, loop=loop)
+
+
+def _taught(recipe: Recipe, teachers: list[str], share: float | None) -> Recipe:
+    """The recipe with teachers.
+
+    Raises:
+        SettingsError: teachers are not there, or networks of this task learn from none.
+    """
+    from training.tasks.teachers import teachers_named
+
+    if share is not None and not teachers:
+        raise SettingsError(expected="`teacher`", got="none", where="`share of the teachers`", action="Name a teacher, or leave this out.")
+    return recipe.with_teachers(teachers_named(teachers), share)
 
 
 def _recipe_changed(

@@ -39,6 +39,19 @@ StartOption = Annotated[
         "--start", help="Weights to begin with: `shipped`, a run's folder or a safetensors file; default: random.", show_default=False
     ),
 ]
+TeacherOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--teacher",
+        help="Network to learn from beside the truth: a name of weights that ship, a file, a run's folder (of a run in folds: all of its "
+        "networks together); may be given several times.",
+        show_default=False,
+    ),
+]
+TeacherShareOption = Annotated[
+    float | None,
+    typer.Option("--teacher-share", min=0, max=1, help="Their share in the loss [default: 0.5].", show_default=False),
+]
 LossOption = Annotated[
     str | None, typer.Option("--loss", help="Loss of a segmenter (docs/losses.md); default: that of the recipe.", show_default=False)
 ]
@@ -128,6 +141,8 @@ SETTINGS: Mapping[str, str] = MappingProxyType(
         "batch size": "--batch-size",
         "side of the crops": "--crop-px",
         "share of unknown metadata": "--unknown-share",
+        "teacher": "--teacher",
+        "share of the teachers": "--teacher-share",
         "seconds between checkpoints": "--checkpoint-s",
         "epochs between validations": "--validate-every",
         "validation": "--early-stop, --validate-every",

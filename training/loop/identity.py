@@ -25,6 +25,8 @@ _NAMES = {
     "augmentation.crop_px": "side of the crops",
     "crop_px": "side of the crops",
     "unknown_share": "share of unknown metadata",
+    "teachers": "teacher",
+    "teacher_share": "share of the teachers",
     "shares": "data sets",
     "start": "weights to begin with",
     "num_images": "number of crops in an epoch",

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from torch import Tensor, nn
 
@@ -22,7 +22,9 @@ from training.data.catalogue import KNOWN_SETS, UNSEEN_SETS
 from training.data.samples import Role, Sample, read_samples
 from training.tasks.answers import Answerer, Outcomes
 from training.tasks.measuring import Report, no_report
+from training.tasks.teachers import Teacher
 
+_R = TypeVar("_R", bound="Recipe")
 Validator = Callable[[nn.Module], float]
 """Score of a network on held-out images; more is better, NaN where they cannot say."""
 
@@ -38,6 +40,8 @@ class Recipe(ABC):
         seed: of the first weights and of all chance in the data.
         he_init: a training from random weights begins with those of He et al. (`models.layers.initialisation`), not the network's own.
         dropout: probability in every dropout of the network; None: its own.
+        teachers: networks that it learns from beside the truth.
+        teacher_share: of them in the loss.
     """
 
     batch_size: int = 8
@@ -45,6 +49,8 @@ class Recipe(ABC):
     seed: int = 20
     he_init: bool = False
     dropout: float | None = None
+    teachers: tuple[Teacher, ...] = ()
+    teacher_share: float = 0.5
 
     def __post_init__(self) -> None:
         """Refuse a share that is none.
@@ -52,10 +58,9 @@ class Recipe(ABC):
         Raises:
             SettingsError: it is below 0, above 1, or no number.
         """
-        if not 0 <= self.unknown_share <= 1:
-            raise SettingsError(
-                expected="a number from 0 to 1", got=f"{self.unknown_share:g}", where="`share of unknown metadata`", action="Correct it."
-            )
+        for where, share in (("share of unknown metadata", self.unknown_share), ("share of the teachers", self.teacher_share)):
+            if not 0 <= share <= 1:
+                raise SettingsError(expected="a number from 0 to 1", got=f"{share:g}", where=f"`{where}`", action="Correct it.")
 
     @property
     @abstractmethod
@@ -92,6 +97,16 @@ class Recipe(ABC):
         """
         raise _no_choice("side of the crops", f"{crop_px} px")
 
+    def with_teachers(self, teachers: Sequence[Teacher], share: float | None = None) -> Self:
+        """The same with teachers, and their share in the loss; None keeps it.
+
+        Raises:
+            SettingsError: networks of this task cannot learn from others, or the share is none.
+        """
+        if teachers:
+            raise _no_choice("teacher", ", ".join(teacher.path for teacher in teachers))
+        return self
+
     def with_numbers(self, batch_size: int | None = None, seed: int | None = None, unknown_share: float | None = None) -> Self:
         """The same with other numbers; None keeps one."""
         return replace(
@@ -100,6 +115,11 @@ class Recipe(ABC):
             seed=self.seed if seed is None else seed,
             unknown_share=self.unknown_share if unknown_share is None else unknown_share,
         )
+
+
+def taught_by(recipe: _R, teachers: Sequence[Teacher], share: float | None) -> _R:
+    """A recipe with teachers, see `Recipe.with_teachers`."""
+    return replace(recipe, teachers=tuple(teachers), teacher_share=recipe.teacher_share if share is None else share)
 
 
 def _no_choice(what: str, got: str) -> SettingsError:

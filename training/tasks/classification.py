@@ -21,6 +21,7 @@ from evaluation.drawing import Picture
 from models.card import Measurement
 from models.classification.base import ClassificationModel
 from models.interface import MetadataBatch
+from models.losses.distillation import class_distillation_loss
 from models.zoo import AnyModel
 from training.augmentation.geometry import apply_symmetry, rotated, symmetry
 from training.augmentation.radiometry import add_noise, jitter_counts
@@ -28,9 +29,10 @@ from training.data.batches import Batch, SeededBatches, known_of, padded_pixels
 from training.data.catalogue import CLASS_SETS, SEGMENTATION_SETS, SYNTHETIC
 from training.data.samples import Role, Sample, read_samples
 from training.tasks.answers import Answerer, Outcomes, class_outcomes, classification_figures, classifier_answers
-from training.tasks.base import Recipe, TrainingTask, Validator, wrong_base
+from training.tasks.base import Recipe, TrainingTask, Validator, taught_by, wrong_base
 from training.tasks.measuring import DATASET, Report, classification_quality, measure_classification, no_report, targets_of
 from training.tasks.pictures import classification_picture
+from training.tasks.teachers import Teacher, Teachers, blended
 
 Floats = NDArray[np.float32]
 UNNAMED = -1
@@ -91,6 +93,10 @@ class ClassificationRecipe(Recipe):
     def sets(self) -> tuple[str, ...]:
         """Data sets that are learnt from."""
         return self.named_sets + self.unnamed_sets
+
+    def with_teachers(self, teachers: Sequence[Teacher], share: float | None = None) -> Self:
+        """The same with other classifiers to learn from."""
+        return taught_by(self, teachers, share)
 
     def with_sets(self, sets: Sequence[str]) -> Self:
         """The same on other data sets; targets of the known sets for segmenters have no class."""
@@ -264,6 +270,7 @@ class ClassificationTask(TrainingTask):
         if not isinstance(model, ClassificationModel):
             raise wrong_base(model, ClassificationModel)
         self.recipe, self._class_names, self._side_px = recipe, model.class_names, model.crop_side_px
+        self._teachers = Teachers.of(recipe.teachers, model)
 
     @cached_property
     def _batches(self) -> ClassificationBatches:
@@ -330,7 +337,11 @@ class ClassificationTask(TrainingTask):
         assert isinstance(model, ClassificationModel)
         (labels_B,) = batch.targets
         raw = model(padded_pixels(model, batch), batch.metadata)
-        return classification_loss(raw if isinstance(raw, Tensor) else raw[0], labels_B, self.recipe.label_smoothing)
+        logits_BK = raw if isinstance(raw, Tensor) else raw[0]
+        own = classification_loss(logits_BK, labels_B, self.recipe.label_smoothing)
+        if self._teachers is None:
+            return own
+        return blended(own, class_distillation_loss(logits_BK.float(), self._teachers.logits(batch)), self.recipe.teacher_share)
 
     def validator(self) -> Validator:
         """Macro-F1 over the targets of all named sets."""

@@ -21,6 +21,7 @@ from evaluation.drawing import Picture
 from models.card import Measurement
 from models.interface import MetadataBatch
 from models.losses import loss_named
+from models.losses.distillation import mask_distillation_loss
 from models.losses.hard_negatives import hardest_negatives_loss
 from models.segmentation.base import SegmentationModel
 from models.zoo import AnyModel
@@ -31,7 +32,7 @@ from training.data.mask_checks import refuse_empty_masks, refuse_without_masks
 from training.data.samples import Role, Sample, read_samples
 from training.data.sampling import SamplePool, by_images
 from training.tasks.answers import Answerer, Outcomes, found_outcomes, segmentation_figures, segmentation_metrics_of, segmenter_answers
-from training.tasks.base import Recipe, TrainingTask, Validator, wrong_base
+from training.tasks.base import Recipe, TrainingTask, Validator, taught_by, wrong_base
 from training.tasks.deep_supervision import deep_supervision
 from training.tasks.measuring import (
     CANDIDATE_THRESHOLDS,
@@ -46,6 +47,7 @@ from training.tasks.measuring import (
 from training.tasks.phases import Phases
 from training.tasks.pictures import segmentation_picture
 from training.tasks.score_choice import choose_score_map
+from training.tasks.teachers import Teacher, Teachers, blended
 
 _OUTLINE_PX = 2
 _PLAIN = 0.5
@@ -96,6 +98,10 @@ class SegmentationRecipe(Recipe):
         """The same with another loss, see `models.losses.SEGMENTATION_LOSSES`."""
         loss_named(name)
         return replace(self, loss=name)
+
+    def with_teachers(self, teachers: Sequence[Teacher], share: float | None = None) -> Self:
+        """The same with other segmenters to learn from."""
+        return taught_by(self, teachers, share)
 
     def with_crop(self, crop_px: int) -> Self:
         """The same with crops of another side."""
@@ -163,7 +169,7 @@ class SegmentationBatches(SeededBatches):
         return Batch(pixels, (masks.float(), 1 - unknown.float(), *hard), MetadataBatch.of_each(known))
 
 
-def segmentation_loss_of(model: AnyModel, batch: Batch, loss: str) -> Tensor:
+def segmentation_loss_of(model: AnyModel, batch: Batch, loss: str, teachers: Teachers | None = None, share: float = 0.0) -> Tensor:
     """Loss of a batch, a scalar.
 
     Crops of any size: what `padded_pixels` adds is unknown to the loss.
@@ -172,6 +178,8 @@ def segmentation_loss_of(model: AnyModel, batch: Batch, loss: str) -> Tensor:
         model: a segmenter.
         batch: on its device; targets are masks, weights and, where they count, the weight of the hardest negatives.
         loss: name of one of `models.losses.SEGMENTATION_LOSSES`.
+        teachers: networks whose answers have a `share` in the loss; also where nobody knows the truth.
+        share: see there.
     """
     height_px, width_px = batch.pixels_B1HW.shape[2:]
     pixels_B1HW = padded_pixels(model, batch)
@@ -179,9 +187,12 @@ def segmentation_loss_of(model: AnyModel, batch: Batch, loss: str) -> Tensor:
     masks_B1HW, weights_B1HW = (functional.pad(each, added) for each in batch.targets[:2])
     raw = model(pixels_B1HW, batch.metadata)
     whole = deep_supervision(raw, masks_B1HW, loss_named(loss), weights_B1HW)
+    full_B1HW = raw if isinstance(raw, Tensor) else raw[0]
+    if teachers is not None:
+        taught = mask_distillation_loss(full_B1HW.float()[..., :height_px, :width_px], teachers.logits(batch))
+        whole = blended(whole, taught, share)
     if len(batch.targets) == 2:
         return whole
-    full_B1HW = raw if isinstance(raw, Tensor) else raw[0]
     # The pixels beside a target are a matter of its outline, which the overlap judges.
     near_B1HW = functional.max_pool2d(masks_B1HW, 2 * _OUTLINE_PX + 1, 1, _OUTLINE_PX)
     return whole + batch.targets[2].mean() * hardest_negatives_loss(full_B1HW.float(), near_B1HW, weights_B1HW)
@@ -200,7 +211,7 @@ class SegmentationTask(TrainingTask):
         """
         if not isinstance(model, SegmentationModel):
             raise wrong_base(model, SegmentationModel)
-        self.recipe = recipe
+        self.recipe, self._teachers = recipe, Teachers.of(recipe.teachers, model)
 
     @property
     def records_passes(self) -> bool:
@@ -266,7 +277,9 @@ class SegmentationTask(TrainingTask):
     def loss(self, model: nn.Module, batch: Batch) -> Tensor:
         """The loss of the recipe."""
         assert isinstance(model, SegmentationModel)
-        return segmentation_loss_of(model, batch, self.recipe.loss)
+        if self._teachers is None:
+            return segmentation_loss_of(model, batch, self.recipe.loss)
+        return segmentation_loss_of(model, batch, self.recipe.loss, self._teachers, self.recipe.teacher_share)
 
     def look_at(self, sample: Sample) -> None:
         """Image and mask."""
