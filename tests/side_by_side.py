@@ -27,9 +27,12 @@ _FAILED_WITHOUT_A_CODE = 1
 _FAST_TEST_CPU_S = 3.0  # the slowest took 2.6 on a busy machine, the marked ones from 1 to 17
 # Lines that pytest, mypy and ruff begin so are shown once more at the end: the lanes are long.
 _TELLS_A_FAULT = ("E  ", "FAILED ", "ERROR ")
-# Folders of the lane `lower`; those of all others are the lane `upper`.
-_LOWER = tuple(f"tests/{name}" for name in ("actors", "contracts", "evaluation", "models", "observability", "synthetic", "training"))
-_UPPER = tuple(f"--ignore={folder}" for folder in _LOWER)
+# Folders of the lane `lower`; those of all others are the lane `upper`. Slow tests are not spread as fast ones are: `upper` has the
+# linters before it in `test`, `lower` what computes beside Kafka.
+_LOWER = {
+    "check": ("actors", "contracts", "evaluation", "models", "observability", "synthetic", "training"),
+    "test": ("actors", "evaluation", "models", "observability", "training"),
+}
 
 
 def lanes_of(target: str, options: Sequence[str]) -> list[Lane]:
@@ -43,15 +46,17 @@ def lanes_of(target: str, options: Sequence[str]) -> list[Lane]:
         KeyError: no such target.
     """
     fast = ("-o", f"{LIMIT}={_FAST_TEST_CPU_S:g}", "--hypothesis-profile=quick", *options)
+    lower = [f"tests/{name}" for name in _LOWER[target]]
+    upper = [f"--ignore={folder}" for folder in lower]
     lanes: dict[str, list[Lane]] = {
-        "check": [[_LINT], [_tests("lower", _FAST, (*_LOWER, *fast))], [_tests("upper", _FAST, (*_UPPER, *fast))]],
+        "check": [[_LINT], [_tests("lower", _FAST, (*lower, *fast))], [_tests("upper", _FAST, (*upper, *fast))]],
         "test": [
             [_tests("stream", "ray", (*files_that_name("ray"), *options))],
             [
                 _tests("kafka", "broker and not ray", (*files_that_name("broker"), *options)),
-                _giving_way(_tests("lower", _COMPUTES, (*_LOWER, *options))),
+                _giving_way(_tests("lower", _COMPUTES, (*lower, *options))),
             ],
-            [_LINT, _giving_way(_tests("upper", _COMPUTES, (*_UPPER, *options)))],
+            [_LINT, _giving_way(_tests("upper", _COMPUTES, (*upper, *options)))],
         ],
     }
     return lanes[target]
