@@ -80,6 +80,7 @@ def test_a_stream_emits_every_documented_metric_and_no_other() -> None:
     assert {name for name, _, _ in meter.values} == set(METRICS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("meter", "expected"),
     [

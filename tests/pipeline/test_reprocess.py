@@ -90,6 +90,7 @@ class SlowBeginning(MemoryReader):
         return super().poll(max_records, max_wait_s)
 
 
+@pytest.mark.slow
 def test_rows_behind_a_slow_piece_do_not_take_the_room_it_needs(tmp_path: Path) -> None:
     topic = MemoryTopic({0: frames(120)})
     run = ArchiveRun(tmp_path, uncommitted_rows=16, in_flight_blocks=1, block_max_frames=1)
@@ -99,6 +100,7 @@ def test_rows_behind_a_slow_piece_do_not_take_the_room_it_needs(tmp_path: Path) 
     assert run.offsets() == {0: list(range(120))}
 
 
+@pytest.mark.slow
 def test_a_stopped_run_goes_on_where_the_table_stands_and_its_end_stays_where_it_was(tmp_path: Path) -> None:
     topic = MemoryTopic({0: frames(200), 1: frames(40)})
     first = ArchiveRun(tmp_path, uncommitted_rows=80)
@@ -135,6 +137,7 @@ def test_bounds_are_offsets_or_times_and_what_retention_deleted_since_is_a_gap(t
         ArchiveRun(tmp_path, "other").topic(topic, "30")
 
 
+@pytest.mark.slow
 def test_files_have_positions_and_each_gets_one_row_also_what_cannot_be_read(tmp_path: Path) -> None:
     folder = tmp_path / "night"
     write_images(folder / "cam", 12)

@@ -42,6 +42,7 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "table"
 
 
+@pytest.mark.slow
 def test_a_page_with_pictures_and_a_parquet(table: Path, tmp_path: Path) -> None:
     page, rows = tmp_path / "diff.html", tmp_path / "diff.parquet"
     done = CliRunner().invoke(app, ["a", "b", "--table", str(table), "--html", str(page), "--parquet", str(rows), "--json", "--worst", "3"])

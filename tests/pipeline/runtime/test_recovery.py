@@ -402,6 +402,7 @@ def test_the_owner_goes_on_after_one_who_had_woken_up(tmp_path: Path) -> None:
     assert stream.offsets() == {0: list(range(80))}
 
 
+@pytest.mark.slow
 def test_somebody_who_writes_again_and_again_ends_the_stream(tmp_path: Path) -> None:
     stream = MemoryStream(
         MemoryTopic({0: frames(400)}), tmp_path, Hooked(lambda call: other_writer(tmp_path, 1)).handles(), in_flight_blocks=1
@@ -436,6 +437,7 @@ def test_selected_offsets_are_read_and_no_others(tmp_path: Path) -> None:
     assert stream.offsets() == {0: [3, 4, 9], 1: [0]}
 
 
+@pytest.mark.slow
 def test_rows_that_wait_for_the_table_hold_the_readers_and_let_them_go(tmp_path: Path) -> None:
     stream = MemoryStream(MemoryTopic({0: frames(100), 1: frames(100)}), tmp_path, uncommitted_rows=8, in_flight_blocks=1)
     assert stream.catch_up().progress.generation == 1

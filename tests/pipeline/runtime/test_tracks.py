@@ -105,6 +105,7 @@ def test_a_kill_at_any_step_leaves_the_same_tracks_and_events(tmp_path: Path) ->
         assert story(broken) == (rows, events)
 
 
+@pytest.mark.slow
 def test_rows_that_a_former_driver_adds_during_the_start_are_not_gone_on_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its last commit becomes visible after we asked where the table stands: these frames are still to come."""
     unbroken = streamed(tmp_path / "unbroken", {0: messages(0)})

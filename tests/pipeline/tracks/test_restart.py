@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
@@ -37,6 +38,7 @@ def restarted(rows: Sequence[FrameResult], next_offset: int, settings: TrackSett
     return tracks
 
 
+@pytest.mark.slow
 @settings(max_examples=5, deadline=None, phases=[Phase.explicit, Phase.reuse, Phase.generate])  # shrinking these takes minutes
 @given(seed=st.integers(0, 2**32), cuts=st.lists(st.integers(1, NUM - 1), min_size=2, max_size=3))
 def test_whenever_the_stream_is_killed_rows_and_events_are_the_same(seed: int, cuts: list[int]) -> None:

@@ -43,6 +43,7 @@ def inner_task(toy: str, model: torch.nn.Module) -> tuple[TrainingTask, Training
     return task_of(model, recipe), replace(plan, recipe=recipe, validate_every_epochs=1.0)  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("toy", TOYS)
 def test_a_network_of_each_task_learns_from_a_stream_and_goes_on(toy: str, folder: Path, tmp_path: Path) -> None:
     def stream() -> Iterator[Sample]:
@@ -73,6 +74,7 @@ def test_a_network_of_each_task_learns_from_a_stream_and_goes_on(toy: str, folde
     assert all(torch.equal(whole[name], rest[name]) for name in whole), "the same steps, bit for bit"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("toy", TOYS)
 def test_answers_image_by_image_give_the_figures_of_the_evaluation(toy: str, folder: Path) -> None:
     torch.manual_seed(3)

@@ -30,6 +30,7 @@ def options(workers: int = 1, gpus: float = 0.0, side_by_side: int | None = None
     )
 
 
+@pytest.mark.slow
 def test_an_error_on_purpose_ends_the_process_is_kept_and_comes_once(tmp_path: Path) -> None:
     training = TeamTraining(model="acm", plan=plan_named("ours", ("nudt-sirst",), 1), start=tmp_path / "none.safetensors")
     request = FoldRequest(training=training, fold=3, parts=(), names={}, crops=1, pixel_bytes=1, storage=str(tmp_path / "run"))

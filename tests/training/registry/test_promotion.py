@@ -90,6 +90,7 @@ def run(*arguments: str) -> int:
     return int(ended.value.code or 0)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("made_data")
 def test_a_better_network_is_promoted_a_worse_one_refused_and_a_rollback_returns(
     tmp_path: Path, made_root: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch

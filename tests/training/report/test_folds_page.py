@@ -67,6 +67,7 @@ def test_a_run_is_read_and_summed_up(places: list[str]) -> None:
     assert {name: part["images"] for name, part in summary["parts"]["scene"].items()} == {"cam0": 2, "cam1": 2, "cam2": 2}
 
 
+@pytest.mark.slow
 def test_the_page_stands_alone_and_compares(places: list[str]) -> None:
     one, two = map(read_run, places)
     tests = compare_runs(one, two)
@@ -89,6 +90,7 @@ def test_learning_curves_are_by_epoch_and_variance_is_that_of_the_folds(places: 
         analyse_runs([one])
 
 
+@pytest.mark.slow
 def test_other_folds_are_not_compared(places: list[str], tmp_path: Path) -> None:
     one, two = map(read_run, places)
     begun = Path(places[1]) / "run.json"
@@ -102,6 +104,7 @@ def test_other_folds_are_not_compared(places: list[str], tmp_path: Path) -> None
     assert compare_runs(one, two)
 
 
+@pytest.mark.slow
 def test_the_commands_print_for_people_and_programs(places: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = str(Path(places[0]).parent)
     for arguments in (
