@@ -6,7 +6,7 @@ import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import hypothesis
@@ -27,9 +27,10 @@ from tests.waiting import GUARD_S
 if TYPE_CHECKING:
     from tests.secured_kafka import SecuredKafka
 
-# No deadline: on a busy machine it measures the neighbours. Forty examples a property keep the suite quick.
-hypothesis.settings.register_profile("irstream", deadline=None, max_examples=40)
-hypothesis.settings.register_profile("quick", deadline=None, max_examples=10)  # of `make check`
+# No deadline, and none for drawing: on a busy machine both measure the neighbours. Forty examples a property keep the suite quick.
+_PATIENT: dict[str, Any] = {"deadline": None, "suppress_health_check": [hypothesis.HealthCheck.too_slow]}
+hypothesis.settings.register_profile("irstream", max_examples=40, **_PATIENT)
+hypothesis.settings.register_profile("quick", max_examples=10, **_PATIENT)  # of `make check`
 hypothesis.settings.load_profile("irstream")
 
 REQUIRE_DATA_VARIABLE = "REQUIRE_DATA"

@@ -141,6 +141,7 @@ def test_proposals_are_as_many_for_each_image_and_doubled_ones_come_last() -> No
     torch.testing.assert_close(every[0, 3], boxes[1])
 
 
+@pytest.mark.slow
 def test_the_loss_of_proposals_falls_as_they_come_to_the_boxes() -> None:
     torch.manual_seed(0)
     rpn, box = CascadeRpn(8, (4, 8)), torch.tensor([[12.0, 20, 24, 30]])
@@ -284,6 +285,7 @@ def test_an_answer_depends_on_its_own_frame_and_metadata_alone(auxdet: AuxDet18)
     assert found[1].boxes_xyxy_px[:, 3].max() <= 60
 
 
+@pytest.mark.slow
 def test_in_training_all_parameters_learn_but_those_that_are_dead(auxdet: AuxDet18) -> None:
     network = auxdet.train()
     # A single frame: a batch that norms of metadata have to work on.
@@ -317,6 +319,7 @@ def test_anchors_of_a_cell_have_one_area_and_learn_their_box() -> None:
     torch.testing.assert_close(rpn.proposals(rpn(maps), (64, 64), 20, 100)[0, 0], box[0], atol=4.0, rtol=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [FasterRcnn18Aux, RetinaNet18])
 def test_baselines_learn_with_all_their_parameters_and_answer_in_pixels_of_the_frame(kind: type[DetectionModel]) -> None:
     torch.manual_seed(0)
