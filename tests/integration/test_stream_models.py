@@ -1,10 +1,12 @@
-"""The stream with the three trained networks in Serve, on synthetic infrared of several sizes and depths."""
+"""The stream with the three trained networks in Serve, on synthetic infrared of several sizes and depths; one is exchanged under load."""
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,20 +15,25 @@ import pytest
 from pycocotools import mask as coco_mask
 from ray import serve
 
+from contracts.errors import SettingsError
 from contracts.frame import ContentType
-from deploy.app import build, stream_job
+from deploy.app import app_name, build, deploy_models, stream_job
 from deploy.settings.app_settings import AppSettings, settings_from_args
+from models.card import read_card
 from pipeline.inference.router import ModelHandles
 from pipeline.inputs.cameras import synthetic_source
 from pipeline.kafka.producer import SteadyProducer
 from pipeline.kafka.settings import KafkaSettings
+from pipeline.kafka.topics import end_offsets
 from pipeline.publish import publish
+from pipeline.runtime.progress import StreamProgress
 from pipeline.stream import run_stream
 from synthetic.settings import SyntheticSettings
 from tests.conftest import RealKafka
 from tests.integration.feeds import assert_exactly_once, models_for_a_test, rows
+from tests.retrained import retrained
 
-pytestmark = [pytest.mark.broker, pytest.mark.ray, pytest.mark.usefixtures("local_ray")]
+pytestmark = [pytest.mark.broker, pytest.mark.ray, pytest.mark.timeout(600), pytest.mark.usefixtures("local_ray")]
 
 STANDSTILL_S = 120
 # The demo, tests/integration/test_names.py, runs the default.
@@ -36,11 +43,18 @@ CAMERAS = (
     SyntheticSettings(width_px=320, height_px=256, bit_depth=8, seed=2),
     SyntheticSettings(width_px=1280, height_px=1088, bit_depth=16, seed=3),
 )
+SMALL = CAMERAS[:2]
+WAIT_S = 240.0  # only against waiting for ever
 
 
 @pytest.fixture(scope="module")
-def models() -> Iterator[ModelHandles]:
-    with models_for_a_test(settings_from_args({"models": LIGHT})) as handles:
+def deployed() -> AppSettings:
+    return settings_from_args({"models": LIGHT})
+
+
+@pytest.fixture(scope="module")
+def models(deployed: AppSettings) -> Iterator[ModelHandles]:
+    with models_for_a_test(deployed) as handles:
         yield handles
 
 
@@ -52,14 +66,14 @@ def settings(kafka: RealKafka, tmp_path: Path) -> AppSettings:
     )
 
 
-def feed_synthetic(settings: KafkaSettings, num: int) -> None:
+def feed_synthetic(settings: KafkaSettings, num: int, cameras: Sequence[SyntheticSettings] = CAMERAS) -> None:
     with SteadyProducer(settings) as producer:
-        progress = publish(synthetic_source(CAMERAS, None, ContentType.PNG), producer, settings.topic, limit=num)
+        progress = publish(synthetic_source(cameras, None, ContentType.PNG), producer, settings.topic, limit=num)
     assert progress.acked == num
 
 
 def test_three_networks_answer_for_every_frame_whatever_its_size(settings: AppSettings, models: ModelHandles) -> None:
-    feed_synthetic(settings.kafka, 18)
+    feed_synthetic(settings.kafka, 9)
     summary = run_stream(stream_job(settings, models), stop=threading.Event(), until_caught_up=True)
     found = rows(Path(settings.sink.table))
     assert_exactly_once(found, settings.kafka)
@@ -71,7 +85,7 @@ def test_three_networks_answer_for_every_frame_whatever_its_size(settings: AppSe
         for row in found
         for detection, track_id in zip(row["detections"], row["detection_track_id"], strict=True)
     ]
-    assert detections, "18 synthetic frames with targets and nothing found"
+    assert detections, "nine synthetic frames with targets and nothing found"
     named: dict[str | None, set[str]] = {}
     for _, detection, track_id in detections:
         named.setdefault(track_id, set()).add(surest_class(detection))
@@ -113,7 +127,7 @@ def check_detection(row: dict[str, Any], detection: dict[str, Any]) -> None:
 
 
 def test_the_same_frames_give_the_same_rows_in_another_run(settings: AppSettings, models: ModelHandles) -> None:
-    feed_synthetic(settings.kafka, 12)
+    feed_synthetic(settings.kafka, 12, SMALL)
     for run_id in ("first", "second"):
         one = stream_job(settings.model_copy(update={"run_id": run_id}), models)
         run_stream(one, stop=threading.Event(), until_caught_up=True)
@@ -137,10 +151,10 @@ def assert_same_detections(first: list[dict[str, Any]], second: list[dict[str, A
 
 
 def test_the_application_of_the_serve_config_streams_by_itself(settings: AppSettings) -> None:
-    feed_synthetic(settings.kafka, 12)
+    feed_synthetic(settings.kafka, 4, SMALL)
     handle: Any = serve.run(build(settings.model_dump(mode="json")), name="from-config", route_prefix=None)
     try:
-        wait_for_rows(handle, 12)
+        wait_for_rows(handle, 4)
     finally:
         serve.delete("from-config")
     assert_exactly_once(rows(Path(settings.sink.table)), settings.kafka)
@@ -160,3 +174,85 @@ def wait_for_rows(handle: Any, num_rows: int) -> None:
             seen, moved_at = standing, time.monotonic()
         assert time.monotonic() - moved_at < STANDSTILL_S, f"nothing moves: {status}"
         time.sleep(0.5)
+
+
+def test_every_row_names_the_weights_that_made_it_and_none_is_lost(
+    settings: AppSettings, deployed: AppSettings, models: ModelHandles, tmp_path: Path
+) -> None:
+    weights = retrained(tmp_path, deployed.models.segmenter.model)
+    try:
+        with under_load(settings, models) as wait_for:
+            wait_for(8)
+            before = segmenter_stats(deployed)
+            with pytest.raises(SettingsError, match="nowhere"):
+                deploy_models(with_segmenter(deployed, weights=str(tmp_path / "nowhere.safetensors")))
+            wait_for(4)
+            assert segmenter_stats(deployed)["digest"] == before["digest"], "weights that cannot be had leave the old network at work"
+            began = datetime.now(UTC)
+            deploy_models(with_segmenter(deployed, weights=str(weights)))
+            ended = datetime.now(UTC)
+            after = segmenter_stats(deployed)
+            last = wait_for(8)
+    finally:
+        deploy_models(deployed)
+    assert before["digest"] != after["digest"] == read_card(weights.with_suffix(".json")).digest
+    assert before["process"] == after["process"], "the same process goes on"
+    assert last.generation == 1, last.note
+    found = rows(Path(settings.sink.table))
+    assert_exactly_once(found, settings.kafka)
+    digests = [(row, model["digest"]) for row in found for model in row["models"] if model["task"] == "segmentation"]
+    assert len(digests) == len(found)
+    assert {digest for row, digest in digests if row["finished_at"] < began} == {before["digest"]}
+    assert {digest for row, digest in digests if row["ingested_at"] > ended} == {after["digest"]}
+    assert {digest for _, digest in digests} == {before["digest"], after["digest"]}
+
+
+def with_segmenter(settings: AppSettings, **changes: Any) -> AppSettings:
+    segmenter = settings.models.segmenter.model_copy(update=changes)
+    return settings.model_copy(update={"models": settings.models.model_copy(update={"segmenter": segmenter})})
+
+
+def segmenter_stats(settings: AppSettings) -> dict[str, Any]:
+    handle: Any = serve.get_deployment_handle("segmenter", app_name(settings))
+    found: dict[str, Any] = handle.stats.remote().result()
+    return found
+
+
+@contextmanager
+def under_load(settings: AppSettings, models: ModelHandles) -> Iterator[Callable[[int], StreamProgress]]:
+    """A stream and a camera that runs; gives a way to wait for so many more rows."""
+    stop_camera, stop, moved = threading.Event(), threading.Event(), threading.Condition()
+    newest = [StreamProgress()]
+    camera = SyntheticSettings(width_px=96, height_px=96, bit_depth=14, seed=4)
+
+    def on_progress(progress: StreamProgress) -> None:
+        with moved:
+            newest[0] = progress
+            moved.notify_all()
+
+    def film() -> None:
+        with SteadyProducer(settings.kafka) as producer:
+            publish(synthetic_source([camera], "cam", ContentType.PNG), producer, settings.kafka.topic, fps=4, stop=stop_camera)
+
+    def wait_for(num: int) -> StreamProgress:
+        with moved:
+            wanted = newest[0].frames_out + num
+            assert moved.wait_for(lambda: newest[0].frames_out >= wanted, WAIT_S), newest[0]
+            return newest[0]
+
+    work = [
+        threading.Thread(target=film),
+        threading.Thread(target=run_stream, args=(stream_job(settings, models),), kwargs={"stop": stop, "on_progress": on_progress}),
+    ]
+    for thread in work:
+        thread.start()
+    try:
+        yield wait_for
+    finally:
+        stop_camera.set()
+        work[0].join(60)
+        sent = sum(end_offsets(settings.kafka, settings.kafka.topic).values())
+        with moved:
+            moved.wait_for(lambda: newest[0].frames_out >= sent, WAIT_S)
+        stop.set()
+        work[1].join(120)
