@@ -15,11 +15,11 @@ import pyarrow.compute as pc
 from deltalake import DeltaTable
 
 from pipeline.ops.audit import audit
-from tests.faults.faults import Fault
+from tests.faults.faults import WHOLE, Fault
 from tests.faults.scene import RUN_ID, Moment, Scene
 
 # How long frames flow before and after a fault: where nobody reads the latencies, just long enough to be under load.
-WINDOW_S = 6.0 if "FAULTS_OUT" in os.environ else 1.5
+WINDOW_S = 6.0 if WHOLE else 1.5
 PROOF_S = 1.0
 
 

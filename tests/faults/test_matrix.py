@@ -8,12 +8,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.faults.faults import MATRIX, Fault
+from tests.faults.faults import MATRIX, WHOLE, Fault
 from tests.faults.measure import keep, suffer
 from tests.faults.scene import Scene
 
 pytestmark = [pytest.mark.broker, pytest.mark.ray, pytest.mark.timeout(900)]
 SMALL_DISK_BYTES = 64 * 2**20
+FPS = 6.0 if WHOLE else 3.0
 
 
 @pytest.fixture(scope="module")
@@ -21,14 +22,14 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
     """One stream for all faults, one after the other, as in life."""
     folder = tmp_path_factory.mktemp("faults")
     if os.geteuid() != 0:
-        with Scene(folder) as running:
+        with Scene(folder, fps=FPS) as running:
             yield running
         return
     disk = folder / "disk"
     disk.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={SMALL_DISK_BYTES}", "tmpfs", str(disk)], check=True)
     try:
-        with Scene(folder, table=disk / "results") as running:
+        with Scene(folder, fps=FPS, table=disk / "results") as running:
             yield running
     finally:
         subprocess.run(["umount", "--lazy", str(disk)], check=True)
