@@ -38,7 +38,7 @@ def run(*arguments: str, cwd: Path, env: dict[str, str]) -> Any:
     return json.loads(done.stdout)
 
 
-def test_kill_9_and_ctrl_c_cost_no_row_and_leave_no_process(kafka: RealKafka, tmp_path: Path) -> None:
+def test_kill_9_and_ctrl_c_cost_no_row_and_leave_no_process(kafka: RealKafka, tmp_path: Path, joining_local_ray: dict[str, str]) -> None:
     env = environment(
         kafka,
         IRSTREAM_KAFKA__TOPIC=kafka.new_topic(2),
@@ -58,7 +58,7 @@ def test_kill_9_and_ctrl_c_cost_no_row_and_leave_no_process(kafka: RealKafka, tm
         stream.wait()
     killed = DeltaTable(str(table)).to_pyarrow_table().num_rows
     assert 0 < killed < 600, "the kill shall come in the middle"
-    with started([*IRSTREAM, "stream", "--json"], env, tmp_path) as stream:
+    with started([*IRSTREAM, "stream", "--json"], env | joining_local_ray, tmp_path) as stream:
         until_rows_come(stream)
         stream.send_signal(signal.SIGINT)
         out, err = stream.communicate(timeout=600)
