@@ -13,6 +13,8 @@ from contracts.quality import Quality
 
 UNNAMED = "target"
 """Label of a target without a sure class."""
+CLASS_NAMES = ("person", "car", "bicycle", "other_vehicle", "airplane", "bird", "drone", "helicopter")
+"""Classes of targets that data sets label, in the order in which networks answer."""
 CLUTTER = "clutter"
 """Class that a classifier may have for what is no target; never the label of a detection."""
 

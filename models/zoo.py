@@ -34,6 +34,7 @@ _MODULES = (
     "models.detection.auxdet",
     "models.detection.faster_rcnn",
     "models.detection.fcos",
+    "models.detection.harrier",
     "models.detection.retinanet",
     "models.classification.aamsf",
     "models.classification.basic_cnn",

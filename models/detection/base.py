@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
@@ -34,14 +35,45 @@ class BoxTruth:
     Attributes:
         boxes_M4: `(M, 4)` float32, the targets, pixel edges of the crop.
         ignored_K4: `(K, 4)` float32, regions of which nobody knows what is there.
+        loose_M: `(M,)` bool, targets whose place is known and whose size is not: their box is drawn around more than them.
+        class_M: `(M,)` int64, index of the class in `DetectionModel.class_names`, -1 where it is not known.
     """
 
     boxes_M4: Tensor
     ignored_K4: Tensor
+    loose_M: Tensor = None  # type: ignore[assignment]  # set below
+    class_M: Tensor = None  # type: ignore[assignment]  # likewise
+
+    def __post_init__(self) -> None:
+        """Targets are of known size and unknown class, unless it is said otherwise."""
+        num, device = len(self.boxes_M4), self.boxes_M4.device
+        for name, usual in (
+            ("loose_M", torch.zeros(num, dtype=torch.bool, device=device)),
+            ("class_M", torch.full((num,), -1, device=device)),
+        ):
+            if getattr(self, name) is None:
+                object.__setattr__(self, name, usual)
+
+    def without_loose(self) -> BoxTruth:
+        """The same for a network that learns sizes from all targets: of loose ones it knows nothing."""
+        kept_M = ~self.loose_M
+        return replace(
+            self,
+            boxes_M4=self.boxes_M4[kept_M],
+            ignored_K4=torch.cat([self.ignored_K4, self.boxes_M4[self.loose_M]]),
+            loose_M=self.loose_M[kept_M],
+            class_M=self.class_M[kept_M],
+        )
 
 
 class DetectionModel(Model[Detections]):
-    """A network whose raw output can be read as scored boxes."""
+    """A network whose raw output can be read as scored boxes.
+
+    Attributes:
+        takes_loose: True where its loss asks `BoxTruth.loose_M`; others never see a loose target.
+    """
+
+    takes_loose: bool = False
 
     task = Task.DETECTION
     input_spec = InputSpec(size_multiple_px=16)

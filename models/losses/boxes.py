@@ -37,3 +37,22 @@ def linear_iou_loss(predicted_N4: Tensor, targets_N4: Tensor) -> Tensor:
     shared_N = (torch.minimum(predicted_N4[:, 2:], targets_N4[:, 2:]) - low_N2).clamp(min=0).prod(1)
     areas_N = (predicted_N4[:, 2:] - predicted_N4[:, :2]).prod(1) + (targets_N4[:, 2:] - targets_N4[:, :2]).prod(1)
     return 1 - shared_N / (areas_N - shared_N).clamp(min=1e-9)
+
+
+def wasserstein_similarity(boxes_N4: Tensor, targets_N4: Tensor) -> Tensor:
+    """How near boxes lie to each other, seen as Gaussians, `(N,)` in (0, 1]: it falls smoothly where tiny boxes no longer overlap.
+
+    `exp(-W / c)` with the 2-Wasserstein distance `W` of Gaussians with the means and half the sides of the boxes. The paper's `c` is the
+    mean size of its data set; here it is that of each target (root of its area), at least 2 px, so that it means the same for all sizes.
+
+    Args:
+        boxes_N4: `(N, 4)` x_min, y_min, x_max, y_max.
+        targets_N4: likewise.
+
+    Source: Wang et al. 2021, arXiv:2110.13389, eq. 4 to 6.
+    """
+    middles_N2 = (boxes_N4[:, :2] + boxes_N4[:, 2:] - targets_N4[:, :2] - targets_N4[:, 2:]) / 2
+    sides_N2 = targets_N4[:, 2:] - targets_N4[:, :2]
+    halves_N2 = (boxes_N4[:, 2:] - boxes_N4[:, :2] - sides_N2) / 2
+    distance_N = (middles_N2.square().sum(1) + halves_N2.square().sum(1) + 1e-9).sqrt()
+    return torch.exp(-distance_N / sides_N2.clamp(min=0).prod(1).sqrt().clamp(min=2))

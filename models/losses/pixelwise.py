@@ -82,3 +82,21 @@ def threshold_focal_loss(logits_B1HW: Tensor, targets_B1HW: Tensor, weights_B1HW
     easy = torch.exp(mean.clamp(min=tiny).log() * functional.softplus(logits_B1HW * (2 * targets_B1HW - 1)))
     hard = torch.exp(cross_entropy.clamp(max=-math.log(tiny)) * (1.5 - p_t).log())
     return (torch.where(p_t > 0.5, easy, hard) * cross_entropy * known).mean()
+
+
+def quality_focal_loss(logits: Tensor, qualities: Tensor, weights: Tensor, gamma: float = 2.0) -> Tensor:
+    """Cross-entropy with a soft target, least where it is met, summed: `sum |q - p|^gamma CE(p, q)`.
+
+    Args:
+        logits: any shape, before sigmoid.
+        qualities: same shape, in [0, 1]: 0 for background, the overlap of its box for a location with a target.
+        weights: same shape; 0 leaves a location out (regions nobody labelled).
+        gamma: focusing exponent.
+
+    Returns:
+        Scalar, nats; divide by the number of positives outside.
+
+    Source: Li et al. 2020, "Generalized Focal Loss", arXiv:2006.04388, eq. 3.
+    """
+    cross_entropy = functional.binary_cross_entropy_with_logits(logits, qualities, reduction="none")
+    return ((qualities - logits.sigmoid()).abs() ** gamma * cross_entropy * weights).sum()
