@@ -40,18 +40,28 @@ class DetectionFigures:
         self._areas: list[NDArray[np.float64]] = []
         self._hit: dict[str, list[NDArray[np.bool_]]] = {"recall": [], "recall_centre": []}
 
-    def update(self, found: Detections, targets_N4: Boxes, ignored_K4: Boxes | None = None) -> None:
-        """Count one image; see `DetectionMetrics.update`."""
+    def update(self, found: Detections, targets_N4: Boxes, ignored_K4: Boxes | None = None, placed_L4: Boxes | None = None) -> None:
+        """Count one image; see `DetectionMetrics.update`.
+
+        Args:
+            found: what the detector says.
+            targets_N4: true boxes.
+            ignored_K4: regions nobody labelled.
+            placed_L4: targets whose place is known and whose size is not: they count by centre, and by overlap neither way.
+        """
+        nothing = np.zeros((0, 4), np.float32)
+        ignored_K4, placed_L4 = (nothing if each is None else each for each in (ignored_K4, placed_L4))
         for metric in (*self._by_iou.values(), self._legacy):
-            metric.update(found, targets_N4, ignored_K4)
+            metric.update(found, targets_N4, np.concatenate([ignored_K4, placed_L4]))
         order = np.argsort(-found.scores, kind="stable")
         boxes_N4, scores_N = found.boxes_xyxy_px[order], found.scores[order]
         centres_N2 = (boxes_N4[:, :2] + boxes_N4[:, 2:]) / 2
-        self._found.update(centres_N2, scores_N, targets_N4, ignored_K4)
-        self._areas.append(areas(targets_N4))
+        by_place_N4 = np.concatenate([targets_N4, placed_L4])
+        self._found.update(centres_N2, scores_N, by_place_N4, ignored_K4)
         numbers = np.arange(len(targets_N4))
+        self._areas.append(areas(targets_N4))
         self._hit["recall"].append(np.isin(numbers, targets_hit(boxes_N4, targets_N4, _MIN_IOU)))
-        self._hit["recall_centre"].append(np.isin(numbers, targets_found(centres_N2, scores_N, targets_N4)))
+        self._hit["recall_centre"].append(np.isin(numbers, targets_found(centres_N2, scores_N, by_place_N4)))
 
     def compute(self) -> dict[str, float]:
         """The figures so far, NaN where nothing was there to count.

@@ -238,6 +238,32 @@ def detection() -> TrainingPlan:
     return TrainingPlan(recipe=DetectionRecipe(seed=21), loop=loop, epochs=12, source="ours (docs/networks.md)")
 
 
+def harrier() -> TrainingPlan:
+    """For a light detector and any camera: crops at half to one and a half times their size, half of them with flaws of other cameras.
+
+    All frames of the clips; sets of small targets in the proportions of their images. About 250,000 crops, 110 of each image of HIT-UAV.
+    """
+    small = ("nudt-sirst", "irstd-1k", "sirst-v2")
+    shares = dict.fromkeys(small, 0.38 / len(small)) | {"hit-uav": 0.3, "drone-ir": 0.07, "drone-ir-clips": 0.15, "synthetic": 0.1}
+    return TrainingPlan(
+        recipe=DetectionRecipe(
+            seed=23,
+            crop_px=256,
+            target_probability=0.7,
+            shares=MappingProxyType(shares),
+            natural=small,
+            scale=(0.5, 1.5),
+            enlarge=1.25,
+            flaws=Flaws(resample=0.0),
+            keep_offsets=True,
+            clip_step=1,
+        ),
+        loop=LoopSettings(max_steps=1, max_lr=2e-3, schedule="warm_up_stable_decay", average_decay=0.999),
+        epochs=36,
+        source="ours for light detectors and cameras never seen (docs/networks.md)",
+    )
+
+
 def auxdet() -> TrainingPlan:
     """AuxDet's paper and released code, as far as they go without ImageNet's weights: SGD, a tenth after epochs 8 and 11 of 12.
 
@@ -308,7 +334,7 @@ TRAINING_PLANS: Mapping[Task, Mapping[str, Callable[[], TrainingPlan]]] = Mappin
                 "stranger": stranger,
             }
         ),
-        Task.DETECTION: MappingProxyType({DEFAULT: detection, "fcos_light": detection, "auxdet": auxdet}),
+        Task.DETECTION: MappingProxyType({DEFAULT: detection, "fcos_light": detection, "harrier": harrier, "auxdet": auxdet}),
         Task.CLASSIFICATION: MappingProxyType(
             {
                 DEFAULT: classification,

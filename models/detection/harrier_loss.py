@@ -32,7 +32,7 @@ _BOX_WEIGHT, _CLASS_WEIGHT = 2.0, 0.5
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Owned:
-    """What the N locations of one image are responsible for.
+    """Boxes that the N locations of one image are responsible for.
 
     Attributes:
         box_N: index of the box, -1 where there is none.
@@ -173,7 +173,7 @@ def _offsets(boxes_N4: Tensor, targets_N4: Tensor) -> Tensor:
 
 
 def _centred(boxes_N4: Tensor, targets_N4: Tensor) -> Tensor:
-    """How near the middle of a loose target a box lies, `(N,)` in [0, 1]."""
+    """Nearness of a box to the middle of a loose target, `(N,)` in [0, 1]."""
     return (1 - _offsets(boxes_N4, targets_N4)).clamp(min=0)
 
 

@@ -40,7 +40,7 @@ def linear_iou_loss(predicted_N4: Tensor, targets_N4: Tensor) -> Tensor:
 
 
 def wasserstein_similarity(boxes_N4: Tensor, targets_N4: Tensor) -> Tensor:
-    """How near boxes lie to each other, seen as Gaussians, `(N,)` in (0, 1]: it falls smoothly where tiny boxes no longer overlap.
+    """Nearness of pairs of boxes, seen as Gaussians, `(N,)` in (0, 1]: it falls smoothly where tiny boxes no longer overlap.
 
     `exp(-W / c)` with the 2-Wasserstein distance `W` of Gaussians with the means and half the sides of the boxes. The paper's `c` is the
     mean size of its data set; here it is that of each target (root of its area), at least 2 px, so that it means the same for all sizes.

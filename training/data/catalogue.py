@@ -27,6 +27,7 @@ class KnownSet:
         classes: names of the class numbers of its index; empty where every box is a target of no class.
         offset_areas_px: smallest and largest area of the targets whose light lies half a pixel right of and below the middle of their
             masks; None where no targets do (`training.data.label_conventions`).
+        loose: boxes are drawn around more than the target; what is seen of it is found inside them (`training.data.half_maximum`).
     """
 
     licence: str
@@ -34,6 +35,7 @@ class KnownSet:
     unseen: bool = False
     classes: tuple[str, ...] = ()
     offset_areas_px: tuple[int, int] | None = None
+    loose: bool = False
 
 
 _FLYING = ("airplane", "bird", "drone", "helicopter")
@@ -44,8 +46,8 @@ _PUBLIC: Mapping[str, KnownSet] = MappingProxyType(
         "irstd-1k": KnownSet(licence="IRSTD-1k: MIT", masks=True),
         "sirst-v2": KnownSet(licence="SIRST-V2: none stated (research use, cite)", masks=True),
         "hit-uav": KnownSet(licence="HIT-UAV: CC BY 4.0", classes=("person", "car", "bicycle", "other_vehicle", "ignore")),
-        "drone-ir": KnownSet(licence="Drone-detection-dataset: CC0 1.0", classes=_FLYING),
-        "drone-ir-clips": KnownSet(licence="Drone-detection-dataset clips: CC0 1.0", classes=_FLYING),
+        "drone-ir": KnownSet(licence="Drone-detection-dataset: CC0 1.0", classes=_FLYING, loose=True),
+        "drone-ir-clips": KnownSet(licence="Drone-detection-dataset clips: CC0 1.0", classes=_FLYING, loose=True),
     }
 )
 _OURS = KnownSet(
@@ -55,7 +57,7 @@ _OURS = KnownSet(
 )
 _UNSEEN: Mapping[str, KnownSet] = MappingProxyType(
     {
-        "mar-dct-ir": KnownSet(licence="MAR-DCT infrared (TIRSD): Apache-2.0", unseen=True, classes=("vessel",)),
+        "mar-dct-ir": KnownSet(licence="MAR-DCT infrared (TIRSD): Apache-2.0", unseen=True, classes=("vessel",), loose=True),
         "cptv-lepton-16bit": KnownSet(licence="CPTV clips: GPL-3.0 and Apache-2.0", unseen=True, classes=("possum",)),
         "wikimedia-flir-radiometric": KnownSet(
             licence="Wikimedia radiometric pictures: CC0, CC BY, CC BY-SA, by picture", unseen=True, classes=("person", "vehicle")

@@ -30,12 +30,15 @@ from models.normalisation import Filled, fill
 from models.transforms import crop_square, normalise
 from training.data.box_checks import refuse_boxes_outside
 from training.data.catalogue import HELP, KNOWN, KNOWN_SETS, LEARNT_SETS, SYNTHETIC, SYNTHETIC_FOLDER, UNSEEN_SETS
-from training.data.label_conventions import marked
+from training.data.half_maximum import half_maximum_boxes
+from training.data.label_conventions import OFFSET, marked
 from training.data.label_files import boxes_of_mask, read_mask_labels
 from training.data.label_values import LabelPixels
+from training.data.places import place_of
 
 VARIABLE = "IRSTREAM_DATA"
-_CLIP_STEP_FRAMES = 15
+CLIP_STEP_FRAMES = 15
+"""Of clips every so many frames are read where nobody asks for more: neighbours look alike."""
 _WHOLE = (slice(None), slice(None))
 
 
@@ -134,6 +137,33 @@ class Sample:
             unknown_HW[self._labels_of_file.ignored_HW] = 1
         return unknown_HW & (1 - self.mask_HW)
 
+    @cached_property
+    def _half_maximum(self) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        return half_maximum_boxes(self.pixels_HW, self.boxes_xyxy_px)
+
+    @property
+    def is_loose(self) -> bool:
+        """True where boxes are drawn around more than the targets (`KnownSet.loose`)."""
+        return self.dataset in KNOWN and KNOWN[self.dataset].loose
+
+    @property
+    def tight_boxes_xyxy_px(self) -> NDArray[np.float32]:
+        """Boxes `(n, 4)` by one convention for all sets: of a set with loose labels those around what is seen, where it can be told."""
+        return self._half_maximum[0] if self.is_loose else self.boxes_xyxy_px
+
+    @property
+    def loose_N(self) -> NDArray[np.bool_]:
+        """True for the targets whose `tight_boxes_xyxy_px` is a loose label: their place is known and their size is not."""
+        return ~self._half_maximum[1] & ~self.ignored_N if self.is_loose else np.zeros(len(self.labels), bool)
+
+    @cached_property
+    def offset_N(self) -> NDArray[np.bool_]:
+        """True for boxes of masks that lie beside the light (`training.data.label_conventions`)."""
+        if not self.has_mask or self.dataset not in KNOWN or KNOWN[self.dataset].offset_areas_px is None:
+            return np.zeros(len(self.labels), bool)
+        corners_N4 = self.boxes_xyxy_px.astype(int)
+        return np.array([(self.marked_HW[y0:y1, x0:x1] == OFFSET).any() for x0, y0, x1, y1 in corners_N4], bool)
+
     @property
     def normalisation(self) -> Normalisation:
         """As the stream would measure this frame."""
@@ -165,19 +195,20 @@ def data_root() -> Path:
     return Path(os.environ.get(VARIABLE, "../shared/data"))
 
 
-def read_samples(datasets: Iterable[str], role: Role, root: Path | None = None) -> list[Sample]:
+def read_samples(datasets: Iterable[str], role: Role, root: Path | None = None, *, clip_step: int = CLIP_STEP_FRAMES) -> list[Sample]:
     """All images of some data sets that have a role, in the order of their indexes.
 
     Args:
         datasets: names of known sets, or folders of one's own; a name that is known never means a folder.
         role: what the images are for.
         root: where the known sets are; None: `data_root()`.
+        clip_step: of clips every so many frames.
 
     Raises:
         SettingsError: a data set is not there, its index has a mistake, or a folder of one's own has nothing to learn from.
     """
     folder = data_root() if root is None else root
-    return [sample for dataset in datasets for sample in _of_role(folder, dataset, role)]
+    return [sample for dataset in datasets for sample in _of_role(folder, dataset, role, clip_step)]
 
 
 def read_folder(folder: Path, name: str | None = None) -> list[Sample]:
@@ -204,10 +235,10 @@ def _no_such_set(name: str, known: Sequence[str], where: str) -> SettingsError:
     )
 
 
-def _of_role(root: Path, dataset: str, role: Role) -> list[Sample]:
+def _of_role(root: Path, dataset: str, role: Role, clip_step: int) -> list[Sample]:
     known = dataset in KNOWN_SETS
     meant = KNOWN_SETS if role is Role.TEST else LEARNT_SETS
-    every = _read_known(root, dataset, role) if known else read_own(dataset, meant, "data set", root)
+    every = _read_known(root, dataset, role, clip_step) if known else read_own(dataset, meant, "data set", root)
     samples = [sample for sample in every if sample.role is role]
     if not samples and not known and role is Role.TRAIN:
         raise SettingsError(
@@ -219,14 +250,16 @@ def _of_role(root: Path, dataset: str, role: Role) -> list[Sample]:
     return samples
 
 
-def _read_known(root: Path, dataset: str, role: Role) -> list[Sample]:
+def _read_known(root: Path, dataset: str, role: Role, clip_step: int) -> list[Sample]:
     if dataset == "drone-ir-clips":
         # Reading them is decoding them, and all of them teach.
-        return _read_clips(root) if role is Role.TRAIN else []
+        return _read_clips(root, clip_step) if role is Role.TRAIN else []
     folder = root / dataset
     if dataset == SYNTHETIC and not folder.is_dir():
         folder = SYNTHETIC_FOLDER  # ours: `irstream dataset synthetic`
     entries = [entry for entry in _entries_of(folder) if entry.boxes_drawn or not KNOWN[dataset].unseen]
+    if dataset == "drone-ir":
+        entries = _apart(entries)
     return [_sample(folder, dataset, dataset, entry) for entry in entries]
 
 
@@ -279,21 +312,29 @@ def _present(index: Path) -> Path:
     return index
 
 
-def _read_clips(root: Path) -> list[Sample]:
-    """Every 15th frame of the clips that belong to the training clips of `drone-ir`, and to no other role.
+def _apart(entries: Sequence[IndexEntry]) -> list[IndexEntry]:
+    """Images of `drone-ir` without those that are not measured, of places that are."""
+    measured = {place_of(entry.clip or "") for entry in entries if entry.split == "val"}
+    return [entry for entry in entries if entry.split == "val" or place_of(entry.clip or "") not in measured]
 
-    Clips of its `val` split stay out altogether, so that no frame of a measured clip is learnt from.
+
+def _read_clips(root: Path, clip_step: int) -> list[Sample]:
+    """Frames of the clips that belong to the training clips of `drone-ir`, and to no other role.
+
+    Clips of its `val` split, and of their places, stay out altogether, so that nothing measured is learnt from.
     """
-    roles = {entry.clip: _role(entry, "drone-ir") for entry in _entries_of(root / "drone-ir")}
+    roles = {entry.clip: _role(entry, "drone-ir") for entry in _apart(_entries_of(root / "drone-ir"))}
     folder = root / "drone-ir-clips"
     tracks = read_tracks(_present(folder / TRACKS_NAME))
-    return [sample for track in tracks if roles.get(Path(track.video).name) is Role.TRAIN for sample in clip_samples(folder, track)]
+    return [
+        sample for track in tracks if roles.get(Path(track.video).name) is Role.TRAIN for sample in clip_samples(folder, track, clip_step)
+    ]
 
 
-def clip_samples(folder: Path, track: ClipTrack) -> list[Sample]:
-    """Every 15th frame of a clip that has a box."""
+def clip_samples(folder: Path, track: ClipTrack, clip_step: int = CLIP_STEP_FRAMES) -> list[Sample]:
+    """Every so many frames of a clip, those that have a box."""
     path = folder / track.video
-    chosen = {number: box for number, box in enumerate(track.boxes_xywh_px) if box is not None and number % _CLIP_STEP_FRAMES == 0}
+    chosen = {number: box for number, box in enumerate(track.boxes_xywh_px) if box is not None and number % clip_step == 0}
     samples: list[Sample] = []
     for frame, grey_HW in _whole_clip(path, chosen.__contains__):
         x, y, width, height = chosen[frame]
@@ -379,10 +420,10 @@ def _labels(folder: Path, known: str | None, entry: IndexEntry) -> tuple[str, ..
 
 def _role(entry: IndexEntry, known: str | None) -> Role:
     if known == "drone-ir":
-        # It has train and val only, and frames of one clip look alike: val measures, some training clips choose.
+        # It has train and val only, and frames of one place look alike: val measures, some training places choose.
         if entry.split == "val":
             return Role.TEST
-        return Role.SELECT if _bucket(entry.clip or "", 7) == 0 else Role.TRAIN
+        return Role.SELECT if _bucket(place_of(entry.clip or ""), 7) == 0 else Role.TRAIN
     if entry.split in ("test", "unseen") or known in UNSEEN_SETS:
         return Role.TEST
     if entry.split == "val":

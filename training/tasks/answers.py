@@ -24,7 +24,7 @@ from models.regions import answer_of, regions_of
 from models.segmentation.base import SegmentationModel
 from training.data.labelled_frame import boxes_of_row, encode_rle
 from training.data.samples import Sample
-from training.tasks.measuring import Device, boxes_of, class_scores, detect, probability_maps
+from training.tasks.measuring import Device, class_scores, count_overlaps, detect, probability_maps
 
 _UNLABELLED = "ignore"
 _FIGURES = ("iou", "niou", "pd", "fa_ppm", "precision", "recall", "f1")
@@ -140,7 +140,7 @@ def detector_answers(network: DetectionModel, device: Device) -> Answerer:
     def answer(sample: Sample) -> Answer:
         ((_, found),) = detect(network, [sample], device=device)
         metric = DetectionMetrics()
-        metric.update(found, *boxes_of(sample))
+        count_overlaps(metric, sample, found)
         scores = metric.compute(network.settings.score_threshold)
         figures = {"ap50": scores.ap, "recall": scores.recall_at, "precision": scores.precision_at, "false": scores.false_per_image}
         return Answer(boxes_xyxy_px=found.boxes_xyxy_px, labels=("target",) * len(found), scores=found.scores, figures=figures)
@@ -206,5 +206,5 @@ def detection_metrics_of(network: DetectionModel, samples: Iterable[Sample], dev
     """By data set; one image at a time is in memory."""
     metrics: dict[str, DetectionMetrics] = defaultdict(DetectionMetrics)
     for sample, found in detect(network, samples, device=device):
-        metrics[sample.dataset].update(found, *boxes_of(sample))
+        count_overlaps(metrics[sample.dataset], sample, found)
     return metrics

@@ -19,7 +19,7 @@ from models.layers.initialisation import he_normal
 from models.zoo import AnyModel
 from training.data.batches import Batch, BatchSource, SeededBatches
 from training.data.catalogue import KNOWN_SETS, UNSEEN_SETS
-from training.data.samples import Role, Sample, read_samples
+from training.data.samples import CLIP_STEP_FRAMES, Role, Sample, read_samples
 from training.tasks.answers import Answerer, Outcomes
 from training.tasks.measuring import Report, no_report
 from training.tasks.teachers import Teacher
@@ -42,6 +42,7 @@ class Recipe(ABC):
         dropout: probability in every dropout of the network; None: its own.
         teachers: networks that it learns from beside the truth.
         teacher_share: of them in the loss.
+        clip_step: of clips every so many frames teach; 1: all of them.
     """
 
     batch_size: int = 8
@@ -51,6 +52,7 @@ class Recipe(ABC):
     dropout: float | None = None
     teachers: tuple[Teacher, ...] = ()
     teacher_share: float = 0.5
+    clip_step: int = CLIP_STEP_FRAMES
 
     def __post_init__(self) -> None:
         """Refuse a share that is none.
@@ -156,7 +158,7 @@ class TrainingTask(ABC):
                 where="`data sets to learn from`",
                 action="Leave it out, and measure the trained network on it (irstream models measure).",
             )
-        samples = [sample for role in self.recipe.roles for sample in read_samples(self.recipe.sets, role)]
+        samples = [sample for role in self.recipe.roles for sample in read_samples(self.recipe.sets, role, clip_step=self.recipe.clip_step)]
         there = {sample.dataset for sample in samples}
         missing = [name for name in self.recipe.sets if name not in there]
         if missing:

@@ -194,6 +194,18 @@ def boxes_of(sample: Sample) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     return sample.boxes_xyxy_px[~sample.ignored_N], sample.boxes_xyxy_px[sample.ignored_N]
 
 
+def tight_boxes_of(sample: Sample) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+    """True boxes by the one convention (`Sample.tight_boxes_xyxy_px`), ignored regions, and targets of which only the place is known."""
+    boxes_N4, sized_N = sample.tight_boxes_xyxy_px, ~(sample.ignored_N | sample.loose_N)
+    return boxes_N4[sized_N], boxes_N4[sample.ignored_N], boxes_N4[sample.loose_N]
+
+
+def count_overlaps(metric: DetectionMetrics, sample: Sample, found: Detections) -> None:
+    """Count the boxes found in an image; of targets of which only the place is known overlaps say nothing."""
+    targets_N4, ignored_K4, placed_L4 = tight_boxes_of(sample)
+    metric.update(found, targets_N4, np.concatenate([ignored_K4, placed_L4]))
+
+
 def choose_score_threshold(
     network: DetectionModel, sets: Sequence[str] | None = None, *, device: Device = "cpu", report: Report = no_report
 ) -> dict[str, float]:
@@ -229,20 +241,33 @@ def measure_detection(
     device: Device = "cpu",
     report: Report = no_report,
 ) -> list[Measurement]:
-    """AP50, recall, and precision and recall at the network's threshold, and `DetectionFigures`, of each data set."""
+    """AP50, recall, and precision and recall at the network's threshold, and `DetectionFigures`, of each data set.
+
+    By one convention of boxes (`Sample.tight_boxes_xyxy_px`). Of sets with loose labels also by these: `ap50_labelled`, `recall_labelled`,
+    `ap_centre_labelled`.
+    """
     samples = read_samples(_box_sets(sets), role)
-    metrics = {sample.dataset: (DetectionMetrics(), DetectionFigures()) for sample in samples}
+    metrics = {sample.dataset: (DetectionMetrics(), DetectionFigures(), DetectionMetrics(), DetectionFigures()) for sample in samples}
+    loose = {sample.dataset for sample in samples if sample.is_loose}
     for number, (sample, found) in enumerate(detect(network, samples, device=device), start=1):
-        for metric in metrics[sample.dataset]:
-            metric.update(found, *boxes_of(sample))
+        metric, figures, as_labelled, figures_as_labelled = metrics[sample.dataset]
+        count_overlaps(metric, sample, found)
+        figures.update(found, *tight_boxes_of(sample))
+        if sample.is_loose:
+            as_labelled.update(found, *boxes_of(sample))
+            figures_as_labelled.update(found, *boxes_of(sample))
         report(number, len(samples))
     measured = []
-    for name, (metric, figures) in metrics.items():
+    for name, (metric, figures, as_labelled, figures_as_labelled) in metrics.items():
         scores = metric.compute(network.settings.score_threshold)
         values = {key: float(value) for key, value in dataclasses.asdict(scores).items() if not key.startswith("num_")}
         values = {"ap50": values.pop("ap"), **values, "targets": scores.num_targets}
         # Sizes that do not occur have nothing to say.
         values |= {key: value for key, value in figures.compute().items() if value or not key.startswith("targets_")}
+        if name in loose:
+            labelled = as_labelled.compute()
+            values |= {"ap50_labelled": labelled.ap, "recall_labelled": labelled.recall}
+            values["ap_centre_labelled"] = figures_as_labelled.compute()["ap_centre"]
         measured.append(_measurement(name, role, scores.num_images, command, values))
     return measured
 
@@ -260,7 +285,7 @@ def _detection_metrics(
 def _metrics_on(network: DetectionModel, samples: Sequence[Sample], device: Device, report: Report) -> dict[str, DetectionMetrics]:
     metrics = {sample.dataset: DetectionMetrics() for sample in samples}
     for number, (sample, found) in enumerate(detect(network, samples, device=device), start=1):
-        metrics[sample.dataset].update(found, *boxes_of(sample))
+        count_overlaps(metrics[sample.dataset], sample, found)
         report(number, len(samples))
     return metrics
 
