@@ -5,7 +5,8 @@ IrstreamError
 ├── RetryLater     something outside is away: back off, stay where we are
 │   └── GenerationFailed   what is in flight cannot be trusted: drop it, start again from the table
 └── StopPipeline   going on would lose or falsify data, or cannot work: exit, stay
-    └── SettingsError   a person must change a setting or a command
+    ├── SettingsError   a person must change a setting or a command
+    └── ProcessFailed   this process cannot go on, another one may: exit, and be started again
 """
 
 from __future__ import annotations
@@ -104,6 +105,12 @@ class StopPipeline(_Located):
     """Going on would lose or falsify data, or cannot work: exit and leave everything as it stands."""
 
     exit_code = 2
+
+
+class ProcessFailed(StopPipeline):
+    """This process cannot go on, another one may (its Ray is gone, say): exit, and be started again by whoever watches it."""
+
+    exit_code = 70
 
 
 class SettingsError(StopPipeline):

@@ -28,6 +28,10 @@ class StreamSettings(BaseModel):
         60.0, gt=0, description="a stop gives up when nothing moves for this long; while models compute, `model_timeout_s` counts"
     )
     restart_backoff_s: float = Field(0.5, gt=0, description="first pause before a new generation; doubles up to 5 s")
+    restart: bool = Field(
+        False,
+        description="`irstream stream` starts its driver again when that dies, after 1 s to a minute: for machines without a supervisor",
+    )
     match_iou: float = Field(0.1, ge=0, le=1, description="detector box and segmented region with at least this IoU are one target")
     match_distance_px: float = Field(3.0, ge=0, description="or whose centres are closer than this")
     uncommitted_rows: int = Field(20_000, gt=0, description="above this many rows without a commit, reading waits for the table")

@@ -41,11 +41,14 @@ def stream(
 
     Starts where the table stands. Ctrl-C (or SIGTERM) drains: frames in flight get their rows, then it ends. Several of one run
     share the partitions. SIGHUP reads the settings again and exchanges models and filters that changed, while frames flow.
+    With `stream.restart: true` a driver that dies is followed by another one.
     """
     from deploy.cluster.logs import logs_to
+    from deploy.respawn import respawned
     from deploy.run import run_here
     from deploy.settings.mistakes import without_secrets
     from deploy.terminal.consoles import answer_console
+    from deploy.terminal.error_line import show_warning
     from deploy.terminal.stream_view import open_view
     from deploy.terminal.summary import summary_json, summary_table
 
@@ -53,6 +56,8 @@ def stream(
         return load(config, bootstrap_servers=bootstrap_servers, topic=topic, table=table, run_id=run_id).settings
 
     settings = read_settings()
+    if settings.stream.restart and (code := respawned(show_warning)) is not None:
+        raise typer.Exit(code)
     console = answer_console(stdout_is_json=as_json)
     title = f"irstream {settings.run_id}: {settings.kafka.topic} -> {without_secrets(('sink', 'table'), settings.sink.table)}"
     with stdout_for_json(as_json), open_view(console, title) as view, logs_to(view.say, debug=debugging(), human=console.is_terminal):

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import psutil
 
-from contracts.errors import SettingsError, StopPipeline
+from contracts.errors import ProcessFailed, SettingsError, StopPipeline
 from deploy.cluster.access import private_ray
 from deploy.cluster.interrupts import interruptible
 from deploy.cluster.logs import quiet_ray
@@ -65,7 +65,8 @@ def ray_session(in_flight_bytes: int = 0) -> Iterator[None]:
 
     Raises:
         SettingsError: no cluster answers at RAY_ADDRESS, or workers would import files of others under our names.
-        StopPipeline: a local Ray does not come up.
+        ProcessFailed: a local Ray does not come up.
+        StopPipeline: it refuses what it is asked for.
     """
     prepare_environment()
     address = cluster_address()
@@ -167,7 +168,7 @@ def _start_local(in_flight_bytes: int) -> None:
                     action="Give this machine (or container: docker run --shm-size=2g) more memory, or lower stream.in_flight_bytes.",
                 ) from error
             if attempt == _START_ATTEMPTS:
-                raise StopPipeline(
+                raise ProcessFailed(
                     expected="a local Ray that starts within 30 s",
                     got=f"{error} ({_START_ATTEMPTS} attempts)",
                     where="start of Ray",

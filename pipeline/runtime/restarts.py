@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from contracts.errors import IrstreamError, StopPipeline
+from contracts.errors import IrstreamError, ProcessFailed
 from pipeline.table.watermark import CommitRefused
 
 _PAUSE_MAX_S = 5.0
@@ -37,15 +37,15 @@ class RestartPolicy:
             committed: whether it brought anything to the table.
 
         Raises:
-            StopPipeline: ten in a row brought nothing, and the last failure is not one that is known to pass.
+            ProcessFailed: ten in a row brought nothing, and the last failure is not one that is known to pass.
         """
         self._fruitless = 1 if committed else self._fruitless + 1
         if self._fruitless >= _FRUITLESS_RESTARTS and not isinstance(failure, IrstreamError):
-            raise StopPipeline(
+            raise ProcessFailed(
                 expected="a generation that brings at least one row to the table",
                 got=f"{self._fruitless} failures in a row, the last: {failure!r}",
                 where="stream",
-                action="This will not heal by itself: see the log.",
+                action="This will not heal in this process: see the log, start it again.",
             ) from failure
         # The exponent is bounded: an outage of hours is a thousand failures, and 2 ** 1024 is no float any more.
         return min(_PAUSE_MAX_S, self._first_pause_s * 2.0 ** min(self._fruitless - 1, _DOUBLINGS))
