@@ -110,13 +110,13 @@ def probe_jpeg(value: bytes) -> ImageHeader:
     """
     for segment in segments(value):
         if segment.marker in _FRAMES:
-            return _frame(segment)
+            return _frame(segment, value)
         if segment.marker == _SOS:
             break
     raise corrupt("a JPEG with a frame header before its first scan", "none")
 
 
-def _frame(segment: Segment) -> ImageHeader:
+def _frame(segment: Segment, value: bytes) -> ImageHeader:
     body = segment.body
     if len(body) < 6:
         raise corrupt("a whole JPEG frame header", f"{len(body)} bytes of it")
@@ -127,6 +127,8 @@ def _frame(segment: Segment) -> ImageHeader:
         raise unsupported("a JPEG of 1 or 3 components", f"{num_channels}")
     if len(body) < 6 + 3 * num_channels:
         raise corrupt("a whole JPEG frame header", f"{len(body)} bytes of it")
+    if not height_px:  # writers that do not know it beforehand state it behind the first scan (annex B.2.5)
+        height_px = next((int.from_bytes(part.body[:2], "big") for part in segments(value) if part.marker == _DNL), 0)
     if not width_px or not height_px:
         raise corrupt("a JPEG that states its size", f"{width_px}x{height_px} px")
     return ImageHeader(width_px, height_px, "uint8", num_channels)
@@ -166,10 +168,11 @@ def decode_jpeg(value: bytes, header: ImageHeader) -> Pixels:
         raise RejectRecord(RejectReason.TOO_LARGE, expected=f"at most {_MAX_SCANS} scans in a JPEG", got="more")
     _check_scans(parts)
     pixels = np.empty((header.height_px, header.width_px, 1), np.uint8)
-    problem = _decode(_bare(parts), pixels)
+    problem = _decode(_bare(parts, header), pixels)
     if problem and "extraneous" in problem:
         # Only bytes that the decoder needs for nothing can be taken away without another complaint.
-        problem = _decode(_bare([Segment(part.marker, part.body, _unpadded(part.data)) for part in parts]), pixels) and problem
+        unpadded = [Segment(part.marker, part.body, _unpadded(part.data)) for part in parts]
+        problem = _decode(_bare(unpadded, header), pixels) and problem
     if problem:
         raise corrupt("an intact JPEG", problem)
     return pixels[..., 0]
@@ -210,8 +213,8 @@ def _check_scans(parts: list[Segment]) -> None:
         raise corrupt("a JPEG with all its scans", "one that ends between two of them")
 
 
-def _bare(parts: list[Segment]) -> bytes:
-    """The picture alone, as the standard writes it: tables, frame, scans, the colour transform, an end marker."""
+def _bare(parts: list[Segment], header: ImageHeader) -> bytes:
+    """The picture alone, as the standard writes it: tables, frame with its size, scans, the colour transform, an end marker."""
     frame = next(part.marker for part in parts if part.marker in _FRAMES)
     written = [b"\xff\xd8"]
     for part in parts:
@@ -222,6 +225,8 @@ def _bare(parts: list[Segment]) -> bytes:
             body = body[:_ADOBE_BYTES]
         elif part.marker not in _KEPT:
             continue
+        if part.marker in _FRAMES:
+            body = body[:1] + struct.pack(">H", header.height_px) + body[3:]
         if part.marker == _SOS and frame != _PROGRESSIVE:
             body = body[: 1 + 2 * body[0]] + b"\0\x3f\0"  # sequential scans have no other; some cameras write others
         written += (b"\xff", bytes((part.marker,)), struct.pack(">H", len(body) + 2), body, part.data)

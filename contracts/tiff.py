@@ -52,6 +52,7 @@ _MAX_FIELDS = 1000  # a directory of a camera has about 20
 _MAX_VALUES = 2**18  # 64 megapixels in tiles of 16 x 16 have 250,000 offsets; millions of them are a way to take our memory
 _SMALL_TILE_PX = 2**20
 _MAX_PAGES = 10_000
+_MAX_SUB_DIRECTORIES = 1000
 _MAX_VALUES_IN_ALL = 2**20
 _DESCRIPTION_BYTES = 4096
 _REDUCED, _MASK = 1, 4
@@ -122,6 +123,7 @@ class TiffDirectories:
         try:
             self._directories = _directories(value)
             self.pages = _pages(self._directories)
+            _check_sub_directories(value, self._directories)
         except (struct.error, OverflowError) as error:  # an offset beyond the message, or beyond memory
             raise corrupt("TIFF directories inside the message", f"a truncated one ({error})") from error
 
@@ -156,12 +158,34 @@ def _pages(directories: Sequence[dict[int, tuple[int, ...]]]) -> list[int]:
     return [0] if alone else pages
 
 
-def _directories(value: bytes) -> list[dict[int, tuple[int, ...]]]:
-    """Fields of every directory, the first one first."""
+def _check_sub_directories(value: bytes, directories: Sequence[dict[int, tuple[int, ...]]]) -> None:
+    """What hangs below a directory is a smaller copy of its image; another image there would be left out without a word."""
+    places = sorted({place for fields in directories for place in fields.get(Tag.SUB_DIRECTORIES, ())})
+    if not places:
+        return
+    if len(places) > _MAX_SUB_DIRECTORIES:
+        raise RejectRecord(RejectReason.TOO_LARGE, expected=f"at most {_MAX_SUB_DIRECTORIES} TIFF sub-directories", got=f"{len(places)}")
+    order, layout, _ = _layout_of(value)
+    num_values = 0
+    for place in places:
+        fields: dict[int, tuple[int, ...]] = {}
+        _directory(value, place, order, layout, fields)
+        num_values = _add_values(num_values, fields)
+        if not max(fields.get(Tag.KIND, ()), default=0) & _REDUCED:
+            raise unsupported("only smaller copies in the sub-directories of a TIFF", "an image of its own; save it as a page")
+
+
+def _layout_of(value: bytes) -> tuple[str, _Layout, int]:
+    """Byte order, widths, and where the place of the first directory stands."""
     order = "<" if value[:1] == b"I" else ">"
     big = value[2:4] in (b"+\0", b"\0+")
-    layout = _LAYOUTS[order, big]
-    (at,) = layout.offset.unpack_from(value, 8 if big else 4)
+    return order, _LAYOUTS[order, big], 8 if big else 4
+
+
+def _directories(value: bytes) -> list[dict[int, tuple[int, ...]]]:
+    """Fields of every directory, the first one first."""
+    order, layout, start = _layout_of(value)
+    (at,) = layout.offset.unpack_from(value, start)
     found: dict[int, dict[int, tuple[int, ...]]] = {}
     num_values = 0
     while at or not found:
@@ -170,10 +194,15 @@ def _directories(value: bytes) -> list[dict[int, tuple[int, ...]]]:
         fields: dict[int, tuple[int, ...]] = {}
         found[at] = fields
         at = _directory(value, at, order, layout, fields)
-        num_values += sum(len(values) for values in fields.values())
-        if num_values > _MAX_VALUES_IN_ALL:
-            raise RejectRecord(RejectReason.TOO_LARGE, expected=f"at most {_MAX_VALUES_IN_ALL} values in TIFF directories", got="more")
+        num_values = _add_values(num_values, fields)
     return list(found.values())
+
+
+def _add_values(num_values: int, fields: dict[int, tuple[int, ...]]) -> int:
+    num_values += sum(len(values) for values in fields.values())
+    if num_values > _MAX_VALUES_IN_ALL:
+        raise RejectRecord(RejectReason.TOO_LARGE, expected=f"at most {_MAX_VALUES_IN_ALL} values in TIFF directories", got="more")
+    return num_values
 
 
 def _directory(value: bytes, at: int, order: str, layout: _Layout, fields: dict[int, tuple[int, ...]]) -> int:
@@ -218,9 +247,12 @@ def _header(fields: dict[int, tuple[int, ...]], *, inverted: bool) -> ImageHeade
         raise unsupported("TIFF samples of uint8, uint16 or float32", f"{sample[1]} bits of sample format {sample[0]}")
     inverted = inverted and photometric == _MIN_IS_WHITE and sample[0] == 1
     grey = (photometric == _MIN_IS_BLACK or inverted) and num_channels == 1
-    colour = photometric == _RGB and num_channels in (3, 4) and one(Tag.PLANES, 1) == 1
-    if not (grey or colour):
-        raise unsupported("one channel, black is zero (or grey stored as RGB)", f"{num_channels} channels, photometric {photometric}")
+    together = one(Tag.PLANES, 1) == 1
+    with_opacity = photometric == _MIN_IS_BLACK and num_channels == 2
+    colour = photometric == _RGB and num_channels in (3, 4)
+    if not (grey or ((colour or with_opacity) and together)):
+        got = f"{num_channels} channels{'' if together else ' in separate planes'}, photometric {photometric}"
+        raise unsupported("one channel, black is zero (or grey stored as RGB)", got)
     if not width_px or not height_px:
         raise corrupt("a TIFF that states its size", f"{width_px}x{height_px} px")
     return ImageHeader(width_px, height_px, _DTYPES[sample], num_channels, white_is_zero=inverted, nodata=_nodata(fields))

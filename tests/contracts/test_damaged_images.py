@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from typing import Any
 
 import cv2
 import numpy as np
@@ -88,13 +89,17 @@ def test_frames_of_one_row_or_column_are_too_small_and_no_mistake_of_the_format(
     np.testing.assert_array_equal(decode_pixels(npy(pixels_HW), meta_of(ContentType.NPY), smallest)[0], pixels_HW)
 
 
-@pytest.mark.parametrize("num_channels", [3, 4])
-def test_grey_stored_as_colour_in_a_tiff_is_read(num_channels: int) -> None:
+@pytest.mark.parametrize(("photometric", "num_colours", "opacity"), [("minisblack", 1, 1), ("rgb", 3, 0), ("rgb", 3, 1)])
+def test_grey_stored_as_colour_or_with_opacity_in_a_tiff_is_read(photometric: str, num_colours: int, opacity: int) -> None:
     pixels_HW = counts("uint16")
-    colour_HWC = np.repeat(pixels_HW[..., None], num_channels, axis=2)
-    colour_HWC[..., 3:] = 65_535
-    value = tiff(colour_HWC, photometric="rgb", extrasamples=["unassalpha"] * (num_channels - 3))
+    samples_HWC = np.repeat(pixels_HW[..., None], num_colours + opacity, axis=2)
+    samples_HWC[..., num_colours:] = 65_535
+    options: dict[str, Any] = {"photometric": photometric, "extrasamples": ["unassalpha"] * opacity, "planarconfig": "contig"}
+    value = tiff(samples_HWC, **options)
     np.testing.assert_array_equal(decode_pixels(value, meta_of(ContentType.TIFF), LIMITS)[0], pixels_HW)
+    if opacity:
+        samples_HWC[3, 4, -1] = 9
+        assert refusal(tiff(samples_HWC, **options), ContentType.TIFF).got == "an image with transparency"
 
 
 def test_a_palette_of_greys_is_read() -> None:

@@ -115,6 +115,18 @@ def test_no_cut_of_a_progressive_jpeg_goes_unnoticed_not_even_between_its_scans(
             decoded(PROGRESSIVE[:cut])
 
 
+def test_the_height_may_be_stated_behind_the_first_scan() -> None:
+    parts = list(segments(PLAIN))
+    at = next(number for number, part in enumerate(parts) if part.marker == 0xC0)
+    frame = parts[at]
+    unknown = [*parts[:at], Segment(0xC0, frame.body[:1] + b"\0\0" + frame.body[3:]), *parts[at + 1 :]]
+    np.testing.assert_array_equal(decoded(joined([*unknown, Segment(0xDC, frame.body[1:3])])), decoded(PLAIN))
+    for lines in (b"", b"\0\0", b"\0\x20", b"\0\x60"):  # none, and not as many as there are
+        with pytest.raises(RejectRecord) as refused:
+            decoded(joined([*unknown, Segment(0xDC, lines)] if lines else unknown))
+        assert refused.value.reason is RejectReason.CORRUPT_IMAGE
+
+
 def test_lost_bytes_of_a_scan_are_damage_wherever_they_are() -> None:
     start = PLAIN.index(b"\xff\xda") + 10
     for at in range(start, len(PLAIN) - 40, 150):

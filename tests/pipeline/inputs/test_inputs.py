@@ -158,6 +158,17 @@ def test_smaller_copies_in_a_tiff_are_no_frames(tmp_path: Path) -> None:
     np.testing.assert_array_equal(decoded(picture)[0], RAMP)
 
 
+@pytest.mark.parametrize("bigtiff", [False, True])
+@pytest.mark.parametrize("is_copy", [True, False])
+def test_below_a_page_are_smaller_copies_or_the_file_is_refused(tmp_path: Path, is_copy: bool, bigtiff: bool) -> None:
+    with tifffile.TiffWriter(tmp_path / "below.tif", bigtiff=bigtiff) as writer:
+        writer.write(RAMP, photometric="minisblack", metadata=None, subifds=1)
+        writer.write(RAMP[::2, ::2], photometric="minisblack", metadata=None, subfiletype=int(is_copy))
+    pictures, unusable = all_of(find_sequences([tmp_path / "below.tif"], Labels())[0])
+    assert (len(pictures), len(unusable)) == ((1, 0) if is_copy else (0, 1))
+    assert is_copy or "an image of its own; save it as a page" in unusable[0].why
+
+
 @pytest.mark.parametrize("imagej", [True, False], ids=["imagej", "shaped"])
 def test_a_stack_behind_one_directory_is_refused_not_taken_in_part(tmp_path: Path, imagej: bool) -> None:
     tifffile.imwrite(tmp_path / "stack.tif", np.stack([RAMP] * 4), photometric="minisblack", truncate=True, imagej=imagej)
