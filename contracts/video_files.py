@@ -1,11 +1,13 @@
 """Frames of video files as grey counts: the one way for publishing and training.
 
-A video is decoded with its bits or refused, and what cannot be read is counted: a reader that ends early is no end of the video.
+A video is decoded with its bits or refused, and what cannot be read is counted: a reader that ends early is no end of the video, and a
+frame that a decoder has made up around damage is none. PyAV rather than OpenCV: it hands on the errors and depths of FFmpeg's decoders.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,9 +22,9 @@ VIDEO_SUFFIXES = frozenset(
 )
 # Their headers count frames; of the others a length in time is divided by the rate, which may be one frame off.
 _COUNTING = frozenset({".mp4", ".avi", ".mov", ".m4v", ".3gp"})
-_MOST_FAILURES = 1000
-_GREY_BITS = 16
-_MOST_BITS = 32
+# Of damage the decoder shall make an error, not a guess: https://ffmpeg.org/ffmpeg-codecs.html, `err_detect`.
+_STRICT = {"err_detect": "explode"}
+_MICROSECONDS = 1_000_000
 
 Grey = NDArray[np.uint8] | NDArray[np.uint16]
 
@@ -36,7 +38,7 @@ class VideoInfo:
         num_frames: number of frames; None likewise.
         uncertain_frames: by how many fewer it may have.
         bits: of a sample.
-        is_grey: whether it has one channel of more than 8 bits.
+        is_grey: whether it has one channel.
     """
 
     fps: float | None
@@ -45,33 +47,42 @@ class VideoInfo:
     bits: int
     is_grey: bool
 
-    def missing(self, num_read: int) -> int:
-        """Frames that the video promised and that could not be read."""
-        promised = (self.num_frames or 0) - self.uncertain_frames
-        return (self.num_frames or 0) - num_read if num_read < promised else 0
+    def missing(self, num_read: int, num_lost: int = 0) -> int:
+        """Frames that could not be read.
+
+        Args:
+            num_read: those that could.
+            num_lost: those that are there and damaged; of others only the number that the video promises tells.
+        """
+        promised = self.num_frames or 0
+        return max(num_lost, promised - num_read if num_read < promised - self.uncertain_frames else 0)
 
 
 def video_info(path: Path) -> VideoInfo:
     """Rate, length and depth as the file says; nothing of one that is no video."""
-    import cv2
-
-    capture = cv2.VideoCapture(str(path))
-    try:
-        fps, num = float(capture.get(cv2.CAP_PROP_FPS)), int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
-        bits, is_grey = _depth(int(capture.get(cv2.CAP_PROP_CODEC_PIXEL_FORMAT)))
-    finally:
-        capture.release()
+    with _opened(path) as video:
+        if video is None:
+            return VideoInfo(None, None, 0, 8, is_grey=False)
+        container, stream = video
+        fps = float(stream.average_rate or 0)
+        num = int(stream.frames)
+        if num <= 0 and container.duration:
+            num = round(container.duration / _MICROSECONDS * fps)
+        components = stream.codec_context.format.components if stream.codec_context.format else ()
+        bits = max((component.bits for component in components), default=8)
+        is_grey = len(components) == 1 and not stream.codec_context.format.has_palette
     uncertain = 0 if path.suffix.lower() in _COUNTING else 1
     return VideoInfo(fps if 0 < fps <= 1000 else None, num if num > 0 else None, uncertain, bits, is_grey)
 
 
 def count_frames(path: Path) -> int:
-    """Number of frames of a video, those that cannot be read included where its header counts them; at least one.
+    """Number of frames of a video, those that cannot be read included as far as it says; at least one.
 
     The video is read through: a header may count fewer than there are (a recorder that was cut off writes it late), or none.
     """
     info = video_info(path)
     num = 0
+    tally = Tally()
 
     def count(_: int) -> bool:
         nonlocal num
@@ -79,87 +90,132 @@ def count_frames(path: Path) -> int:
         return False
 
     try:
-        for _ in grey_frames(path, count):
+        for _ in grey_frames(path, count, tally):
             pass
     except RejectRecord:  # a form that is not decoded: as many as the header counts cannot be used
         return max(1, info.num_frames or 0)
-    return max(1, num + info.missing(num))
+    return max(1, num + info.missing(num, tally.num_lost))
 
 
-def grey_frames(path: Path, wanted: Callable[[int], bool] | None = None) -> Iterator[tuple[int, Grey]]:
+@dataclass(slots=True)
+class Tally:
+    """Count of the frames of a pass that are there and cannot be decoded."""
+
+    num_lost: int = 0
+
+
+def grey_frames(path: Path, wanted: Callable[[int], bool] | None = None, tally: Tally | None = None) -> Iterator[tuple[int, Grey]]:
     """The frames of a video that can be read, also behind some that cannot.
+
+    Behind a damaged frame those are left out that were predicted from it, up to the next one that stands by itself.
 
     Args:
         path: the file; one that is no video has no frames.
         wanted: whether the frame of a number is to be decoded to pixels; None for all.
+        tally: counts those that are damaged.
 
     Yields:
-        Number from 0 among those that can be read, and luma `(height, width)` of 8 bits, or grey of 16 bits as stored.
+        Number from 0 among those that can be read, and luma `(height, width)` of 8 bits, or grey of 9 to 16 bits as stored.
 
     Raises:
-        RejectRecord: more than 8 bits in a form whose bits the decoder does not give.
+        RejectRecord: more than 8 bits, and not grey.
     """
-    import cv2
-
     info = video_info(path)
-    deep = info.bits > 8
-    if deep and not (info.is_grey and info.bits == _GREY_BITS):
+    if info.bits > 8 and not info.is_grey:
         raise _too_deep(info.bits)
-    capture = cv2.VideoCapture(str(path))
-    if deep:
-        capture.set(cv2.CAP_PROP_CONVERT_RGB, 0)
-    number = failures = 0
-    try:
-        while True:
-            if not capture.grab():
-                # Damage ends a packet, not the video; without a promise of more the first failure is the end.
-                failures += 1
-                if number + failures > (info.num_frames or 0) or failures > _MOST_FAILURES:
-                    return
-                continue
+    tally = Tally() if tally is None else tally
+    number = 0
+    with _opened(path) as video:
+        if video is None:
+            return
+        for frame in _whole_frames(*video, tally):
             if wanted is None or wanted(number):
-                found, image = capture.retrieve()
-                if not found:
-                    continue
-                yield number, _deep(image) if deep else _luma(image)
+                yield number, _deep(frame, info.bits) if info.bits > 8 else _luma(frame)
             number += 1
-    finally:
-        capture.release()
 
 
-def _depth(tag: int) -> tuple[int, bool]:
-    """Bits of a sample by the decoder's name for the layout, and whether it is grey; 8 where it has none.
+def _whole_frames(container: Any, stream: Any, tally: Tally) -> Iterator[Any]:
+    """Decoded frames without those that damage has reached."""
+    import av
 
-    FFmpeg writes the bits as a number at the end of the name, or at its beginning for big endian (libavcodec/raw.c).
-    """
-    name = (tag & 0xFFFFFFFF).to_bytes(4, "little")
-    if name[0] < 0x20 < name[3]:
-        name = name[::-1]
-    if name[:1] in (b"Y", b"G") and name[1:2].isdigit() and name[2] < 0x20 and 8 < name[3] <= _MOST_BITS:
-        return name[3], name[:2] == b"Y1" and name[2] == 0
-    if name[:3] in (b"RGB", b"BGR", b"RBA", b"BRA", b"XYZ") and name[3] in (36, 48, 64):
-        return 16, False
-    if name[:1] == b"P" and name[2:] in (b"10", b"12", b"16"):
-        return int(name[2:]), False
-    return 8, False
+    any_damage = damaged = False  # ever, and since the last frame that stands by itself
+    num_packets = num_whole = 0
+    packets = _packets(container, stream)
+    for packet in packets:
+        num_packets += packet.size > 0
+        try:
+            frames = stream.decode(packet)
+        except EOFError:
+            break
+        except av.FFmpegError:
+            any_damage = damaged = True
+            continue
+        for frame in frames:
+            damaged = frame.is_corrupt or (damaged and not frame.key_frame)
+            any_damage = any_damage or damaged
+            if not damaged:
+                num_whole += 1
+                yield frame
+    # A packet is a frame, but not in every codec: only where something is damaged do they tell how much.
+    tally.num_lost = max(1, num_packets - num_whole) if any_damage else 0
 
 
-def _deep(image: Any) -> NDArray[np.uint16]:
-    if image.ndim == 3 and image.shape[2] == 1:
-        image = image[..., 0]
-    if image.ndim != 2 or image.dtype != np.uint16:
-        raise _too_deep(_GREY_BITS)
-    return np.asarray(image, np.uint16)
+def _packets(container: Any, stream: Any) -> Iterator[Any]:
+    """Packets up to the end, or to where the container ends in the middle of something; the last one empties the decoder."""
+    import av
+
+    packets = container.demux(stream)
+    while True:
+        try:
+            packet = next(packets, None)
+        except av.FFmpegError:
+            return
+        if packet is None:
+            return
+        yield packet
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[tuple[Any, Any] | None]:
+    """Container and first video of a file; None of one that has none."""
+    import av
+
+    av.logging.set_level(None)  # what it has to say is counted
+    try:
+        container: Any = av.open(str(path))
+    except (av.FFmpegError, OSError, ValueError):
+        yield None
+        return
+    with container:
+        if not container.streams.video:
+            yield None
+            return
+        stream = container.streams.video[0]
+        stream.codec_context.options = dict(_STRICT)
+        yield container, stream
+
+
+def _deep(frame: Any, bits: int) -> NDArray[np.uint16]:
+    """Counts of a grey frame of 9 to 16 bits, whatever the order of their bytes."""
+    name = frame.format.name
+    if not name.startswith("gray") or frame.format.components[0].bits != bits:  # it changes on the way
+        raise _too_deep(frame.format.components[0].bits)
+    plane = frame.planes[0]
+    order = ">" if frame.format.is_big_endian else "<"
+    rows = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)[: frame.height, : 2 * frame.width]
+    return np.ascontiguousarray(rows).view(order + "u2").astype(np.uint16)
 
 
 def _too_deep(bits: int) -> RejectRecord:
-    expected = "a video of 8 bits, or of 16 bits grey, little endian (FFV1, gray16le)"
-    got = f"{bits} bits a sample, of which the decoder would keep 8; save its frames as PNG or TIFF of 16 bits"
+    expected = "a video of 8 bits, or a grey one of 9 to 16 (FFV1 or raw: gray10, gray12, gray14, gray16)"
+    got = f"{bits} bits a sample in colour, of which 8 would be kept; save its frames as PNG or TIFF of 16 bits"
     return RejectRecord(RejectReason.UNSUPPORTED_PIXELS, expected=expected, got=got)
 
 
-def _luma(image: Any) -> NDArray[np.uint8]:
+def _luma(frame: Any) -> NDArray[np.uint8]:
     import cv2
 
+    if frame.format.name == "gray":
+        return np.asarray(frame.to_ndarray(), np.uint8)
     # The weights of luma sum to one exactly: grey stored as colour comes back unchanged.
-    return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY) if image.ndim == 3 else image, np.uint8)
+    return np.asarray(cv2.cvtColor(frame.to_ndarray(format="bgr24"), cv2.COLOR_BGR2GRAY), np.uint8)

@@ -12,9 +12,11 @@ from contracts.codecs import check_counts, encode_pixels
 from contracts.errors import RejectReason, RejectRecord
 from contracts.frame import Band, ContentType, Platform
 from contracts.text import counted
-from contracts.video_files import VIDEO_SUFFIXES, Grey, VideoInfo, count_frames, grey_frames, video_info
+from contracts.video_files import VIDEO_SUFFIXES, Grey, Tally, VideoInfo, count_frames, grey_frames, video_info
 from pipeline.inputs.pictures import Picture, Unusable
 from pipeline.inputs.raw_layout import layout_of
+
+_CONTAINER_BITS = 16
 
 
 def is_video(path: Path) -> bool:
@@ -57,26 +59,27 @@ class VideoFile:
 
     def pictures(self, first: int = 0) -> Iterator[Picture | Unusable]:
         """Each frame once, from the `first` on; at the end a word about those that could not be read."""
-        sent = first
+        sent, tally = first, Tally()
         try:
-            for number, pixels_HW in grey_frames(self.path, lambda number: number >= first):
+            for number, pixels_HW in grey_frames(self.path, lambda number: number >= first, tally):
                 yield self._picture(number, pixels_HW)
                 sent += 1
         except RejectRecord as error:
             yield Unusable(str(self.path), error.detail, max((self._info.num_frames or 0) - sent, 1))
             return
-        missing = self._info.missing(sent)
+        missing = self._info.missing(sent, tally.num_lost)
         if sent == 0:
             yield Unusable(str(self.path), "expected a video with at least one frame, got none that could be decoded", max(missing, 1))
         elif missing:
-            why = f"expected {counted(sent + missing, 'frame')} as the file says, got {sent}: it is damaged or ends early"
+            why = f"expected {counted(sent + missing, 'whole frame')} in the file, got {sent}: it is damaged or ends early"
             yield Unusable(str(self.path), why, missing)
 
     def _picture(self, number: int, pixels_HW: Grey) -> Picture:
         deep = pixels_HW.dtype == np.uint16
+        stated = self._bit_depth or (self._info.bits if self._info.bits < _CONTAINER_BITS else None)
         if deep and self._content_type is ContentType.JPEG:
             raise RejectRecord(RejectReason.UNSUPPORTED_PIXELS, expected="a codec that holds 16 bit", got="jpeg: `codec` may be png")
-        bit_depth = check_counts(pixels_HW, self._bit_depth) if deep else 8
+        bit_depth = check_counts(pixels_HW, stated) if deep else 8
         return Picture(
             encode_pixels(pixels_HW, self._content_type),
             self._content_type,

@@ -25,7 +25,7 @@ from contracts.errors import RejectRecord, SettingsError
 from contracts.frame import Band, Normalisation, Pixels, Platform
 from contracts.image_files import nodata_of_file, read_counts
 from contracts.text import counted
-from contracts.video_files import Grey, grey_frames, video_info
+from contracts.video_files import Grey, Tally, grey_frames, video_info
 from models.normalisation import Filled, fill
 from models.transforms import crop_square, normalise
 from training.data.box_checks import refuse_boxes_outside
@@ -357,7 +357,7 @@ def clip_samples(folder: Path, track: ClipTrack, clip_step: int = CLIP_STEP_FRAM
 
 def _whole_clip(path: Path, wanted: Callable[[int], bool]) -> Iterator[tuple[int, Grey]]:
     """The frames that are wanted; boxes are by number, so a clip of which frames cannot be read is refused."""
-    num_read = 0
+    num_read, tally = 0, Tally()
 
     def asked(number: int) -> bool:
         nonlocal num_read
@@ -365,10 +365,10 @@ def _whole_clip(path: Path, wanted: Callable[[int], bool]) -> Iterator[tuple[int
         return wanted(number)
 
     try:
-        yield from grey_frames(path, asked)
+        yield from grey_frames(path, asked, tally)
     except RejectRecord as error:
         raise SettingsError(expected=error.expected, got=error.got, where=str(path), action="Leave the clip out.") from error
-    if missing := video_info(path).missing(num_read):
+    if missing := video_info(path).missing(num_read, tally.num_lost):
         raise SettingsError(
             expected=f"{counted(num_read + missing, 'frame')} as the clip says",
             got=f"{num_read}",

@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+import av
 import cv2
 import numpy as np
 import pytest
 import tifffile
+from numpy.typing import NDArray
 
 from contracts.codecs import decode_pixels, encode_pixels
 from contracts.errors import SettingsError
 from contracts.frame import Band, ContentType, FrameMeta, Pixels, Platform
 from contracts.limits import InputLimits
 from contracts.message import kafka_moment
-from contracts.video_files import _depth
+from contracts.video_files import count_frames
 from pipeline.inputs.feeds import FrameSource
 from pipeline.inputs.find import Labels, find_inputs, find_sequences
 from pipeline.inputs.images import natural_key
 from pipeline.inputs.pictures import Picture, PictureSequence, Unusable
+from pipeline.inputs.videos import VideoFile
 from tests.image_builders import tiff
 
 RAMP = np.arange(32 * 40, dtype=np.uint16).reshape(32, 40)
@@ -231,16 +236,70 @@ def test_a_video_of_16_bits_keeps_them(tmp_path: Path) -> None:
         assert picture.bit_depth == 14
 
 
-def test_bits_of_a_video_are_read_off_the_name_of_its_layout() -> None:
-    def tag(*parts: str | int) -> int:
-        return int.from_bytes(bytes(ord(part) if isinstance(part, str) else part for part in parts), "little")
+def encoded(path: Path, codec: str, layout: str, frames: Sequence[NDArray[Any]], **options: str) -> None:
+    """A video of grey frames, of 8 bits or of those that its layout has."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=10, options=options)
+        stream.width, stream.height, stream.pix_fmt = frames[0].shape[1], frames[0].shape[0], layout
+        for counts_HW in frames:
+            kept = layout if layout.startswith("gray") else "gray"
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(counts_HW, format=kept).reformat(format=layout)))
+        container.mux(stream.encode(None))
 
-    known = {
-        tag("I", "4", "2", "0"): (8, False), tag("Y", "8", "0", "0"): (8, False), tag("Y", "1", 0, 16): (16, True),
-        tag(16, 0, "1", "Y"): (16, True), tag("Y", "1", 0, 12): (12, True), tag("Y", "3", 11, 10): (10, False),
-        tag("R", "G", "B", 48): (16, False), tag("B", "G", "R", 24): (8, False), 0: (8, False),
-    }  # fmt: skip
-    assert {value: _depth(value) for value in known} == known
+
+@pytest.mark.parametrize(
+    ("codec", "layout", "bits"),
+    [("ffv1", "gray16le", 16), ("ffv1", "gray12le", 12), ("ffv1", "gray10le", 10), ("png", "gray16be", 16), ("ffv1", "gray", 8)],
+)
+def test_a_grey_video_keeps_its_bits(tmp_path: Path, codec: str, layout: str, bits: int) -> None:
+    counts_HW = (51 * RAMP >> (16 - bits)).astype(np.uint8 if bits == 8 else np.uint16)
+    encoded(tmp_path / f"deep.{'avi' if codec == 'png' else 'mkv'}", codec, layout, [counts_HW, counts_HW[::-1].copy()])
+    pictures, unusable = all_of(find_sequences([tmp_path], Labels())[0])
+    assert not unusable
+    np.testing.assert_array_equal(decoded(pictures[0])[0], counts_HW)
+    np.testing.assert_array_equal(decoded(pictures[1])[0], counts_HW[::-1])
+    assert {picture.bit_depth for picture in pictures} == {bits}
+
+
+def test_deep_colour_is_refused_and_not_flattened(tmp_path: Path) -> None:
+    encoded(tmp_path / "deep.mkv", "ffv1", "yuv420p10le", [RAMP.astype(np.uint8)] * 3)
+    pictures, (refused,) = all_of(find_sequences([tmp_path], Labels())[0])
+    assert not pictures
+    assert (refused.num, "10 bits a sample in colour" in refused.why) == (3, True)
+
+
+@pytest.mark.parametrize(("codec", "suffix", "alone"), [("mjpeg", "mkv", True), ("mjpeg", "mjpeg", True), ("mpeg4", "mp4", False)])
+def test_no_frame_is_made_up_around_damage(tmp_path: Path, codec: str, suffix: str, alone: bool) -> None:
+    """Frame 12 begins a group of twelve where frames are predicted from others: those behind it are lost with it."""
+    scene_HW = np.add.outer(np.arange(96), 2 * np.arange(128)).astype(np.uint8)
+    whole, damaged = tmp_path / f"whole.{suffix}", tmp_path / f"damaged.{suffix}"
+    layout = "yuvj420p" if alone else "yuv420p"
+    encoded(whole, codec, layout, [np.roll(scene_HW, 5 * number, axis=1) for number in range(30)], g="12", bf="0")
+    value = bytearray(whole.read_bytes())
+    packets = packets_of(whole)
+    at = value.index(packets[12]) + len(packets[12]) // 2
+    value[at : at + 60] = bytes((count * 7 + 13) % 256 for count in value[at : at + 60])
+    damaged.write_bytes(value)
+    good = [decoded(picture)[0].tobytes() for picture in all_of(VideoFile(whole, Platform.LAND, Band.LWIR, ContentType.PNG))[0]]
+    pictures, (lost,) = all_of(VideoFile(damaged, Platform.LAND, Band.LWIR, ContentType.PNG))
+    assert [decoded(picture)[0].tobytes() for picture in pictures] == good[:12] + good[13 if alone else 24 :]
+    assert lost.num == (1 if alone else 12)
+    assert "expected 30 whole frames" in lost.why
+    assert count_frames(damaged) == 30
+
+
+def packets_of(path: Path) -> list[bytes]:
+    with av.open(str(path)) as container:
+        return [bytes(packet) for packet in container.demux(video=0) if packet.size]
+
+
+def test_frames_of_another_size_keep_it(tmp_path: Path) -> None:
+    for name, frame in (("a.mjpeg", RAMP.astype(np.uint8)), ("b.mjpeg", np.full((48, 64), 99, np.uint8))):
+        encoded(tmp_path / name, "mjpeg", "yuvj420p", [frame] * 2)
+    (tmp_path / "both.mjpeg").write_bytes((tmp_path / "a.mjpeg").read_bytes() + (tmp_path / "b.mjpeg").read_bytes())
+    pictures, unusable = all_of(VideoFile(tmp_path / "both.mjpeg", Platform.LAND, Band.LWIR, ContentType.PNG))
+    assert not unusable
+    assert [decoded(picture)[0].shape for picture in pictures] == [RAMP.shape] * 2 + [(48, 64)] * 2
 
 
 @pytest.mark.parametrize("keep", [4, 9])
@@ -252,7 +311,7 @@ def test_a_video_that_ends_early_says_how_many_frames_are_missing(tmp_path: Path
     pictures, (refused,) = all_of(find_sequences([tmp_path], Labels())[0])
     assert 0 < len(pictures) < 12
     assert refused.num == 12 - len(pictures)
-    assert f"expected 12 frames as the file says, got {len(pictures)}" in refused.why
+    assert f"expected 12 whole frames in the file, got {len(pictures)}" in refused.why
 
 
 def test_frames_behind_a_hole_in_a_video_are_sent(tmp_path: Path) -> None:
