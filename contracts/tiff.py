@@ -159,7 +159,7 @@ def _pages(directories: Sequence[dict[int, tuple[int, ...]]]) -> list[int]:
 
 
 def _check_sub_directories(value: bytes, directories: Sequence[dict[int, tuple[int, ...]]]) -> None:
-    """What hangs below a directory is a smaller copy of its image; another image there would be left out without a word."""
+    """Refuse an image of its own below a directory, where smaller copies belong: it would be left out without a word."""
     places = sorted({place for fields in directories for place in fields.get(Tag.SUB_DIRECTORIES, ())})
     if not places:
         return
