@@ -32,8 +32,8 @@ BAND_WORDS: Mapping[str, Band] = MappingProxyType(
         **{band.value: band for band in Band},
         **dict.fromkeys(("nearinfrared", "nearir"), Band.NIR),
         **dict.fromkeys(("shortwave", "shortwaveinfrared", "shortwaveir"), Band.SWIR),
-        **dict.fromkeys(("midwave", "midwaveinfrared", "midwaveir", "midinfrared", "3to5um"), Band.MWIR),
-        **dict.fromkeys(("longwave", "longwaveinfrared", "longwaveir", "tir", "8to12um", "8to14um"), Band.LWIR),
+        **dict.fromkeys(("midwave", "midwaveinfrared", "midwaveir", "midinfrared", "3to5um", "3-5um"), Band.MWIR),
+        **dict.fromkeys(("longwave", "longwaveinfrared", "longwaveir", "tir", "8to12um", "8to14um", "8-12um", "8-14um"), Band.LWIR),
         **dict.fromkeys(_NOTHING, Band.UNKNOWN),
     }
 )

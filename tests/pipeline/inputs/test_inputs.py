@@ -239,7 +239,7 @@ def test_a_video_of_16_bits_keeps_them(tmp_path: Path) -> None:
 def encoded(path: Path, codec: str, layout: str, frames: Sequence[NDArray[Any]], **options: str) -> None:
     """A video of grey frames, of 8 bits or of those that its layout has."""
     with av.open(str(path), "w") as container:
-        stream = container.add_stream(codec, rate=10, options=options)
+        stream: Any = container.add_stream(codec, rate=10, options=options)
         stream.width, stream.height, stream.pix_fmt = frames[0].shape[1], frames[0].shape[0], layout
         for counts_HW in frames:
             kept = layout if layout.startswith("gray") else "gray"
