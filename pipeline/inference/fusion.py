@@ -2,7 +2,9 @@
 
 A region belongs to the box it overlaps best (IoU, or its centre in the box, or centres closer than a few pixels: tiny
 targets have tiny IoU). Several regions in one box are fragments of one target and become one mask. What only one of
-the two found stays, and `found_by` says so.
+the two found stays, and `found_by` says so. A box in a surer box, or around one (the bonnet in the car, the car around it), is the same
+target. Weak boxes that rows keep must not cost what the segmenter is sure of: one that is far larger than a much surer region is
+not its box, and of a target that both found the box of the much surer finder stays.
 """
 
 from __future__ import annotations
@@ -16,7 +18,14 @@ from pycocotools import mask as coco_mask
 
 from contracts.outputs import Classification, Detections, Float32, Segmentation
 from contracts.result import Detection, label_of
-from models.boxes import iou_matrix
+from models.boxes import areas as box_areas
+from models.boxes import intersections, iou_matrix
+
+_NESTED_SHARE = 0.9
+_NESTED_AREAS = 36.0
+"""A box whose area is less than this part of another's is no part of it: a person before a house."""
+_MUCH_SURER = 2.0
+_LIKE_AREAS = 4.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -58,8 +67,8 @@ def join(
 ) -> Targets:
     """Join the two findings of one frame.
 
-    A target that both found keeps the detector's box and the segmenter's mask; its score is `1 - (1 - a)(1 - b)`:
-    both would have to be wrong.
+    A target that both found keeps the detector's box, unless the segmenter is much surer, and the segmenter's mask; its score is
+    `1 - (1 - a)(1 - b)`: both would have to be wrong.
 
     Args:
         detections: boxes of the frame.
@@ -70,7 +79,8 @@ def join(
         max_targets: of more targets than this, those with the best scores are kept.
         min_score: targets with a lower score, of both together where both found it, are left out.
     """
-    owner = _owners(detections.boxes_xyxy_px, segmentation, match_iou, match_distance_px)
+    detections = _without_nested(detections)
+    owner = _owners(detections, segmentation, match_iou, match_distance_px)
     num_boxes = len(detections)
     boxes = list(detections.boxes_xyxy_px)
     scores = [float(score) for score in detections.scores]
@@ -84,7 +94,11 @@ def join(
         if len(regions) == 0:
             continue
         weights = segmentation.areas_px[regions]
-        scores[box] = 1 - (1 - scores[box]) * (1 - float(np.average(segmentation.scores[regions], weights=weights)))
+        of_regions = float(np.average(segmentation.scores[regions], weights=weights))
+        if _MUCH_SURER * scores[box] < of_regions:
+            own = segmentation.boxes_xyxy_px[regions]
+            boxes[box] = np.concatenate([own[:, :2].min(0), own[:, 2:].max(0)])
+        scores[box] = 1 - (1 - scores[box]) * (1 - of_regions)
         centroids[box] = np.average(segmentation.centroids_xy_px[regions], axis=0, weights=weights)
         areas[box] = float(weights.sum())
         rles[box] = _union([segmentation.mask_rles[region] for region in regions], size_px)
@@ -151,9 +165,23 @@ def _detection(targets: Targets, index: int, classes: Classification | None, lab
     )
 
 
-def _owners(boxes_xyxy_px: Float32, segmentation: Segmentation, match_iou: float, match_distance_px: float) -> NDArray[np.int64]:
+def _without_nested(detections: Detections) -> Detections:
+    """Boxes without those that lie in a surer one, or around it."""
+    boxes_N4, kept = detections.boxes_xyxy_px, list[int]()
+    areas_N = box_areas(boxes_N4)
+    # Row by row: a large frame of many tiles has thousands.
+    for index in np.argsort(-detections.scores, kind="stable"):
+        smaller_K, larger_K = np.minimum(areas_N[index], areas_N[kept]), np.maximum(areas_N[index], areas_N[kept])
+        shared_K = intersections(boxes_N4[index : index + 1], boxes_N4[kept])[0]
+        if not ((shared_K >= _NESTED_SHARE * smaller_K) & (smaller_K * _NESTED_AREAS >= larger_K)).any():
+            kept.append(int(index))
+    in_order = sorted(kept)
+    return Detections(boxes_N4[in_order], detections.scores[in_order])
+
+
+def _owners(detections: Detections, segmentation: Segmentation, match_iou: float, match_distance_px: float) -> NDArray[np.int64]:
     """For each region the box it belongs to, or -1."""
-    num_regions = len(segmentation)
+    boxes_xyxy_px, num_regions = detections.boxes_xyxy_px, len(segmentation)
     if num_regions == 0 or len(boxes_xyxy_px) == 0:
         return np.full(num_regions, -1)
     iou = iou_matrix(segmentation.boxes_xyxy_px, boxes_xyxy_px)
@@ -161,7 +189,9 @@ def _owners(boxes_xyxy_px: Float32, segmentation: Segmentation, match_iou: float
     inside = (x >= boxes_xyxy_px[:, 0]) & (x < boxes_xyxy_px[:, 2]) & (y >= boxes_xyxy_px[:, 1]) & (y < boxes_xyxy_px[:, 3])
     centres = (boxes_xyxy_px[:, :2] + boxes_xyxy_px[:, 2:]) / 2
     distance_px = np.hypot(x - centres[:, 0], y - centres[:, 1])
-    fits = (iou >= match_iou) | inside | (distance_px < match_distance_px)
+    much_weaker = _MUCH_SURER * detections.scores < segmentation.scores[:, None]
+    far_larger = box_areas(boxes_xyxy_px) > _LIKE_AREAS * box_areas(segmentation.boxes_xyxy_px)[:, None]
+    fits = ((iou >= match_iou) | inside | (distance_px < match_distance_px)) & ~(much_weaker & far_larger)
     # IoU decides between fitting boxes; between equal IoU (often 0) the nearer centre does.
     preference = np.where(fits, iou - 1e-4 * distance_px, -np.inf)
     best = preference.argmax(axis=1)

@@ -50,7 +50,7 @@ def test_overlap_alone_joins() -> None:
 
 def test_overlap_decides_before_distance() -> None:
     # Nearer to the centre of the small box, but by IoU a part of the large one.
-    target = fuse(boxes((10, 10, 40, 40), (30, 20, 34, 24)), regions((20, 12, 40, 34)))
+    target = fuse(boxes((10, 10, 40, 40), (30, 20, 44, 24)), regions((20, 12, 40, 34)))
     assert target.found_by == (("detector", "segmenter"), ("detector",))
     assert target.boxes_xyxy_px[0].tolist() == [10, 10, 40, 40]
 
