@@ -125,7 +125,7 @@ def harrier_loss(raw: Sequence[Tensor], truths: Sequence[BoxTruth]) -> Tensor:
         truths: one for each of the B crops, on the same device.
 
     Returns:
-        Scalar, averaged over the responsible locations of the batch.
+        Scalar: scores and boxes averaged over the qualities of the responsible locations of the batch, classes over those that are known.
     """
     sizes = [(int(level.shape[2]), int(level.shape[3])) for level in raw]
     places = places_of(sizes, raw[0].device)
@@ -138,7 +138,7 @@ def harrier_loss(raw: Sequence[Tensor], truths: Sequence[BoxTruth]) -> Tensor:
     owned = [assign(truth, places, flat_BNC[item, :, 0], boxes_BN4[item]) for item, truth in enumerate(truths)]
     quality_BN = torch.zeros_like(flat_BNC[..., 0])
     boxed, classed = [flat_BNC.new_zeros(())], [flat_BNC.new_zeros(())]
-    num = flat_BNC.new_zeros(())
+    num, num_classed = flat_BNC.new_zeros(()), 0
     for item, (truth, mine) in enumerate(zip(truths, owned, strict=True)):
         place_n = (mine.box_N >= 0).nonzero()[:, 0]
         if not len(place_n):
@@ -151,12 +151,13 @@ def harrier_loss(raw: Sequence[Tensor], truths: Sequence[BoxTruth]) -> Tensor:
         boxed.append((weight_n * torch.where(loose_n, _beside(found_n4, wanted_n4), _box_loss(found_n4, wanted_n4))).sum())
         classes_n = truth.class_M[target_n]
         classed.append(functional.cross_entropy(flat_BNC[item, place_n, 5:], classes_n, ignore_index=-1, reduction="sum"))
+        num_classed += int((classes_n >= 0).sum())
         num = num + weight_n.sum()
     known_BN = torch.stack([each.known_N for each in owned]).float()
     num = num.clamp(min=1)
     scored = quality_focal_loss(flat_BNC[..., 0], quality_BN, known_BN)
-    loss: Tensor = (scored + _BOX_WEIGHT * torch.stack(boxed).sum() + _CLASS_WEIGHT * torch.stack(classed).sum()) / num
-    return loss
+    loss: Tensor = (scored + _BOX_WEIGHT * torch.stack(boxed).sum()) / num
+    return loss + _CLASS_WEIGHT * torch.stack(classed).sum() / max(1, num_classed)
 
 
 def _box_loss(boxes_N4: Tensor, targets_N4: Tensor) -> Tensor:
