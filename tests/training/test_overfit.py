@@ -14,7 +14,9 @@ from evaluation.segmentation import SegmentationMetrics
 from models.boxes import iou_matrix
 from models.classification.basic_cnn import CROP_SIDE_PX, BasicCnn
 from models.classification.classes import CLASS_NAMES
+from models.detection.base import DetectionModel
 from models.detection.fcos import LightFcos
+from models.detection.harrier import Harrier
 from models.inference import prepare
 from models.segmentation.acm import Acm
 from models.zoo import AnyModel
@@ -86,11 +88,12 @@ def test_segmenter() -> None:
     assert scores.iou > 0.6
 
 
-def test_detector() -> None:
+@pytest.mark.parametrize("kind", [LightFcos, Harrier])
+def test_detector(kind: type[DetectionModel]) -> None:
     samples = made_images(4)
     recipe = DetectionRecipe(crop_px=64, batch_size=4, shares={"nudt-sirst": 1.0})
-    average = learnt(LightFcos(), DetectionBatches(samples, recipe), recipe, replace(FEW_STEPS, max_steps=140))
-    assert isinstance(average, LightFcos)
+    average = learnt(kind(), DetectionBatches(samples, recipe), recipe, replace(FEW_STEPS, max_steps=140))
+    assert isinstance(average, DetectionModel)
     for sample, found in detect(average, samples):
         best = int(np.argmax(found.scores))
         assert found.scores[best] > 0.6
