@@ -1,7 +1,8 @@
 """Wren: our light classifier for CPUs. The paper's two modules at the size of the targets, with a class for clutter.
 
-Crops of 48 px are folded 2 x 2 into channels, so that no pixel is lost and the first convolutions see a quarter of the places; two
-dilations are fused where the map is 12 px wide, which is as far as a target's surroundings reach.
+Crops of 32 px are folded 2 x 2 into channels, so that no pixel is lost and the first convolutions see a quarter of the places; two
+dilations are fused where the map is 8 px wide, which is as far as a target's surroundings reach. A crop shows 24 px of its frame or
+little more, so 32 px hold all of it.
 """
 
 from __future__ import annotations
@@ -16,15 +17,15 @@ from models.layers.blocks import ConvNormAct
 from models.layers.initialisation import he_normal
 from models.zoo import register_model
 
-CROP_SIDE_PX = 48
-WIDTHS = (32, 48, 96, 160)
+CROP_SIDE_PX = 32
+WIDTHS = (24, 32, 64, 128)
 
 
 @register_model("wren")
 class Wren(ClassificationModel):
     """Crops to logits, one row a crop."""
 
-    paper = "ours: adaptive attention and two scales on 48 px grey crops, with a class for clutter (docs/networks.md)"
+    paper = "ours: adaptive attention and two scales on 32 px grey crops, with a class for clutter (docs/networks.md)"
     input_spec = InputSpec(size_multiple_px=CROP_SIDE_PX, fixed_size_px=CROP_SIDE_PX)
     class_names = CLASSES_AND_CLUTTER
 
@@ -49,5 +50,5 @@ class Wren(ClassificationModel):
         he_normal(self)
 
     def forward(self, pixels_BCHW: Tensor, metadata: MetadataBatch) -> Tensor:
-        """`(B, 1, 48, 48)` normalised crops to `(B, K)` logits; metadata is not used."""
+        """`(B, 1, 32, 32)` normalised crops to `(B, K)` logits; metadata is not used."""
         return self.head(self.dropout(self.features(pixels_BCHW).mean((2, 3))))  # type: ignore[no-any-return]  # nn.Module.__call__ is Any
