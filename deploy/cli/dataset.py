@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -83,6 +84,10 @@ def import_(
     platform: Annotated[str | None, typer.Option("--platform", help="Of the camera, where the set is silent.")] = None,
     band: Annotated[str | None, typer.Option("--band", help="Of the camera, where the set is silent.")] = None,
     bit_depth: Annotated[int | None, typer.Option("--bit-depth", help="Significant bits, where the set is silent.")] = None,
+    unseen: Annotated[
+        list[str] | None,
+        typer.Option("--unseen", metavar="SPLIT", help="Official split that no training may see (several times).", show_default=False),
+    ] = None,
     max_refused: MaxRefusedOption = 0.0,
     as_json: JsonOption = False,
 ) -> None:
@@ -96,6 +101,7 @@ def import_(
     from training.data.importing import import_set
 
     defaults = _defaults(format_name, path, name, licence, group, (platform, band), bit_depth)
+    defaults = replace(defaults, unseen=tuple(unseen or ()))
     with show_on(note_console(), "images") as show:
         found = import_set(format_name, path, out, defaults, report=partial(show, defaults.dataset))
     _told(found, out, max_refused, as_json)

@@ -20,6 +20,10 @@ def findings(
         bool, typer.Option("--missed/--no-missed", help="Also true boxes of targets that nothing was found on; --no-missed to measure.")
     ] = True,
     min_score: Annotated[float, typer.Option("--min-score", min=0, max=1, help="Least score of a finding.")] = 0.0,
+    limit: Annotated[
+        int | None,
+        typer.Option("--limit", min=1, help="Look at so many frames only; the others keep their true boxes.", show_default=False),
+    ] = None,
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -50,6 +54,7 @@ def findings(
         with_missed=missed,
         models={role: f"{each.model} {each.weights or 'shipped'}" for role, each in networks.items()},
         min_score=min_score,
+        limit=limit,
     )
     source = FrameSource(find_inputs([folder], Labels()).sequences)
     with asyncio.Runner() as runner:
@@ -57,7 +62,7 @@ def findings(
             loaded = networks_here(settings, runner)
         with loaded as models, show_on(note_console(), "frames") as show:
             predictor = Predictor(runner, models, settings.stream, SensorRules(min_score), settings.preprocess, settings.tracks)
-            report, counts = write_findings(request, out, predictor.run(source), partial(show, request.name))
+            report, counts = write_findings(request, out, predictor.run(source, limit), partial(show, request.name))
     if as_json:
         print_json(
             {"folder": str(out), "dataset": request.name, "frames": report.frames, "boxes": dict(counts), "refused": dict(report.refused)}

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from contracts.frame import Band, Platform
 from contracts.result import Detection, FrameResult
@@ -31,6 +32,8 @@ class FindingsRequest:
         with_missed: also true boxes of targets that nothing was found on.
         models: name and weights of the two networks, for the manifest.
         min_score: least score of a finding.
+        limit: frames that the networks look at, in the order of the set, which is mixed; the others keep their true boxes, where these
+            are wanted. None: all.
     """
 
     folder: Path
@@ -38,11 +41,13 @@ class FindingsRequest:
     with_missed: bool
     models: Mapping[str, str]
     min_score: float
+    limit: int | None = None
 
     def plain(self) -> dict[str, Any]:
         """All that decides about the data set, as JSON holds it."""
         manifest = require_parquet_set(self.folder)
         defaults = {"models": dict(self.models), "with_missed": self.with_missed, "min_score": self.min_score}
+        defaults |= {} if self.limit is None else {"limit": self.limit}
         return {"format": FORMAT, "source": manifest["content_hash"], "dataset": self.name, "defaults": defaults}
 
 
@@ -63,7 +68,8 @@ def write_findings(
     Raises:
         SettingsError: no such data set, or `out` holds another one.
     """
-    of = int(require_parquet_set(request.folder)["frames"])
+    frames = int(require_parquet_set(request.folder)["frames"])
+    of = frames if request.limit is None else min(request.limit, frames)
     writer, counts = SetWriter(out, request.plain()), Counter[str]()
     found: dict[str, tuple[Detection, ...]] = {}
     for entry in answers:
@@ -74,6 +80,11 @@ def write_findings(
         name = row["sample_id"]
         if name in writer.done:
             continue
+        if request.limit is not None and name not in found:
+            if request.with_missed:
+                counts["not looked at"] += len(row["labels"])
+                writer.add(_as_labelled(row, request.name))
+            continue
         if name not in found:
             writer.refuse(name, RefusedAnnotation("not_computed", "expected an answer of the networks, got none: the frame was rejected"))
             continue
@@ -81,6 +92,12 @@ def write_findings(
         counts.update(of_frame)
         writer.add(frame)
     return writer.finish(), counts
+
+
+def _as_labelled(row: Mapping[str, Any], name: str) -> LabelledFrame:
+    """A frame that the networks did not see, with its true boxes."""
+    labels = tuple(row["labels"])
+    return _of_row(row, name, boxes_of_row(row), labels, {"origins": ["not looked at"] * len(labels)})
 
 
 def _frame(row: Mapping[str, Any], detections: tuple[Detection, ...], request: FindingsRequest) -> tuple[LabelledFrame, Counter[str]]:
@@ -92,17 +109,24 @@ def _frame(row: Mapping[str, Any], detections: tuple[Detection, ...], request: F
         row["labels"],
         with_missed=request.with_missed,
     )
+    extra = {"origins": list(labelled.origins), "dropped": labelled.dropped}
+    frame = _of_row(row, request.name, labelled.boxes_xyxy_px, labelled.labels, extra)
+    return frame, labelled.counts + Counter({"dropped": labelled.dropped})
+
+
+def _of_row(
+    row: Mapping[str, Any], dataset: str, boxes_xyxy_px: NDArray[np.float32], labels: tuple[str, ...], extra: Mapping[str, Any]
+) -> LabelledFrame:
     kept = ("sample_id", "source_file", "licence", "image", "image_sha256", "content_type", "width_px", "height_px", "bit_depth")
-    frame = LabelledFrame(
+    return LabelledFrame(
         **{name: row[name] for name in (*kept, "group_id", "split", "thumbnail")},
-        dataset=request.name,
+        dataset=dataset,
         nodata=tuple(row["nodata"]),
         platform=Platform(row["platform"]),
         band=Band(row["band"]),
         mask_rle=None,
-        boxes_xyxy_px=labelled.boxes_xyxy_px,
-        labels=labelled.labels,
+        boxes_xyxy_px=boxes_xyxy_px,
+        labels=labels,
         boxes_drawn=True,
-        extra={"origins": list(labelled.origins), "dropped": labelled.dropped},
+        extra=extra,
     )
-    return frame, labelled.counts + Counter({"dropped": labelled.dropped})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
 from contracts.outputs import Classification
@@ -17,9 +17,15 @@ PAPER_CHANNELS = 3
 
 
 class ClassificationPostprocess(BaseModel):
-    """Nothing to choose: scores are a softmax."""
+    """Values of a classifier that are chosen on held-out images.
+
+    Attributes:
+        temperature: logits are divided by it before the softmax: above 1, scores are less sure. Best classes stay as they are.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    temperature: float = Field(default=1.0, gt=0, allow_inf_nan=False)
 
 
 class ClassificationModel(Model[Classification]):
@@ -28,7 +34,7 @@ class ClassificationModel(Model[Classification]):
     task = Task.CLASSIFICATION
 
     def __init__(self) -> None:
-        """Start with the (empty) settings.
+        """Start with the settings as they are without a card.
 
         Raises:
             TypeError: the class names no crop size.
@@ -46,13 +52,13 @@ class ClassificationModel(Model[Classification]):
         return side_px
 
     def configure(self, postprocess: Mapping[str, float]) -> None:
-        """Take the (empty) settings of a card."""
+        """Take the settings of a card."""
         self.settings = ClassificationPostprocess.model_validate(dict(postprocess))
 
     def scores(self, raw: Tensor | tuple[Tensor, ...]) -> Tensor:
         """Raw output to scores `(B, K)` that sum to 1, float32."""
         logits_BK = raw if isinstance(raw, Tensor) else raw[0]
-        return logits_BK.float().softmax(1)
+        return (logits_BK.float() / self.settings.temperature).softmax(1)
 
     def postprocess(self, raw: Tensor | tuple[Tensor, ...], sizes_px: Sequence[tuple[int, int]]) -> list[Classification]:
         """Logits to one `Classification` of one row for each crop; sizes are not needed."""

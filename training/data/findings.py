@@ -18,7 +18,7 @@ from models.boxes import iou_matrix
 
 FORMAT = "findings"
 """Format of such a data set in its manifest. Its boxes teach classifiers only: targets of its frames may be missing."""
-FOUND, MISSED, FALSE_ALARM = "found", "missed", "false alarm"
+FOUND, MISSED, FALSE_ALARM, IGNORED = "found", "missed", "false alarm", "ignored"
 _APART_PX = 6.0
 Floats = NDArray[np.float32]
 
@@ -30,7 +30,7 @@ class LabelledFindings:
     Attributes:
         boxes_xyxy_px: `(n, 4)`, pixel edges.
         labels: n labels.
-        origins: of each, `found`, `missed` or `false alarm`.
+        origins: of each, `found`, `missed`, `false alarm` or `ignored`.
         dropped: findings that are neither: second ones on a target, and what touches a target or a region that nobody labelled.
     """
 
@@ -51,7 +51,8 @@ def label_findings(
     """Give findings the labels of the targets they lie on.
 
     By falling score each takes the nearest free target whose centre it reaches: within `MIN_REACH_PX`, or half the longer side of the
-    target's box where that is more. A finding that is apart from all targets and ignored regions is clutter.
+    target's box where that is more. A finding that is apart from all targets and ignored regions is clutter. Ignored regions stay,
+    so that nothing is taken for background there.
 
     Args:
         found_N4: boxes of the findings, pixel edges.
@@ -83,6 +84,10 @@ def label_findings(
         boxes.append(truth_M4[target])
         names.append(labels[target])
         origins.append(MISSED)
+    for region in np.flatnonzero(ignored_M).tolist():
+        boxes.append(truth_M4[region])
+        names.append(labels[region])
+        origins.append(IGNORED)
     return LabelledFindings(np.array(boxes, np.float32).reshape(-1, 4), tuple(names), tuple(origins), dropped)
 
 

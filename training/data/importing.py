@@ -144,13 +144,14 @@ def mixed(sample_id: str) -> str:
 
 
 def _plain(defaults: Defaults) -> dict[str, Any]:
-    return {
+    plain = {
         "licence": defaults.licence,
         "platform": str(defaults.platform),
         "band": str(defaults.band),
         "bit_depth": defaults.bit_depth,
         "group": defaults.group.pattern if defaults.group else None,
     }
+    return plain | ({"unseen": list(defaults.unseen)} if defaults.unseen else {})
 
 
 def _manifest(out: Path, found: ImportReport) -> dict[str, Any]:

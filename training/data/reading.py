@@ -22,6 +22,9 @@ from training.data.labelled_frame import LabelledFrame, encode_rle
 from training.data.near_duplicates import thumbnail_of
 from training.data.sources.annotation import Annotation, BoxXYWH, RefusedAnnotation
 
+UNSEEN = "unseen"
+"""Split of images that only measure."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Defaults:
@@ -35,6 +38,7 @@ class Defaults:
         bit_depth: significant bits.
         group: pattern on the name of an image; its first group, or all it matches, names the sequence or scene. None: every image is one
             of its own.
+        unseen: official splits whose images no training may see: their split becomes `unseen`.
     """
 
     dataset: str
@@ -43,6 +47,7 @@ class Defaults:
     band: Band = Band.UNKNOWN
     bit_depth: int | None = None
     group: re.Pattern[str] | None = None
+    unseen: tuple[str, ...] = ()
 
 
 def read_labelled(annotation: Annotation, defaults: Defaults, root: Path) -> LabelledFrame:
@@ -78,7 +83,7 @@ def read_labelled(annotation: Annotation, defaults: Defaults, root: Path) -> Lab
         platform=annotation.platform if annotation.platform is not Platform.UNKNOWN else defaults.platform,
         band=annotation.band if annotation.band is not Band.UNKNOWN else defaults.band,
         group_id=_group(annotation, defaults.group),
-        split=annotation.split,
+        split=UNSEEN if annotation.split in defaults.unseen else annotation.split,
         mask_rle=None if mask_HW is None else encode_rle(mask_HW),
         boxes_xyxy_px=boxes_xyxy_px,
         labels=labels,

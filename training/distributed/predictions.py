@@ -22,6 +22,7 @@ PREDICTIONS = pa.schema(
         pa.field("found_labels", pa.list_(pa.string()), nullable=False),
         pa.field("found_scores", pa.list_(pa.float32()), nullable=False),
         pa.field("found_mask_rle", pa.string()),
+        pa.field("found_class_scores", pa.list_(pa.list_(pa.float32()))),
         pa.field("figures", pa.map_(pa.string(), pa.float64()), nullable=False),
     ]
 )
@@ -48,5 +49,6 @@ def _found(answer: Answer) -> dict[str, Any]:
         "found_labels": list(answer.labels),
         "found_scores": answer.scores.tolist(),
         "found_mask_rle": answer.mask_rle,
+        "found_class_scores": None if answer.class_scores_NK is None else answer.class_scores_NK.tolist(),
         "figures": list(answer.figures.items()),
     }

@@ -13,10 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contracts.outputs import Detections
+from contracts.result import CLUTTER
+from evaluation.calibration import calibrate
 from evaluation.classification import classification_scores, confusion_matrix
 from evaluation.detection import DetectionMetrics
 from evaluation.found import FoundCurve, FoundMetrics
 from evaluation.segmentation import PROTOCOLS, Counts, SegmentationMetrics, count_image
+from evaluation.veto import best_veto
 from models.classification.base import ClassificationModel
 from models.detection.base import DetectionModel
 from models.inference import prepare
@@ -40,6 +43,7 @@ class Answer:
         labels: n names.
         scores: `(n,)` float32.
         mask_rle: COCO compressed RLE of what a segmenter found; None of other networks.
+        class_scores_NK: of a classifier; None of other networks.
         figures: counts and figures of this image, by name.
     """
 
@@ -47,6 +51,7 @@ class Answer:
     labels: tuple[str, ...]
     scores: Floats
     mask_rle: str | None = None
+    class_scores_NK: Floats | None = None
     figures: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
 
 
@@ -170,7 +175,8 @@ def classifier_answers(network: ClassificationModel, device: Device) -> Answerer
         labels = tuple(network.class_names[index] for index in scores_NK.argmax(1).tolist())
         right = sum(sample.labels[index] == label for index, label in zip(known, labels, strict=True))
         figures = {"right": float(right), "targets": float(len(known)), "accuracy": right / len(known) if known else math.nan}
-        return Answer(boxes_xyxy_px=boxes_N4, labels=labels, scores=scores_NK.max(1, initial=0.0), figures=figures)
+        best_N = scores_NK.max(1, initial=0.0)
+        return Answer(boxes_xyxy_px=boxes_N4, labels=labels, scores=best_N, class_scores_NK=scores_NK, figures=figures)
 
     return answer
 
@@ -187,6 +193,23 @@ def classification_figures(rows: Iterable[Mapping[str, Any]], class_names: Seque
     scores = classification_scores(confusion_KK)
     names = ("macro_f1", "accuracy", "balanced_accuracy", "macro_precision", "macro_recall")
     return {name: float(getattr(scores, name)) for name in names}, confusion_KK
+
+
+def classifier_figures(rows: Sequence[Mapping[str, Any]], class_names: Sequence[str]) -> dict[str, float]:
+    """`classification_figures`, the calibration error (`ece`), and with a class for clutter the share of false alarms that a veto removes.
+
+    `vetoed` is that of `evaluation.veto` where it costs at most 1 % of the targets; NaN without false alarms, targets or class scores.
+    """
+    figures = classification_figures(rows, class_names)[0]
+    outcomes = class_outcomes(rows, class_names)
+    figures["ece"] = calibrate(outcomes.scores_N.clip(0, 1), outcomes.hits_N).ece
+    if CLUTTER in class_names:
+        truth = [label for row in rows for label in row["labels"] if label in class_names]
+        scores = [each[class_names.index(CLUTTER)] for row in rows for each in row.get("found_class_scores") or ()]
+        known = len(scores) == len(truth)
+        is_clutter_N = np.array([label == CLUTTER for label in truth], bool)
+        figures["vetoed"] = best_veto(np.array(scores, np.float32), is_clutter_N).vetoed if known else math.nan
+    return figures
 
 
 def segmentation_metrics_of(

@@ -28,9 +28,17 @@ from training.augmentation.radiometry import add_noise, jitter_counts
 from training.data.batches import Batch, SeededBatches, known_of, padded_pixels
 from training.data.catalogue import CLASS_SETS, SEGMENTATION_SETS, SYNTHETIC
 from training.data.samples import Role, Sample, read_samples
-from training.tasks.answers import Answerer, Outcomes, class_outcomes, classification_figures, classifier_answers
+from training.tasks.answers import Answerer, Outcomes, class_outcomes, classification_figures, classifier_answers, classifier_figures
 from training.tasks.base import Recipe, TrainingTask, Validator, taught_by, wrong_base
-from training.tasks.measuring import DATASET, Report, classification_quality, measure_classification, no_report, targets_of
+from training.tasks.measuring import (
+    DATASET,
+    Report,
+    choose_temperature,
+    classification_quality,
+    measure_classification,
+    no_report,
+    targets_of,
+)
 from training.tasks.pictures import classification_picture
 from training.tasks.teachers import Teacher, Teachers, blended
 
@@ -310,8 +318,9 @@ class ClassificationTask(TrainingTask):
         return classification_figures(rows, model.class_names)[0]["macro_f1"]
 
     def chosen_on(self, model: AnyModel, samples: Iterable[Sample], *, device: str = "cpu") -> dict[str, float]:
-        """Nothing: scores are a softmax."""
-        return self.choose(model, device=device)
+        """The temperature that fits their targets; with too few of them, the one it has."""
+        assert isinstance(model, ClassificationModel)
+        return choose_temperature(model, samples, device=device)
 
     def answers(self, model: AnyModel, *, device: str = "cpu") -> Answerer:
         """See `classifier_answers`."""
@@ -328,9 +337,9 @@ class ClassificationTask(TrainingTask):
         return class_outcomes(rows, model.class_names)
 
     def figures(self, model: AnyModel, rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
-        """See `classification_figures`."""
+        """See `classifier_figures`."""
         assert isinstance(model, ClassificationModel)
-        return classification_figures(rows, model.class_names)[0]
+        return classifier_figures(rows, model.class_names)
 
     def loss(self, model: nn.Module, batch: Batch) -> Tensor:
         """Cross-entropy, see `classification_loss`."""
@@ -361,9 +370,9 @@ class ClassificationTask(TrainingTask):
         return validate
 
     def choose(self, model: AnyModel, *, device: str = "cpu", report: Report = no_report) -> dict[str, float]:
-        """Nothing: scores are a softmax."""
+        """The temperature that fits the targets of the named sets that are held out; with too few of them, the one it has."""
         assert isinstance(model, ClassificationModel)
-        return model.settings.model_dump()
+        return choose_temperature(model, read_samples(self.recipe.named_sets, Role.SELECT), device=device, report=report)
 
     def measure(
         self, model: AnyModel, role: Role = Role.TEST, weights: Path | None = None, *, device: str = "cpu", report: Report = no_report

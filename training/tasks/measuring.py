@@ -22,6 +22,7 @@ from evaluation.classification import ClassificationScores, classification_score
 from evaluation.detection import DetectionMetrics
 from evaluation.detection_figures import DetectionFigures
 from evaluation.segmentation import SegmentationMetrics
+from evaluation.temperature import fit_temperature
 from models.card import FIGURE_DIGITS, Measurement
 from models.classification.base import ClassificationModel
 from models.detection.base import DetectionModel
@@ -327,6 +328,27 @@ def class_scores(
         scores.append(network.scores(raw).cpu().numpy())
         report(start + len(part), len(targets))
     return np.concatenate(scores) if scores else np.zeros((0, len(network.class_names)), np.float32)
+
+
+def choose_temperature(
+    network: ClassificationModel, samples: Iterable[Sample], *, device: Device = "cpu", report: Report = no_report
+) -> dict[str, float]:
+    """Settings of a classifier with the temperature that fits the targets of some images; the one it has where these are too few.
+
+    Images are seen one by one: of each only the scores stay.
+    """
+    parts = []
+    for sample in samples:
+        targets = targets_of([sample], network.class_names)
+        if targets:
+            scores_NK = class_scores(network, [(sample, box) for _, box, _ in targets], device=device)
+            parts.append((scores_NK, np.array([label for _, _, label in targets], np.int64)))
+        report(len(parts), len(parts))
+    now = network.settings
+    if not parts:
+        return now.model_dump()
+    factor = fit_temperature(np.concatenate([scores for scores, _ in parts]), np.concatenate([truth for _, truth in parts]))
+    return now.model_dump() | ({} if factor is None else {"temperature": round(now.temperature * factor, FIGURE_DIGITS)})
 
 
 def classification_quality(network: ClassificationModel, samples: Sequence[Sample], device: Device) -> float:

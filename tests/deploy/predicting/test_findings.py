@@ -76,6 +76,19 @@ def test_findings_of_the_networks_become_the_boxes(tmp_path: Path) -> None:
     assert (again.frames, again.new, counted) == (2, 0, {}), "goes on where it was, and nothing is left to do"
 
 
+@pytest.mark.parametrize("with_missed", [True, False])
+def test_frames_beyond_the_limit_keep_their_true_boxes(with_missed: bool, tmp_path: Path) -> None:
+    folder, out = labelled_frames(tmp_path / "made"), tmp_path / "found"
+    request = FindingsRequest(folder=folder, name="found", with_missed=with_missed, models={}, min_score=0.0, limit=1)
+    with asyncio.Runner() as runner:
+        predictor = Predictor(runner, RuleNetworks().handles(), StreamSettings(), SensorRules(), InputLimits(), TrackSettings())
+        report, _ = write_findings(request, out, predictor.run(FrameSource(find_inputs([folder], Labels()).sequences), request.limit))
+    origins = {row["sample_id"]: set(json.loads(row["extra"])["origins"]) for row in iterate_rows(out)}
+    assert report.refused == {}
+    assert sum(each == {"not looked at"} for each in origins.values()) == with_missed
+    assert len(origins) == (2 if with_missed else 1)
+
+
 def test_only_classifiers_learn_from_findings(tmp_path: Path) -> None:
     (tmp_path / "dataset.json").write_text(json.dumps({"format": FORMAT, "dataset": "found"}))
     nothing: Any = None

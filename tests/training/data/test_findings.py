@@ -34,6 +34,7 @@ def test_each_finding_is_a_target_clutter_or_nothing(with_missed: bool) -> None:
         (9, 10, 29, 20): ("car", "found"),
         (54.5, 50, 59.5, 56): ("person", "found"),
         (60, 20, 64, 24): ("clutter", "false alarm"),
+        TRUTH["ignore"]: ("ignore", "ignored"),
     }
     assert said == expected | ({TRUTH["bird"]: ("bird", "missed")} if with_missed else {})
     assert labelled.dropped == 3

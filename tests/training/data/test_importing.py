@@ -70,6 +70,16 @@ def test_cameras_groups_and_bits_are_kept_and_defaults_fill_gaps(tmp_path: Path)
     }
 
 
+def test_a_split_may_be_kept_from_all_training(tmp_path: Path) -> None:
+    write_index(tmp_path / "set")
+    splits = {scene.split for scene in scenes()}
+    kept = Defaults(dataset="made", licence="ours", unseen=("test",))
+    import_set("index", tmp_path / "set", tmp_path / "out", kept)
+    now = {row["sample_id"]: row["split"] for row in iterate_rows(tmp_path / "out")}
+    assert "test" in splits
+    assert set(now.values()) == splits - {"test"} | {"unseen"}
+
+
 def test_the_same_call_goes_on_and_takes_what_was_mended(tmp_path: Path) -> None:
     root, out = tmp_path / "set", tmp_path / "out"
     write_index(root)
