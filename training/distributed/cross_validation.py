@@ -28,7 +28,6 @@ from training.tasks.known import task_of
 
 PREDICTIONS_FILE, RUN_FILE = "out_of_fold.parquet", "run.json"
 _POLL_S = 0.5
-_BYTES_A_PIXEL = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -191,7 +190,7 @@ def _request(run: CrossValidation, storage: Storage, fold: int, rows: Sequence[M
         parts=tuple(str(part.resolve()) for folder in run.folders for part in parts_of(folder)),
         names=names,
         crops=sum(task.crops_in(row["labels"]) for row in rows if row["sample_id"] in learnt),
-        pixel_bytes=sum(row["width_px"] * row["height_px"] * _BYTES_A_PIXEL for row in rows if row["sample_id"] in learnt),
+        pixel_bytes=sum(task.bytes_of(row["width_px"], row["height_px"], row["bit_depth"]) for row in rows if row["sample_id"] in learnt),
         storage=storage.place,
         board=board,
     )

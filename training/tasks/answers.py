@@ -27,7 +27,7 @@ from models.regions import answer_of, regions_of
 from models.segmentation.base import SegmentationModel
 from training.data.labelled_frame import boxes_of_row, encode_rle
 from training.data.samples import Sample
-from training.tasks.measuring import Device, class_scores, count_overlaps, detect, probability_maps
+from training.tasks.measuring import Device, count_overlaps, detect, prepared_class_scores, probability_maps
 
 _UNLABELLED = "ignore"
 _FIGURES = ("iou", "niou", "pd", "fa_ppm", "precision", "recall", "f1")
@@ -166,12 +166,13 @@ def detection_figures(rows: Iterable[Mapping[str, Any]], threshold: float) -> di
 
 
 def classifier_answers(network: ClassificationModel, device: Device) -> Answerer:
-    """The surest class of each true box whose class the network knows."""
+    """The surest class of each true box whose class the network knows; as it is configured now."""
+    model = prepare(network, device)
 
     def answer(sample: Sample) -> Answer:
         known = [index for index, label in enumerate(sample.labels) if label in network.class_names]
         boxes_N4 = sample.boxes_xyxy_px[known]
-        scores_NK = class_scores(network, [(sample, box) for box in boxes_N4], device=device)
+        scores_NK = prepared_class_scores(model, [(sample, box) for box in boxes_N4])
         labels = tuple(network.class_names[index] for index in scores_NK.argmax(1).tolist())
         right = sum(sample.labels[index] == label for index, label in zip(known, labels, strict=True))
         figures = {"right": float(right), "targets": float(len(known)), "accuracy": right / len(known) if known else math.nan}

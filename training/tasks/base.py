@@ -25,6 +25,7 @@ from training.tasks.measuring import Report, no_report
 from training.tasks.teachers import Teacher
 
 _R = TypeVar("_R", bound="Recipe")
+_BYTES_A_PIXEL = 8
 Validator = Callable[[nn.Module], float]
 """Score of a network on held-out images; more is better, NaN where they cannot say."""
 
@@ -222,6 +223,10 @@ class TrainingTask(ABC):
             SettingsError: it cannot be read.
         """
         _ = sample.pixels_HW
+
+    def bytes_of(self, width_px: int, height_px: int, bit_depth: int) -> int:
+        """Memory of a decoded image with all that is kept of it, about."""
+        return _BYTES_A_PIXEL * width_px * height_px
 
     @property
     def counts_batches(self) -> bool:

@@ -293,6 +293,10 @@ class ClassificationTask(TrainingTask):
         """Crops of targets and background."""
         return self._batches
 
+    def bytes_of(self, width_px: int, height_px: int, bit_depth: int) -> int:
+        """Its counts: there are no masks, and crops are cut from these."""
+        return width_px * height_px * -(-bit_depth // 8)
+
     @property
     def headline(self) -> str:
         """Mean F1 of the classes."""

@@ -318,7 +318,15 @@ def class_scores(
     report: Report = no_report,
 ) -> NDArray[np.float32]:
     """Scores `(N, K)` of N boxes in their images."""
-    model = prepare(network, device)
+    return prepared_class_scores(prepare(network, device), targets, report=report)
+
+
+def prepared_class_scores(
+    model: InferenceModel, targets: Sequence[tuple[Sample, NDArray[np.float32]]], *, report: Report = no_report
+) -> NDArray[np.float32]:
+    """The same of a classifier that is prepared: to prepare one takes as long as hundreds of crops."""
+    network = model.model
+    assert isinstance(network, ClassificationModel)
     scores = []
     for start in range(0, len(targets), _CROPS_A_BATCH):
         part = targets[start : start + _CROPS_A_BATCH]
@@ -337,11 +345,11 @@ def choose_temperature(
 
     Images are seen one by one: of each only the scores stay.
     """
-    parts = []
+    parts, model = [], prepare(network, device)
     for sample in samples:
         targets = targets_of([sample], network.class_names)
         if targets:
-            scores_NK = class_scores(network, [(sample, box) for _, box, _ in targets], device=device)
+            scores_NK = prepared_class_scores(model, [(sample, box) for _, box, _ in targets])
             parts.append((scores_NK, np.array([label for _, _, label in targets], np.int64)))
         report(len(parts), len(parts))
     now = network.settings

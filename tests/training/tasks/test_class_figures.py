@@ -10,9 +10,14 @@ import pytest
 
 from models.classification.base import ClassificationPostprocess
 from models.classification.classes import CLASSES_AND_CLUTTER
-from models.zoo import create_model
+from models.classification.wren import Wren
+from models.inference import InferenceModel, prepare
+from models.zoo import AnyModel
 from tests.training.test_overfit import made_images
+from training.recipes import plan_named
+from training.tasks import answers
 from training.tasks.answers import classifier_figures
+from training.tasks.known import task_of
 from training.tasks.measuring import choose_temperature, class_scores, targets_of
 
 NAMES = ("car", "clutter")
@@ -40,7 +45,7 @@ def test_answers_without_scores_of_classes_have_no_veto() -> None:
 
 
 def test_a_temperature_divides_the_logits_and_is_chosen_on_images() -> None:
-    model, samples = create_model("wren").eval(), made_images(24, "hit-uav")
+    model, samples = Wren().eval(), made_images(24, "hit-uav")
     targets = [(sample, box) for sample, box, _ in targets_of(samples, CLASSES_AND_CLUTTER)]
     plain_NK = class_scores(model, targets)
     chosen = choose_temperature(model, samples)
@@ -56,3 +61,23 @@ def test_a_temperature_is_a_number_above_0() -> None:
     for wrong in (0.0, math.nan, math.inf):
         with pytest.raises(ValueError, match="temperature"):
             ClassificationPostprocess(temperature=wrong)
+
+
+def test_crops_need_the_counts_of_a_frame_and_no_more() -> None:
+    """What a training in folds keeps in memory instead of decoding it again each epoch."""
+    model = Wren()
+    sizes = [task_of(model, plan_named("ours", task=model.task).recipe).bytes_of(640, 512, bits) for bits in (8, 14, 32)]
+    assert sizes == [640 * 512, 2 * 640 * 512, 4 * 640 * 512]
+
+
+def test_a_classifier_is_prepared_once_for_all_images(monkeypatch: pytest.MonkeyPatch) -> None:
+    prepared: list[InferenceModel] = []
+
+    def counted(model: AnyModel, device: str) -> InferenceModel:
+        prepared.append(prepare(model, device))
+        return prepared[-1]
+
+    monkeypatch.setattr(answers, "prepare", counted)
+    answer = answers.classifier_answers(Wren().eval(), "cpu")
+    assert [len(answer(sample).labels) for sample in made_images(3, "hit-uav")] == [1, 1, 1]
+    assert len(prepared) == 1
