@@ -346,6 +346,7 @@ def choose_temperature(
     Images are seen one by one: of each only the scores stay.
     """
     parts, model = [], prepare(network, device)
+    model.model.configure({})  # the prepared copy: scores at a temperature of 1
     for sample in samples:
         targets = targets_of([sample], network.class_names)
         if targets:
@@ -355,8 +356,8 @@ def choose_temperature(
     now = network.settings
     if not parts:
         return now.model_dump()
-    factor = fit_temperature(np.concatenate([scores for scores, _ in parts]), np.concatenate([truth for _, truth in parts]))
-    return now.model_dump() | ({} if factor is None else {"temperature": round(now.temperature * factor, FIGURE_DIGITS)})
+    found = fit_temperature(np.concatenate([scores for scores, _ in parts]), np.concatenate([truth for _, truth in parts]))
+    return now.model_dump() | ({} if found is None else {"temperature": round(found, FIGURE_DIGITS)})
 
 
 def classification_quality(network: ClassificationModel, samples: Sequence[Sample], device: Device) -> float:
