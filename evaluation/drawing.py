@@ -98,6 +98,13 @@ def encode_png(picture: Picture, level: int = 1) -> bytes:
     return encoded.tobytes()
 
 
+def encode_jpeg(picture: Picture, quality: int = 90) -> bytes:
+    """A JPEG of a picture in which lines of one pixel keep their colour (4:4:4)."""
+    options = [cv2.IMWRITE_JPEG_QUALITY, quality, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
+    _, encoded = cv2.imencode(".jpg", picture[:, :, ::-1], options)
+    return encoded.tobytes()
+
+
 def write_small_png(picture: Picture, path: Path) -> None:
     """A PNG of 64 levels a colour: enough for the eye, and half as large."""
     path.write_bytes(encode_png(picture // 4 * 4, 9))

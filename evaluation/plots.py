@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from evaluation.drawing import Picture, encode_png
+from evaluation.drawing import Picture, encode_jpeg, encode_png
 from evaluation.results import ModelResult
 from evaluation.targets import Stratum
 
@@ -40,12 +40,13 @@ def figure_uri(figure: Figure) -> str:
 
 
 def picture_uri(picture_HW3: Picture) -> str:
-    """A picture as a `data:` URI."""
-    return _uri(encode_png(picture_HW3))
+    """A picture as a `data:` URI: JPEG with colours at full size where that is smaller, as it is for frames with noise."""
+    png, jpeg = encode_png(picture_HW3), encode_jpeg(picture_HW3)
+    return _uri(jpeg, "jpeg") if len(jpeg) < len(png) else _uri(png)
 
 
-def _uri(png: bytes) -> str:
-    return "data:image/png;base64," + base64.b64encode(png).decode("ascii")
+def _uri(encoded: bytes, kind: str = "png") -> str:
+    return f"data:image/{kind};base64," + base64.b64encode(encoded).decode("ascii")
 
 
 def rate_curves(results: Sequence[ModelResult]) -> Figure:
@@ -68,6 +69,8 @@ def rate_curves(results: Sequence[ModelResult]) -> Figure:
 
 def threshold_curves(results: Sequence[ModelResult]) -> Figure:
     """IoU against the threshold, and detected targets against false-alarm pixels along it."""
+    from matplotlib.ticker import SymmetricalLogLocator
+
     figure, (iou, free) = bare_figure(11, 4, 2)
     for result in results:
         (line,) = iou.plot(result.curves.thresholds_T, result.curves.iou_T, label=result.name)
@@ -77,6 +80,10 @@ def threshold_curves(results: Sequence[ModelResult]) -> Figure:
     iou.set(xlabel="threshold (dotted: in use)", ylabel="IoU", title="IoU at every threshold", xlim=(0, 1), ylim=(0, 1))
     free.set(xlabel="Fa, false-alarm pixels per million", ylabel="Pd", title="targets found against false alarms (dot: in use)")
     free.set_xscale("symlog", linthresh=1)
+    free.set_xlim(left=0)
+    free.xaxis.set_major_locator(SymmetricalLogLocator(base=10, linthresh=1, subs=(1, 2, 5)))
+    free.xaxis.set_major_formatter("{x:g}")
+    free.tick_params(axis="x", labelsize=8)
     iou.legend(fontsize=8, loc="lower center")
     free.legend(fontsize=8, loc="lower right")
     return figure

@@ -14,7 +14,7 @@ from typer.core import TyperCommand, TyperGroup
 from deploy.cli.errors import EXIT_FAULT, EXIT_INTERRUPTED, EXIT_WRONG_USE, debugging, with_options
 from deploy.cluster.interrupts import interruptible
 from deploy.terminal.error_line import show_error
-from deploy.terminal.streams import never_fail_for_a_character
+from deploy.terminal.streams import never_fail_for_a_character, no_echo_of_control_keys
 
 # Name, module (each has a Typer called `app`), line in `irstream --help`.
 COMMANDS = (
@@ -72,7 +72,7 @@ class LazyGroup(TyperGroup):
         from contracts.errors import IrstreamError
 
         try:
-            with interruptible():
+            with no_echo_of_control_keys(), interruptible():
                 return super().invoke(ctx)
         except KeyboardInterrupt as error:
             show_error("interrupted")

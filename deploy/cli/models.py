@@ -51,7 +51,9 @@ def list_command(
 
 @app.command()
 def show(
-    name: Annotated[str, typer.Argument(help="Registered name (`irstream models list`), or detector, segmenter, classifier.")],
+    name: Annotated[
+        str, typer.Argument(help="Registered name (`irstream models list`), safetensors file, folder of a run; or a role such as detector.")
+    ],
     registry: RegistryOption = None,
     config: ConfigOption = None,
     as_json: JsonOption = False,
@@ -65,14 +67,16 @@ def show(
     if name in ROLES:
         models_production.print_role(name, config, registry, as_json)
         return
+    from deploy.cli.segmenters import weights_named
     from deploy.terminal.consoles import table_console
     from deploy.terminal.model_text import bare_card, whole_card
-    from models.card import train_command
+    from models.card import read_card, train_command
     from models.cost import sketch
     from models.zoo import list_trained, load_model
 
-    if name in list_trained():
-        card = load_model(name)[1]
+    path = weights_named(name)
+    if path is not None or name in list_trained():
+        card = load_model(name)[1] if path is None else load_model(read_card(path.with_suffix(".json")).name, path)[1]
         facts, text = card.model_dump(mode="json"), whole_card(card)
     else:
         bare = sketch(name)

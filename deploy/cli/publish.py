@@ -133,7 +133,7 @@ def publish_command(
     from deploy.terminal.publish_view import print_summary, show_progress, stop_on_signals
     from pipeline.kafka.client import require_native_crc
     from pipeline.kafka.producer import SteadyProducer
-    from pipeline.kafka.topics import describe_topic, ensure_topic
+    from pipeline.kafka.topics import describe_topic, ensure_topic, partitions_of
     from pipeline.publish import publish
 
     no_measurement = _nodata(nodata)
@@ -141,7 +141,7 @@ def publish_command(
     require_native_crc()
     if create_topic:
         ensure_topic(kafka, kafka.topic, partitions)
-    describe_topic(kafka, kafka.topic)  # says at once what is wrong, before a scene is painted
+    there = describe_topic(kafka, kafka.topic).partitions  # says at once what is wrong, before a scene is painted
     source, left_out = (
         (_synthetic(sensors, sensor, scene, platform, band, size, bit_depth, fps, seed, codec, truth), ())
         if inputs == [SYNTHETIC]
@@ -150,11 +150,13 @@ def publish_command(
     rate = fps if fps is not None else source.fps or DEFAULT_FPS
     with stop_on_signals() as stop, SteadyProducer(kafka) as producer, show_progress(kafka.topic, quiet=as_json) as show:
         summary = publish(source, producer, kafka.topic, fps=rate or None, limit=limit, loop=loop, stop=stop, on_progress=show)
+    spread = partitions_of(source.sensors, there)
     if as_json:
         also = {"topic": kafka.topic, "keeps_rate": summary.keeps_rate, "sensor_ids": list(source.sensors), "left_out": list(left_out)}
+        also |= {"partitions": len(there), "sensors_by_partition": {str(partition): num for partition, num in spread.items()}}
         print_json(asdict(summary) | also)
     else:
-        print_summary(summary, kafka.topic, left_out)
+        print_summary(summary, kafka.topic, left_out, spread, len(there))
     if not summary.whole:
         raise typer.Exit(1)
 

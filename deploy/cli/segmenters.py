@@ -60,7 +60,7 @@ def names_classifier(name: str) -> bool:
     from models.interface import Task
     from models.zoo import list_models, task_named
 
-    path = _file_of(name)
+    path = weights_named(name)
     if path is None:
         return name in list_models() and task_named(name) is Task.CLASSIFICATION
     return path.with_suffix(".json").is_file() and read_card(path.with_suffix(".json")).task == Task.CLASSIFICATION
@@ -83,7 +83,7 @@ def _load(name: str, kind: type[Any], wanted: str) -> Loaded[Any]:
     from models.card import read_card
     from models.zoo import load_model
 
-    path = _file_of(name)
+    path = weights_named(name)
     network, card = load_model(name) if path is None else load_model(read_card(path.with_suffix(".json")).name, path)
     if not isinstance(network, kind):
         raise SettingsError(
@@ -97,7 +97,7 @@ def _load(name: str, kind: type[Any], wanted: str) -> Loaded[Any]:
     return Loaded(network, known_as, card)
 
 
-def _file_of(name: str) -> Path | None:
+def weights_named(name: str) -> Path | None:
     """The weights that a file or a run's folder means; None: those that ship under a registered name, which never means a folder here.
 
     Raises:

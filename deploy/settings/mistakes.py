@@ -179,6 +179,8 @@ def _describe(error: ErrorDetails, key: Key, where: str, model: type[BaseModel])
     if text.startswith(("greater", "less", "finite")):
         text = f"a value {text}"
     text = text.replace("String should match pattern", "text that matches")
+    if kind == "int_from_float":
+        text = "a whole number"
     if kind in _OF_A_SECTION and isinstance(error["input"], str | list | tuple):
         # A whole section as one text or list: which part of it is a secret is not to be seen.
         return Mistake(where, dotted(key) or "args", text, "one text" if isinstance(error["input"], str) else "a list")

@@ -12,10 +12,13 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pydantic import ValidationError
+
 from contracts.errors import SettingsError
 from contracts.result import CLUTTER, UNNAMED
-from deploy.settings.mistakes import Mistake, shown
+from deploy.settings.mistakes import Mistake, describe, shown
 from models.card import ModelCard, read_card, train_command
+from models.thresholds import BY_TASK
 
 if TYPE_CHECKING:
     from actors.settings import ModelActorSettings
@@ -93,6 +96,20 @@ def _check(settings: ModelActorSettings, task: str) -> Iterator[tuple[str, str, 
         expected = f"a value that {card.name} knows ({', '.join(card.postprocess) or 'none'})"
         for key in unknown:
             yield f"postprocess.{key}", expected, "an unknown one", "Remove it; the model card's is used."
+    elif not unknown:
+        yield from _out_of_range(settings, card)
+
+
+def _out_of_range(settings: ModelActorSettings, card: ModelCard) -> Iterator[tuple[str, str, str, str]]:
+    """Values that the task does not allow, unless the network has a rule of its own for them."""
+    try:
+        BY_TASK[card.task].model_validate(card.postprocess | settings.postprocess)
+    except ValidationError as error:
+        wrong = describe(error.errors(include_url=False), lambda _: "", BY_TASK[card.task])
+        if wrong and not _takes(settings, card):
+            for mistake in wrong:
+                own = f"Leave it out: the model card's is {card.postprocess[mistake.key]:g}." if mistake.key in card.postprocess else ""
+                yield f"postprocess.{mistake.key}", mistake.expected, mistake.got, own
 
 
 def _no_weights(settings: ModelActorSettings, task: str) -> Iterator[tuple[str, str, str, str]]:

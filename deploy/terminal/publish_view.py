@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from threading import Event
 from types import FrameType
@@ -95,8 +95,18 @@ def rate_text(progress: PublishProgress) -> str:
     return f"{achieved} of {progress.fps_asked:g} asked: the {progress.bottleneck} is too slow"
 
 
-def print_summary(summary: PublishProgress, topic: str, left_out: Sequence[str] = ()) -> None:
-    """The last lines, on stdout: frames sent, frames skipped and why, files that were no input."""
+def print_summary(
+    summary: PublishProgress, topic: str, left_out: Sequence[str] = (), sensors_in: Mapping[int, int] | None = None, partitions: int = 0
+) -> None:
+    """The last lines, on stdout: frames sent, frames skipped and why, files that were no input.
+
+    Args:
+        summary: of the whole publication.
+        topic: where to.
+        left_out: a sentence each.
+        sensors_in: number of sensors in each partition that has any; it is said where some partitions stay empty.
+        partitions: of the topic.
+    """
     console = SafeConsole(soft_wrap=True, highlight=False)
     how = "interrupted after" if summary.interrupted else "in"
     megabytes = summary.sent_bytes / 1e6
@@ -114,5 +124,10 @@ def print_summary(summary: PublishProgress, topic: str, left_out: Sequence[str] 
         )
     if summary.skipped:
         console.print(f"  skipped  {counted(summary.skipped, 'frame')} that could not be sent; first: {summary.problems[0]}", markup=False)
+    if sensors_in and len(sensors_in) < min(partitions, sum(sensors_in.values())):
+        each = ", ".join(f"{counted(num, 'sensor')} in {partition}" for partition, num in sensors_in.items())
+        console.print(
+            f"  spread   {len(sensors_in)} of {partitions} partitions: {each}; Kafka divides ids by a hash (docs/kafka.md)", markup=False
+        )
     for sentence in left_out:
         console.print(f"  left out {sentence}", markup=False)

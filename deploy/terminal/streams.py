@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import io
+import os
 import sys
+import termios
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 
 def never_fail_for_a_character() -> None:
@@ -11,3 +15,26 @@ def never_fail_for_a_character() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+
+
+@contextmanager
+def no_echo_of_control_keys() -> Iterator[None]:
+    """While the block runs, the terminal writes no `^C` into what is drawn on it; nothing where there is none."""
+    try:
+        terminal = sys.stdin.fileno()
+        before = termios.tcgetattr(terminal)
+        in_front = os.tcgetpgrp(terminal) == os.getpgrp()  # behind a shell, setting it would stop the process
+    except (OSError, ValueError, AttributeError, termios.error):
+        in_front = False
+    if not in_front:
+        yield
+        return
+    quiet = list(before)
+    quiet[3] &= ~termios.ECHOCTL  # the local flags
+    with suppress(termios.error):
+        termios.tcsetattr(terminal, termios.TCSANOW, quiet)
+    try:
+        yield
+    finally:
+        with suppress(termios.error):
+            termios.tcsetattr(terminal, termios.TCSANOW, before)

@@ -61,7 +61,7 @@ class TableRows:
                 expected="the files of the table to be readable",
                 got=plain_text(error),
                 where=f"sink.table = {self._uri}",
-                action="Trying again.",
+                action="The page tries again by itself.",
             ) from error
         return rows
 

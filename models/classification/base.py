@@ -4,28 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
 from contracts.outputs import Classification
 from models.interface import Model, Task
+from models.thresholds import ClassificationPostprocess
 
 PAPER_SIDE_PX = 224
 """Side of the crops of networks of papers."""
 PAPER_CHANNELS = 3
 """Their channels; grey is repeated."""
-
-
-class ClassificationPostprocess(BaseModel):
-    """Values of a classifier that are chosen on held-out images.
-
-    Attributes:
-        temperature: logits are divided by it before the softmax: above 1, scores are less sure. Best classes stay as they are.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    temperature: float = Field(default=1.0, gt=0, allow_inf_nan=False)
 
 
 class ClassificationModel(Model[Classification]):

@@ -10,22 +10,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
 from contracts.outputs import Detections
 from models.boxes import strongest_boxes
 from models.interface import InputSpec, Model, Task
-
-
-class DetectionPostprocess(BaseModel):
-    """Thresholds that turn raw maps into boxes; the score threshold is chosen on validation images and kept in the card."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    score_threshold: float = Field(default=0.3, gt=0, lt=1)
-    nms_iou: float = Field(default=0.3, gt=0, lt=1)
-    max_per_frame: int = Field(default=100, ge=1)
+from models.thresholds import DetectionPostprocess
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -14,12 +14,13 @@ from torch.nn import functional
 
 from models.detection.anchors import Spread, boxes_from, deltas_to, grid_anchors, sides_of
 from models.detection.assignment import by_overlap
-from models.detection.base import BoxTruth, DetectionModel, DetectionPostprocess
+from models.detection.base import BoxTruth, DetectionModel
 from models.detection.two_stage import ENLARGE
 from models.interface import InputSpec, MetadataBatch
 from models.layers.blocks import biased
 from models.layers.resnet import ResNet
 from models.losses import focal_loss
+from models.thresholds import DetectionPostprocess
 from models.zoo import register_model
 
 STRIDES = (8, 16, 32, 64, 128)

@@ -13,12 +13,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from models.detection.base import BoxTruth, DetectionModel, DetectionPostprocess
+from models.detection.base import BoxTruth, DetectionModel
 from models.detection.necks import Neck
 from models.detection.proposals import ProposalNetwork
 from models.detection.roi_head import RoiHead
 from models.interface import InputSpec, MetadataBatch
 from models.layers.resnet import STRIDES, ResNet
+from models.thresholds import DetectionPostprocess
 
 ENLARGE = 2
 _PROPOSALS = 300

@@ -4,32 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
 from contracts.outputs import Segmentation
 from models.interface import InputSpec, Model, Task
 from models.regions import regions_of
-from models.scores import ScoreMap
+from models.thresholds import SegmentationPostprocess
 
 # Targets are about a thousandth of all pixels: starting there spares the first epochs of learning "everything is background".
 HEAD_BIAS = -4.0
-
-
-class SegmentationPostprocess(BaseModel):
-    """Thresholds and score map: from a probability map to regions; chosen on validation images and kept in the card."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    threshold: float = Field(default=0.5, gt=0, lt=1)
-    min_area_px: int = Field(default=1, ge=1)
-    score_slope: float = Field(default=1.0, gt=0)
-    score_offset: float = 0.0
-
-    @property
-    def score_map(self) -> ScoreMap:
-        """Score of a region."""
-        return ScoreMap(self.score_slope, self.score_offset)
 
 
 class SegmentationModel(Model[Segmentation]):

@@ -139,7 +139,7 @@ def while_running(settings: KafkaSettings, error: KafkaError, where: str) -> Ret
             expected="an answer from Kafka",
             got=error_text(error),
             where=f"{where} at {settings.bootstrap_servers}",
-            action="Trying again until it is back.",
+            action="A running stream tries again until it is back; run any other command again.",
         )
     return StopPipeline(
         expected="an answer from Kafka",

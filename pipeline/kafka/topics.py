@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -11,6 +12,7 @@ from typing import Any, Self, TypeVar
 import kafka
 from kafka import KafkaAdminClient
 from kafka.errors import KafkaError, NoError, RetriableError, TopicAlreadyExistsError, UnknownTopicOrPartitionError, for_code
+from kafka.partitioner.default import murmur2
 from kafka.structs import OffsetAndMetadata
 
 from contracts.errors import RetryLater, SettingsError, StopPipeline
@@ -215,6 +217,17 @@ def ensure_topic(settings: KafkaSettings, topic: str, partitions: int, config: M
         ) from error
     finally:
         admin.close()
+
+
+def partitions_of(keys: Iterable[str], partitions: Sequence[int]) -> dict[int, int]:
+    """Number of keys in each partition that gets one, as Kafka's own producers divide them: by a hash, so not evenly.
+
+    Args:
+        keys: sensor ids.
+        partitions: of the topic, ascending.
+    """
+    hashed = ((murmur2(key.encode()) & 0x7FFFFFFF) % len(partitions) for key in keys)
+    return dict(sorted(Counter(partitions[each] for each in hashed).items()))
 
 
 def commit_offset_hint(settings: KafkaSettings, offsets: Mapping[TopicPartition, int]) -> None:

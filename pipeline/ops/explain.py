@@ -157,7 +157,8 @@ def _find_commit(table: DeltaTable, run_id: str, position: KafkaPosition) -> Tab
     if next_offset <= position.offset or (last > 0 and _next_offset_at(table, last - 1, app_id) == _CLEANED_UP):
         return None
     table.load_as_version(last)
-    entry = table.history(1)[0]  # newest first; of an older version it gives more than asked for
+    # Of an older version deltalake 1.6 gives all newer entries too, newest first: the last is this version's, whatever number it bears.
+    entry = table.history(1)[-1]
     return TableCommit(last, datetime.fromtimestamp(entry["timestamp"] / 1000, UTC), next_offset)
 
 

@@ -118,7 +118,7 @@ def test_the_page_shows_all_of_several_and_needs_nothing_else() -> None:
     page = render_class_report([result("one"), result("other", ("car", "bird", "boat"))], title="T", lead="L <b>", foot="irstream evaluate")
     assert "L &lt;b&gt;" in page
     assert not re.findall(r'(?:src|href)="(?!data:)', page)
-    assert len(re.findall('src="data:image/png;base64,', page)) == 2 + 2 * 3
+    assert len(re.findall('src="data:image/(?:png|jpeg);base64,', page)) == 2 + 2 * 3
     assert page.count("(stream.clutter_veto) removes 100.0 % of 1 false alarms and 0.0 % of 3 targets.") == 1, "not without such a class"
     assert page.count("a, car: said bird 0.65</figcaption>") == 2
     assert "<td>one</td><td>4</td><td>75.0<br>" in page

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
 from evaluation.curves import CurveMetrics
+from evaluation.plots import threshold_curves
 from evaluation.report import _difference_row, _figure_rows, _strata, render_report
 from evaluation.results import Cost, ImageRow, ModelResult, plain, rows_table
 from evaluation.segmentation import PROTOCOLS, Counts
@@ -99,6 +101,16 @@ def test_tables_by_size_and_contrast_name_their_ranges() -> None:
     assert sum(int(row[1]) for row in contrasts["rows"]) == 24
     empty = next(row for row in contrasts["rows"] if row[1] == "0")
     assert empty[2:] == ["-", "-"], "no figure of no target"
+
+
+@pytest.mark.parametrize("highest_ppm", [3.0, 40.0, 2500.0])
+def test_the_axis_of_false_alarms_has_numbers_to_read(highest_ppm: float) -> None:
+    made = result("a")
+    ((_, scores),) = made.sweep
+    sweep = tuple((part, replace(scores, fa=part * highest_ppm * 1e-6)) for part in (0.4, 0.7, 1.0))
+    _, free = threshold_curves([replace(made, sweep=sweep)]).axes
+    low, high = free.get_xlim()
+    assert len([tick for tick in free.get_xticks() if low <= tick <= high]) >= 3
 
 
 def test_what_json_cannot_hold_becomes_none() -> None:

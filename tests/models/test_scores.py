@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from models.interface import MetadataBatch
 from models.regions import regions_of
 from models.scores import ScoreMap
-from models.segmentation.base import SegmentationPostprocess
+from models.thresholds import SegmentationPostprocess
 from models.zoo import load_model
 
 

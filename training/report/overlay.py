@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import combinations
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +14,8 @@ from training.data.samples import Sample
 _TRUTH, _ANSWER, _BOTH = (60, 220, 60), (255, 120, 40), (255, 225, 60)
 _MAX_PICTURE_PX = 640
 _RINGS = 100
+_MIDDLES = 12
+"""Missed targets between which cuts are tried."""
 _RING_SHARE = 30
 """A ring lies this part of the picture's side away from what it is around: small enough to aim, large enough to see in a thumbnail."""
 
@@ -19,11 +23,12 @@ _RING_SHARE = 30
 def overlay(sample: Sample, answer_HW: NDArray[np.bool_], truth_HW: NDArray[np.bool_]) -> Picture:
     """The frame in grey with truth green, answer orange, both yellow, and a ring around each place: green where missed, orange where false.
 
-    A frame over 640 px is cut around what is wrong. Rings never hide a pixel of a target.
+    A frame over 640 px is cut so that as many missed targets as possible are in the picture, and then as much else that is wrong.
+    Rings never hide a pixel of a target.
     """
     picture, both_HW = grey_picture(sample.pixels_HW), answer_HW & truth_HW
     painted = ((truth_HW & ~answer_HW, _TRUTH), (answer_HW & ~truth_HW, _ANSWER), (both_HW, _BOTH))
-    window = _window(answer_HW ^ truth_HW)
+    window = _window(answer_HW, truth_HW)
     for x, y, radius, colour in _rings(answer_HW, truth_HW, min(_MAX_PICTURE_PX, *truth_HW.shape) // _RING_SHARE):
         cv2.circle(picture, (x, y), radius, colour, 1, cv2.LINE_AA)
     for mask_HW, colour in painted:
@@ -46,11 +51,26 @@ def _rings(answer_HW: NDArray[np.bool_], truth_HW: NDArray[np.bool_], away_px: i
     return rings
 
 
-def _window(wrong_HW: NDArray[np.bool_]) -> tuple[slice, slice]:
+def _window(answer_HW: NDArray[np.bool_], truth_HW: NDArray[np.bool_]) -> tuple[slice, slice]:
+    """The cut with most missed targets; of equal ones that with most wrong pixels."""
+    num, labels_HW, _, centroids_N2 = cv2.connectedComponentsWithStats(truth_HW.astype(np.uint8), connectivity=8)
+    missed = [label for label in range(1, num) if not answer_HW[labels_HW == label].any()]
+    wrong_HW = answer_HW ^ truth_HW
     rows, columns = np.nonzero(wrong_HW)
-    cuts = []
-    for places, side in ((rows, wrong_HW.shape[0]), (columns, wrong_HW.shape[1])):
-        middle = int(np.median(places)) if len(places) else side // 2
-        start = int(np.clip(middle - _MAX_PICTURE_PX // 2, 0, max(0, side - _MAX_PICTURE_PX)))
-        cuts.append(slice(start, start + _MAX_PICTURE_PX))
-    return cuts[0], cuts[1]
+    middles = [(float(np.median(columns)), float(np.median(rows)))] if len(rows) else []
+    middles += [(float(x), float(y)) for x, y in centroids_N2[missed]]
+    # Middles between two targets, too: a cut around one may just miss the other.
+    middles += [((one[0] + other[0]) / 2, (one[1] + other[1]) / 2) for one, other in combinations(middles[: _MIDDLES + 1], 2)]
+    cuts = [tuple(_cut(at, side) for at, side in zip((y, x), wrong_HW.shape, strict=True)) for x, y in middles]
+    centre = tuple(_cut(side / 2, side) for side in wrong_HW.shape)
+    targets_HW = np.zeros(wrong_HW.shape, bool)
+    for label in missed:
+        x, y = centroids_N2[label]
+        targets_HW[round(float(y)), round(float(x))] = True
+    best = max(cuts, key=lambda cut: (int(targets_HW[cut].sum()), int(wrong_HW[cut].sum())), default=centre)
+    return best[0], best[1]
+
+
+def _cut(middle: float, side_px: int) -> slice:
+    start = int(np.clip(round(middle) - _MAX_PICTURE_PX // 2, 0, max(0, side_px - _MAX_PICTURE_PX)))
+    return slice(start, start + _MAX_PICTURE_PX)

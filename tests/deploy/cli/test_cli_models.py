@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+from pathlib import Path
 
 import pytest
 
@@ -57,3 +59,11 @@ def test_without_weights_it_says_how_to_get_some(name: str, command: str, capsys
     card = json.loads(told(capsys, "show", name, "--json"))
     assert (card["name"], card["digest"], card["recipe"]) == (name, None, {"command": command})
     assert json.loads(told(capsys, "list", "--json"))[name] == card
+
+
+def test_the_folder_of_a_run_has_a_card(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for end in ("safetensors", "json"):
+        shutil.copy(WEIGHTS_FOLDER / f"basic_cnn.{end}", tmp_path / f"weights.{end}")
+    shipped = json.loads(told(capsys, "show", "basic_cnn", "--json"))
+    assert json.loads(told(capsys, "show", str(tmp_path), "--json")) == shipped
+    assert json.loads(told(capsys, "show", str(tmp_path / "weights.safetensors"), "--json")) == shipped

@@ -81,6 +81,18 @@ def test_postprocessing_the_network_does_not_know_is_named(tmp_path: Path) -> No
     assert told("segmenter", weights=weights, postprocess={"min_area_px": 3}) == []
 
 
+def test_postprocessing_values_out_of_range_are_named_with_what_the_card_has() -> None:
+    (high,) = told("detector", postprocess={"score_threshold": 1.7})
+    assert high == (
+        "settings: models.detector.postprocess.score_threshold: expected a value less than 1, got 1.7. "
+        "Leave it out: the model card's is 0.53."
+    )
+    low, part = told("segmenter", postprocess={"threshold": 0, "min_area_px": 2.5})
+    assert "models.segmenter.postprocess.threshold: expected a value greater than 0, got 0.0" in low
+    assert "models.segmenter.postprocess.min_area_px: expected a whole number, got 2.5" in part
+    assert told("detector", postprocess={"score_threshold": 0.7, "nms_iou": 0.5}) == []
+
+
 def test_a_start_is_refused_before_anything_is_asked_of_kafka(tmp_path: Path) -> None:
     kafka = {"bootstrap_servers": "127.0.0.1:1", "connect_timeout_s": 1.0}
     settings = settings_from_args({"kafka": kafka, "sink": {"table": str(tmp_path)}, "models": {"segmenter": {"weights": "/nope"}}})

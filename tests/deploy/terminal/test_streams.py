@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import pty
 import subprocess
 import sys
+import termios
 
 import pytest
 
@@ -17,3 +19,33 @@ def test_no_character_fails_in_an_ascii_locale(command: list[str]) -> None:
     assert "\\u2460" in done.stdout + done.stderr
     assert done.returncode in (0, 2), done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_ctrl_c_writes_nothing_into_what_is_drawn() -> None:
+    # In a process of its own, whose terminal it is.
+    code = """
+import os, sys, termios
+from deploy.terminal.streams import no_echo_of_control_keys
+echoes = lambda: bool(termios.tcgetattr(0)[3] & termios.ECHOCTL)
+with no_echo_of_control_keys():
+    inside = echoes()
+print([inside, echoes()], file=sys.stderr)
+"""
+    ours, theirs = pty.openpty()
+    try:
+        flags = termios.tcgetattr(theirs)
+        flags[3] |= termios.ECHOCTL
+        termios.tcsetattr(theirs, termios.TCSANOW, flags)
+        done = subprocess.run(
+            ["setsid", "--ctty", "--wait", sys.executable, "-c", code],
+            stdin=theirs,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+    finally:
+        os.close(ours)
+        os.close(theirs)
+    assert done.stderr.strip() == "[False, True]"

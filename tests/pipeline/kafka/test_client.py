@@ -18,7 +18,7 @@ from pydantic import ValidationError
 from contracts.errors import SettingsError
 from contracts.position import TopicPartition
 from pipeline.kafka.client import connect_admin, connect_consumer, open_consumer, require_native_crc
-from pipeline.kafka.client_log import CalmHandler
+from pipeline.kafka.client_log import CalmHandler, Reasons
 from pipeline.kafka.producer import SteadyProducer
 from pipeline.kafka.reader import LogReader
 from pipeline.kafka.settings import KafkaSettings
@@ -171,12 +171,40 @@ def test_equal_log_records_are_held_back_and_counted(caplog: pytest.LogCaptureFi
     handler = CalmHandler()
     for step in range(50):
         now = 100.0 + step * 0.25
-        handler.handle(logging.LogRecord("kafka.net", logging.ERROR, "f", 1, "Connection failed: %s", (step,), None))
+        handler.handle(logging.LogRecord("kafka.net", logging.ERROR, "f", 1, "Fetch of %s failed", (step,), None))
         handler.handle(logging.LogRecord("kafka.net", logging.WARNING, "f", 1, "It is blocking the event loop", (), None))
         handler.handle(logging.LogRecord("kafka.other", logging.ERROR, "f", 1, f"attempt {step} failed", (), None))
     assert [record.getMessage() for record in caplog.records] == [
-        "Connection failed: 0",
+        "Fetch of 0 failed",
         "attempt 0 failed",
-        "Connection failed: 40 (39 more like it in 10 s)",
+        "Fetch of 40 failed (39 more like it in 10 s)",
         "attempt 40 failed (39 more like it in 10 s)",
     ]
+
+
+# Of kafka-python 3.0.12, when nobody listens and when a broker goes away.
+AWAY = (
+    "Connection failed: KafkaConnectionError: 111 ECONNREFUSED",
+    "<KafkaConnection node_id=bootstrap-0 broker_version=unknown (disconnected)>: Connection lost: KafkaConnectionError: 111 ECONNREFUSED",
+    "Bootstrap connection to bootstrap-0 failed: KafkaConnectionError: 111 ECONNREFUSED (backoff 0.12 secs)",
+    "Bootstrap bootstrap-0 not ready; waiting 0.11 secs",
+    "Bootstrap failed: KafkaTimeoutError: Unable to bootstrap from ['127.0.0.1:1']",
+)
+
+
+def test_what_clients_say_of_an_outage_is_one_line_of_ours_and_none_while_somebody_connects(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(time, "monotonic", lambda: 100.0)
+    handler = CalmHandler()
+
+    def say_all() -> list[str]:
+        caplog.clear()
+        for number, text in enumerate(AWAY):
+            handler.handle(logging.LogRecord(f"kafka.net.{number}", logging.ERROR, "f", 1, text, None, None))
+        return [f"{record.levelname} {record.getMessage()}" for record in caplog.records]
+
+    with Reasons():  # whoever connects raises an error that says it
+        assert say_all() == []
+    assert say_all() == ["WARNING Kafka does not answer: KafkaConnectionError: 111 ECONNREFUSED"]
+    assert say_all() == [], "held back for ten seconds"

@@ -175,7 +175,7 @@ def test_the_report_is_one_file_with_the_figures() -> None:
     page = Page()
     page.feed(render_report(results, title="made <set>", lead="two images"))
     assert len(page.sources) == 5 + 2 * 2
-    assert all(source.startswith("data:image/png;base64,") for source in page.sources)
+    assert all(source.startswith(("data:image/png;base64,", "data:image/jpeg;base64,")) for source in page.sources)
     assert "made <set>" in page.text
     for result in results:
         assert f"{result.scores.iou * 100:.2f}" in page.text
