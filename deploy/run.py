@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
@@ -88,20 +89,24 @@ def _run(
     from deploy.settings.production import in_production, production_digests
 
     # Before they are loaded: what is promoted meanwhile is seen by the first look.
+    began_s = time.monotonic()
     known = production_digests(settings.registry)
     settings = in_production(settings)
     check_start(settings)
-    view.show(StreamProgress(note="starting Ray"))
+    starting = Starting(view, began_s)
+    starting.step("starting Ray")
     from deploy.cluster.session import ray_session
 
     with ray_session(settings.stream.in_flight_bytes), interruptible():  # again: Ray has put its own handler above ours
         from deploy.app import deploy_models, rules_of, running_models, stream_job
         from pipeline.stream import run_stream
 
-        view.show(StreamProgress(note="loading the three models"))
+        starting.step("loading the three models")
         with running_models(settings, view.say) as models, draining(view.say, settings.stream.drain_timeout_s) as drain:
+            start_s = starting.end()
 
             def on_progress(progress: StreamProgress) -> None:
+                progress = replace(progress, elapsed_s=progress.elapsed_s + start_s)
                 drain.saw(progress)
                 view.show(progress)
                 if watch is not None:
@@ -116,7 +121,35 @@ def _run(
                 look = partial(production_digests, settings.registry)
                 watching = RegistryWatch(known, look, exchange.start, view.say, settings.registry.poll_s).watching()
             with watching:
-                return run_stream(job, stop=drain.stop, until_caught_up=until_caught_up, on_progress=on_progress)
+                summary = run_stream(job, stop=drain.stop, until_caught_up=until_caught_up, on_progress=on_progress)
+                whole_s = summary.progress.elapsed_s + start_s
+                return replace(summary, progress=replace(summary.progress, elapsed_s=whole_s))
+
+
+class Starting:
+    """Shows the steps of a start, with the time since it began."""
+
+    def __init__(self, view: StreamView, began_s: float, clock: Callable[[], float] = time.monotonic) -> None:
+        """Shown on `view`; it began at `began_s` of `clock`."""
+        self._view = view
+        self._clock = clock
+        self._began_s = self._step_s = began_s
+        self._took: list[tuple[str, float]] = []
+        self._name = "settings, broker and table"
+
+    def step(self, name: str) -> None:
+        """The next step begins."""
+        now_s = self._clock()
+        self._took.append((self._name, now_s - self._step_s))
+        self._name, self._step_s = name, now_s
+        self._view.show(StreamProgress(note=name, elapsed_s=now_s - self._began_s))
+
+    def end(self) -> float:
+        """Say that it is done and how long each step took; seconds since it began."""
+        now_s = self._clock()
+        took = ", ".join(f"{name} {step_s:.1f} s" for name, step_s in [*self._took, (self._name, now_s - self._step_s)])
+        self._view.say(f"ready after {now_s - self._began_s:.1f} s: {took}")
+        return now_s - self._began_s
 
 
 def _produced(read: Callable[[], AppSettings]) -> Callable[[], AppSettings]:
@@ -162,6 +195,7 @@ def reprocess_here(
         StopPipeline: going on would lose or falsify data.
         KeyboardInterrupt: interrupted before it began, or for the third time.
     """
+    began_s = time.monotonic()
     from actors.threads import usable_cores
     from deploy.cluster.names import check_files
     from deploy.settings.mistakes import InvalidSettingsError
@@ -178,15 +212,17 @@ def reprocess_here(
         if (done := finished(archive, settings.sink, share)) is not None:  # which needs neither Ray nor networks
             return done
         num_readers = settings.archive.readers or usable_cores()
-        view.show(StreamProgress(note="starting Ray"))
+        starting = Starting(view, began_s)
+        starting.step("starting Ray")
         from deploy.cluster.session import ray_session
 
         with ray_session(settings.stream.in_flight_bytes), interruptible():
             from deploy.app import running_models, stream_job
             from pipeline.reprocess import run_archive
 
-            view.show(StreamProgress(note="loading the three models"))
+            starting.step("loading the three models")
             with running_models(settings, view.say) as models, draining(view.say, settings.stream.drain_timeout_s) as drain:
+                starting.end()
 
                 def on_progress(progress: StreamProgress) -> None:
                     drain.saw(progress)
@@ -243,7 +279,7 @@ class Drain:
 
     def waiting_for(self) -> str:
         """Text: what the drain waits for."""
-        in_flight = self._progress.frames_in - self._progress.frames_out
+        in_flight = self._progress.in_flight
         if in_flight > 0:
             return f"{in_flight} frames are read and have no row yet ({self._progress.state})"
         return f"every frame that was read has its row; the last commit and the models are put away ({self._progress.state})"

@@ -83,7 +83,8 @@ def print_archive(console: Console, summary: ArchiveSummary) -> None:
     """Print how a driver of an archive has ended."""
     progress, share = summary.stream.progress, summary.share
     total = sum(each.stop - each.start for each in share.partitions)
-    frames_per_s = progress.frames_out / progress.elapsed_s if progress.elapsed_s > 0 else 0.0
+    busy_s = progress.busy_s or progress.elapsed_s
+    frames_per_s = progress.frames_out / busy_s if busy_s > 0 else 0.0
     table_name: str = without_secrets(("table",), summary.stream.table)
     stages = ", ".join(f"{stage} {ms:.1f}" for stage, ms in summary.stream.stage_ms_mean.items() if stage != "wait")
     rows = [
@@ -94,7 +95,7 @@ def print_archive(console: Console, summary: ArchiveSummary) -> None:
         rows += [
             ("this start", f"{count(progress.frames_out)} rows, {count(progress.rejected)} rejected, {count(progress.gaps)} gaps"),
             ("detections", count(progress.detections)),
-            ("throughput", f"{frames_per_s:.1f} frames/s over {seconds(progress.elapsed_s)}, {counted(progress.generation, 'generation')}"),
+            ("throughput", f"{frames_per_s:.1f} frames/s over {seconds(busy_s)}, {counted(progress.generation, 'generation')}"),
             ("time per frame", f"{stages} ms"),
         ]
     rows.append(("table", f"{table_name}  (version {summary.stream.table_version})"))

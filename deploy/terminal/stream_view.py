@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, Self
 
@@ -14,10 +16,12 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from deploy.terminal.notices import Notices, pace, silent_words, waiting
 from deploy.terminal.words import count, listed, seconds
+from pipeline.runtime.progress import StreamProgress
 
 if TYPE_CHECKING:
-    from pipeline.runtime.progress import StreamProgress, TaskProgress
+    from pipeline.runtime.progress import TaskProgress
 
 LINE_EVERY_S = 5.0
 _STATE_STYLE = {"streaming": "green", "restarting": "bold red", "draining": "yellow", "done": "green"}
@@ -51,10 +55,13 @@ def open_view(console: Console, title: str = "irstream") -> StreamView:
 class PanelView:
     """A panel at the bottom of the terminal, redrawn with each snapshot."""
 
-    def __init__(self, console: Console, title: str) -> None:
+    def __init__(self, console: Console, title: str, clock: Callable[[], float] = time.monotonic) -> None:
         """Nothing is drawn before `__enter__`."""
         self._title = title
-        self._live = Live(console=console, auto_refresh=False, transient=False)
+        self._clock = clock
+        self._progress, self._shown_s = StreamProgress(), clock()
+        self._notices = Notices()
+        self._live = Live(console=console, refresh_per_second=1, transient=False, get_renderable=self._panel)
 
     def __enter__(self) -> Self:
         """Begin drawing."""
@@ -67,7 +74,19 @@ class PanelView:
 
     def show(self, progress: StreamProgress) -> None:
         """Redraw."""
-        self._live.update(panel(progress, self._title), refresh=True)
+        self._progress, self._shown_s = progress, self._clock()
+        for text in self._notices.of(progress):
+            self.say(text)
+        self._live.refresh()
+
+    def _panel(self) -> Panel:
+        """The newest snapshot; its times go on while there is no newer one, so that a start of a minute is seen to live."""
+        progress = self._progress
+        if progress.state == "done":
+            return panel(progress, self._title)
+        since_s = self._clock() - self._shown_s
+        away_s = progress.away_s + since_s if progress.away else 0.0
+        return panel(replace(progress, elapsed_s=progress.elapsed_s + since_s, away_s=away_s), self._title)
 
     def say(self, text: str) -> None:
         """Print above the panel."""
@@ -77,9 +96,17 @@ class PanelView:
 class LineView:
     """One plain line every few seconds, and at each change of state: for logs and pipes."""
 
-    def __init__(self, console: Console, every_s: float = LINE_EVERY_S, clock: Callable[[], float] = time.monotonic) -> None:
-        """Print to `console`, not more often than `every_s`."""
+    def __init__(
+        self,
+        console: Console,
+        every_s: float = LINE_EVERY_S,
+        clock: Callable[[], float] = time.monotonic,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        """Print to `console`, not more often than `every_s`, each line with the time of `now`."""
         self._console = console
+        self._now = now
+        self._notices = Notices()
         self._every_s = every_s
         self._clock = clock
         self._due_s = float("-inf")
@@ -93,7 +120,9 @@ class LineView:
         """Nothing to put back."""
 
     def show(self, progress: StreamProgress) -> None:
-        """Print the snapshot when its time has come or the state has changed."""
+        """Print the snapshot when its time has come or the state has changed, and before it what has come about."""
+        for text in self._notices.of(progress):
+            self.say(text)
         state = (progress.state, progress.generation, progress.note)
         now_s = self._clock()
         if state == self._shown and now_s < self._due_s:
@@ -102,8 +131,9 @@ class LineView:
         self.say(line(progress))
 
     def say(self, text: str) -> None:
-        """Print one line, never wrapped or coloured."""
-        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+        """Print one line, never wrapped or coloured, with the time of day (UTC); lines of a log in JSON have one of their own."""
+        stamp = "" if text.startswith("{") else f"{self._now().astimezone(UTC):%Y-%m-%dT%H:%M:%SZ} "
+        self._console.print(stamp + text, markup=False, highlight=False, soft_wrap=True)
 
 
 def line(progress: StreamProgress) -> str:
@@ -121,8 +151,7 @@ def line(progress: StreamProgress) -> str:
         parts.append("batch " + " ".join(f"{task.task} {task.batch_size_mean:.1f}" for task in progress.tasks))
     if progress.generation > 1:
         parts.append(f"generation {progress.generation}")
-    if progress.note:
-        parts.append(progress.note)
+    parts += [text for text in (pace(progress), waiting(progress), silent_words(progress.silent), progress.note) if text]
     return ", ".join(parts)
 
 
@@ -152,8 +181,8 @@ def panel(progress: StreamProgress, title: str) -> Panel:
         parts.append(ProgressBar(total=progress.frames_out + progress.lag, completed=progress.frames_out))
     if progress.tasks:
         parts.append(_task_table(progress.tasks))
-    if progress.note:
-        parts.append(Text(progress.note, style="yellow"))
+    notes = (waiting(progress), pace(progress), silent_words(progress.silent), progress.note)
+    parts += [Text(words, style="yellow") for words in notes if words]
     return Panel(Group(*parts), title=Text(title), title_align="left")  # a table's path may hold brackets
 
 

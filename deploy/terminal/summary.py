@@ -24,7 +24,8 @@ def summary_json(summary: StreamSummary) -> dict[str, Any]:
 def summary_table(summary: StreamSummary) -> Group:
     """The summary as a table for a terminal or a log."""
     progress = summary.progress
-    frames_per_s = progress.frames_out / progress.elapsed_s if progress.elapsed_s > 0 else 0.0
+    busy_s = progress.busy_s or progress.elapsed_s
+    frames_per_s = progress.frames_out / busy_s if busy_s > 0 else 0.0
     table_name: str = without_secrets(("table",), summary.table)
     rows = [
         ("rows written", f"{count(progress.frames_out)}  ({count(progress.rejected)} rejected, {count(progress.gaps)} gaps)"),
@@ -32,7 +33,7 @@ def summary_table(summary: StreamSummary) -> Group:
         *([("suppressed", listed(progress.suppressed))] if progress.suppressed else []),
         ("sensors", listed(summary.by_sensor) or "none"),
         ("latency", f"p50 {seconds(summary.latency_p50_s)}, p99 {seconds(summary.latency_p99_s)} (message time to row visible)"),
-        ("throughput", f"{frames_per_s:.1f} frames/s over {seconds(progress.elapsed_s)}"),
+        ("throughput", f"{frames_per_s:.1f} frames/s while there were frames: {seconds(busy_s)} of {seconds(progress.elapsed_s)}"),
         ("time per frame", ", ".join(f"{stage} {ms:.1f}" for stage, ms in summary.stage_ms_mean.items()) + " ms"),
         ("batches", ", ".join(f"{task.task} {task.batch_size_mean:.1f}" for task in progress.tasks) or "none"),
         ("generations", str(progress.generation)),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from types import TracebackType
@@ -55,7 +54,9 @@ class LagMonitor:
         self._on_fault: Callable[[IrstreamError], None] | None = None
         self._partitions: frozenset[int] = frozenset()
         self._done = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="lag-monitor", daemon=True)
+        self._new = True
+        self._looker = threading.Thread(target=self._watch, name="lag-monitor", daemon=True)
+        self._reporter = threading.Thread(target=self._report_all, name="progress", daemon=True)
 
     def begin_generation(
         self, next_offsets: dict[TopicPartition, int], partitions: frozenset[int], on_fault: Callable[[IrstreamError], None]
@@ -77,25 +78,29 @@ class LagMonitor:
 
     def __enter__(self) -> Self:
         """Start watching."""
-        self._thread.start()
+        self._looker.start()
+        self._reporter.start()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         """Look once more, report the last snapshot, stop."""
         self._done.set()
-        self._thread.join(timeout=self._kafka.connect_timeout_s * 3)
+        self._looker.join(timeout=self._kafka.connect_timeout_s * 3)
+        self._reporter.join(timeout=self._kafka.connect_timeout_s * 3)
 
-    def _run(self) -> None:
-        observed_at = 0.0
+    def _watch(self) -> None:
         with self._open_watch() as watch:
-            while not self._done.wait(self._progress_s):
-                if time.monotonic() - observed_at > self._kafka.probe_interval_s:
-                    self._look(watch)
-                    observed_at = time.monotonic()
-                self._report()
+            while not self._done.wait(self._progress_s if self._new else self._kafka.probe_interval_s):
+                self._look(watch)
             self._look(watch)
-            self._stats.on_state("done")
+
+    def _report_all(self) -> None:
+        """A broker that is away answers nobody for many seconds: snapshots come all the same, and say so."""
+        while not self._done.wait(self._progress_s):
             self._report()
+        self._looker.join(timeout=self._kafka.connect_timeout_s * 3)
+        self._stats.on_state("done")
+        self._report()
 
     def _report(self) -> None:
         progress = self._stats.progress()  # also forgets what is older than its window
@@ -114,11 +119,15 @@ class LagMonitor:
             ends, begins = watch.end_offsets(name), watch.begin_offsets(name)
         except RetryLater as error:
             self._stats.on_lag(None)
+            self._stats.on_away(f"Kafka {self._kafka.bootstrap_servers}")
             log.debug("lag_unknown", error=str(error))
         except StopPipeline as error:
             if self._on_fault is not None:
                 self._on_fault(error)
         else:
+            self._stats.on_back()
+            self._new = False
             mine = {partition: end for partition, end in ends.items() if partition.partition in partitions}
-            self._stats.on_lag(sum(max(0, end - max(begins[partition], next_offsets.get(partition, 0))) for partition, end in mine.items()))
+            lag = sum(max(0, end - max(begins[partition], next_offsets.get(partition, 0))) for partition, end in mine.items())
+            self._stats.on_lag(lag, sum(mine.values()), partitions)
             watch.hint(next_offsets)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+BEHIND_S = 5.0
+"""A stream is behind when what waits in Kafka is worth more than this, at the faster of both rates."""
+
 
 @dataclass(frozen=True, slots=True)
 class TaskProgress:
@@ -20,11 +23,25 @@ class TaskProgress:
 
 
 @dataclass(frozen=True, slots=True)
+class SilentSensor:
+    """A sensor whose frames stay away.
+
+    Attributes:
+        silent_s: since its last row.
+        usual_s: between its frames until then.
+    """
+
+    sensor_id: str
+    silent_s: float
+    usual_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class StreamProgress:
     """A snapshot, about once a second.
 
     Attributes:
-        frames_in: messages read since the start of the command.
+        frames_in: messages read since the start of the command; those that a failure dropped count when they are read again.
         frames_out: rows visible in the table since then (all statuses).
         rejected: of those, rejected.
         gaps: gap rows.
@@ -40,6 +57,11 @@ class StreamProgress:
         state: `starting`, `streaming`, `standby` (other drivers have all partitions), `restarting`, `draining` or `done`.
         note: last thing worth reporting (a failure that led to a restart, say).
         elapsed_s: since the start of the command.
+        busy_s: of that, time in which frames were between Kafka and the table.
+        offered_fps: messages per second that come into our partitions of Kafka; None while unknown.
+        away: what does not answer, such as `Kafka 127.0.0.1:9092`; empty while all do.
+        away_s: for how long.
+        silent: sensors whose frames stay away although we keep up, longest first.
     """
 
     frames_in: int = 0
@@ -58,6 +80,23 @@ class StreamProgress:
     note: str = ""
     elapsed_s: float = 0.0
     suppressed: dict[str, int] = field(default_factory=dict)
+    busy_s: float = 0.0
+    offered_fps: float | None = None
+    away: str = ""
+    away_s: float = 0.0
+    silent: tuple[SilentSensor, ...] = ()
+
+    @property
+    def in_flight(self) -> int:
+        """Messages that are read and have no row yet."""
+        return max(0, self.frames_in - (self.frames_out - self.gaps))
+
+    @property
+    def keeps_up(self) -> bool | None:
+        """Whether what waits in Kafka is a matter of seconds; None while unknown."""
+        if self.lag is None:
+            return None
+        return self.lag <= BEHIND_S * max(self.offered_fps or 0.0, self.fps_out)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import astuple, dataclass, field, fields, replace
 from datetime import UTC, datetime
 
 import numpy as np
@@ -16,10 +16,10 @@ from pipeline.inference.rules import suppressed_by
 from pipeline.runtime.header_notes import HeaderNotes
 from pipeline.runtime.metrics import StreamMetrics
 from pipeline.runtime.progress import StreamProgress, TaskProgress
+from pipeline.runtime.silence import Sensors
 
 WINDOW_S = 10.0
-OTHER_SENSORS = "(others)"
-_SENSORS_AT_MOST = 1000  # a producer may use any key, a new one for each message even
+_OFFERED_WINDOW_S = 30.0
 _STAGES = tuple(item.name for item in fields(StageTimes))
 # Latency of the whole run is kept in log-spaced bins (6 % wide), so an hour costs as much memory as a minute.
 _BINS_S = np.geomspace(1e-3, 1e5, 320)
@@ -50,13 +50,17 @@ class StreamStats:
         self._read_before = 0
         self._read_now = 0
         self._counts: Counter[str] = Counter()
-        self._by_sensor: Counter[str] = Counter()
+        self._sensors = Sensors()
         self._by_label: Counter[str] = Counter()
         self._suppressed: Counter[str] = Counter()
         self._closed_by: dict[str, Counter[str]] = {}
         self._stage_ms = dict.fromkeys(_STAGES, 0.0)
         self._histogram = np.zeros(len(_BINS_S) + 1, np.int64)
         self._lag: int | None = None
+        self._ends: deque[tuple[float, int]] = deque()
+        self._ends_of: frozenset[int] = frozenset()
+        self._away, self._away_since = "", 0.0
+        self._busy_s, self._busy_until = 0.0, self._began
         self._generation = 1
         self._state = "starting"
         self._note = ""
@@ -70,8 +74,11 @@ class StreamStats:
     def on_new_readers(self) -> None:
         """The readers count from 0 again: a new generation, or other partitions."""
         with self._lock:
-            self._read_before += self._read_now
+            # Whatever of the last one has no row is dropped, and read again.
+            self._read_before = self._counts["ok"] + self._counts["rejected"]
             self._read_now = 0
+            self._reads.clear()
+            self._reads.append((self._clock(), self._read_before))
 
     def on_state(self, state: str, *, generation: int | None = None, note: str | None = None) -> None:
         """The stream changes state."""
@@ -83,12 +90,36 @@ class StreamStats:
                 self._note = note
             self._metrics.on_generation(self._generation)
 
-    def on_lag(self, lag: int | None) -> None:
-        """Messages without a row, from Kafka's end offsets."""
+    def on_lag(self, lag: int | None, end: int = 0, partitions: frozenset[int] = frozenset()) -> None:
+        """Messages without a row, from Kafka's end offsets.
+
+        Args:
+            lag: None while nobody knows.
+            end: sum of the end offsets.
+            partitions: of which.
+        """
         with self._lock:
             self._lag = lag
+            if lag is None or partitions != self._ends_of:
+                self._ends.clear()
+                self._ends_of = partitions
+            if lag is not None:
+                self._ends.append((self._clock(), end))
+                while len(self._ends) > 2 and self._ends[1][0] < self._ends[-1][0] - _OFFERED_WINDOW_S:
+                    self._ends.popleft()
         if lag is not None:
             self._metrics.on_lag(lag)
+
+    def on_away(self, what: str) -> None:
+        """Something does not answer; it may be said again and again."""
+        with self._lock:
+            if self._away != what:
+                self._away, self._away_since = what, self._clock()
+
+    def on_back(self) -> None:
+        """All answer."""
+        with self._lock:
+            self._away = ""
 
     def on_visible(self, outcomes: Sequence[Outcome]) -> None:
         """Rows became visible in the table."""
@@ -100,17 +131,22 @@ class StreamStats:
             for outcome in outcomes:
                 self._count(outcome, moment)
             self._recent.append(moment)
+            self._count_busy(outcomes, now, moment.at)
             if moment.latencies_s:
                 bins = np.searchsorted(_BINS_S, moment.latencies_s)
                 self._histogram += np.bincount(bins, minlength=len(self._histogram))
+
+    def _count_busy(self, outcomes: Sequence[Outcome], now: datetime, now_s: float) -> None:
+        """The union of the times from the reading of each row to its being visible."""
+        longest_s = max(((now - each.finished_at).total_seconds() + _work_s(each) for each in outcomes), default=0.0)
+        self._busy_s += now_s - min(now_s, max(self._busy_until, now_s - longest_s))
+        self._busy_until = now_s
 
     def _count(self, outcome: Outcome, moment: _Moment) -> None:
         if isinstance(outcome, Gap):
             self._counts["gaps"] += 1
             return
-        sensor = outcome.sensor_id or "(no sensor id)"
-        known = sensor in self._by_sensor or len(self._by_sensor) < _SENSORS_AT_MOST
-        self._by_sensor[sensor if known else OTHER_SENSORS] += 1
+        self._sensors.saw(outcome.sensor_id, moment.at, outcome.ingested_at)
         if isinstance(outcome, DeadLetter):
             self._counts["rejected"] += 1
             return
@@ -140,14 +176,14 @@ class StreamStats:
             window_s = max(1e-3, min(WINDOW_S, now - self._began))
             frames_in = self._read_before + self._read_now
             since = self._reads[0][1] if self._reads else frames_in
-            return StreamProgress(
+            found = StreamProgress(
                 frames_in=frames_in,
                 frames_out=sum(self._counts[name] for name in ("ok", "rejected", "gaps")),
                 rejected=self._counts["rejected"],
                 gaps=self._counts["gaps"],
                 detections=self._counts["detections"],
                 lag=self._lag,
-                fps_in=(frames_in - since) / window_s,
+                fps_in=max(0, frames_in - since) / window_s,
                 fps_out=sum(moment.rows for moment in self._recent) / window_s,
                 latency_p50_s=p50,
                 latency_p99_s=p99,
@@ -157,7 +193,18 @@ class StreamStats:
                 note=self._note,
                 elapsed_s=now - self._began,
                 suppressed=dict(self._suppressed),
+                busy_s=self._busy_s,
+                offered_fps=self._offered_fps(),
+                away=self._away,
+                away_s=now - self._away_since if self._away else 0.0,
             )
+            return replace(found, silent=self._sensors.silent(now)) if found.keeps_up else found
+
+    def _offered_fps(self) -> float | None:
+        if len(self._ends) < 2:
+            return None
+        (first_s, first), (last_s, last) = self._ends[0], self._ends[-1]
+        return max(0.0, (last - first) / (last_s - first_s)) if last_s > first_s else None
 
     def _tasks(self) -> tuple[TaskProgress, ...]:
         sizes: dict[str, list[int]] = {}
@@ -173,7 +220,7 @@ class StreamStats:
         """Rows per sensor, detections per label, mean milliseconds per stage of an `ok` frame."""
         with self._lock:
             num = max(1, self._counts["ok"])
-            return dict(self._by_sensor), dict(self._by_label), {name: total / num for name, total in self._stage_ms.items()}
+            return self._sensors.rows(), dict(self._by_label), {name: total / num for name, total in self._stage_ms.items()}
 
     def latency_s(self, percentile: float) -> float | None:
         """Percentile of message time to row visible over the whole run, to 6 %; None before the first row."""
@@ -183,3 +230,8 @@ class StreamStats:
                 return None
             index = int(np.searchsorted(np.cumsum(self._histogram), total * percentile / 100))
             return float(_BINS_S[min(index, len(_BINS_S) - 1)])
+
+
+def _work_s(outcome: Outcome) -> float:
+    """Seconds from the reading of a frame to its outcome."""
+    return sum(ms or 0.0 for ms in astuple(outcome.stage_ms)) / 1000 if isinstance(outcome, FrameResult) else 0.0

@@ -6,13 +6,18 @@ import io
 import json
 import re
 from dataclasses import replace
+from datetime import timedelta
 
+import pytest
 from rich.console import Console
 
+from deploy.run import Starting
+from deploy.terminal.notices import pace
 from deploy.terminal.stream_view import LineView, PanelView, line, open_view, panel
 from deploy.terminal.summary import summary_json, summary_table
 from deploy.terminal.words import count, seconds
-from pipeline.runtime.progress import StreamProgress, StreamSummary, TaskProgress
+from pipeline.runtime.progress import SilentSensor, StreamProgress, StreamSummary, TaskProgress
+from tests.outcomes import NOON
 
 PROGRESS = StreamProgress(
     frames_in=12_345,
@@ -28,7 +33,8 @@ PROGRESS = StreamProgress(
     generation=2,
     state="streaming",
     note="read task lost; restarted",
-    elapsed_s=200.0,
+    elapsed_s=230.0,
+    busy_s=200.0,
 )
 SUMMARY = StreamSummary(
     PROGRESS, True, "runs/results", 17, {"cam-1": 12_000, "cam-2": 300}, {"drone": 400, "bird": 56}, {"decode": 1.25}, 0.4, 1.8
@@ -85,11 +91,84 @@ def test_a_line_shows_everything() -> None:
 def test_lines_come_at_their_time_and_at_changes_of_state() -> None:
     screen, out = console(terminal=False)
     clock = FakeClock()
-    view = LineView(screen, every_s=5.0, clock=clock)
+    view = LineView(screen, every_s=5.0, clock=clock, now=lambda: NOON + timedelta(seconds=clock.now_s))
     for now_s, state in ((0.0, "streaming"), (1.0, "streaming"), (2.0, "draining"), (3.0, "draining"), (7.0, "draining")):
         clock.now_s = now_s
         view.show(StreamProgress(state=state, elapsed_s=now_s))
-    assert [text.split(",")[0] for text in out.getvalue().splitlines()] == ["[0 ms] streaming", "[2.0 s] draining", "[7.0 s] draining"]
+    assert [text.split(",")[0] for text in out.getvalue().splitlines()] == [
+        "2026-03-01T12:00:00Z [0 ms] streaming",
+        "2026-03-01T12:00:02Z [2.0 s] draining",
+        "2026-03-01T12:00:07Z [7.0 s] draining",
+    ]
+    view.say('{"event": "of a log", "timestamp": "2026-03-01T12:00:07Z"}')
+    view.say("ready")
+    assert out.getvalue().splitlines()[3:] == ['{"event": "of a log", "timestamp": "2026-03-01T12:00:07Z"}', "2026-03-01T12:00:07Z ready"]
+
+
+AWAY = replace(PROGRESS, lag=None, away="Kafka 127.0.0.1:9092", away_s=15.0)
+SILENT = replace(PROGRESS, silent=(SilentSensor("cam-3", 40.0, 0.2),))
+
+
+def test_what_is_away_and_who_is_silent_is_said_once_and_shown_all_the_time() -> None:
+    screen, out = console(terminal=False)
+    with LineView(screen, every_s=0.0, now=lambda: NOON) as view:
+        for progress in (
+            PROGRESS,
+            AWAY,
+            replace(AWAY, away_s=23.0),
+            PROGRESS,
+            SILENT,
+            replace(SILENT, lag=10_000, silent=()),
+            SILENT,
+            PROGRESS,
+        ):
+            view.show(progress)
+    said = [text.removeprefix("2026-03-01T12:00:00Z ") for text in out.getvalue().splitlines()]
+    assert [text for text in said if not text.startswith("[")] == [
+        "waiting for Kafka 127.0.0.1:9092 since 15.0 s",
+        "Kafka 127.0.0.1:9092 is back after 23.0 s",
+        "sensor cam-3 is silent: no frame for 40.0 s, before that one every 200 ms",
+        "sensor cam-3 is back after 40.0 s",
+    ]
+    assert "waiting for Kafka 127.0.0.1:9092 since 23.0 s" in line(replace(AWAY, away_s=23.0))
+    assert "silent: cam-3 for 40.0 s" in line(SILENT)
+    terminal, drawn = console(terminal=True, width=80)
+    with PanelView(terminal, "irstream", clock=FakeClock()) as panel_view:
+        panel_view.show(AWAY)
+    assert "waiting for Kafka 127.0.0.1:9092 since 15.0 s" in drawn.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("offered", "done", "lag", "expected"),
+    [
+        (100.0, 14.0, 5_000, "behind: offered 100/s, done 14/s, grows"),
+        (10.0, 30.0, 3_600, "behind: offered 10/s, done 30/s, caught up in 3 min"),
+        (0.0, 30.0, 900_000, "behind: offered 0/s, done 30/s, caught up in 8 h"),
+        (20.0, 20.5, 400, "behind: offered 20/s, done 20.5/s, stays"),
+        (20.0, 20.0, 60, ""),
+        (None, 20.0, 4_000, ""),
+    ],
+)
+def test_a_stream_that_is_behind_says_how_that_goes_on(offered: float | None, done: float, lag: int, expected: str) -> None:
+    assert pace(replace(PROGRESS, offered_fps=offered, fps_out=done, lag=lag)) == expected
+
+
+def test_a_start_is_seen_to_live_before_there_is_a_stream() -> None:
+    clock = FakeClock()
+    screen, out = console(terminal=True, width=80)
+    with PanelView(screen, "irstream", clock=clock) as view:
+        starting = Starting(view, 0.0, clock)
+        clock.now_s = 2.0
+        starting.step("starting Ray")
+        clock.now_s = 11.0
+        view.say("another line")  # whatever draws again
+        starting.step("loading the three models")
+        clock.now_s = 26.0
+        assert starting.end() == 26.0
+    assert "starting   generation 1   11.0 s" in out.getvalue()
+    assert "ready after 26.0 s: settings, broker and table 2.0 s, starting Ray 9.0 s, loading the three models 15.0 s" in " ".join(
+        out.getvalue().split()
+    )
 
 
 def test_what_filters_suppress_is_shown_where_there_are_any() -> None:
@@ -117,7 +196,7 @@ def test_the_summary_for_people() -> None:
         "drone 400, bird 56",
         "cam-1 12 000",
         "p50 400 ms",
-        "61.5 frames/s",
+        "61.5 frames/s while there were frames: 3 min 20 s of 3 min 50 s",
         "decode 1.2",
         "version 17",
         "\ndrained: everything read has its row\n",

@@ -80,10 +80,29 @@ def test_a_broker_that_is_away_leaves_the_lag_unknown() -> None:
     with watched.monitor:
         watched.wait_for(lambda: watched.seen and watched.seen[-1].lag == 10)
         topic.away = True
-        watched.wait_for(lambda: watched.seen[-1].lag is None)
+        watched.wait_for(lambda: watched.seen[-1].lag is None and watched.seen[-1].away)
+        assert watched.seen[-1].away == "Kafka 127.0.0.1:9092"
         topic.away = False
         watched.wait_for(lambda: watched.seen[-1].lag == 10)
+        assert watched.seen[-1].away == ""
     assert watched.faults == []
+
+
+def test_snapshots_come_while_a_look_takes_its_time() -> None:
+    class Slow(MemoryTopic):
+        def end_offsets(self, topic: str) -> dict[TopicPartition, int]:
+            asked.set()
+            assert answered.wait(TIMEOUT_S)
+            return super().end_offsets(topic)
+
+    asked, answered = threading.Event(), threading.Event()
+    watched = Watched(Slow({0: frames(10)}))
+    watched.begin({}, {0})
+    with watched.monitor:
+        assert asked.wait(TIMEOUT_S)
+        seen_before = len(watched.seen)
+        watched.wait_for(lambda: len(watched.seen) > seen_before + 1)
+        answered.set()
 
 
 def test_another_topic_of_the_same_name_is_a_fault_of_the_generation() -> None:

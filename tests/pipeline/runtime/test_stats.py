@@ -14,7 +14,8 @@ from contracts.position import KafkaPosition
 from contracts.result import BatchInfo, DeadLetter, Detection, FrameResult, Gap, StageTimes
 from observability.metrics import MetricName, NoMeter
 from pipeline.runtime.metrics import StreamMetrics
-from pipeline.runtime.stats import OTHER_SENSORS, WINDOW_S, StreamStats
+from pipeline.runtime.silence import OTHER_SENSORS, Sensors
+from pipeline.runtime.stats import WINDOW_S, StreamStats
 
 
 class Clock:
@@ -85,14 +86,78 @@ def test_rates_are_of_the_last_seconds_only() -> None:
     assert progress.frames_in == 100
 
 
-def test_frames_read_in_former_generations_stay_counted() -> None:
+def test_of_former_generations_stays_counted_what_has_its_row() -> None:
     stats = StreamStats(Clock())
     stats.on_read(30)
+    stats.on_visible([result(offset, age_s=0.1) for offset in range(20)])
+    assert stats.progress().in_flight == 10
     stats.on_state("restarting", generation=2, note="the broker is away")
     stats.on_new_readers()
     stats.on_read(12)
     progress = stats.progress()
-    assert (progress.frames_in, progress.generation, progress.state, progress.note) == (42, 2, "restarting", "the broker is away")
+    assert (progress.frames_in, progress.generation, progress.state, progress.note) == (32, 2, "restarting", "the broker is away")
+    assert progress.in_flight == 12, "the ten that were dropped are read again"
+
+
+def test_what_is_offered_is_how_fast_the_log_grows() -> None:
+    clock, ours = Clock(), frozenset({0, 1})
+    stats = StreamStats(clock)
+    stats.on_lag(0, 1000, ours)
+    assert stats.progress().offered_fps is None, "one look is no rate"
+    for _ in range(30):
+        clock.now_s += 2
+        stats.on_lag(0, 1000 + round((clock.now_s - 100) * 100), ours)
+    assert stats.progress().offered_fps == pytest.approx(100)
+    for _ in range(20):  # it stops
+        clock.now_s += 2
+        stats.on_lag(0, 7000, ours)
+    assert stats.progress().offered_fps == 0
+    stats.on_lag(0, 3500, frozenset({1}))  # the other partition moved to another driver
+    assert stats.progress().offered_fps is None
+
+
+def test_idle_time_is_no_work() -> None:
+    clock = Clock()
+    stats = StreamStats(clock)
+
+    def rows(num: int, work_s: float) -> None:
+        row = replace(result(0, age_s=9), finished_at=datetime.now(UTC), stage_ms=StageTimes(detect=1000 * work_s))
+        stats.on_visible([row] * num)
+
+    clock.now_s += 2
+    rows(10, 2.0)
+    clock.now_s += 1
+    rows(10, 3.0)  # begun before the others were done
+    clock.now_s += 500
+    rows(1, 0.5)
+    assert stats.progress().busy_s == pytest.approx(3.5, abs=0.3)
+    assert stats.progress().elapsed_s == pytest.approx(503)
+
+
+def test_who_sent_often_and_stays_away_is_silent() -> None:
+    sensors, noon = Sensors(), datetime(2026, 3, 1, 12, tzinfo=UTC)
+    for number in range(100):  # read in a moment, sent in twenty seconds and in an hour and a half
+        sensors.saw("fast", 10.0, noon + timedelta(seconds=0.2 * number))
+        sensors.saw("slow", 10.0, noon + timedelta(seconds=60 * number))
+    sensors.saw("once", 10.0, noon)
+    assert sensors.silent(24.0) == ()
+    (one,) = sensors.silent(30.0)
+    assert (one.sensor_id, one.silent_s, one.usual_s) == ("fast", 20.0, pytest.approx(0.2))
+    assert [each.sensor_id for each in sensors.silent(700.0)] == ["fast", "slow"]
+    sensors.saw("fast", 700.0, noon)
+    assert [each.sensor_id for each in sensors.silent(700.0)] == ["slow"]
+
+
+def test_nobody_is_called_silent_while_frames_may_wait_in_kafka() -> None:
+    clock = Clock()
+    stats = StreamStats(clock)
+    stats.on_visible([replace(result(offset, age_s=10 - offset), sensor_id="cam") for offset in range(10)])
+    clock.now_s += 60
+    for lag in (None, 500):
+        stats.on_lag(lag)
+        assert stats.progress().silent == ()
+    stats.on_lag(0)
+    assert [each.sensor_id for each in stats.progress().silent] == ["cam"]
 
 
 def test_latency_of_the_run_is_exact_to_a_few_percent() -> None:
