@@ -10,7 +10,7 @@ import hashlib
 import logging
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from typing import Any, TypeAlias
 
@@ -26,6 +26,7 @@ from contracts.errors import SettingsError
 from contracts.outputs import Float32
 from deploy.cluster.names import check_names_of_an_application, runtime_env
 from deploy.cluster.session import cluster_address
+from deploy.monitoring.server import monitoring
 from deploy.replica import ModelReplica, as_user_config
 from deploy.settings.app_settings import AppSettings, settings_from_args
 from deploy.settings.mistakes import InvalidSettingsError
@@ -67,6 +68,8 @@ def _bound(kind: type[Any], name: str, options: dict[str, Any], *arguments: Any)
         options = options | {"ray_actor_options": options["ray_actor_options"] | {"runtime_env": runtime_env()}}
     # With a version of its own (Ray gives it a random one otherwise) a deployment that differs in `user_config` only is informed in its
     # running processes; everything else that differs still means new ones.
+    # A line for each call of a network, several a second, is what Serve logs otherwise.
+    options = options | {"logging_config": {"enable_access_log": False}}
     application: Application = deploy(kind).options(name=name, version=_VERSION, _internal=True, **options).bind(*arguments)
     return application
 
@@ -254,17 +257,22 @@ class StreamDriver:
         self._progress = StreamProgress()
         self._error: BaseException | None = None
         job = stream_job(settings, handles_of(detector, segmenter, classifier))
+        metrics = settings.metrics
+        self._open = ExitStack()
+        self._asked = self._open.enter_context(monitoring(metrics.host, metrics.port, metrics.stall_s, _log.warning))
         self._thread = threading.Thread(target=self._run, args=(job,), name="stream", daemon=True)
         self._thread.start()
 
     def _run(self, job: StreamJob) -> None:
         try:
-            run_stream(job, stop=self._stop, on_progress=self._keep)
+            run_stream(job, stop=self._stop, on_progress=self._keep, meter=self._asked.meter)
         except Exception as error:  # noqa: BLE001 - reported to Serve by check_health, which restarts the replica
             self._error = error
+            self._asked.health.failed(str(error))
 
     def _keep(self, progress: StreamProgress) -> None:
         self._progress = progress
+        self._asked.health.saw(progress)
 
     def status(self) -> dict[str, Any]:
         """The newest `StreamProgress` as a plain mapping, and the error that ended the stream, if any."""
@@ -283,3 +291,4 @@ class StreamDriver:
         """Serve stops the replica: drain."""
         self._stop.set()
         self._thread.join(_STOP_WAIT_S)
+        self._open.close()

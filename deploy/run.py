@@ -99,15 +99,22 @@ def _run(
 
     with ray_session(settings.stream.in_flight_bytes), interruptible():  # again: Ray has put its own handler above ours
         from deploy.app import deploy_models, rules_of, running_models, stream_job
+        from deploy.monitoring.server import monitoring
         from pipeline.stream import run_stream
 
         starting.step("loading the three models")
-        with running_models(settings, view.say) as models, draining(view.say, settings.stream.drain_timeout_s) as drain:
-            start_s = starting.end()
+        metrics = settings.metrics
+        with (
+            monitoring(metrics.host, metrics.port, metrics.stall_s, view.say) as asked,
+            running_models(settings, view.say) as models,
+            draining(view.say, settings.stream.drain_timeout_s) as drain,
+        ):
+            start_s = starting.end(f"metrics at http://{asked.address}/metrics" if asked.address else "")
 
             def on_progress(progress: StreamProgress) -> None:
                 progress = replace(progress, elapsed_s=progress.elapsed_s + start_s)
                 drain.saw(progress)
+                asked.health.saw(progress)
                 view.show(progress)
                 if watch is not None:
                     watch(progress, drain.stop)
@@ -121,7 +128,7 @@ def _run(
                 look = partial(production_digests, settings.registry)
                 watching = RegistryWatch(known, look, exchange.start, view.say, settings.registry.poll_s).watching()
             with watching:
-                summary = run_stream(job, stop=drain.stop, until_caught_up=until_caught_up, on_progress=on_progress)
+                summary = run_stream(job, stop=drain.stop, until_caught_up=until_caught_up, on_progress=on_progress, meter=asked.meter)
                 whole_s = summary.progress.elapsed_s + start_s
                 return replace(summary, progress=replace(summary.progress, elapsed_s=whole_s))
 
@@ -144,11 +151,11 @@ class Starting:
         self._name, self._step_s = name, now_s
         self._view.show(StreamProgress(note=name, elapsed_s=now_s - self._began_s))
 
-    def end(self) -> float:
-        """Say that it is done and how long each step took; seconds since it began."""
+    def end(self, note: str = "") -> float:
+        """Say that it is done and how long each step took, and a note; seconds since it began."""
         now_s = self._clock()
         took = ", ".join(f"{name} {step_s:.1f} s" for name, step_s in [*self._took, (self._name, now_s - self._step_s)])
-        self._view.say(f"ready after {now_s - self._began_s:.1f} s: {took}")
+        self._view.say(f"ready after {now_s - self._began_s:.1f} s: {took}" + (f"; {note}" if note else ""))
         return now_s - self._began_s
 
 

@@ -11,7 +11,7 @@ import structlog
 
 from contracts.errors import IrstreamError, SettingsError
 from contracts.position import TopicPartition
-from observability.metrics import RayMeter
+from observability.metrics import Meter, Meters, NoMeter, RayMeter
 from pipeline.events.alerts import AlertPublisher
 from pipeline.events.dead_letters import DeadLetterPublisher
 from pipeline.ingest.kafka_source import open_kafka_reading
@@ -37,6 +37,7 @@ def run_stream(
     stop: threading.Event,
     until_caught_up: bool = False,
     on_progress: Callable[[StreamProgress], None] | None = None,
+    meter: Meter | None = None,
 ) -> StreamSummary:
     """Stream frames into the table until `stop` (or until caught up); needs `ray.init` and running models.
 
@@ -45,6 +46,7 @@ def run_stream(
         stop: set it to drain and return.
         until_caught_up: return when every offset that existed at the start has its row.
         on_progress: called about once a second, from a thread of its own.
+        meter: gets what is measured, beside Ray's exporter.
 
     Raises:
         SettingsError: broker, topic or table cannot be used.
@@ -61,7 +63,7 @@ def run_stream(
     written = [job.kafka.dead_letter_topic] if job.sink.alerts == "off" else [job.kafka.alerts_topic, job.kafka.dead_letter_topic]
     for name in written:
         ensure_topic(job.kafka, name, len(topic.partitions))
-    stats = StreamStats(metrics=StreamMetrics(RayMeter(), job.run_id))
+    stats = StreamStats(metrics=StreamMetrics(Meters(RayMeter(), meter or NoMeter()), job.run_id))
     ends = _ends(job, until_caught_up=until_caught_up)
     with _kafka_and_ray(job) as resources:
         return supervise(job, topic, table, resources, ends=ends, stop=stop, stats=stats, on_progress=on_progress)

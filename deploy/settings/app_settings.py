@@ -22,6 +22,7 @@ import irstream_names
 from actors.settings import BatchPolicy, ModelActorSettings
 from contracts.limits import InputLimits
 from deploy.settings.file import Key, SettingsFile, find_settings_file, read_settings_file
+from deploy.settings.metrics import MetricsSettings
 from deploy.settings.mistakes import HIDDEN, InvalidSettingsError, Mistake, describe, dotted, is_secret, known_keys, nearest_key
 from deploy.settings.registry import RegistrySettings
 from deploy.settings.view import ViewSettings
@@ -87,6 +88,7 @@ class AppSettings(BaseSettings):
     alerts: AlertSettings = AlertSettings()
     registry: RegistrySettings = RegistrySettings()
     view: ViewSettings = ViewSettings()
+    metrics: MetricsSettings = MetricsSettings()
     sensors: dict[str, SensorSettings] = Field(
         default_factory=dict,
         description=(

@@ -8,8 +8,8 @@ from datetime import datetime
 from pipeline.runtime.progress import SilentSensor
 
 OTHER_SENSORS = "(others)"
-_NO_ID = "(no sensor id)"
-_SENSORS_AT_MOST = 1000  # a producer may use any key, a new one for each message even
+NO_ID = "(no sensor id)"
+SENSORS_AT_MOST = 1000  # a producer may use any key, a new one for each message even
 _SILENT_LEAST_S = 15.0
 _TIMES_USUAL = 10.0
 _FRAMES_AT_LEAST = 5
@@ -47,8 +47,8 @@ class Sensors:
             now_s: seconds of the clock that `silent` is asked by.
             ingested_at: Kafka's time of the message.
         """
-        name = sensor_id or _NO_ID
-        if name not in self._each and len(self._each) >= _SENSORS_AT_MOST:
+        name = sensor_id or NO_ID
+        if name not in self._each and len(self._each) >= SENSORS_AT_MOST:
             name = OTHER_SENSORS
         sensor = self._each.setdefault(name, _Sensor())
         sensor.rows += 1
@@ -68,7 +68,7 @@ class Sensors:
         found = []
         for name, sensor in self._each.items():
             usual_s, silent_s = sensor.usual_s, now_s - sensor.seen_s
-            if name in (OTHER_SENSORS, _NO_ID) or usual_s is None:
+            if name in (OTHER_SENSORS, NO_ID) or usual_s is None:
                 continue
             if max(_SILENT_LEAST_S, _TIMES_USUAL * usual_s) < silent_s < _FORGOTTEN_S:
                 found.append(SilentSensor(name, silent_s, usual_s))

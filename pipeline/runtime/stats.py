@@ -115,11 +115,13 @@ class StreamStats:
         with self._lock:
             if self._away != what:
                 self._away, self._away_since = what, self._clock()
+        self._metrics.on_kafka(up=False)
 
     def on_back(self) -> None:
         """All answer."""
         with self._lock:
             self._away = ""
+        self._metrics.on_kafka(up=True)
 
     def on_visible(self, outcomes: Sequence[Outcome]) -> None:
         """Rows became visible in the table."""
@@ -198,6 +200,7 @@ class StreamStats:
                 away=self._away,
                 away_s=now - self._away_since if self._away else 0.0,
             )
+            self._metrics.on_in_flight(found.in_flight)
             return replace(found, silent=self._sensors.silent(now)) if found.keeps_up else found
 
     def _offered_fps(self) -> float | None:
