@@ -122,7 +122,7 @@ def set_from_results(
         writer.refuse(str(place), RefusedAnnotation("not_in_kafka", "expected a frame in a topic, got one of files; import those"))
         del missing[place]
     frames = log or KafkaLog(settings.kafka)
-    _require_same_topics(settings, frames, missing)
+    require_same_topics(settings, frames, missing)
     done = len(wanted) - len(missing)
     for record in fetch_again(frames, list(missing)):
         try:
@@ -185,7 +185,12 @@ def _require_numbers(place: KafkaPosition, row: Mapping[str, Any], verdicts: Map
         )
 
 
-def _require_same_topics(settings: AppSettings, log: FrameLog, places: Iterable[KafkaPosition]) -> None:
+def require_same_topics(settings: AppSettings, log: FrameLog, places: Iterable[KafkaPosition]) -> None:
+    """Make sure that positions still mean the frames of the rows.
+
+    Raises:
+        StopPipeline: a topic was deleted and created again.
+    """
     partitions: dict[str, set[int]] = {}
     for place in places:
         partitions.setdefault(place.topic, set()).add(place.partition)

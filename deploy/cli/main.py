@@ -29,6 +29,7 @@ COMMANDS = (
     ),
     ("diff", "deploy.cli.diff", "Compare two runs: by frame, sensor, class and time; a page with plots and pictures, a Parquet."),
     ("view", "deploy.cli.view", "The live page: sensors, targets, alerts, lag, rejections, history; zones drawn with the mouse."),
+    ("show", "deploy.cli.show", "Pictures and clips from a results table: a sheet of frames, the least sure ones, a sensor, a track."),
     ("audit", "deploy.cli.audit", "Prove from broker and table alone that every message has exactly one row."),
     ("explain", "deploy.cli.explain", "All that is known of one frame: message, stages, models, detections, file and commit."),
     ("tune", "deploy.cli.tune", "Propose zones and a least score for one sensor from its own unlabelled hours."),

@@ -1,0 +1,1 @@
+"""Pictures and clips from a results table (`irstream show`)."""
