@@ -1,1 +1,1 @@
-"""What others ask a running stream: its metrics, whether it lives, whether it is ready."""
+"""Questions of others to a running stream: its metrics, whether it lives, whether it is ready."""

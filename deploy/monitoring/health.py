@@ -1,4 +1,4 @@
-"""Whether a stream lives and is ready, judged by its snapshots."""
+"""Health of a stream: whether it lives and is ready, by its snapshots."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Health:
             self._fault = why
 
     def live(self) -> Verdict:
-        """Whether a restart is of no use."""
+        """Good while a restart is of no use."""
         with self._lock:
             progress, now_s = self._progress, self._clock()
             if self._fault:
@@ -71,7 +71,7 @@ class Health:
             return Verdict(True, progress.state)
 
     def ready(self) -> Verdict:
-        """Whether frames that come now get their rows."""
+        """Good while frames that come now get their rows."""
         live = self.live()
         with self._lock:
             progress = self._progress

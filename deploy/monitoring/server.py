@@ -16,7 +16,7 @@ _GOOD, _BAD = 200, 503
 
 @dataclass(frozen=True, slots=True)
 class Monitoring:
-    """What is asked.
+    """Answers that a server gives.
 
     Attributes:
         address: `127.0.0.1:9464`; empty where nothing is served.

@@ -1,4 +1,4 @@
-"""What of a stream is worth a line of its own: what is away and back, sensors that fell silent and came back; and its pace in words."""
+"""Lines about a stream beside its figures: what is away and back, sensors that fell silent and came back; and its pace in words."""
 
 from __future__ import annotations
 

@@ -93,7 +93,7 @@ class StreamProgress:
 
     @property
     def keeps_up(self) -> bool | None:
-        """Whether what waits in Kafka is a matter of seconds; None while unknown."""
+        """True while what waits in Kafka is a matter of seconds; None while unknown."""
         if self.lag is None:
             return None
         return self.lag <= BEHIND_S * max(self.offered_fps or 0.0, self.fps_out)
