@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from models.classification.base import ClassificationPostprocess
 from models.classification.classes import CLASSES_AND_CLUTTER
 from models.classification.wren import Wren
 from models.inference import InferenceModel, prepare
+from models.thresholds import ClassificationPostprocess
 from models.zoo import AnyModel
 from tests.training.test_overfit import made_images
 from training.recipes import plan_named
