@@ -201,7 +201,7 @@ def test_frozen_broker_is_noticed_although_poll_is_silent(fragile_kafka: Fragile
         assert reader.poll(1, 0.1) == []
         assert watch.end_offsets(topic)
         fragile_kafka.freeze()
-        assert "Trying again" in str(poll_until(reader, RetryLater))
+        assert "tries again" in str(poll_until(reader, RetryLater))
         with pytest.raises(RetryLater):  # bounded: two attempts of at most connect_timeout_s
             watch.end_offsets(topic)
         fragile_kafka.thaw()
