@@ -21,6 +21,8 @@ _EDGE_PX = 4
 # In steps from one pixel to the next, as they usually are in the frame.
 _SEAM_STEPS, _CLOSED_STEPS, _SKIRT, _SECOND = 3.0, 2.0, 0.7, 0.5
 _LEAST_SIDE_PX = 32
+# Where the first line begins with a filler: least jump, and its least part of the largest.
+_LATE_STEPS, _LATE_SHARE = 1.5, 0.75
 
 
 def quality_of(pixels_HW: Pixels, bit_depth: int, filled: Filled) -> tuple[Quality, ...]:
@@ -64,21 +66,39 @@ def is_wrapped(pixels_HW: Pixels) -> bool:
     """True where a picture is turned around itself, along its rows or its columns, as when a reader missed the start of a line.
 
     From one column to the next the counts of most lines jump at one place only, at once (light has a skirt), and the two edges of the frame
-    fit together as any two neighbours do.
+    fit together as any two neighbours do. A weaker jump is enough where the first line begins with a filler that ends at that very column:
+    what was read too late is missing at the start.
     """
-    return _turned(pixels_HW) or _turned(pixels_HW.T)
+    return _turned(pixels_HW) or _turned(pixels_HW.T) or _late(pixels_HW)
+
+
+def _late(pixels_HW: NDArray[Any]) -> bool:
+    """True where the first row begins with one value over and over, the second does not, and lines jump where that ends."""
+    width_px = pixels_HW.shape[1]
+    if min(pixels_HW.shape) < _LEAST_SIDE_PX:
+        return False
+    run = int((pixels_HW[0] != pixels_HW[0, 0]).argmax())
+    if not _EDGE_PX <= run < width_px - _EDGE_PX or np.ptp(pixels_HW[1, :run]) == 0:
+        return False
+    steps_N, usual = _steps(pixels_HW)
+    jump = float(steps_N[run - 1 : run + 1].max())
+    return bool(jump >= _LATE_STEPS * usual and steps_N.max() <= jump / _LATE_SHARE and steps_N[-1] <= _CLOSED_STEPS * usual)
+
+
+def _steps(lines_LN: NDArray[Any]) -> tuple[NDArray[np.float64], float]:
+    """Median step from each column to the next, the last one to the first; and the usual one, for counts at least one."""
+    some_NL = np.ascontiguousarray(lines_LN[:: -(-len(lines_LN) // _LINES)].T)  # what is sorted lies together
+    steps_NL = np.sort(cv2.absdiff(some_NL, np.roll(some_NL, -1, axis=0)), axis=1)
+    steps_N = steps_NL[:, steps_NL.shape[1] // 2].astype(np.float64)
+    usual = float(np.median(steps_N))
+    return steps_N, usual if lines_LN.dtype == np.float32 else max(usual, 1.0)
 
 
 def _turned(lines_LN: NDArray[Any]) -> bool:
     num_lines, num = lines_LN.shape
     if min(num_lines, num) < _LEAST_SIDE_PX:
         return False
-    some_NL = np.ascontiguousarray(lines_LN[:: -(-num_lines // _LINES)].T)  # what is sorted lies together
-    steps_NL = np.sort(cv2.absdiff(some_NL, np.roll(some_NL, -1, axis=0)), axis=1)
-    steps_N = steps_NL[:, steps_NL.shape[1] // 2].astype(np.float64)
-    usual = float(np.median(steps_N))
-    if lines_LN.dtype != np.float32:
-        usual = max(usual, 1.0)
+    steps_N, usual = _steps(lines_LN)
     seam = int(steps_N[:-1].argmax())
     jump = float(steps_N[seam])
     if not _EDGE_PX <= seam < num - 1 - _EDGE_PX or jump < _SEAM_STEPS * usual or jump == 0 or steps_N[-1] > _CLOSED_STEPS * usual:

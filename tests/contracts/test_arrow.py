@@ -238,8 +238,8 @@ STRUCT_NOTES = {
     "  [track](tracks.md) label and `detection_label_score` are votes of all sights of the track so far.",
     "quality": "- `hot_pixels`: hot or dead pixels, far beyond the scene; they were filled.\n"
     "- `telemetry`: rows at an edge that hold numbers; they were filled.\n"
-    "- `wrapped`: the picture begins in its middle. Of 1,540 frames of eight real data sets it names 11,\n"
-    "  all of them damaged ones (15 are), and of 240 others that were turned by a third of their width 205.\n"
+    "- `wrapped`: the picture begins in its middle. Of 3,990 frames of seven real data sets it names 15, those that are damaged,\n"
+    "  and of 240 others that were turned by a third of their width 205.\n"
     "- `saturated`: a hundredth of the pixels has the largest count of a sensor of 8 to 16 bits.\n"
     "- `flat`: no scene.\n"
     "- `frozen`: the sensor's last picture again, though its number (`ir_frame`) or time (`ce_time`) moved on,\n"

@@ -199,8 +199,8 @@ def known(monkeypatch: pytest.MonkeyPatch, platform: Platform, band: Band) -> No
 def with_metadata(platform: Platform, band: Band) -> Any:
     from training.data.samples import read_samples
 
-    def read(*arguments: Any) -> list[Sample]:
-        return [replace(sample, platform=platform, band=band) for sample in read_samples(*arguments)]
+    def read(*arguments: Any, **named: Any) -> list[Sample]:
+        return [replace(sample, platform=platform, band=band) for sample in read_samples(*arguments, **named)]
 
     return read
 

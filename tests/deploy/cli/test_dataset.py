@@ -9,6 +9,7 @@ import pytest
 
 from contracts.dataset_index import INDEX_NAME, read_entries
 from deploy.cli.main import main
+from synthetic.settings import Scene
 from tests.training.data.written_sets import write_index
 
 
@@ -23,7 +24,7 @@ def test_the_synthetic_set_is_written_with_its_index(
     answer = json.loads(capsys.readouterr().out)
     entries = read_entries(tmp_path / "made" / INDEX_NAME)
     assert answer == {"folder": str(tmp_path / "made"), "frames": len(entries)}
-    assert len(entries) == 50
+    assert len(entries) == (len(Scene) + 1) * 2 * 5  # the shore twice; bands, frames
     assert all((tmp_path / "made" / name).is_file() for entry in entries for name in (entry.file, entry.mask or ""))
 
 
