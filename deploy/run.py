@@ -115,9 +115,9 @@ def _run(
                 progress = replace(progress, elapsed_s=progress.elapsed_s + start_s)
                 drain.saw(progress)
                 asked.health.saw(progress)
-                view.show(progress)
                 if watch is not None:
                     watch(progress, drain.stop)
+                view.show(progress)  # the last: it may fail, where nobody reads it any more
 
             job = replace(stream_job(settings, models), selected_offsets=selected_offsets)
             watching: AbstractContextManager[None] = nullcontext()

@@ -23,10 +23,10 @@ def no_echo_of_control_keys() -> Iterator[None]:
     try:
         terminal = sys.stdin.fileno()
         before = termios.tcgetattr(terminal)
-        in_front = os.tcgetpgrp(terminal) == os.getpgrp()  # behind a shell, setting it would stop the process
     except (OSError, ValueError, AttributeError, termios.error):
-        in_front = False
-    if not in_front:
+        yield
+        return
+    if not _in_front(terminal):
         yield
         return
     quiet = list(before)
@@ -36,5 +36,14 @@ def no_echo_of_control_keys() -> Iterator[None]:
     try:
         yield
     finally:
-        with suppress(termios.error):
-            termios.tcsetattr(terminal, termios.TCSANOW, before)
+        if _in_front(terminal):  # no longer, where it was sent to the background or is a child in a group of its own
+            with suppress(termios.error):
+                termios.tcsetattr(terminal, termios.TCSANOW, before)
+
+
+def _in_front(terminal: int) -> bool:
+    """True where the terminal listens to this process; a process behind that sets it is stopped by the kernel."""
+    try:
+        return os.tcgetpgrp(terminal) == os.getpgrp()
+    except OSError:
+        return False

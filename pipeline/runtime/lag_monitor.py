@@ -49,6 +49,7 @@ class LagMonitor:
         self._topic = topic
         self._stats = stats
         self._on_progress = on_progress
+        self._view_failed = False
         self._progress_s = progress_s
         self._next_offsets: dict[TopicPartition, int] = {}
         self._on_fault: Callable[[IrstreamError], None] | None = None
@@ -108,9 +109,10 @@ class LagMonitor:
             return
         try:
             self._on_progress(progress)
-        except Exception:  # a view that fails (a closed pipe, say) must not end the watch
-            log.exception("view_failed")
-            self._on_progress = None
+        except (Exception, SystemExit):  # a view that fails (rich ends the thread of a closed pipe) must not end the watch
+            if not self._view_failed:
+                log.exception("view_failed")
+            self._view_failed = True  # said once; health and drains hear of the stream all the same
 
     def _look(self, watch: TopicWatch) -> None:
         next_offsets, partitions, name = self._next_offsets, self._partitions, self._kafka.topic

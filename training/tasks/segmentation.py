@@ -179,7 +179,7 @@ def segmentation_loss_of(model: AnyModel, batch: Batch, loss: str, teachers: Tea
         batch: on its device; targets are masks, weights and, where they count, the weight of the hardest negatives.
         loss: name of one of `models.losses.SEGMENTATION_LOSSES`.
         teachers: networks whose answers have a `share` in the loss; also where nobody knows the truth.
-        share: see there.
+        share: see there; 0 without teachers.
     """
     height_px, width_px = batch.pixels_B1HW.shape[2:]
     pixels_B1HW = padded_pixels(model, batch)
@@ -195,7 +195,8 @@ def segmentation_loss_of(model: AnyModel, batch: Batch, loss: str, teachers: Tea
         return whole
     # The pixels beside a target are a matter of its outline, which the overlap judges.
     near_B1HW = functional.max_pool2d(masks_B1HW, 2 * _OUTLINE_PX + 1, 1, _OUTLINE_PX)
-    return whole + batch.targets[2].mean() * hardest_negatives_loss(full_B1HW.float(), near_B1HW, weights_B1HW)
+    negatives = batch.targets[2].mean() * hardest_negatives_loss(full_B1HW.float(), near_B1HW, weights_B1HW)
+    return whole + (1 - share) * negatives
 
 
 class SegmentationTask(TrainingTask):

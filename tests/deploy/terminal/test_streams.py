@@ -21,9 +21,7 @@ def test_no_character_fails_in_an_ascii_locale(command: list[str]) -> None:
     assert "Traceback" not in done.stderr
 
 
-def test_ctrl_c_writes_nothing_into_what_is_drawn() -> None:
-    # In a process of its own, whose terminal it is.
-    code = """
+ECHOES = """
 import os, sys, termios
 from deploy.terminal.streams import no_echo_of_control_keys
 echoes = lambda: bool(termios.tcgetattr(0)[3] & termios.ECHOCTL)
@@ -31,6 +29,25 @@ with no_echo_of_control_keys():
     inside = echoes()
 print([inside, echoes()], file=sys.stderr)
 """
+FORKS = """
+import os, sys
+from deploy.terminal.streams import no_echo_of_control_keys
+with no_echo_of_control_keys():
+    child = os.fork()
+    if child == 0:
+        os.setpgid(0, 0)  # as a driver that is started again when it dies
+if child == 0:
+    os._exit(7)
+status = os.waitpid(child, os.WUNTRACED)[1]
+print([os.WIFSTOPPED(status), os.WIFEXITED(status) and os.WEXITSTATUS(status)], file=sys.stderr)
+if os.WIFSTOPPED(status):
+    os.kill(child, 9)
+"""
+
+
+@pytest.mark.parametrize(("code", "said"), [(ECHOES, "[False, True]"), (FORKS, "[False, 7]")], ids=["echoes", "forks"])
+def test_ctrl_c_writes_nothing_into_what_is_drawn_and_a_child_behind_ends(code: str, said: str) -> None:
+    # In a process of its own, whose terminal it is.
     ours, theirs = pty.openpty()
     try:
         flags = termios.tcgetattr(theirs)
@@ -48,4 +65,4 @@ print([inside, echoes()], file=sys.stderr)
     finally:
         os.close(ours)
         os.close(theirs)
-    assert done.stderr.strip() == "[False, True]"
+    assert done.stderr.strip() == said
