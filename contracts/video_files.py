@@ -6,11 +6,13 @@ frame that a decoder has made up around damage is none. PyAV rather than OpenCV:
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +28,10 @@ _COUNTING = frozenset({".mp4", ".avi", ".mov", ".m4v", ".3gp"})
 _STRICT = {"err_detect": "explode"}
 _MICROSECONDS = 1_000_000
 
+_INTEGERS = re.compile("gray(9|10|12|14|16)(le|be)")
+
 Grey = NDArray[np.uint8] | NDArray[np.uint16]
+_G = TypeVar("_G", NDArray[np.uint8], NDArray[np.uint16])
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +144,7 @@ def _whole_frames(container: Any, stream: Any, tally: Tally) -> Iterator[Any]:
     import av
 
     any_damage = damaged = False  # ever, and since the last frame that stands by itself
+    broken_at = -math.inf  # errors come in the order of decoding, frames in that of showing: time of the last broken packet
     num_packets = num_whole = 0
     packets = _packets(container, stream)
     for packet in packets:
@@ -149,9 +155,11 @@ def _whole_frames(container: Any, stream: Any, tally: Tally) -> Iterator[Any]:
             break
         except av.FFmpegError:
             any_damage = damaged = True
+            broken_at = max(broken_at, -math.inf if packet.pts is None else packet.pts)
             continue
         for frame in frames:
-            damaged = frame.is_corrupt or (damaged and not frame.key_frame)
+            begins_anew = frame.key_frame and (frame.pts is None or frame.pts > broken_at)
+            damaged = frame.is_corrupt or (damaged and not begins_anew)
             any_damage = any_damage or damaged
             if not damaged:
                 num_whole += 1
@@ -182,28 +190,34 @@ def _opened(path: Path) -> Iterator[tuple[Any, Any] | None]:
 
     av.logging.set_level(None)  # what it has to say is counted
     try:
-        container: Any = av.open(str(path))
-    except (av.FFmpegError, OSError, ValueError):
+        container: Any = av.open(str(path), metadata_errors="replace")
+    except (av.FFmpegError, OSError):
         yield None
         return
     with container:
-        if not container.streams.video:
+        stream = next((each for each in container.streams.video if _is_moving(each)), None)
+        if stream is None:
             yield None
             return
-        stream = container.streams.video[0]
         stream.codec_context.options = dict(_STRICT)
         yield container, stream
 
 
+def _is_moving(stream: Any) -> bool:
+    """True of a video that FFmpeg has a decoder for; a cover picture is none."""
+    from av.stream import Disposition
+
+    return stream.codec_context is not None and not stream.disposition & Disposition.attached_pic
+
+
 def _deep(frame: Any, bits: int) -> NDArray[np.uint16]:
     """Counts of a grey frame of 9 to 16 bits, whatever the order of their bytes."""
-    name = frame.format.name
-    if not name.startswith("gray") or frame.format.components[0].bits != bits:  # it changes on the way
+    if not _INTEGERS.fullmatch(frame.format.name) or frame.format.components[0].bits != bits:  # floats; or it changes on the way
         raise _too_deep(frame.format.components[0].bits)
     plane = frame.planes[0]
     order = ">" if frame.format.is_big_endian else "<"
     rows = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)[: frame.height, : 2 * frame.width]
-    return np.ascontiguousarray(rows).view(order + "u2").astype(np.uint16)
+    return _upright(np.ascontiguousarray(rows).view(order + "u2").astype(np.uint16), frame)
 
 
 def _too_deep(bits: int) -> RejectRecord:
@@ -215,7 +229,16 @@ def _too_deep(bits: int) -> RejectRecord:
 def _luma(frame: Any) -> NDArray[np.uint8]:
     import cv2
 
+    deepest = max((component.bits for component in frame.format.components), default=8)
+    if deepest > 8:  # it changes on the way
+        raise _too_deep(deepest)
     if frame.format.name == "gray":
-        return np.asarray(frame.to_ndarray(), np.uint8)
+        return _upright(np.asarray(frame.to_ndarray(), np.uint8), frame)
     # The weights of luma sum to one exactly: grey stored as colour comes back unchanged.
-    return np.asarray(cv2.cvtColor(frame.to_ndarray(format="bgr24"), cv2.COLOR_BGR2GRAY), np.uint8)
+    return _upright(np.asarray(cv2.cvtColor(frame.to_ndarray(format="bgr24"), cv2.COLOR_BGR2GRAY), np.uint8), frame)
+
+
+def _upright(counts_HW: _G, frame: Any) -> _G:
+    """Counts turned as the file says that they are shown, by quarters."""
+    quarters = round(frame.rotation / 90) % 4
+    return np.ascontiguousarray(np.rot90(counts_HW, quarters)) if quarters else counts_HW

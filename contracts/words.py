@@ -60,7 +60,14 @@ _T = TypeVar("_T")
 def meaning(words: Mapping[str, _T], word: str) -> _T | None:
     """The meaning of a word, whatever its case and the blanks, `-` and `_` in it; None for any other."""
     said = word.strip().lower()
-    return words[said] if said in words else words.get(re.sub(r"[\s_-]+", "", said))
+    if said in words:
+        return words[said]
+    plain = _plain(said)
+    return next((found for each, found in words.items() if _plain(each) == plain), None)
+
+
+def _plain(word: str) -> str:
+    return re.sub(r"[\s_-]+", "", word).replace("\u00b5", "u").replace("\u03bc", "u")
 
 
 def platform_named(word: object) -> Platform:

@@ -1,6 +1,6 @@
 """Faults of a single frame, from what its measuring has found anyway and two cheap looks at its counts.
 
-Figures on 1,540 real frames of eight data sets, and on the damaged ones among them: docs/results-table.md.
+Figures on real frames, and on the damaged ones among them: docs/results-table.md.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ _EDGE_PX = 4
 # In steps from one pixel to the next, as they usually are in the frame.
 _SEAM_STEPS, _CLOSED_STEPS, _SKIRT, _SECOND = 3.0, 2.0, 0.7, 0.5
 _LEAST_SIDE_PX = 32
-# Where the first line begins with a filler: least jump, and its least part of the largest.
-_LATE_STEPS, _LATE_SHARE = 1.5, 0.75
+# Where the first line begins with a filler: least jump (also in counts), and its least part of the largest.
+_LATE_STEPS, _LATE_COUNTS, _LATE_SHARE = 1.5, 3, 0.75
 
 
 def quality_of(pixels_HW: Pixels, bit_depth: int, filled: Filled) -> tuple[Quality, ...]:
@@ -82,7 +82,8 @@ def _late(pixels_HW: NDArray[Any]) -> bool:
         return False
     steps_N, usual = _steps(pixels_HW)
     jump = float(steps_N[run - 1 : run + 1].max())
-    return bool(jump >= _LATE_STEPS * usual and steps_N.max() <= jump / _LATE_SHARE and steps_N[-1] <= _CLOSED_STEPS * usual)
+    least = _LATE_STEPS * usual if pixels_HW.dtype == np.float32 else max(_LATE_STEPS * usual, _LATE_COUNTS)
+    return bool(jump >= least and steps_N.max() <= jump / _LATE_SHARE and steps_N[-1] <= _CLOSED_STEPS * usual)
 
 
 def _steps(lines_LN: NDArray[Any]) -> tuple[NDArray[np.float64], float]:

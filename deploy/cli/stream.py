@@ -58,6 +58,7 @@ def stream(
     settings = read_settings()
     if settings.stream.restart and (code := respawned(show_warning)) is not None:
         raise typer.Exit(code)
+    settings = read_settings()  # a driver that follows another one takes what has been changed since
     console = answer_console(stdout_is_json=as_json)
     title = f"irstream {settings.run_id}: {settings.kafka.topic} -> {without_secrets(('sink', 'table'), settings.sink.table)}"
     with stdout_for_json(as_json), open_view(console, title) as view, logs_to(view.say, debug=debugging(), human=console.is_terminal):

@@ -208,6 +208,9 @@ class Supervisor:
         """Nothing to read for us: a continuous stream waits for another assignment, a bounded one for the other drivers."""
         if self._ends:
             return
+        # What it read before is another driver's now: no lag of ours, nothing in flight.
+        self._lag_monitor.begin_generation({}, frozenset(), lambda error: None)
+        self._stats.on_new_readers()
         self._stats.on_state("standby")
         while not (stop.is_set() or assignment.ended.wait(_ASSIGNMENT_POLL_S)):
             pass

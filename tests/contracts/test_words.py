@@ -32,6 +32,7 @@ def test_words_for_bands() -> None:
     for band in Band:
         assert band_named(band.value.upper()) is band_named(f" {band.value} ") is band
     assert band_named("LWIR?") is Band.UNKNOWN
+    assert [band_named(word) for word in ("3-5um", "3 - 5 um", "3-5_\u00b5m", "8-14 \u03bcm", "814um")] == [Band.MWIR] * 3 + [Band.LWIR] * 2
 
 
 def test_a_word_that_a_person_chose_has_a_meaning_or_is_refused_with_those_that_have() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import struct
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -286,6 +287,51 @@ def test_no_frame_is_made_up_around_damage(tmp_path: Path, codec: str, suffix: s
     assert lost.num == (1 if alone else 12)
     assert "expected 30 whole frames" in lost.why
     assert count_frames(damaged) == 30
+
+
+def test_no_frame_is_made_up_where_frames_come_in_another_order_than_they_are_shown(tmp_path: Path) -> None:
+    """The key frame before the damage is shown after it was met: it is no new beginning."""
+    scene_HW = np.add.outer(np.arange(96), 2 * np.arange(128)).astype(np.uint8)
+    whole, damaged = tmp_path / "whole.mp4", tmp_path / "damaged.mp4"
+    frames = [np.roll(scene_HW, 5 * number, axis=1) for number in range(30)]
+    encoded(whole, "libx264", "yuv420p", frames, g="12", bf="2", threads="1")
+    value, packets = bytearray(whole.read_bytes()), packets_of(whole)
+    with av.open(str(whole)) as container:
+        keys = [number for number, packet in enumerate(container.demux(video=0)) if packet.size and packet.is_keyframe]
+    at = value.index(packets[keys[1] + 1]) + len(packets[keys[1] + 1]) // 2
+    value[at : at + 60] = bytes((count * 7 + 13) % 256 for count in value[at : at + 60])
+    damaged.write_bytes(value)
+    good = {decoded(picture)[0].tobytes() for picture in all_of(VideoFile(whole, Platform.LAND, Band.LWIR, ContentType.PNG))[0]}
+    pictures, (lost,) = all_of(VideoFile(damaged, Platform.LAND, Band.LWIR, ContentType.PNG))
+    assert len(good) == 30
+    assert {decoded(picture)[0].tobytes() for picture in pictures} <= good
+    assert len(pictures) >= 12
+    assert len(pictures) + lost.num == 30
+
+
+def test_a_turned_video_is_sent_as_it_is_shown(tmp_path: Path) -> None:
+    path = tmp_path / "phone.mp4"
+    encoded(path, "mpeg4", "yuv420p", [RAMP.astype(np.uint8)] * 2)
+    value = bytearray(path.read_bytes())
+    at = value.index(b"tkhd") + 4 + 40  # the display matrix: a quarter
+    value[at : at + 36] = struct.pack(">9i", 0, 1 << 16, 0, -(1 << 16), 0, 0, RAMP.shape[0] << 16, 0, 1 << 30)
+    path.write_bytes(value)
+    pictures, unusable = all_of(VideoFile(path, Platform.LAND, Band.LWIR, ContentType.PNG))
+    video = cv2.VideoCapture(str(path))
+    as_others_see_it = video.read()[1][..., 0]
+    video.release()
+    assert not unusable
+    assert as_others_see_it.shape == RAMP.T.shape
+    assert np.abs(decoded(pictures[0])[0].astype(int) - as_others_see_it).max() <= 2
+
+
+def test_a_video_of_an_unknown_codec_is_named_and_the_other_clip_plays(tmp_path: Path) -> None:
+    encoded(tmp_path / "a.avi", "mjpeg", "yuvj420p", [RAMP.astype(np.uint8)] * 2)
+    encoded(tmp_path / "b.avi", "mjpeg", "yuvj420p", [RAMP.astype(np.uint8)] * 2)
+    (tmp_path / "a.avi").write_bytes((tmp_path / "a.avi").read_bytes().replace(b"MJPG", b"QQQQ"))
+    sequences = find_sequences([tmp_path], Labels())
+    assert [len(all_of(each)[0]) for each in sequences] == [0, 2]
+    assert all_of(sequences[0])[1]
 
 
 def packets_of(path: Path) -> list[bytes]:
