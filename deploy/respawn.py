@@ -12,8 +12,10 @@ import signal
 import time
 from collections.abc import Callable
 
-FINAL_CODES = frozenset({0, 2, 130})
-"""Done, wrong use or settings, interrupted: another process would end alike."""
+FINAL_CODES = frozenset({0, 130})
+"""Done, interrupted: another process would end alike."""
+_WRONG_CODE = 2
+"""Wrong use or settings, of the first process; of one that follows a broker or a cluster that is not there now, but was."""
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 1.0, 60.0
 _WELL_AFTER_S = 300.0
 _STOPS = frozenset({signal.SIGINT, signal.SIGTERM})
@@ -39,12 +41,13 @@ def respawned(
         clock: seconds.
 
     Returns:
-        None in a child: go on and do the work. In the parent the exit code, once a child has ended with one of `FINAL_CODES` or after
-        it was asked to stop.
+        None in a child: go on and do the work. In the parent the exit code, once a child has ended with one of `FINAL_CODES`, the first
+        one with that of wrong settings, or after it was asked to stop.
     """
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _PASSED_ON | {signal.SIGCHLD})
     parent = os.getpid()
     pause_s = first_pause_s
+    final = FINAL_CODES | {_WRONG_CODE}
     while True:
         began = clock()
         child = fork()
@@ -52,8 +55,9 @@ def respawned(
             _begin_child(parent, before)
             return None
         code, stopped = _wait_for(child)
-        if stopped or code in FINAL_CODES:
+        if stopped or code in final:
             return code if code >= 0 else 128 - code
+        final = FINAL_CODES
         lived_s = clock() - began
         pause_s = first_pause_s if lived_s >= _WELL_AFTER_S else pause_s
         how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"

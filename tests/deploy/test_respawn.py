@@ -44,8 +44,8 @@ def command(told: Path, *deeds: str) -> list[str]:
 
 @pytest.mark.parametrize(
     ("deeds", "code"),
-    [(["killed", "70", "1", "0"], 0), (["killed", "2"], 2), (["130"], 130)],
-    ids=["until it is done", "settings are no matter of chance", "interrupted"],
+    [(["killed", "70", "1", "0"], 0), (["2"], 2), (["killed", "2", "0"], 0), (["130"], 130)],
+    ids=["until it is done", "settings are no matter of chance", "a broker that is away later is", "interrupted"],
 )
 def test_a_driver_that_dies_is_followed_by_another(tmp_path: Path, deeds: list[str], code: int) -> None:
     done = subprocess.run(command(tmp_path / "told", *deeds), capture_output=True, text=True, timeout=300, check=False)
