@@ -33,6 +33,9 @@ hypothesis.settings.register_profile("irstream", max_examples=40, **_PATIENT)
 hypothesis.settings.register_profile("quick", max_examples=10, **_PATIENT)  # of `make check`
 hypothesis.settings.load_profile("irstream")
 
+# A database for each training of a test would take seconds; tests of it name one.
+os.environ.setdefault("MLFLOW_TRACKING_URI", "off")
+
 REQUIRE_DATA_VARIABLE = "REQUIRE_DATA"
 ADDRESS_VARIABLE = "IRSTREAM_KAFKA__BOOTSTRAP_SERVERS"
 

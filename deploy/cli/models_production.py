@@ -10,7 +10,7 @@ import typer
 
 from deploy.cli.errors import named_as_options
 from deploy.cli.options import ConfigOption, JsonOption, load, print_json
-from deploy.cli.train_options import DeviceOption
+from deploy.cli.train_options import DeviceOption, MlflowOption
 
 if TYPE_CHECKING:
     from deploy.settings.app_settings import AppSettings
@@ -35,6 +35,7 @@ def promote(
     why: WhyOption = None,
     config: ConfigOption = None,
     device: DeviceOption = "cpu",
+    mlflow: MlflowOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Put weights into production where they are better on held-out images; running streams take them up by themselves.
@@ -66,6 +67,7 @@ def promote(
         if decision.accepted:
             versions.add(Path(new.named), new.card.digest)
             versions.promote(new.card.digest, before, reasons, decision.plain())
+            _show(versions, settings, registry, Path(new.named), mlflow)
         else:
             versions.refuse(new.card.digest, before, reasons, decision.plain())
     if as_json:
@@ -81,12 +83,15 @@ def rollback(
     registry: RegistryOption = None,
     why: WhyOption = None,
     config: ConfigOption = None,
+    mlflow: MlflowOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Return to the weights that were in production before the last promotion; running streams take them up by themselves."""
-    versions = _versions(load(config).settings, role, registry)
+    settings = load(config).settings
+    versions = _versions(settings, role, registry)
     with named_as_options(_SETTINGS):
         made = versions.roll_back([why] if why else [])
+        _show(versions, settings, registry, None, mlflow)
     if as_json:
         print_json({"role": role, "production": made.digest, "before": made.events[-1].before})
     else:
@@ -146,6 +151,18 @@ def _versions(settings: AppSettings, role: str, registry: Path | None) -> Versio
 
     known: dict[str, Role] = {each: each for each in get_args(Role)}
     return Versions((registry or Path(settings.registry.folder)).absolute(), chosen(known, role, "--for"))
+
+
+def _show(versions: Versions, settings: AppSettings, registry: Path | None, weights: Path | None, mlflow: str | None) -> None:
+    """Show in MLflow what is in production."""
+    from deploy.terminal.consoles import note_console
+    from training.registry.registered import show_production
+
+    def say(text: str) -> None:
+        note_console().print(text, soft_wrap=True, markup=False, highlight=False)
+
+    folder = registry or Path(settings.registry.folder)
+    show_production(versions, folder, versions.production().digest, weights, mlflow, say)
 
 
 def _candidate(versions: Versions, named: str) -> Contender:

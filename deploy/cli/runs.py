@@ -30,22 +30,25 @@ def list_(
     folder: Annotated[Path, typer.Argument(help="Folder that holds trainings.")] = Path("runs/train"), as_json: JsonOption = False
 ) -> None:
     """List the trainings in folds below a folder."""
-    import json
+    from deploy.terminal.tracking import how_to_see
+    from training.report.trainings import list_trainings
 
-    from training.distributed.cross_validation import RUN_FILE
-
-    found = []
-    for path in sorted(folder.glob(f"*/{RUN_FILE}")):
-        identity = json.loads(path.read_text(encoding="utf-8"))["identity"]
-        done = len(list(path.parent.glob("fold-*.parquet")))
-        found.append({"run": str(path.parent), "model": identity["model"], "folds": identity["folds"], "folds_done": done})
+    found = list_trainings(folder)
     if as_json:
         print_json({"runs": found})
         return
     for each in found:
-        typer.echo(f"{each['run']}: {each['model']}, folds {each['folds'][:12]}, {each['folds_done']} done")
+        parts = [each["model"]]
+        if each["folds"]:
+            parts.append(f"folds {each['folds'][:12]}, {each['folds_done']} done")
+        else:
+            parts.append("done" if each["done"] else f"{each['steps']} steps so far")
+        parts += [f"{name} {value:g}" for name, value in each["figures"].items()]
+        typer.echo(f"{each['run']}: {', '.join(parts)}")
+        if each["mlflow"]:
+            typer.echo(f"  {how_to_see(**each['mlflow'])}")
     if not found:
-        typer.echo(f"no training in folds below {folder}")
+        typer.echo(f"no training below {folder}")
 
 
 @app.command()

@@ -32,6 +32,7 @@ from deploy.cli.train_options import (
     LeaksOption,
     LossOption,
     MinutesOption,
+    MlflowOption,
     NetworkArgument,
     OutOption,
     PrecisionOption,
@@ -98,6 +99,7 @@ def train(
     fold_seed: FoldSeedOption = 0,
     allow_leaks: LeaksOption = False,
     side_by_side: SideBySideOption = None,
+    mlflow: MlflowOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Train a registered network and write `weights.safetensors` with its card into the folder of the run.
@@ -109,6 +111,7 @@ def train(
     Parquet (irstream dataset import). With --json each line is one JSON object, the last one the result.
     """
     from deploy.terminal.consoles import note_console
+    from deploy.terminal.tracking import curve_of, keep_result, tracked_training
     from deploy.terminal.training_view import export_shown, learn
     from models.devices import choose_device
     from training.fit import Machine
@@ -143,14 +146,17 @@ def train(
                 allow_leaks=allow_leaks,
                 side_by_side=side_by_side,
                 start=weights,
+                mlflow=mlflow,
             )
             train_in_folds(model, plan, options, as_json)
             return
         machine = Machine(device=device, workers=default_workers(device) if workers is None else workers)
         console = note_console()
         headline = f"{model}, recipe {recipe}, {plan.length()}, {plan.loop.precision}, {device}; {folder}"
-        report = learn(console, model, plan, folder, machine, weights, headline)
-        card = export_shown(console, model, folder, _provenance(plan, how, device, weights), device)
+        with tracked_training(console, mlflow, str(folder), model, plan) as tracker:
+            report = learn(console, model, plan, folder, machine, weights, headline, curve_of(tracker))
+            card = export_shown(console, model, folder, _provenance(plan, how, device, weights), device)
+            keep_result(tracker, folder, report, card)
     _print_result(report, card, folder, device, as_json)
 
 

@@ -19,8 +19,10 @@ from deploy.cli.options import print_json, stdout_for_json
 
 if TYPE_CHECKING:
     from training.data.folds import Folds, FoldSettings
+    from training.distributed.cross_validation import CrossValidation
     from training.distributed.team_training import Room
     from training.recipes import TrainingPlan
+    from training.report.folds_run import FoldsRun
 
 _FOLDS_FILE = "folds.json"
 _HALF = 0.5
@@ -41,6 +43,7 @@ class FoldOptions:
     allow_leaks: bool
     side_by_side: int | None
     start: Path | None
+    mlflow: str | None = None
 
 
 def names_of_sets(data: Sequence[str] | None) -> list[str]:
@@ -70,12 +73,15 @@ def train_in_folds(model: str, plan: TrainingPlan, options: FoldOptions, as_json
         SettingsError: data, folds or settings are wrong; nothing was trained then.
         StopPipeline: a fold failed.
     """
+    from deploy.cli.runs import print_figures
     from deploy.cluster.interrupts import interruptible
     from deploy.cluster.session import ray_session
     from deploy.terminal.consoles import note_console
     from deploy.terminal.folds_view import shown_folds
+    from deploy.terminal.tracking import curves_of, keep_folds, tracked_training
     from training.distributed.cross_validation import CrossValidation, begin, cross_validate
     from training.distributed.team_training import TeamTraining
+    from training.report.folds_page import summary_of
 
     plan = _with_validation(plan)
     console, folders = note_console(), tuple(Path(folder) for folder in options.data)
@@ -86,13 +92,21 @@ def train_in_folds(model: str, plan: TrainingPlan, options: FoldOptions, as_json
         side_by_side, threads = _at_a_time(options)
         run = replace(run, training=replace(training, threads=threads), side_by_side=side_by_side)
         console.print(f"{model}, {run.folds.num} folds, {side_by_side} at a time; {options.out}", soft_wrap=True, markup=False)
-        with shown_folds(console, emit) as show:
-            results = cross_validate(run, show)
-    _finish(run, results, as_json)
+        with tracked_training(console, options.mlflow, options.out, model, plan, run.identity()) as tracker:
+            with shown_folds(console, emit) as show:
+                results = cross_validate(run, curves_of(tracker, show))
+            read, candidates = _write_report(run, results)
+            keep_folds(tracker, options.out, summary_of(read))
+    if as_json:
+        figures = summary_of(read)["figures"]
+        print_json({"event": "result", "out": read.place, "folds": results, "figures": figures, "candidates": candidates})
+    else:
+        print_figures(read)
+        typer.echo(f"{read.place}/report.html")
 
 
-def _finish(run: Any, results: list[dict[str, Any]], as_json: bool) -> None:
-    from deploy.cli.runs import print_figures
+def _write_report(run: CrossValidation, results: list[dict[str, Any]]) -> tuple[FoldsRun, list[str]]:
+    """Join what the folds predicted, write page, figures and candidates into the folder; the training, and folders of the candidates."""
     from training.distributed.cross_validation import join_predictions
     from training.distributed.storage import Storage
     from training.registry.fold_cards import write_candidates
@@ -101,15 +115,9 @@ def _finish(run: Any, results: list[dict[str, Any]], as_json: bool) -> None:
 
     join_predictions(run.out, run.folds.num)
     storage, read = Storage(run.out), read_run(run.out)
-    summary = summary_of(read)
-    storage.write("report.json", json.dumps(summary, indent=1).encode())
+    storage.write("report.json", json.dumps(summary_of(read), indent=1).encode())
     storage.write("report.html", render_folds_page(read).encode())
-    candidates = write_candidates(run, results, shlex.join(["irstream", *sys.argv[1:]]))
-    if as_json:
-        print_json({"event": "result", "out": storage.place, "folds": results, "figures": summary["figures"], "candidates": candidates})
-    else:
-        print_figures(read)
-        typer.echo(f"{storage.place}/report.html")
+    return read, write_candidates(run, results, shlex.join(["irstream", *sys.argv[1:]]))
 
 
 @contextmanager

@@ -128,6 +128,16 @@ SideBySideOption = Annotated[
     int | None,
     typer.Option("--side-by-side", min=1, help="With --folds: folds at a time; default: as resources allow.", show_default=False),
 ]
+MlflowOption = Annotated[
+    str | None,
+    typer.Option(
+        "--mlflow",
+        envvar="MLFLOW_TRACKING_URI",
+        help="MLflow server or database that keeps settings, curves and files; default: mlflow.db beside the run's folder, where MLflow is "
+        "installed; off: none.",
+        show_default=False,
+    ),
+]
 
 SETTINGS: Mapping[str, str] = MappingProxyType(
     {
@@ -156,6 +166,7 @@ SETTINGS: Mapping[str, str] = MappingProxyType(
         "loss": "--loss",
         "schedule": "--schedule",
         "seed": "--seed",
+        "MLflow server": "--mlflow",
     }
 )
 """Options of the settings of a training, by their names in messages, where they stand in backticks."""

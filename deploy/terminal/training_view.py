@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,9 +32,17 @@ def learn(
     machine: Machine | None = None,
     start: Path | None = None,
     headline: str = "",
+    curve: Callable[[Progress], None] = lambda progress: None,
 ) -> LoopReport:
-    """Train, and show it, from the headline on; of a training that is refused nothing is shown. See `fit_network`."""
+    """Train, and show it, from the headline on; of a training that is refused nothing is shown. See `fit_network`.
+
+    `curve` gets the progress that is shown.
+    """
     over = False
+
+    def report_on(progress: Progress, steps: int) -> None:
+        show("", progress.steps, steps, _text_of(progress))
+        curve(progress)
 
     def begin(done: Progress, loop: LoopSettings) -> None:
         nonlocal over
@@ -51,7 +60,7 @@ def learn(
                 machine,
                 start=start,
                 begin=begin,
-                report=lambda progress, steps: show("", progress.steps, steps, _text_of(progress)),
+                report=report_on,
             )
         except KeyboardInterrupt:
             _show_how_to_go_on(console, folder, over)
