@@ -118,12 +118,15 @@ def _told(found: ImportReport, out: Path, max_refused: float, as_json: bool) -> 
             "dataset": found.dataset,
             "frames": found.frames,
             "new": found.new,
+            "unseen_by_scene": found.unseen_by_scene,
             "complete": complete,
             "content_hash": found.content_hash,
         }
         print_json(answer | {"refused": dict(found.refused)})
     else:
         typer.echo(f"{found.frames} frames of {found.dataset} in {out}, {found.new} of them new, {refused} refused")
+        if found.unseen_by_scene:
+            typer.echo(f"  {found.unseen_by_scene} of other splits show scenes that no training may see: unseen, too")
         for reason, number in found.refused.most_common():
             typer.echo(f"  {reason}: {number}, first {found.examples[reason]}")
     if not complete:

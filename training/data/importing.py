@@ -5,15 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from contracts.errors import SettingsError
 from training.data.labelled_frame import LabelledFrame
 from training.data.parquet_set import MANIFEST, REFUSED, PartWriter, data_hash, parts_of, read_table
-from training.data.reading import Defaults, read_labelled
+from training.data.reading import UNSEEN, Defaults, group_of, read_labelled
 from training.data.sources.annotation import Annotation, Listed, RefusedAnnotation
 from training.data.sources.formats import format_named
 
@@ -28,6 +29,7 @@ class ImportReport:
         dataset: name of the set.
         frames: rows of the data set.
         new: of these, imported now.
+        unseen_by_scene: of these, images of other splits that became `unseen` with their scenes.
         refused: by reason, how many.
         examples: by reason, the first of them with its detail.
         content_hash: of images, labels, groups and splits.
@@ -36,6 +38,7 @@ class ImportReport:
     dataset: str
     frames: int = 0
     new: int = 0
+    unseen_by_scene: int = 0
     refused: Counter[str] = field(default_factory=Counter)
     examples: dict[str, str] = field(default_factory=dict)
     content_hash: str = ""
@@ -67,14 +70,14 @@ def import_set(
     if not listed:
         raise SettingsError(expected="at least one image", got="none", where=str(root), action="Check format and folder.")
     request = {"format": format_name, "source": str(root.resolve()), "dataset": defaults.dataset, "defaults": _plain(defaults)}
-    writer, seen = SetWriter(out, request), set[str]()
+    writer, seen, unseen = SetWriter(out, request), set[str](), _unseen_scenes(listed, defaults)
     for number, each in enumerate(sorted(listed, key=lambda each: mixed(each.sample_id)), start=1):
         try:
             if each.sample_id in seen:
                 raise RefusedAnnotation("duplicate_id", f"expected one image of this name, got another one: {each.sample_id}")
             seen.add(each.sample_id)
             if each.sample_id not in writer.done:
-                writer.add(read_labelled(_annotation(each), defaults, root))
+                writer.add(_kept_apart(read_labelled(_annotation(each), defaults, root), unseen, writer.found))
         except RefusedAnnotation as refusal:
             writer.refuse(each.sample_id, refusal)
         report(number, len(listed))
@@ -86,6 +89,7 @@ class SetWriter:
 
     Attributes:
         done: names of the images that are there already.
+        found: what came so far.
     """
 
     def __init__(self, out: Path, request: dict[str, Any]) -> None:
@@ -102,28 +106,47 @@ class SetWriter:
         (out / MANIFEST).unlink(missing_ok=True)
         self.done = frozenset(read_table(out, ["sample_id"])["sample_id"].to_pylist()) if parts_of(out) else frozenset[str]()
         self._out, self._parts, self._refusals = out, PartWriter(out), list[dict[str, str]]()
-        self._found = ImportReport(dataset=str(request["dataset"]), frames=len(self.done))
+        self.found = ImportReport(dataset=str(request["dataset"]), frames=len(self.done))
 
     def add(self, frame: LabelledFrame) -> None:
         """Write a frame that is not there yet."""
         self._parts.add(frame)
-        self._found.new += 1
+        self.found.new += 1
 
     def refuse(self, sample_id: str, refusal: RefusedAnnotation) -> None:
         """Keep in mind that an image cannot be used, and why."""
         self._refusals.append({"sample_id": sample_id, "reason": refusal.reason, "detail": refusal.detail})
-        self._found.refused[refusal.reason] += 1
-        self._found.examples.setdefault(refusal.reason, f"{sample_id}: {refusal.detail}")
+        self.found.refused[refusal.reason] += 1
+        self.found.examples.setdefault(refusal.reason, f"{sample_id}: {refusal.detail}")
 
     def finish(self) -> ImportReport:
         """Write what is left, the list of refusals, and at last the manifest, which says that the set is whole."""
         self._parts.flush()
-        found, out = self._found, self._out
+        found, out = self.found, self._out
         found.frames += found.new
         found.content_hash = data_hash([out])
         (out / REFUSED).write_text("".join(json.dumps(each) + "\n" for each in self._refusals), encoding="utf-8")
         _write(out / MANIFEST, _manifest(out, found))
         return found
+
+
+def _unseen_scenes(listed: Sequence[Listed], defaults: Defaults) -> frozenset[str]:
+    """Scenes of which an image has a split that no training may see."""
+    scenes = set[str]()
+    for each in listed if defaults.unseen else ():
+        with suppress(RefusedAnnotation):
+            annotation = _annotation(each)
+            if annotation.split in defaults.unseen:
+                scenes.add(group_of(annotation, defaults.group))
+    return frozenset(scenes)
+
+
+def _kept_apart(frame: LabelledFrame, unseen: Collection[str], found: ImportReport) -> LabelledFrame:
+    """The frame, `unseen` where its scene is."""
+    if frame.split == UNSEEN or frame.group_id not in unseen:
+        return frame
+    found.unseen_by_scene += 1
+    return replace(frame, split=UNSEEN)
 
 
 def _annotation(listed: Listed) -> Annotation:

@@ -38,7 +38,7 @@ class Defaults:
         bit_depth: significant bits.
         group: pattern on the name of an image; its first group, or all it matches, names the sequence or scene. None: every image is one
             of its own.
-        unseen: official splits whose images no training may see: their split becomes `unseen`.
+        unseen: official splits whose images no training may see: their split becomes `unseen`, and that of all images of their scenes.
     """
 
     dataset: str
@@ -82,7 +82,7 @@ def read_labelled(annotation: Annotation, defaults: Defaults, root: Path) -> Lab
         nodata=image.nodata,
         platform=annotation.platform if annotation.platform is not Platform.UNKNOWN else defaults.platform,
         band=annotation.band if annotation.band is not Band.UNKNOWN else defaults.band,
-        group_id=_group(annotation, defaults.group),
+        group_id=group_of(annotation, defaults.group),
         split=UNSEEN if annotation.split in defaults.unseen else annotation.split,
         mask_rle=None if mask_HW is None else encode_rle(mask_HW),
         boxes_xyxy_px=boxes_xyxy_px,
@@ -98,7 +98,8 @@ def _relative(path: Path, root: Path) -> str:
     return path.relative_to(folder).as_posix() if path.is_relative_to(folder) else path.name
 
 
-def _group(annotation: Annotation, pattern: re.Pattern[str] | None) -> str:
+def group_of(annotation: Annotation, pattern: re.Pattern[str] | None) -> str:
+    """Sequence or scene of an image; one that belongs to none is its own. `pattern`: see `Defaults`."""
     if pattern is not None and (found := pattern.search(annotation.sample_id)):
         return found[1] if found.groups() and found[1] else found[0]
     return annotation.group or annotation.sample_id

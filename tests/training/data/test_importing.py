@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
+from contracts.dataset_index import IndexEntry
 from contracts.errors import SettingsError
 from contracts.frame import Band, Platform
 from contracts.image_files import read_counts
@@ -19,6 +22,7 @@ from training.data.parquet_set import data_hash, iterate_rows, parts_of, read_ta
 from training.data.reading import Defaults
 from training.data.samples import Sample
 from training.data.sources.annotation import split_of_name
+from training.data.sources.index import scene_of
 
 DEFAULTS = Defaults(dataset="made", licence="ours")
 MASKED, CLASSED = {"index", "coco", "masks", "wideirstd"}, {"index", "coco", "voc", "yolo", "folders"}
@@ -73,11 +77,20 @@ def test_cameras_groups_and_bits_are_kept_and_defaults_fill_gaps(tmp_path: Path)
 def test_a_split_may_be_kept_from_all_training(tmp_path: Path) -> None:
     write_index(tmp_path / "set")
     splits = {scene.split for scene in scenes()}
-    kept = Defaults(dataset="made", licence="ours", unseen=("test",))
-    import_set("index", tmp_path / "set", tmp_path / "out", kept)
+    kept = Defaults(dataset="made", licence="ours", unseen=("test",), group=re.compile(r"cam\d_\d+"))
+    alone = import_set("index", tmp_path / "set", tmp_path / "out", kept)
     now = {row["sample_id"]: row["split"] for row in iterate_rows(tmp_path / "out")}
     assert "test" in splits
     assert set(now.values()) == splits - {"test"} | {"unseen"}
+    whole = import_set("index", tmp_path / "set", tmp_path / "scenes", replace(kept, group=re.compile("cam")))
+    assert {row["split"] for row in iterate_rows(tmp_path / "scenes")} == {"unseen"}
+    assert (alone.unseen_by_scene, whole.unseen_by_scene) == (0, sum(split != "unseen" for split in now.values()))
+
+
+def test_clips_of_one_place_are_one_scene() -> None:
+    entry = IndexEntry.model_validate({"id": "a", "file": "a.png", "clip": "IR_AIRPLANE_053.mp4"})
+    assert scene_of(entry, "drone-ir", {}) == "IR_AIRPLANE_052.mp4"
+    assert scene_of(entry, None, {}) == "IR_AIRPLANE_053.mp4"
 
 
 def test_the_same_call_goes_on_and_takes_what_was_mended(tmp_path: Path) -> None:

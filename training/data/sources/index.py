@@ -13,10 +13,12 @@ from pydantic import ValidationError
 from contracts.dataset_index import INDEX_NAME, IndexEntry, read_lines
 from contracts.errors import SettingsError
 from training.data.catalogue import KNOWN
+from training.data.places import place_of
 from training.data.sources.annotation import Annotation, Listed, RefusedAnnotation, below
 
 _OWN = frozenset(IndexEntry.model_fields) - {"id"}
 _NUMBERED = re.compile(r"^(?P<scene>(?!misc).+?)[-_]\d+$", re.IGNORECASE)
+_CLIPS = "drone-ir"
 _HIT_UAV = re.compile(r"^(?P<scene>\d_\d+_\d+_\d)_\d+$")
 
 
@@ -84,7 +86,12 @@ def _labels(known: str | None, entry: IndexEntry) -> tuple[str, ...]:
 
 
 def scene_of(entry: IndexEntry, known: str | None, extra: dict[str, Any]) -> str | None:
-    """Sequence or scene of an image: as the index says (`clip`, `sequence`, `scene`, `group`), else by the names of a known set."""
+    """Sequence or scene of an image: as the index says (`clip`, `sequence`, `scene`, `group`), else by the names of a known set.
+
+    Clips of `drone-ir` that show the same place are one scene (`training.data.places`).
+    """
+    if known == _CLIPS and entry.clip:
+        return place_of(entry.clip)
     said = entry.clip or next((str(extra[name]) for name in ("sequence", "scene", "group", "group_id") if extra.get(name)), None)
     if said is not None:
         return said
