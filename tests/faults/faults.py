@@ -203,7 +203,7 @@ MATRIX = (
     Fault("Serve controller: SIGKILL", kill("ray::ServeController"), representative=True),
     Fault("raylet: SIGKILL", kill("raylet/raylet"), limit_s=240),
     Fault("driver: SIGKILL", kill_driver),
-    # A driver that is killed and started again is in `make test` too: tests/integration/test_commands.py.
+    # A driver that is killed and started again is in `make test` too: the last test of test_matrix.py.
     *(Fault(f"committer, {step.replace('_', ' ')}: SIGKILL", kill_driver_at(step)) for step in CRASH_STEPS),
     Fault("broker: SIGKILL, started again at once", broker_killed, representative=True),
     Fault("broker: unreachable for 30 s", broker_away),

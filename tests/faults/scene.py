@@ -109,15 +109,22 @@ class Scene:
             self.drivers.append(driver)
         return driver
 
+    def environment(self, **more: str) -> dict[str, str]:
+        """Variables of a driver."""
+        return (
+            {name: value for name, value in os.environ.items() if not name.startswith("IRSTREAM_")}
+            | {
+                "PYTHONPATH": str(ROOT),
+                "IRSTREAM_KAFKA__BOOTSTRAP_SERVERS": self.kafka.bootstrap_servers,
+                "IRSTREAM_SINK__TABLE": str(self.table),
+                "IRSTREAM_STREAM__EPOCH_S": "60",
+                "IRSTREAM_MODELS__SEGMENTER__MODEL": "acm",  # faults hit any network alike, and this one leaves two cores for the rest
+            }
+            | more
+        )
+
     def _spawn(self, log: Path, environment: dict[str, str]) -> subprocess.Popen[bytes]:
-        env = {name: value for name, value in os.environ.items() if not name.startswith("IRSTREAM_")} | {
-            "PYTHONPATH": str(ROOT),
-            "IRSTREAM_KAFKA__BOOTSTRAP_SERVERS": self.kafka.bootstrap_servers,
-            "IRSTREAM_SINK__TABLE": str(self.table),
-            "IRSTREAM_STREAM__EPOCH_S": "60",
-            "IRSTREAM_MODELS__SEGMENTER__MODEL": "acm",  # faults hit any network alike, and this one leaves two cores for the rest
-            **environment,
-        }
+        env = self.environment(**environment)
         with log.open("ab") as out:
             return subprocess.Popen(self.words, cwd=self.folder, env=env, stdout=out, stderr=out, start_new_session=True)
 
