@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -9,7 +10,9 @@ import ray
 from ray import serve
 
 from contracts.errors import SettingsError
+from deploy import app
 from deploy.app import app_name, lacking_resources, running_models
+from deploy.replica import ModelReplica, as_user_config
 from deploy.settings.app_settings import AppSettings, settings_from_args
 
 
@@ -44,12 +47,34 @@ def test_models_that_never_fit_are_known_before_serve_waits_for_them(
     assert bool(told) == bool(lacking)
 
 
+def test_a_replica_names_weights_that_are_not_there() -> None:
+    broken = settings(weights="no-such-file.safetensors")
+    with pytest.raises(SettingsError, match=r"no-such-file"):
+        asyncio.run(ModelReplica("detector").reconfigure(as_user_config(broken.models.detector, broken.batching.detector)))
+
+
+def replica_that_refuses() -> type[Any]:
+    """In the place of `ModelReplica`; a class of a function goes to Ray as it is, and its process need not import this module."""
+
+    class Refusing:
+        def __init__(self, role: str, *others: object) -> None:
+            self._role = role
+
+        def reconfigure(self, settings: object) -> None:
+            raise ValueError(f"weights that do not fit the {self._role}")
+
+    return Refusing
+
+
 @pytest.mark.ray
 @pytest.mark.timeout(600)
 @pytest.mark.usefixtures("local_ray")
 def test_models_that_do_not_load_leave_nothing_on_a_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAY_ADDRESS", ray.get_runtime_context().gcs_address)
-    broken = settings(run_id="broken", weights="no-such-file.safetensors")
-    with pytest.raises(SettingsError, match=r"no-such-file"), running_models(broken):
+    model = app._model  # of the three one is enough
+    monkeypatch.setattr(app, "_model", lambda role, *options: model(role, *options) if role == "segmenter" else role)
+    monkeypatch.setattr(app, "ModelReplica", replica_that_refuses())
+    refused = settings(run_id="refused")
+    with pytest.raises(SettingsError, match=r"segmenter: .*weights that do not fit the segmenter"), running_models(refused):
         pass
-    assert app_name(broken) not in serve.status().applications
+    assert app_name(refused) not in serve.status().applications

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,35 +9,13 @@ from typing import Any
 import pytest
 from ray import serve
 
-from contracts.block import unpack_block
 from deploy.app import handles_of
 from pipeline.inference.router import ModelHandles
 from tests.conftest import RealKafka
 from tests.integration.feeds import assert_exactly_once, catch_up, feed, frames, job, marked_frame, rows
-from tests.pipeline.inference.rule_networks import RuleNetworks
+from tests.integration.mortal_networks import KILLER, Door, Replica
 
 pytestmark = [pytest.mark.broker, pytest.mark.ray, pytest.mark.timeout(600), pytest.mark.usefixtures("local_ray")]
-KILLER = 200
-
-
-class Replica:
-    """One rule network in a process of its own; the frame marked `KILLER` ends it as a fault in native code would."""
-
-    def __init__(self, role: str) -> None:
-        self._role = role
-        self._call: Any = getattr(
-            RuleNetworks(delay_s=0.05), {"detector": "detect", "segmenter": "segment", "classifier": "classify"}[role]
-        )
-
-    async def run(self, block: Any, *boxes: Any) -> Any:
-        if self._role == "segmenter" and any(int(frame.pixels_HW[0, 0]) == KILLER for frame in unpack_block(block).frames):
-            ctypes.string_at(0)  # reads address 0
-        return await self._call(block, *boxes)
-
-
-class Door:
-    def __init__(self, *handles: Any) -> None:
-        self._handles = handles
 
 
 @pytest.fixture
