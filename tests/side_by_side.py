@@ -30,8 +30,8 @@ _TELLS_A_FAULT = ("E  ", "FAILED ", "ERROR ")
 # Folders of the lane `lower`; those of all others are the lane `upper`. Slow tests are not spread as fast ones are: `upper` has the
 # linters before it in `test`, `lower` what computes beside Kafka.
 _LOWER = {
-    "check": ("actors", "contracts", "evaluation", "models", "observability", "synthetic", "training"),
-    "test": ("actors", "evaluation", "models", "observability", "training"),
+    "check": ("actors", "contracts", "evaluation", "models", "observability", "pipeline/table", "synthetic", "training"),
+    "test": ("actors", "contracts", "evaluation", "models", "observability", "synthetic", "training"),
 }
 
 

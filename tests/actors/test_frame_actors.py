@@ -86,6 +86,7 @@ def test_trained_weights_answer_as_the_bare_network(kind: AnyFrameActor, name: s
     assert sum(counts(reply)) > 0, "a bright spot is a target to any network"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "name"), FRAME_ACTORS[2:])
 def test_bfloat16_finds_the_same_targets(kind: AnyFrameActor, name: str) -> None:
     found = {}

@@ -94,6 +94,7 @@ def assert_equal(got: FrameBlock, sent: FrameBlock) -> None:
         np.testing.assert_array_equal(mine.void_HW, theirs.void_HW)
 
 
+@pytest.mark.slow
 @given(block=blocks())
 def test_round_trip(block: FrameBlock) -> None:
     assert_equal(unpack_block(pack_block(block)), block)

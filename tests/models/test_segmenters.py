@@ -143,6 +143,7 @@ def test_any_frame_size_goes_through_by_padding(name: str) -> None:
         assert raw.isfinite().all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", with_slow_ones(NAMES))
 def test_in_training_all_heads_answer_and_all_parameters_learn(name: str) -> None:
     model = create_model(name).train()

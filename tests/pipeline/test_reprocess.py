@@ -64,6 +64,7 @@ def write_video(path: Path, num: int) -> None:
     writer.release()
 
 
+@pytest.mark.slow
 def test_a_partition_is_read_by_several_and_each_offset_gets_one_row_whatever_fails(tmp_path: Path) -> None:
     """Pieces of five offsets; what Ray Data may do to a read happens to some of them."""
     items = [*frames(33), CRASH, *frames(17), None, None, *frames(20), DROP, *frames(10), EOF, *frames(20), None]

@@ -84,6 +84,7 @@ def test_a_box_is_drawn_where_the_row_says(tmp_path: Path, noise_HW: NDArray[np.
     assert boxes["left"] < 0.5 < boxes["right"]
 
 
+@pytest.mark.slow
 def test_no_label_lies_under_the_enlarged_target(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     figures: list[Figure] = []
     monkeypatch.setattr(Figure, "savefig", lambda figure, *_, **__: figures.append(figure))

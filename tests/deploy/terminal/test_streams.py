@@ -11,6 +11,7 @@ import termios
 import pytest
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", [["config", "show"], ["config", "check", "--config", "①"]], ids=" ".join)
 def test_no_character_fails_in_an_ascii_locale(command: list[str]) -> None:
     environment = {**os.environ, "PYTHONIOENCODING": "ascii", "IRSTREAM_KAFKA__TOPIC": "①é"}

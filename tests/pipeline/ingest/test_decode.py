@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -219,17 +220,29 @@ def kelvin_scene() -> NDArray[np.float32]:
     return np.asarray(scene_HW + 12 * np.exp(-((rows - 40.3) ** 2 + (columns - 70.6) ** 2) / 2.4), np.float32)
 
 
+@cache
+def segmenter() -> tuple[SegmentationModel, Any]:
+    """The segmenter which ships, as it is and as it computes."""
+    network, _ = load_model("kestrel_adaptive")
+    assert isinstance(network, SegmentationModel)
+    return network, prepare(network, "cpu")
+
+
 def found_in(pixels_HW: NDArray[Any], nodata: bytes = b"") -> list[tuple[list[float], float]]:
     """Boxes and contrasts that the segmenter which ships finds in the frame of a message."""
     frame = decode_record(record(encode_pixels(pixels_HW, ContentType.NPY), ir_nodata=nodata), LIMITS)
     assert isinstance(frame, Frame), frame
-    network, _ = load_model("kestrel_adaptive")
-    assert isinstance(network, SegmentationModel)
-    raw = run_frame(prepare(network, "cpu"), normalise(frame.pixels_HW, frame.normalisation))
+    network, prepared = segmenter()
+    raw = run_frame(prepared, normalise(frame.pixels_HW, frame.normalisation))
     map_HW = network.probabilities(raw)[0, :96, :128].cpu().numpy()
     settings = network.settings
     regions = regions_of(map_HW, settings.threshold, settings.min_area_px, pixels_HW=frame.pixels_HW, void_HW=frame.void_HW)
     return list(zip(regions.boxes_xyxy_px.tolist(), regions.scrs.tolist(), strict=True))
+
+
+@cache
+def found_in_the_clean_scene() -> list[tuple[list[float], float]]:
+    return found_in(kelvin_scene())
 
 
 @pytest.mark.parametrize("where", ["border", "near", "wedge"])
@@ -241,7 +254,7 @@ def test_what_is_no_measurement_hides_no_target(where: str, value: float, named:
     rows, columns = np.mgrid[:96, :128]
     void_HW = {"border": rows < 4, "near": columns > 75, "wedge": rows + 2 * columns < 60}[where]
     spoilt = np.where(void_HW, np.float32(value), clean).astype(np.float32)
-    ((box, scr),) = found_in(clean)
+    ((box, scr),) = found_in_the_clean_scene()
     if not named and not np.isfinite(value):
         refused = decode_record(record(encode_pixels(spoilt, ContentType.NPY)), LIMITS)
         assert isinstance(refused, DeadLetter)

@@ -26,6 +26,7 @@ from tests.fuzz_grammars import GRAMMARS
 from tests.fuzz_messages import Fuzz, messages
 
 
+@pytest.mark.slow
 @settings(max_examples=400)
 @given(messages)
 def test_an_arbitrary_record_is_a_frame_or_a_letter(message: Fuzz) -> None:

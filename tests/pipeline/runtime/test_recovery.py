@@ -100,6 +100,7 @@ def test_what_ray_data_may_do_to_a_read_ends_the_generation(tmp_path: Path, sent
     assert stream.offsets() == {0: list(range(40)), 1: list(range(8))}
 
 
+@pytest.mark.slow
 def test_each_generation_starts_where_the_table_is(tmp_path: Path) -> None:
     stream = MemoryStream(MemoryTopic({0: [*frames(20), CRASH, *frames(10), CRASH, *frames(10)]}), tmp_path, in_flight_blocks=1)
     assert stream.catch_up().progress.generation == 3
@@ -131,6 +132,7 @@ def test_no_data_for_longer_than_an_epoch_ends_nothing(tmp_path: Path) -> None:
     assert stream.offsets() == {0: list(range(12))}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("error", [RuntimeError("the actor died"), RetryLater(expected="a", got="b", where="c", action="d"), MemoryError()])
 def test_networks_that_fail_cost_a_generation_but_no_row(tmp_path: Path, error: Exception) -> None:
     calls: Counter[int] = Counter()

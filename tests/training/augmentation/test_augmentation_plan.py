@@ -300,6 +300,7 @@ def test_the_same_seed_gives_the_same_crop_and_another_one_another() -> None:
         assert not (mask * unknown).any()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("target_probability", [0.0, 1.0])
 def test_crops_start_on_the_grid_of_the_plan(target_probability: float) -> None:
     sample, rng = one_target((60, 76)), np.random.default_rng(5)

@@ -64,6 +64,7 @@ CHANGED = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", CHANGED)
 def test_another_training_is_refused_and_what_differs_is_named(change: str, begun: Path) -> None:
     plan, text = CHANGED[change]

@@ -48,6 +48,7 @@ def test_losses_by_hand() -> None:
     assert class_distillation_loss(student_BK, teacher_BK) == pytest.approx(4 * (math.log(2) - entropy), rel=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "sets"), [("acm", ("sirst-v2",)), ("basic_cnn", ("hit-uav", "sirst-v2"))])
 def test_a_student_comes_nearer_to_its_teacher(name: str, sets: tuple[str, ...]) -> None:
     torch.manual_seed(1)
