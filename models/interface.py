@@ -100,6 +100,7 @@ class Model(nn.Module, ABC, Generic[Output]):
         class_names: labels in column order; `target` alone where a network knows only targets.
         paper: where it is from.
         learns: False for filters: there is nothing in them to train.
+        head_names: parts that make the answer out of what the others see; those of them that a network has learn alone where it is told so.
     """
 
     name: str
@@ -108,6 +109,7 @@ class Model(nn.Module, ABC, Generic[Output]):
     class_names: tuple[str, ...] = ("target",)
     paper: str = ""
     learns: bool = True
+    head_names: tuple[str, ...] = ("head", "heads", "side_heads", "fuse")
 
     @abstractmethod
     def forward(self, pixels_BCHW: Tensor, metadata: MetadataBatch) -> Tensor | tuple[Tensor, ...]:

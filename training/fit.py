@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from contracts.errors import SettingsError
 from models.devices import fastest_dtype
+from models.heads import learn_head_alone
 from models.weights import digest_of, load_weights
 from models.zoo import AnyModel, create_model
 from training.data.batches import Batch, BatchSource
@@ -115,6 +116,8 @@ def fit(
     """
     on = machine or Machine()
     task.prepare(model, from_random=begins == _RANDOM)
+    if plan.loop.learns == "head":
+        learn_head_alone(model)
     task.look_at_held_out()
     loop, identity = plan.loop_for(task.epoch_size), dict(plan.identity(model.name, task.epoch_size)) | {"start": begins}
     validator = task.validator() if loop.validate_every_steps else None

@@ -94,6 +94,8 @@ class TrainingPlan:
         Raises:
             SettingsError: there would be no validation before the end.
         """
+        if not self.recipe.trains:
+            return replace(self.loop, max_steps=0, average_decay=0.0)
         epoch_steps = epoch_size / self.recipe.batch_size
         every_steps = max(1, round(self.validate_every_epochs * epoch_steps)) if self.validate_every_epochs else 0
         if self.minutes:

@@ -33,6 +33,7 @@ from deploy.cli.train_options import (
     LossOption,
     MinutesOption,
     MlflowOption,
+    ModeOption,
     NetworkArgument,
     OutOption,
     PrecisionOption,
@@ -40,6 +41,7 @@ from deploy.cli.train_options import (
     RecipeOption,
     ScheduleOption,
     SeedOption,
+    ShotsOption,
     SideBySideOption,
     StartOption,
     StratifyOption,
@@ -53,6 +55,7 @@ from deploy.cli.train_options import (
 )
 
 _VALIDATE_EVERY_EPOCHS = 5.0
+_MODES, _SHOTS = ("full", "head", "prototypes"), 20
 
 if TYPE_CHECKING:
     from models.card import ModelCard
@@ -82,6 +85,8 @@ def train(
     batch_size: BatchSizeOption = None,
     crop_px: CropOption = None,
     average: AverageOption = None,
+    mode: ModeOption = "full",
+    shots: ShotsOption = None,
     frozen_norms: FrozenNormsOption = False,
     unknown_share: UnknownOption = None,
     seed: SeedOption = None,
@@ -129,6 +134,7 @@ def train(
         plan = replace(plan, recipe=_recipe_changed(plan, loss, batch_size, crop_px, seed, unknown_share))
         plan = replace(plan, recipe=_taught(plan.recipe, teacher or [], teacher_share))
         plan = _frozen(plan, start) if frozen_norms else plan
+        plan = _in_mode(plan, mode, start, shots, folds)
         how = named.source + "; changed as the command says" * (plan != named)
         plan = replace(plan, loop=replace(plan.loop, precision=_precision(precision, device), checkpoint_s=checkpoint_s))
         plan = _validated(plan, early_stop, validate_every)
@@ -301,6 +307,33 @@ def _frozen(plan: TrainingPlan, start: str | None) -> TrainingPlan:
             action="Name the weights (--start), or train without --frozen-norms.",
         )
     return replace(plan, loop=replace(plan.loop, frozen_norms=True))
+
+
+def _in_mode(plan: TrainingPlan, mode: str, start: str | None, shots: int | None, folds: int | None) -> TrainingPlan:
+    """The plan for what is to change of given weights.
+
+    Raises:
+        SettingsError: no such mode, one that begins with no weights, or one that does not go with other options.
+    """
+    from contracts.choices import chosen
+
+    mode = chosen({name: name for name in _MODES}, mode, "`mode`")
+    if shots is not None and mode != "prototypes":
+        raise SettingsError(expected="--mode prototypes", got=mode, where="--shots", action="Leave it out.")
+    if mode == "full":
+        return plan
+    if start is None:
+        raise SettingsError(
+            expected="`weights to begin with`",
+            got="none: nothing but the last layer would know anything",
+            where=f"--mode {mode}",
+            action="Name the weights (--start), or let all of the network learn.",
+        )
+    if mode == "head":
+        return replace(plan, loop=replace(plan.loop, learns="head", frozen_norms=True))
+    if folds is not None:
+        raise SettingsError(expected="no folds", got=f"--folds {folds}", where="--mode prototypes", action="Leave one of them out.")
+    return replace(plan, recipe=plan.recipe.with_prototypes(shots or _SHOTS))
 
 
 def _validated(plan: TrainingPlan, patience: int, every: float | None) -> TrainingPlan:

@@ -69,6 +69,15 @@ CropOption = Annotated[int | None, typer.Option("--crop-px", min=32, help="Side 
 AverageOption = Annotated[
     float | None, typer.Option("--ema", min=0, max=0.99999, help="Decay of the averaged weights; 0: none.", show_default=False)
 ]
+ModeOption = Annotated[
+    str,
+    typer.Option(
+        "--mode", help="With --start, what changes of those weights: full (all), head (the last layers), prototypes (classes by examples)."
+    ),
+]
+ShotsOption = Annotated[
+    int | None, typer.Option("--shots", min=1, help="With --mode prototypes: examples of each class [default: 20].", show_default=False)
+]
 FrozenNormsOption = Annotated[
     bool, typer.Option("--frozen-norms", help="With --start: batch norms keep the statistics of those weights. Faster steps.")
 ]
@@ -167,6 +176,8 @@ SETTINGS: Mapping[str, str] = MappingProxyType(
         "schedule": "--schedule",
         "seed": "--seed",
         "MLflow server": "--mlflow",
+        "mode": "--mode",
+        "what learns": "--mode",
     }
 )
 """Options of the settings of a training, by their names in messages, where they stand in backticks."""

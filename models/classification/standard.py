@@ -20,6 +20,7 @@ class _Torchvision(ClassificationModel):
 
     input_spec = InputSpec(size_multiple_px=PAPER_SIDE_PX, fixed_size_px=PAPER_SIDE_PX)
     class_names = CLASSES_AND_CLUTTER
+    head_names = ("network.fc", "network.classifier")
 
     def __init__(self, num_classes: int | None = None) -> None:
         """Build with random weights.

@@ -53,6 +53,8 @@ class LightFcos(DetectionModel):
 
     paper = "Tian et al., FCOS: Fully Convolutional One-Stage Object Detection, ICCV 2019, arXiv:1904.01355 (light, one class)"
 
+    head_names = ("tower", "objectness", "geometry")
+
     def __init__(self) -> None:
         """Build with random weights."""
         super().__init__()

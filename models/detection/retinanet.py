@@ -77,6 +77,7 @@ class RetinaNet(DetectionModel):
     paper = "Lin et al., RetinaNet: Focal Loss for Dense Object Detection, ICCV 2017, arXiv:1708.02002"
     depth: int = 50
     input_spec = InputSpec(size_multiple_px=32 // ENLARGE)
+    head_names = ("class_tower", "box_tower", "classes", "boxes")
 
     def __init__(self) -> None:
         """Build with random weights."""

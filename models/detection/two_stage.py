@@ -30,6 +30,7 @@ class TwoStageDetector(DetectionModel):
     """Raw output: logits `(B, K)` and boxes `(B, K, 4)` of the proposals; in training the maps and what the proposal network says."""
 
     input_spec = InputSpec(size_multiple_px=STRIDES[-1] // ENLARGE)
+    head_names = ("proposer", "head")
 
     def __init__(self, backbone: ResNet, neck: Neck, proposer: ProposalNetwork, head: RoiHead) -> None:
         """Put the parts together."""

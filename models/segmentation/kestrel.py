@@ -127,6 +127,7 @@ class FineKestrel(Kestrel):
 
     paper = "ours: kestrel with a thin path at full size (docs/networks.md)"
     plan = Plan(full=8)
+    head_names = ("widen", "refine", "head", "side_heads")
 
     def __init__(self) -> None:
         """Build with random weights."""

@@ -97,6 +97,7 @@ class UiuNet(SegmentationModel):
 
     paper = "Wu et al., UIU-Net: U-Net in U-Net for Infrared Small Object Detection, TIP 2022, arXiv:2212.00968"
     input_spec = InputSpec(size_multiple_px=32)
+    head_names = ("sides", "fuse")
 
     def __init__(self) -> None:
         """Build with random weights."""

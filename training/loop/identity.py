@@ -16,10 +16,11 @@ from training.loop.settings import LoopSettings
 Identity: TypeAlias = Mapping[str, Any]
 """Plain values by name: text, numbers, and lists or dictionaries of them."""
 
-_LOOP = ("max_lr", "schedule", "optimiser", "weight_decay", "max_gradient_norm", "average_decay", "frozen_norms")
+_LOOP = ("max_lr", "schedule", "optimiser", "weight_decay", "max_gradient_norm", "average_decay", "learns", "frozen_norms")
 _NAMES = {
     "max_lr": "peak learning rate",
     "average_decay": "decay of the averaged weights",
+    "learns": "mode",
     "frozen_norms": "frozen batch norms",
     "batch_size": "batch size",
     "augmentation.crop_px": "side of the crops",

@@ -9,6 +9,7 @@ from typing import Literal
 
 from contracts.errors import SettingsError
 
+Learns = Literal["all", "head"]
 Precision = Literal["float32", "bfloat16"]
 
 
@@ -59,6 +60,7 @@ class LoopSettings:
         max_gradient_norm: longer gradients are shortened to it; infinite leaves them.
         precision: number format of the forward pass; losses and weights stay float32.
         average_decay: of the exponential moving average of weights; what ships is the average. 0: no averaging.
+        learns: `all`, or the `head` alone (`models.heads`).
         frozen_norms: batch norms keep the statistics of the weights that the training begins with.
         checkpoint_s: seconds of the wall clock between checkpoints.
         checkpoint_every_steps: one after so many steps, after their validation; 0: by time alone.
@@ -77,6 +79,7 @@ class LoopSettings:
     max_gradient_norm: float = 5.0
     precision: Precision = "float32"
     average_decay: float = 0.995
+    learns: Learns = "all"
     frozen_norms: bool = False
     checkpoint_s: float = 120.0
     checkpoint_every_steps: int = 0
@@ -98,7 +101,9 @@ class LoopSettings:
 
     def progress(self, done: Progress) -> float:
         """Share of the whole that is done, in [0, 1]."""
-        return done.spent_s / self.budget_s if self.max_steps is None else done.steps / self.max_steps
+        if self.max_steps is None:
+            return done.spent_s / self.budget_s
+        return done.steps / self.max_steps if self.max_steps else 1.0
 
     def require_ahead(self, done: Progress, folder: Path | None) -> None:
         """Refuse to go on with a training that is already longer than this.

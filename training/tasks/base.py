@@ -110,6 +110,19 @@ class Recipe(ABC):
             raise _no_choice("teacher", ", ".join(teacher.path for teacher in teachers))
         return self
 
+    def with_prototypes(self, shots: int) -> Self:
+        """The same for networks whose last layer takes the mean features of each class from so many images; nothing is trained.
+
+        Raises:
+            SettingsError: networks of this task have no classes to do so with.
+        """
+        raise _no_choice("mode", "prototypes")
+
+    @property
+    def trains(self) -> bool:
+        """False where nothing is trained: what `TrainingTask.prepare` does is all."""
+        return True
+
     def with_numbers(self, batch_size: int | None = None, seed: int | None = None, unknown_share: float | None = None) -> Self:
         """The same with other numbers; None keeps one."""
         return replace(

@@ -40,6 +40,7 @@ from training.tasks.measuring import (
     targets_of,
 )
 from training.tasks.pictures import classification_picture
+from training.tasks.prototypes import imprint
 from training.tasks.teachers import Teacher, Teachers, blended
 
 Floats = NDArray[np.float32]
@@ -77,6 +78,7 @@ class ClassificationRecipe(Recipe):
         rotation_deg: largest rotation to either side.
         noise: deviation of Gaussian noise, in deviations of the frame.
         cameras: gain, offset and noise of other cameras.
+        shots: images of each class whose mean features become the network's last layer (`training.tasks.prototypes`); 0: it is trained.
         turns: all symmetries where there is no up; False: mirrored left to right only.
     """
 
@@ -96,6 +98,16 @@ class ClassificationRecipe(Recipe):
     noise: float = 0.0
     cameras: bool = True
     turns: bool = True
+    shots: int = 0
+
+    @property
+    def trains(self) -> bool:
+        """False where a few images of each class are all."""
+        return not self.shots
+
+    def with_prototypes(self, shots: int) -> Self:
+        """The same with prototypes of so many images a class."""
+        return replace(self, shots=shots)
 
     @property
     def sets(self) -> tuple[str, ...]:
@@ -288,6 +300,24 @@ class ClassificationTask(TrainingTask):
     def epoch_size(self) -> int:
         """As many crops as there are targets that have a class."""
         return self._batches.num_targets
+
+    def prepare(self, model: nn.Module, *, from_random: bool) -> None:
+        """As `TrainingTask.prepare`; prototypes are all that a recipe with `shots` does."""
+        super().prepare(model, from_random=from_random)
+        if self.recipe.shots:
+            assert isinstance(model, ClassificationModel)
+            imprint(model, self._shots())
+
+    def _shots(self) -> dict[int, Tensor]:
+        """By class, a few crops around true boxes, as they are and mirrored."""
+        rng, found = np.random.default_rng(self.recipe.seed), dict[int, Tensor]()
+        targets = [target for target in targets_of(self.samples, self._class_names) if target[0].dataset in self.recipe.named_sets]
+        for index in sorted({label for _, _, label in targets}):
+            of_class = [target for target in targets if target[2] == index]
+            chosen = rng.permutation(len(of_class))[: self.recipe.shots]
+            crops = np.stack([of_class[at][0].crop_of(of_class[at][1], self._side_px) for at in chosen])[:, None]
+            found[index] = torch.from_numpy(np.concatenate([crops, crops[..., ::-1]]).astype(np.float32))
+        return found
 
     def source(self, steps: int | None = None) -> ClassificationBatches:
         """Crops of targets and background."""
