@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 _MODELS = {"models", "batching"}
 _RULES = {"alerts", "sensors"}
-_WHILE_RUNNING = _MODELS | _RULES
+_SHADOW = {"shadow"}
+_WHILE_RUNNING = _MODELS | _RULES | _SHADOW
 
 
 class Reload:
@@ -28,6 +29,7 @@ class Reload:
         deploy: Callable[[AppSettings], None],
         exchange_rules: Callable[[AppSettings], None],
         say: Callable[[str], None],
+        exchange_shadow: Callable[[AppSettings], None] = lambda taken: None,
     ) -> None:
         """Nothing is read before a signal.
 
@@ -37,12 +39,14 @@ class Reload:
             deploy: has these models run.
             exchange_rules: has these least scores and filters hold.
             say: called with the outcome of each exchange.
+            exchange_shadow: has this candidate work beside production, or none; returns at once.
         """
         self._settings = settings
         self._again = again
         self._deploy = deploy
         self._exchange_rules = exchange_rules
         self._say = say
+        self._exchange_shadow = exchange_shadow
         self._busy = threading.Lock()
 
     def on_signal(self, number: int, frame: FrameType | None) -> None:
@@ -74,7 +78,7 @@ class Reload:
         changed = {name for name in type(wanted).model_fields if getattr(wanted, name) != getattr(self._settings, name)}
         later = f"; {', '.join(sorted(changed - _WHILE_RUNNING))} at the next start" if changed - _WHILE_RUNNING else ""
         if not changed & _WHILE_RUNNING:
-            return f"no model, least score or filter changed{later}"
+            return f"no model, least score, filter or shadow changed{later}"
         taken = self._settings.model_copy(update={name: getattr(wanted, name) for name in _WHILE_RUNNING})
         done = []
         if changed & _MODELS:
@@ -84,6 +88,9 @@ class Reload:
         if changed & _RULES:
             self._exchange_rules(taken)
             done.append("the changed least scores and filters hold")
+        if changed & _SHADOW:
+            self._exchange_shadow(taken)
+            done.append("the shadow is exchanged")
         self._settings = taken
         return f"{', '.join(done)}{later}"
 

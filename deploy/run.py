@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 
 Watch = Callable[[StreamProgress, threading.Event], None]
+_CANDIDATE_S = 120.0  # a bounded stream waits so long for the candidate of its shadow: it might be over before
 
 
 def check_start(settings: AppSettings) -> None:
@@ -95,11 +96,13 @@ def _run(
     check_start(settings)
     starting = Starting(view, began_s)
     starting.step("starting Ray")
-    from deploy.cluster.session import ray_session
+    from deploy.cluster.session import cluster_address, ray_session
 
     with ray_session(settings.stream.in_flight_bytes), interruptible():  # again: Ray has put its own handler above ours
-        from deploy.app import deploy_models, rules_of, running_models, stream_job
+        from deploy.app import rules_of, stream_job
         from deploy.monitoring.server import monitoring
+        from deploy.serving import deploy_models, running_models
+        from deploy.shadowing import Shadowing
         from pipeline.stream import run_stream
 
         starting.step("loading the three models")
@@ -109,6 +112,7 @@ def _run(
             running_models(settings, view.say) as models,
             draining(view.say, settings.stream.drain_timeout_s) as drain,
         ):
+            job = replace(stream_job(settings, models), selected_offsets=selected_offsets)
             start_s = starting.end(f"metrics at http://{asked.address}/metrics" if asked.address else "")
 
             def on_progress(progress: StreamProgress) -> None:
@@ -119,15 +123,27 @@ def _run(
                     watch(progress, drain.stop)
                 view.show(progress)  # the last: it may fail, where nobody reads it any more
 
-            job = replace(stream_job(settings, models), selected_offsets=selected_offsets)
+            shadow = Shadowing(settings, job.shadow, models, job.rules, view.say)
+            beside: AbstractContextManager[None] = nullcontext()
+            if not selected_offsets:
+                beside = shadow.at_work(settings, delete_app=cluster_address() is not None)
             watching: AbstractContextManager[None] = nullcontext()
             if again is not None:
                 newest = checked(_produced(again))
-                exchange = Reload(settings, newest, deploy_models, lambda taken: job.rules.exchange(rules_of(taken)), view.say)
+                exchange = Reload(
+                    settings,
+                    newest,
+                    deploy_models,
+                    lambda taken: job.rules.exchange(rules_of(taken)),
+                    view.say,
+                    exchange_shadow=shadow.exchange,
+                )
                 signal.signal(signal.SIGHUP, exchange.on_signal)
                 look = partial(production_digests, settings.registry)
                 watching = RegistryWatch(known, look, exchange.start, view.say, settings.registry.poll_s).watching()
-            with watching:
+            with watching, beside:
+                if until_caught_up:
+                    shadow.wait(_CANDIDATE_S)
                 summary = run_stream(job, stop=drain.stop, until_caught_up=until_caught_up, on_progress=on_progress, meter=asked.meter)
                 whole_s = summary.progress.elapsed_s + start_s
                 return replace(summary, progress=replace(summary.progress, elapsed_s=whole_s))
@@ -224,7 +240,8 @@ def reprocess_here(
         from deploy.cluster.session import ray_session
 
         with ray_session(settings.stream.in_flight_bytes), interruptible():
-            from deploy.app import running_models, stream_job
+            from deploy.app import stream_job
+            from deploy.serving import running_models
             from pipeline.reprocess import run_archive
 
             starting.step("loading the three models")

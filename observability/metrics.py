@@ -28,6 +28,7 @@ MetricName = Literal[
     "irstream_sensor_rows_total",
     "irstream_sensor_last_row_timestamp_seconds",
     "irstream_model_info",
+    "irstream_shadow_passed_over_total",
 ]
 
 
@@ -115,6 +116,9 @@ METRICS: Mapping[MetricName, Metric] = {
         ("run_id", "task", "network", "digest"),
         "1 for weights that make rows now, 0 for those that did",
         by_ray=False,
+    ),
+    "irstream_shadow_passed_over_total": Metric(
+        Kind.COUNTER, "frames", ("run_id",), "frames of a shadow's share that its candidate gave no answer for: production came first"
     ),
 }
 

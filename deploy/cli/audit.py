@@ -39,7 +39,7 @@ def audit(
 ) -> None:
     """Prove that every message up to the table's watermark has exactly one row; a stream may be writing meanwhile.
 
-    Of an archive run (`irstream reprocess`): that every position of its range has. Exit code 1 on any loss or double.
+    Of an archive run (`irstream reprocess`): that every position of its range has; of a shadow, of its share. Exit code 1 on any fault.
     """
     from deploy.terminal.audit_view import audit_json, print_audit
     from deploy.terminal.consoles import status
@@ -48,6 +48,7 @@ def audit(
     from pipeline.ops.replay import rejected_offsets
     from pipeline.table.delta import open_results
     from pipeline.table.run_range import stored_range
+    from pipeline.table.run_shadow import stored_shadow
 
     if reason and not replay_of:
         raise typer.BadParameter("only with --replay-of", param_hint="--reason")
@@ -55,12 +56,13 @@ def audit(
     storage_options = settings.sink.plain_storage_options()
     results = open_results(settings.sink.table, storage_options)
     archive = stored_range(results, settings.run_id, storage_options)
+    shadow = stored_shadow(results, settings.run_id, storage_options)
     name = settings.kafka.topic if archive is None else archive.topic
     selected_offsets = None if replay_of is None else rejected_offsets(results, replay_of, settings.kafka.topic, reasons_of(reason))
     found: list[PartitionAudit] = []
     with status(f"auditing {name}") as say:
         parts = (
-            audit_partitions(settings.kafka, results, settings.run_id, selected_offsets)
+            audit_partitions(settings.kafka, results, settings.run_id, selected_offsets, 1.0 if shadow is None else shadow.share)
             if archive is None
             else audit_range(settings.kafka, results, archive)
         )
@@ -72,6 +74,7 @@ def audit(
         run = {"run_id": settings.run_id, "topic": name, "table_version": results.version(), "clean": clean}
         print_json(run | {"partitions": [audit_json(each) for each in found]})
     else:
-        print_audit(found, f"run {settings.run_id}, table version {results.version()}", whole_range=archive is not None)
+        where = f"run {settings.run_id}, table version {results.version()}"
+        print_audit(found, where, whole_range=archive is not None, share=None if shadow is None else shadow.share)
     if not clean:
         raise typer.Exit(1)

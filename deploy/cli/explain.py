@@ -57,6 +57,7 @@ def explain(
     from deploy.terminal.explain_view import explanation_json, print_explanation
     from pipeline.ops.explain import explain as explain_position
     from pipeline.table.delta import open_results
+    from pipeline.table.run_shadow import stored_shadow
 
     require_writable(attention, "--attention")
     try:
@@ -72,7 +73,15 @@ def explain(
     results = open_results(settings.sink.table, settings.sink.plain_storage_options())
     # Of an archive the message is made again from its file.
     finder = FrameFinder(settings, results)
-    found = explain_position(settings.kafka, results, settings.run_id, where, lambda each: finder.message(settings.run_id, each))
+    shadow = stored_shadow(results, settings.run_id, settings.sink.plain_storage_options())
+    found = explain_position(
+        settings.kafka,
+        results,
+        settings.run_id,
+        where,
+        lambda each: finder.message(settings.run_id, each),
+        share=1.0 if shadow is None else shadow.share,
+    )
     if as_json:
         print_json(explanation_json(found))
     else:

@@ -172,16 +172,13 @@ def _candidate(versions: Versions, named: str) -> Contender:
         SettingsError: no such weights, or weights for another role.
     """
     from contracts.errors import SettingsError
+    from deploy.settings.candidate import weights_named
     from models.card import read_card
     from models.versions import ROLES
     from models.zoo import load_model
     from training.registry.promotion import Contender
 
-    path = Path(named)
-    if path.is_dir():
-        path = path / "weights.safetensors"
-    elif not path.is_file():
-        path = versions.weights_of(versions.named(named))
+    path = weights_named(named, versions)
     card = read_card(path.with_suffix(".json"))
     if card.task != ROLES[versions.role]:
         raise SettingsError(

@@ -25,6 +25,7 @@ from deploy.settings.file import Key, SettingsFile, find_settings_file, read_set
 from deploy.settings.metrics import MetricsSettings
 from deploy.settings.mistakes import HIDDEN, InvalidSettingsError, Mistake, describe, dotted, is_secret, known_keys, nearest_key
 from deploy.settings.registry import RegistrySettings
+from deploy.settings.shadow import ShadowSettings
 from deploy.settings.view import ViewSettings
 from models import own_networks
 from pipeline.kafka.settings import KafkaSettings
@@ -75,7 +76,9 @@ class AppSettings(BaseSettings):
     )
 
     run_id: str = Field(
-        "live", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$", description="partition of the table; its rows and offsets are separate"
+        "live",
+        pattern=r"^(shadow:)?[A-Za-z0-9][A-Za-z0-9._-]{0,127}$",
+        description="partition of the table; its rows and offsets are separate (`shadow:NAME`: of a shadow, to be read only)",
     )
     kafka: KafkaSettings = KafkaSettings()
     preprocess: InputLimits = InputLimits()
@@ -87,6 +90,7 @@ class AppSettings(BaseSettings):
     tracks: TrackSettings = TrackSettings()
     alerts: AlertSettings = AlertSettings()
     registry: RegistrySettings = RegistrySettings()
+    shadow: ShadowSettings = ShadowSettings()
     view: ViewSettings = ViewSettings()
     metrics: MetricsSettings = MetricsSettings()
     sensors: dict[str, SensorSettings] = Field(

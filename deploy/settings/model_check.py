@@ -34,8 +34,13 @@ def model_mistakes(models: ModelsSettings, place: Callable[[str], str] = lambda 
         models: the three models.
         place: where a dotted key is set.
     """
-    found = [(f"models.{role}.{key}", *rest) for role, task in _TASKS.items() for key, *rest in _check(getattr(models, role), task)]
+    found = [(f"models.{role}.{key}", *rest) for role in _TASKS for key, *rest in network_mistakes(getattr(models, role), role)]
     return [Mistake(place(key), key, *rest) for key, *rest in found]
+
+
+def network_mistakes(settings: ModelActorSettings, role: str) -> list[tuple[str, str, str, str]]:
+    """Mistakes of one network of a role: key, expected, got, what to do."""
+    return list(_check(settings, _TASKS[role]))
 
 
 def label_mistakes(settings: AppSettings, place: Callable[[str], str] = lambda _: "settings") -> list[Mistake]:
@@ -46,7 +51,7 @@ def label_mistakes(settings: AppSettings, place: Callable[[str], str] = lambda _
         place: where a dotted key is set.
     """
     classifier = settings.models.classifier
-    card = _card(_shipped(classifier.model) if classifier.weights is None else Path(classifier.weights))
+    card = _card(shipped_weights(classifier.model) if classifier.weights is None else Path(classifier.weights))
     if card is None or not card.classes:
         return []
     found = []
@@ -69,7 +74,7 @@ def label_mistakes(settings: AppSettings, place: Callable[[str], str] = lambda _
 
 def _check(settings: ModelActorSettings, task: str) -> Iterator[tuple[str, str, str, str]]:
     """Key within the model, expected, got, what to do."""
-    shipped = _shipped(settings.model)
+    shipped = shipped_weights(settings.model)
     card = _card(shipped)
     if card is None or card.task != task:
         from models.zoo import list_models
@@ -123,7 +128,8 @@ def _no_weights(settings: ModelActorSettings, task: str) -> Iterator[tuple[str, 
         yield "weights", expected, f"no such file {shown((), settings.weights)}", action
 
 
-def _shipped(name: str) -> Path:
+def shipped_weights(name: str) -> Path:
+    """The file with the weights that ship with a network, if any do."""
     return Path(str(files("models") / "weights")) / f"{name}.safetensors"
 
 

@@ -32,13 +32,14 @@ def audit_json(each: PartitionAudit) -> dict[str, Any]:
     return {name: value for name, value in asdict(each).items() if name not in counts} | {"expected": each.expected} | counts | first
 
 
-def print_audit(found: Sequence[PartitionAudit], where: str, *, whole_range: bool = False) -> None:
+def print_audit(found: Sequence[PartitionAudit], where: str, *, whole_range: bool = False, share: float | None = None) -> None:
     """On stdout: a row a partition, the first places of each fault, and the verdict.
 
     Args:
         found: of each partition.
         where: run and table version, for the last line.
         whole_range: True for an archive run, whose range is known.
+        share: of the positions, for a shadow.
     """
     console = answer_console()
     console.width = max(console.width, _LEAST_COLUMNS)  # a pipe has 80 columns, too few for the table
@@ -51,7 +52,12 @@ def print_audit(found: Sequence[PartitionAudit], where: str, *, whole_range: boo
     total = sum(each.expected for each in found)
     if all(each.clean for each in found):
         which = "of its range" if whole_range else "up to the watermark"
-        console.print(f"clean: each of {total:,} positions {which} has exactly one row ({where})")
+        if share is None:
+            console.print(f"clean: each of {total:,} positions {which} has exactly one row ({where})")
+        else:
+            answered = sum(each.ok + each.rejected for each in found)
+            each_of = f"each position of the shadow's share ({share:.0%}) has exactly one row or lies in a gap row"
+            console.print(f"clean: {each_of}, {answered:,} have an answer ({where})")
     else:
         console.print(f"[red]not clean[/red]: {total:,} positions expected ({where})")
 

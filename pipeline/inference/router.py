@@ -48,6 +48,15 @@ class ModelHandles:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Answers:
+    """Answers of the three networks for the frames of a block, in its order; the classifier is not asked where nothing was found."""
+
+    detector: DetectorReply
+    segmenter: SegmenterReply
+    classifier: ClassifierReply | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class RoutedBlock:
     """A block with its outcomes, ready for the committer.
 
@@ -55,11 +64,15 @@ class RoutedBlock:
         span: the offsets it accounts for.
         outcomes: one per record (and per gap), in offset order.
         read_bytes: message bytes its reader was charged for.
+        view: the block; its pixels are those of the shared memory, and hold it as long as somebody holds them.
+        answers: of the networks; None for a block without frames.
     """
 
     span: OffsetRange
     outcomes: tuple[Outcome, ...]
     read_bytes: int
+    view: FrameBlock
+    answers: Answers | None = None
 
 
 class Router:
@@ -110,13 +123,14 @@ class Router:
         """
         view = unpack_block(await fetch(block))
         results: list[Outcome] = []
+        answers = None
         if view.frames:
-            results = await self._infer(block, view)
+            results, answers = await self._infer(block, view)
         outcomes = [*_gap_of(view), *results, *view.rejections]
         outcomes.sort(key=lambda outcome: outcome.position.offset)
-        return RoutedBlock(view.span, tuple(outcomes), view.credit_bytes)
+        return RoutedBlock(view.span, tuple(outcomes), view.credit_bytes, view, answers)
 
-    async def _infer(self, block: Any, view: FrameBlock) -> list[Outcome]:
+    async def _infer(self, block: Any, view: FrameBlock) -> tuple[list[Outcome], Answers]:
         rules = self._rules.now
         detector, segmenter = await self._side_by_side(self._detector(block, view), self._segmenter(block, view))
         began = time.perf_counter()
@@ -130,10 +144,11 @@ class Router:
         if any(len(item) for item in boxes):
             classifier = await self._classifier(block, view, boxes)
         finished_at = datetime.now(UTC)
-        return [
+        outcomes = [
             self._outcome(_FrameWork(view, index, item, detector, segmenter, classifier, fuse_ms, finished_at), rules)
             for index, item in enumerate(targets)
         ]
+        return outcomes, Answers(detector, segmenter, classifier)
 
     async def _side_by_side(
         self, detecting: Coroutine[Any, Any, DetectorReply], segmenting: Coroutine[Any, Any, SegmenterReply]

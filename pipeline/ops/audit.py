@@ -2,7 +2,8 @@
 
 Of an archive run it reads the range that was stored when the run began: every position of it must have exactly one row
 (`audit_range`). Of a stream, for each partition, every record between the beginning of the log and the table's watermark must have
-exactly one row (or lie in a gap row), and no row may lie beyond the watermark. Offsets without a row are looked up in Kafka: those that
+exactly one row (or lie in a gap row), and no row may lie beyond the watermark. Of a shadow, the same holds for the positions of its share,
+and no other has a row. Offsets without a row are looked up in Kafka: those that
 hold no record (transaction markers, aborted or compacted records) are no loss.
 """
 
@@ -19,7 +20,8 @@ from deltalake import DeltaTable
 from contracts.archive_range import ArchiveRange, RangePartition
 from contracts.arrow import Status
 from contracts.errors import StopPipeline
-from contracts.position import OffsetRange, TopicPartition
+from contracts.position import KafkaPosition, OffsetRange, TopicPartition
+from contracts.shadow_run import in_share, offsets_in_share
 from pipeline.kafka.reader import GapFound, LogReader
 from pipeline.kafka.settings import KafkaSettings
 from pipeline.kafka.topics import ClusterWatch, missing
@@ -45,7 +47,7 @@ class PartitionAudit:
         empty: offsets without a row that hold no record.
         lost: records without a row.
         doubled: offsets with a row too many, once for each.
-        beyond: offsets of rows at or beyond the watermark: a restart would write them again.
+        beyond: offsets of rows at or beyond the watermark: a restart would write them again; of a shadow, those outside its share, too.
         unproved: offsets without a row that retention has deleted since, so that nobody can say what they were.
     """
 
@@ -75,7 +77,11 @@ class PartitionAudit:
 
 
 def audit(
-    kafka: KafkaSettings, table: DeltaTable, run_id: str, selected_offsets: Mapping[int, Sequence[int]] | None = None
+    kafka: KafkaSettings,
+    table: DeltaTable,
+    run_id: str,
+    selected_offsets: Mapping[int, Sequence[int]] | None = None,
+    share: float = 1.0,
 ) -> Iterator[PartitionAudit]:
     """Check every partition of `kafka.topic`, one after the other; a stream may go on writing meanwhile.
 
@@ -84,6 +90,7 @@ def audit(
         table: one version of the results table; it is not brought up to date.
         run_id: whose rows.
         selected_offsets: for a run that fed selected offsets through again, these, ascending per partition: no others must have a row.
+        share: of the positions that a shadow has rows for.
 
     Raises:
         SettingsError: no such topic.
@@ -109,7 +116,7 @@ def audit(
             raise _not_this_log(name, f"a log that reaches offset {watermark}, where the table stands", f"one that ends at {ends[name]}")
         mine = rows.filter(pc.equal(rows["source_partition"], partition))
         wanted = None if selected_offsets is None else selected_offsets.get(partition, ())
-        yield _audit_partition(kafka, info.topic_id, name, mine, watermark, (begins[name], ends[name]), wanted)
+        yield _audit_partition(kafka, info.topic_id, name, mine, watermark, (begins[name], ends[name]), wanted, share)
 
 
 def audit_range(kafka: KafkaSettings, table: DeltaTable, archive: ArchiveRange) -> Iterator[PartitionAudit]:
@@ -191,6 +198,7 @@ def _audit_partition(
     watermark: int | None,
     log: tuple[int, int],
     selected_offsets: Sequence[int] | None,
+    share: float,
 ) -> PartitionAudit:
     status = rows["status"]
     starts = rows["source_offset"].to_numpy()
@@ -201,6 +209,11 @@ def _audit_partition(
     stop = first if watermark is None else watermark
     covered = cover(starts, stops, min(first, stop), stop)
     holes = covered.holes if selected_offsets is None else restrict(covered.holes, selected_offsets)
+    strangers: Spans = []
+    if share < 1:
+        holes = offsets_in_share(name.topic, name.partition, holes, share)
+        offsets = np.unique(starts[~is_gap]).tolist()
+        strangers = [(each, each + 1) for each in offsets if not in_share(KafkaPosition(name.topic, name.partition, each), share)]
     lost, unproved = find_records(kafka, topic_id, name, holes)
     return PartitionAudit(
         partition=name.partition,
@@ -213,7 +226,7 @@ def _audit_partition(
         empty=num_offsets(holes) - num_offsets(lost) - num_offsets(unproved),
         lost=_ranges(name, lost),
         doubled=_ranges(name, covered.doubled),
-        beyond=_ranges(name, covered.outside),
+        beyond=_ranges(name, [*strangers, *covered.outside]),
         unproved=_ranges(name, unproved),
     )
 

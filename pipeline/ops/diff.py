@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from deltalake import DeltaTable
 
 from contracts.archive_range import ARCHIVE_PREFIX
-from contracts.arrow import RESULTS_SCHEMA, table_to_outcomes
+from contracts.arrow import RESULTS_SCHEMA, Status, table_to_outcomes
 from contracts.errors import SettingsError
 from contracts.position import KafkaPosition, TopicPartition
 from contracts.result import Outcome
@@ -47,8 +47,8 @@ class Side:
     storage_options: dict[str, str] = field(default_factory=dict)
 
     def keys(self) -> pa.Table:
-        """Positions and names of its rows."""
-        return self.rows_of([*_PLACE, *_NAME], None)
+        """Positions and names of its frames; a gap row stands for none."""
+        return self.rows_of([*_PLACE, *_NAME], pc.field("status") != Status.GAP.value)
 
     def rows_of(self, columns: list[str] | None, wanted: pc.Expression | None) -> pa.Table:
         """Some columns (None: all) of some rows (None: all).
@@ -246,6 +246,10 @@ def models_of(side: Side) -> str:
 def outcome_at(side: Side, position: KafkaPosition) -> Outcome | None:
     """The row of one position."""
     place = pc.field("source_topic") == position.topic
-    place &= (pc.field("source_partition") == position.partition) & (pc.field("source_offset") == position.offset)
+    place &= (
+        (pc.field("status") != Status.GAP.value)
+        & (pc.field("source_partition") == position.partition)
+        & (pc.field("source_offset") == position.offset)
+    )
     found = table_to_outcomes(side.rows_of(None, place).slice(0, 1))
     return found[0] if found else None

@@ -15,6 +15,7 @@ from contracts.arrow import RESULTS_SCHEMA, table_to_outcomes
 from contracts.frame import RawRecord
 from contracts.position import KafkaPosition
 from contracts.result import Outcome
+from contracts.shadow_run import in_share
 from pipeline.kafka.reader import GapFound, LogReader
 from pipeline.kafka.settings import KafkaSettings
 from pipeline.kafka.topics import end_offsets
@@ -34,6 +35,7 @@ class Standing(StrEnum):
     ROW = "it has its row"
     WAITING = "no row yet: the table has not come this far"
     EMPTY = "no row, and there is no message: a transaction marker, an aborted or a compacted record"
+    NOT_SHARED = "no row, and none is due: the shadow has a share of the frames, and this one is not of it"
     LOST = "no row although the table has passed it: run `irstream audit`"
     UNPROVED = "no row although the table has passed it; retention has deleted what stood there"
 
@@ -91,7 +93,9 @@ class Explanation:
     message: RawRecord | None
 
 
-def explain(kafka: KafkaSettings, table: DeltaTable, run_id: str, position: KafkaPosition, fetch: Fetch | None = None) -> Explanation:
+def explain(
+    kafka: KafkaSettings, table: DeltaTable, run_id: str, position: KafkaPosition, fetch: Fetch | None = None, share: float = 1.0
+) -> Explanation:
     """Ask the table and Kafka about one position.
 
     Args:
@@ -100,6 +104,7 @@ def explain(kafka: KafkaSettings, table: DeltaTable, run_id: str, position: Kafk
         run_id: whose row.
         position: topic, partition, offset.
         fetch: gives the message, and whether it is gone for good; None: Kafka.
+        share: of the positions that a shadow has rows for.
 
     Raises:
         RetryLater: Kafka or the object store does not answer.
@@ -113,7 +118,7 @@ def explain(kafka: KafkaSettings, table: DeltaTable, run_id: str, position: Kafk
     return Explanation(
         position=position,
         run_id=run_id,
-        standing=_standing(position, watermark, has_row=outcome is not None, has_message=message is not None, gone=gone),
+        standing=_standing(position, watermark, share, has_row=outcome is not None, has_message=message is not None, gone=gone),
         watermark=watermark,
         outcome=outcome,
         file=file,
@@ -122,9 +127,11 @@ def explain(kafka: KafkaSettings, table: DeltaTable, run_id: str, position: Kafk
     )
 
 
-def _standing(position: KafkaPosition, watermark: int | None, *, has_row: bool, has_message: bool, gone: bool) -> Standing:
+def _standing(position: KafkaPosition, watermark: int | None, share: float, *, has_row: bool, has_message: bool, gone: bool) -> Standing:
     if has_row:
         return Standing.ROW
+    if not in_share(position, share):
+        return Standing.NOT_SHARED
     if watermark is None or position.offset >= watermark:
         return Standing.WAITING
     if gone:

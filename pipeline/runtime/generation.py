@@ -20,10 +20,12 @@ from contracts.position import OffsetRange
 from pipeline.events.alerts import AlertPublisher
 from pipeline.inference.router import ModelHandles, Router
 from pipeline.inference.rules import LiveRules
+from pipeline.inference.shadow import LiveShadow
 from pipeline.ingest.epochs import EpochThread
 from pipeline.ingest.interfaces import BlockRef, Reading, ReadPart, ReadPlan
 from pipeline.ingest.read_coordinator import ReadStatus
 from pipeline.runtime.stats import StreamStats
+from pipeline.table.beside import BesideRows
 from pipeline.table.committer import Committer
 
 _POLL_S = 0.2
@@ -44,6 +46,7 @@ class GenerationParts:
     reading: Reading
     models: ModelHandles
     rules: LiveRules
+    shadow: LiveShadow
     committer: Committer
     alerts: AlertPublisher
     stats: StreamStats
@@ -144,11 +147,16 @@ class Generation:
 
     async def _route(self, epoch: int, block: BlockRef) -> None:
         routed = await self._router.route(block.ref, self._source.fetch)
-        self._parts.alerts.publish(routed.outcomes)
+        span, outcomes, num_bytes = routed.span, routed.outcomes, block.num_bytes + routed.read_bytes
+        self._parts.alerts.publish(outcomes)
+        begun = self._parts.shadow.begin(routed)
+        del routed  # and with it the block's memory, whose credits go back now
         with self._lock:
-            self._covered[epoch, self._parts.plan.part_of(routed.span)] += len(routed.span)
-        self._credit(routed.span, block.num_bytes + routed.read_bytes)
-        self._parts.committer.add(routed.span, routed.outcomes)
+            self._covered[epoch, self._parts.plan.part_of(span)] += len(span)
+        self._credit(span, num_bytes)
+        shadow = None if begun is None else await begun
+        beside = None if shadow is None else BesideRows(shadow.run_id, span, shadow.outcomes, shadow.passed_over)
+        self._parts.committer.add(span, outcomes, beside)
 
     def _credit(self, span: OffsetRange, num_bytes: int) -> None:
         """The rows are routed and the pixels no longer needed: the readers may read on, unless rows pile up before a slow table."""

@@ -9,6 +9,7 @@ from contracts.limits import InputLimits
 from pipeline.events.alerts import AlertPolicy
 from pipeline.inference.router import ModelHandles
 from pipeline.inference.rules import LiveRules
+from pipeline.inference.shadow import LiveShadow
 from pipeline.ingest.interfaces import ReadPlan
 from pipeline.kafka.settings import KafkaSettings
 from pipeline.settings import StreamSettings
@@ -22,6 +23,7 @@ class StreamJob:
 
     Attributes:
         rules: least scores and filters of sensors; they may be exchanged while the stream runs.
+        shadow: a candidate beside the three networks; it may be exchanged while the stream runs.
         tracks: when tracks begin and end, and how often targets are reported.
         selected_offsets: the only offsets to read, per partition, ascending, each once; empty for the whole topic. With them the stream
             is bounded: it ends behind the last one.
@@ -36,6 +38,7 @@ class StreamJob:
     models: ModelHandles
     selected_offsets: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
     rules: LiveRules = field(default_factory=LiveRules)
+    shadow: LiveShadow = field(default_factory=LiveShadow)
     divide: Callable[[ReadPlan], ReadPlan] | None = None
     tracks: TrackSettings = field(default_factory=TrackSettings)
 

@@ -13,6 +13,7 @@ from observability.metrics import Meter, NoMeter
 from pipeline.inference.rules import suppressed_by
 from pipeline.runtime.header_notes import not_understood
 from pipeline.runtime.silence import NO_ID, OTHER_SENSORS, SENSORS_AT_MOST
+from pipeline.table.beside import BesideRows
 
 _STAGES = tuple(item.name for item in fields(StageTimes))
 
@@ -29,13 +30,9 @@ class StreamMetrics:
 
     def on_visible(self, outcomes: Sequence[Outcome], now: datetime) -> None:
         """Rows became visible in the table."""
+        self._count_rows(outcomes, self._run_id)
         results = [outcome for outcome in outcomes if isinstance(outcome, FrameResult)]
         letters = [outcome for outcome in outcomes if isinstance(outcome, DeadLetter)]
-        by_status = {Status.OK: len(results), Status.REJECTED: len(letters), Status.GAP: len(outcomes) - len(results) - len(letters)}
-        for status, count in by_status.items():
-            self._meter.count("irstream_rows_total", count, run_id=self._run_id, status=status.value)
-        for label, count in Counter(detection.label for result in results for detection in result.detections).items():
-            self._meter.count("irstream_detections_total", count, run_id=self._run_id, label=label)
         for name, count in suppressed_by(results).items():
             self._meter.count("irstream_suppressed_total", count, run_id=self._run_id, filter=name)
         for reason, count in Counter(letter.reason.value for letter in letters).items():
@@ -46,6 +43,20 @@ class StreamMetrics:
         self._meter.observe("irstream_visible_latency_seconds", latencies_s, run_id=self._run_id)
         self._on_results(results)
         self._on_sensors([*results, *letters], now)
+
+    def on_beside(self, rows: Sequence[BesideRows]) -> None:
+        """Rows of other runs became visible beside ours."""
+        for each in rows:
+            self._count_rows(each.outcomes, each.run_id)
+            self._meter.count("irstream_shadow_passed_over_total", each.passed_over, run_id=each.run_id)
+
+    def _count_rows(self, outcomes: Sequence[Outcome], run_id: str) -> None:
+        kinds = Counter(map(type, outcomes))
+        for status, kind in ((Status.OK, FrameResult), (Status.REJECTED, DeadLetter), (Status.GAP, Gap)):
+            self._meter.count("irstream_rows_total", kinds[kind], run_id=run_id, status=status.value)
+        labels = Counter(each.label for outcome in outcomes if isinstance(outcome, FrameResult) for each in outcome.detections)
+        for label, count in labels.items():
+            self._meter.count("irstream_detections_total", count, run_id=run_id, label=label)
 
     def _on_results(self, results: Sequence[FrameResult]) -> None:
         for stage in _STAGES:

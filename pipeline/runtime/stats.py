@@ -17,6 +17,7 @@ from pipeline.runtime.header_notes import HeaderNotes
 from pipeline.runtime.metrics import StreamMetrics
 from pipeline.runtime.progress import StreamProgress, TaskProgress
 from pipeline.runtime.silence import Sensors
+from pipeline.table.beside import BesideRows
 
 WINDOW_S = 10.0
 _OFFERED_WINDOW_S = 30.0
@@ -137,6 +138,10 @@ class StreamStats:
             if moment.latencies_s:
                 bins = np.searchsorted(_BINS_S, moment.latencies_s)
                 self._histogram += np.bincount(bins, minlength=len(self._histogram))
+
+    def on_beside(self, rows: Sequence[BesideRows]) -> None:
+        """Rows of other runs became visible beside ours."""
+        self._metrics.on_beside(rows)
 
     def _count_busy(self, outcomes: Sequence[Outcome], now: datetime, now_s: float) -> None:
         """The union of the times from the reading of each row to its being visible."""

@@ -169,6 +169,7 @@ class Supervisor:
             on_failure=lambda error: generation.fail(error),
             before_commit=lambda timeout_s: self._before_commit(tracks, timeout_s),
             in_order=tracks.advance,
+            on_beside=self._stats.on_beside,
         )
         unless_begun.callback(committer.close)
         generation = Generation(
@@ -177,6 +178,7 @@ class Supervisor:
                 reading=reading,
                 models=self._job.models,
                 rules=self._job.rules,
+                shadow=self._job.shadow,
                 committer=committer,
                 alerts=self._resources.alerts,
                 stats=self._stats,

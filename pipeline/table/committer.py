@@ -13,6 +13,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
 import structlog
@@ -20,6 +21,7 @@ import structlog
 from contracts.errors import GenerationFailed, IrstreamError, RetryLater
 from contracts.position import OffsetRange, TopicPartition
 from contracts.result import DeadLetter, Outcome
+from pipeline.table.beside import BesideRows
 from pipeline.table.results_table import OutcomeTable
 from pipeline.table.settings import SinkSettings
 from pipeline.table.watermark import Ready, Watermark
@@ -27,7 +29,15 @@ from pipeline.table.watermark import Ready, Watermark
 _CLOSE_TIMEOUT_S = 60.0
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 0.5, 5.0
 log = structlog.get_logger(__name__)
-_ReadyRows: TypeAlias = Ready[tuple[Outcome, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class _SpanRows:
+    outcomes: tuple[Outcome, ...]
+    beside: BesideRows | None
+
+
+_ReadyRows: TypeAlias = Ready[_SpanRows]
 
 
 class DeadLetters(Protocol):
@@ -57,6 +67,7 @@ class Committer:
         on_failure: Callable[[BaseException], None],
         before_commit: Callable[[float], None] | None = None,
         in_order: Callable[[OffsetRange, Sequence[Outcome]], tuple[Outcome, ...]] | None = None,
+        on_beside: Callable[[Sequence[BesideRows]], None] | None = None,
     ) -> None:
         """Nothing runs before `start`.
 
@@ -72,6 +83,7 @@ class Committer:
                 belongs to the rows (alerts) is acknowledged, or raises.
             in_order: given each span once, in the order of its partition's log, when its commit begins; its answer are the rows.
                 Called from the committer's thread, without any lock: it may take its time.
+            on_beside: given the rows of other runs that have become visible, from the committer's thread.
         """
         self._table = table
         self._topic_ids = dict(topic_ids)
@@ -81,8 +93,9 @@ class Committer:
         self._on_failure = on_failure
         self._before_commit = before_commit
         self._in_order = in_order
+        self._on_beside = on_beside
         self._changed = threading.Condition()  # guards everything below
-        self._watermark: Watermark[tuple[Outcome, ...]] = Watermark(starts, settings.max_waiting_spans)
+        self._watermark: Watermark[_SpanRows] = Watermark(starts, settings.max_waiting_spans)
         self._ready: deque[_ReadyRows] = deque()
         self._ready_rows = 0
         self._committing = False
@@ -95,12 +108,13 @@ class Committer:
         """Begin to commit."""
         self._thread.start()
 
-    def add(self, span: OffsetRange, outcomes: Sequence[Outcome]) -> None:
+    def add(self, span: OffsetRange, outcomes: Sequence[Outcome], beside: BesideRows | None = None) -> None:
         """Hand over a finished span; it never blocks: credits bound what is in flight, and a bound here is an error.
 
         Args:
             span: the offsets accounted for.
             outcomes: their rows in log order; offsets without one hold no record.
+            beside: rows of another run for this span: they become visible in the same commit, and nobody is told of them by messages.
 
         Raises:
             GenerationFailed: the span overlaps another, too many spans wait behind a hole, or the committer is closed.
@@ -112,10 +126,10 @@ class Committer:
                 raise GenerationFailed(
                     expected="spans of a running generation", got=f"{span} after its end", where="committer", action="It is read again."
                 )
-            self._watermark.add(span, tuple(outcomes))
+            self._watermark.add(span, _SpanRows(tuple(outcomes), beside))
             ready = self._watermark.take_ready()
             self._ready.extend(ready)
-            self._ready_rows += sum(len(entry.item) for entry in ready)
+            self._ready_rows += sum(len(entry.item.outcomes) for entry in ready)
             self._changed.notify_all()
 
     @property
@@ -163,7 +177,7 @@ class Committer:
                 log.warning("commit_still_running", waited_s=_CLOSE_TIMEOUT_S, consequence="it ends without a row")
 
     def _in_log_order(self, entry: _ReadyRows) -> Sequence[Outcome]:
-        return entry.item if self._in_order is None else self._in_order(entry.span, entry.item)
+        return entry.item.outcomes if self._in_order is None else self._in_order(entry.span, entry.item.outcomes)
 
     def _raise_failure(self) -> None:
         if self._failure is not None:
@@ -204,21 +218,24 @@ class Committer:
     def _take(self) -> list[_ReadyRows]:
         batch: list[_ReadyRows] = []
         num_rows = 0
-        while self._ready and (not batch or num_rows + len(self._ready[0].item) <= self._settings.max_rows_per_commit):
+        while self._ready and (not batch or num_rows + len(self._ready[0].item.outcomes) <= self._settings.max_rows_per_commit):
             batch.append(self._ready.popleft())
-            num_rows += len(batch[-1].item)
+            num_rows += len(batch[-1].item.outcomes)
         self._ready_rows -= num_rows
         return batch
 
     def _commit(self, batch: list[_ReadyRows]) -> None:
         spans = [entry.span for entry in batch]
         outcomes = [outcome for entry in batch for outcome in self._in_log_order(entry)]
+        beside = [entry.item.beside for entry in batch if entry.item.beside is not None and len(entry.span)]
         letters = [outcome for outcome in outcomes if isinstance(outcome, DeadLetter)]
         self._dead_letters.send(letters)
         self._patiently(lambda again: self._acknowledged(bool(letters)))
         if accounted := [span for span in spans if len(span)]:
-            self._patiently(lambda again: self._append(outcomes, accounted, again=again))
+            self._patiently(lambda again: self._append(outcomes, accounted, beside, again=again))
         self._on_committed(spans, outcomes)
+        if beside and self._on_beside is not None:
+            self._on_beside(beside)
 
     def _acknowledged(self, has_letters: bool) -> None:
         """Everything that belongs to the rows is written in Kafka."""
@@ -227,10 +244,10 @@ class Committer:
         if has_letters:
             self._dead_letters.flush(self._settings.publish_timeout_s)
 
-    def _append(self, outcomes: Sequence[Outcome], spans: Sequence[OffsetRange], *, again: bool) -> None:
+    def _append(self, outcomes: Sequence[Outcome], spans: Sequence[OffsetRange], beside: Sequence[BesideRows], *, again: bool) -> None:
         if again and self._stands_behind(spans):
             return  # the attempt whose answer was lost did take place
-        info = self._table.append(outcomes, spans, self._topic_ids)
+        info = self._table.append(outcomes, spans, self._topic_ids, beside)
         log.debug("committed", rows=info.num_rows, version=info.version, commit_ms=round(info.commit_ms, 1))
 
     def _stands_behind(self, spans: Sequence[OffsetRange]) -> bool:

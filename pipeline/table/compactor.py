@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import structlog
 from deltalake import DeltaTable
@@ -32,21 +32,22 @@ class Compactor:
 
         Args:
             path: folder or URL of the table.
-            run_id: only its files are merged.
+            run_id: only its files are merged, and those of the runs that were committed beside it.
             storage_options: for the object store.
             after_commits: merge after so many commits; 0 never merges.
             policy: how large merged files become.
         """
         self._policy = policy or MergePolicy()
         self._path = path
-        self._run_id = run_id
+        self._run_ids = {run_id: None}  # in the order in which they came
         self._storage_options = dict(storage_options)
         self._after_commits = after_commits
         self._num_commits = 0
         self._thread: threading.Thread | None = None
 
-    def count_commit(self) -> None:
-        """A commit was made; starts a merge in the background when it is time and none is under way."""
+    def count_commit(self, beside: Iterable[str] = ()) -> None:
+        """A commit was made, with rows of these runs beside; starts a merge in the background when it is time and none is under way."""
+        self._run_ids = self._run_ids | dict.fromkeys(beside)  # not in place: a merge may be going through it
         self._num_commits += 1
         if self._after_commits and self._num_commits >= self._after_commits and (self._thread is None or not self._thread.is_alive()):
             self._num_commits = 0
@@ -63,15 +64,15 @@ class Compactor:
         began_s = time.monotonic()
         try:
             table = DeltaTable(self._path, storage_options=self._storage_options or None)
-            merged = merge_small_files(table, self._storage_options, self._policy, self._run_id)
+            merged = [merge_small_files(table, self._storage_options, self._policy, run_id) for run_id in self._run_ids]
         except (DeltaError, OSError, StopPipeline) as error:
             # The next time will do; a table that we must not touch stops the stream at its next commit.
             log.info("compaction_skipped", error=str(error))
             return
         log.info(
             "compacted",
-            files_before=merged.files_before,
-            files_after=merged.files_after,
-            given_up=merged.num_given_up,
+            files_before=sum(each.files_before for each in merged),
+            files_after=sum(each.files_after for each in merged),
+            given_up=sum(each.num_given_up for each in merged),
             seconds=round(time.monotonic() - began_s, 2),
         )

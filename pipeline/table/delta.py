@@ -186,7 +186,8 @@ def write_partition_file(store: FileSystem, rows: pa.Table, partition: dict[str,
     Returns:
         What a commit needs to refer to the file.
     """
-    folder = "/".join(f"{name}={partition[name]}" for name in PARTITION_COLUMNS)
+    # Readers take the values from the log. A colon (`shadow:mine`) before the first slash ends a scheme to Java's URI, so to Spark.
+    folder = "/".join(f"{name}={partition[name].replace(':', '-')}" for name in PARTITION_COLUMNS)
     path = f"{folder}/part-{uuid.uuid4()}.zstd.parquet"
     buffer = pa.BufferOutputStream()
     with pq.ParquetWriter(buffer, rows.schema, compression="zstd") as writer:

@@ -32,6 +32,7 @@ from contracts.arrow import outcomes_to_table
 from contracts.errors import RetryLater, SettingsError, StopPipeline
 from contracts.position import OffsetRange, TopicPartition
 from contracts.result import Outcome
+from pipeline.table.beside import BesideRows, by_run, continued
 from pipeline.table.compactor import Compactor
 from pipeline.table.delta import object_store, open_or_create_results, plain_text, reading, refresh, write_data_file
 from pipeline.table.features import feature_of, refusal
@@ -69,8 +70,14 @@ class OutcomeTable(Protocol):
         """Next offsets of the run, for those partitions it has committed."""
         ...
 
-    def append(self, outcomes: Sequence[Outcome], spans: Sequence[OffsetRange], topic_ids: Mapping[str, str]) -> CommitInfo:
-        """Make the rows visible and move the offsets, or neither."""
+    def append(
+        self,
+        outcomes: Sequence[Outcome],
+        spans: Sequence[OffsetRange],
+        topic_ids: Mapping[str, str],
+        beside: Sequence[BesideRows] = (),
+    ) -> CommitInfo:
+        """Make the rows visible and move the offsets, or neither; with those of other runs beside them."""
         ...
 
 
@@ -178,13 +185,20 @@ class ResultsTable:
         with reading(table):
             return recent_frames(rows, self.run_id, topic, offsets)
 
-    def append(self, outcomes: Sequence[Outcome], spans: Sequence[OffsetRange], topic_ids: Mapping[str, str]) -> CommitInfo:
+    def append(
+        self,
+        outcomes: Sequence[Outcome],
+        spans: Sequence[OffsetRange],
+        topic_ids: Mapping[str, str],
+        beside: Sequence[BesideRows] = (),
+    ) -> CommitInfo:
         """Make rows visible and move the offsets in one commit.
 
         Args:
             outcomes: in log order per partition; each lies in one of the spans, at most one per position.
             spans: what the commit accounts for; spans without a row (markers, compaction) move the offset alone.
             topic_ids: Kafka's id of each topic that has one.
+            beside: rows of other runs (shadows) for some of the spans; their offsets move in the same commit.
 
         Raises:
             CommitRefused: a span does not begin where the table stands, or somebody else moved our offsets first.
@@ -195,9 +209,15 @@ class ResultsTable:
         """
         require_outcomes_in_spans(outcomes, spans)
         with self._lock:
-            return self._append(outcomes, spans, topic_ids)
+            return self._append(outcomes, spans, topic_ids, beside)
 
-    def _append(self, outcomes: Sequence[Outcome], spans: Sequence[OffsetRange], topic_ids: Mapping[str, str]) -> CommitInfo:
+    def _append(
+        self,
+        outcomes: Sequence[Outcome],
+        spans: Sequence[OffsetRange],
+        topic_ids: Mapping[str, str],
+        beside: Sequence[BesideRows],
+    ) -> CommitInfo:
         started_s = time.monotonic()
         self._refresh()
         next_offsets = {span.topic_partition: self._next_offset(span.topic_partition) for span in spans}
@@ -208,14 +228,28 @@ class ResultsTable:
                 self._require_topic_id(partition, topic_id)
                 if next_offsets[partition] is None:
                     transactions.append(Transaction(self._topic_app_id(partition, topic_id), 0))
-        self._next_offsets_version = self._commit(outcomes, transactions, following, topic_ids)
+        files = [outcomes_to_table(outcomes, self.run_id)]
+        for run_id, rows in by_run(beside).items():
+            more, moved = self._beside(run_id, rows, topic_ids)
+            files.append(outcomes_to_table(more, run_id))
+            transactions.extend(moved)
+        self._next_offsets_version = self._commit(files, transactions, following, topic_ids)
         self._next_offsets |= following
-        self.compactor.count_commit()
+        self.compactor.count_commit(by_run(beside))
         return CommitInfo(self.version, len(outcomes), following, (time.monotonic() - started_s) * 1e3)
+
+    def _beside(self, run_id: str, rows: Sequence[BesideRows], topic_ids: Mapping[str, str]) -> tuple[list[Outcome], list[Transaction]]:
+        """Rows of another run, and what moves its offsets."""
+        stood = {each.span.topic_partition: self._transaction(f"{run_id}/{each.span.topic_partition}") for each in rows}
+        outcomes, following = continued(rows, stood.__getitem__)
+        transactions = [Transaction(f"{run_id}/{partition}", offset) for partition, offset in following.items()]
+        new = [partition for partition in following if stood[partition] is None and partition.topic in topic_ids]
+        transactions += [Transaction(f"{run_id}/{partition}@{topic_ids[partition.topic]}", 0) for partition in new]
+        return outcomes, transactions
 
     def _commit(
         self,
-        outcomes: Sequence[Outcome],
+        rows: Sequence[pa.Table],
         transactions: list[Transaction],
         following: Mapping[TopicPartition, int],
         topic_ids: Mapping[str, str],
@@ -228,7 +262,7 @@ class ResultsTable:
         }
         written_s = time.time()  # not monotonic: that clock stands still while a machine sleeps
         try:
-            files = self._write_files(outcomes_to_table(outcomes, self.run_id))
+            files = [file for each in rows for file in self._write_files(each)]
             properties = CommitProperties(custom_metadata={"irstream": note}, app_transactions=transactions)
             stood = {partition: self._next_offset(partition) for partition in following}
             self._commit_where_it_stood(files, properties, stood, written_s)

@@ -10,9 +10,9 @@ import ray
 from ray import serve
 
 from contracts.errors import SettingsError
-from deploy import app
-from deploy.app import app_name, lacking_resources, running_models
+from deploy import serving
 from deploy.replica import ModelReplica, as_user_config
+from deploy.serving import app_name, lacking_resources, running_models
 from deploy.settings.app_settings import AppSettings, settings_from_args
 
 
@@ -71,9 +71,9 @@ def replica_that_refuses() -> type[Any]:
 @pytest.mark.usefixtures("local_ray")
 def test_models_that_do_not_load_leave_nothing_on_a_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAY_ADDRESS", ray.get_runtime_context().gcs_address)
-    model = app._model  # of the three one is enough
-    monkeypatch.setattr(app, "_model", lambda role, *options: model(role, *options) if role == "segmenter" else role)
-    monkeypatch.setattr(app, "ModelReplica", replica_that_refuses())
+    model = serving.model_application  # of the three one is enough
+    monkeypatch.setattr(serving, "model_application", lambda role, *options: model(role, *options) if role == "segmenter" else role)
+    monkeypatch.setattr(serving, "ModelReplica", replica_that_refuses())
     refused = settings(run_id="refused")
     with pytest.raises(SettingsError, match=r"segmenter: .*weights that do not fit the segmenter"), running_models(refused):
         pass

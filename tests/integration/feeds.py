@@ -18,7 +18,7 @@ from contracts.codecs import encode_pixels
 from contracts.frame import ContentType
 from contracts.limits import InputLimits
 from contracts.position import TopicPartition
-from deploy.app import app_name, running_models
+from deploy.serving import app_name, running_models
 from deploy.settings.app_settings import AppSettings
 from pipeline.inference.router import ModelHandles
 from pipeline.kafka.producer import SteadyProducer

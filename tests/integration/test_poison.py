@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from ray import serve
 
-from deploy.app import handles_of
+from deploy.serving import handles_of
 from pipeline.inference.router import ModelHandles
 from tests.conftest import RealKafka
 from tests.integration.feeds import assert_exactly_once, catch_up, feed, frames, job, marked_frame, rows

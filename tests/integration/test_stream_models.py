@@ -17,7 +17,8 @@ from ray import serve
 
 from contracts.errors import SettingsError
 from contracts.frame import ContentType
-from deploy.app import app_name, build, deploy_models, stream_job
+from deploy.app import build, stream_job
+from deploy.serving import app_name, deploy_models
 from deploy.settings.app_settings import AppSettings, settings_from_args
 from models.card import read_card
 from pipeline.inference.router import ModelHandles

@@ -16,10 +16,12 @@ from uuid import uuid4
 
 import pytest
 
+from contracts.position import OffsetRange
 from contracts.result import ModelRef, Outcome
 from observability.exporter import ScrapedMeter
 from observability.metrics import METRICS, Kind, Meter, MetricName, RayMeter
 from pipeline.runtime.metrics import StreamMetrics
+from pipeline.table.beside import BesideRows
 from tests import outcomes as make
 from tests.outcomes import NOON, gap, letter, result
 from tests.pinned import assert_pinned
@@ -85,6 +87,7 @@ def exercise(meter: Meter, run_id: str = "live") -> None:
     metrics.on_generation(2)
     metrics.on_kafka(up=False)
     metrics.on_in_flight(5)
+    metrics.on_beside([BesideRows("shadow:mine", OffsetRange("frames", 0, 0, 9), (result(0), gap(3, 9)), passed_over=2)])
 
 
 def test_a_stream_emits_every_documented_metric_and_no_other() -> None:
@@ -111,6 +114,10 @@ def test_a_stream_emits_every_documented_metric_and_no_other() -> None:
         ("irstream_generation", 2, run),
         ("irstream_kafka_up", 0, run),
         ("irstream_in_flight_messages", 5, run),
+        ("irstream_rows_total", 1, {"run_id": "shadow:mine", "status": "ok"}),
+        ("irstream_rows_total", 1, {"run_id": "shadow:mine", "status": "gap"}),
+        ("irstream_detections_total", 1, {"run_id": "shadow:mine", "label": "drone"}),
+        ("irstream_shadow_passed_over_total", 2, {"run_id": "shadow:mine"}),
     ]
     assert {name for name, _, _ in meter.values} == set(METRICS)
 

@@ -13,6 +13,7 @@ from contracts.frame import RawRecord
 from contracts.position import KafkaPosition, OffsetRange, TopicPartition
 from contracts.result import Outcome
 from pipeline.kafka.interfaces import Headers
+from pipeline.table.beside import BesideRows, by_run, continued
 from pipeline.table.results_table import CommitInfo
 from pipeline.table.watermark import continue_from, require_outcomes_in_spans
 
@@ -39,7 +40,13 @@ class MemoryTable:
         next_offsets = {partition: self._next_offset(TopicPartition(topic, partition)) for partition in partitions}
         return {partition: offset for partition, offset in next_offsets.items() if offset is not None}
 
-    def append(self, outcomes: Sequence[Outcome], spans: Sequence[OffsetRange], topic_ids: Mapping[str, str]) -> CommitInfo:
+    def append(
+        self,
+        outcomes: Sequence[Outcome],
+        spans: Sequence[OffsetRange],
+        topic_ids: Mapping[str, str],
+        beside: Sequence[BesideRows] = (),
+    ) -> CommitInfo:
         require_outcomes_in_spans(outcomes, spans)
         with self._storage.lock:
             following = continue_from({span.topic_partition: self._next_offset(span.topic_partition) for span in spans}, spans, "memory")
@@ -49,6 +56,11 @@ class MemoryTable:
                     raise StopPipeline(expected="the same topic", got=topic_id, where="memory", action="Take another run_id.")
             self._storage.rows.extend((self._run_id, outcome) for outcome in outcomes)
             self._storage.next_offsets.update({(self._run_id, partition): offset for partition, offset in following.items()})
+            for run_id, others in by_run(beside).items():
+                stood = {each.span.topic_partition: self._storage.next_offsets.get((run_id, each.span.topic_partition)) for each in others}
+                rows, moved = continued(others, stood.__getitem__)
+                self._storage.rows.extend((run_id, row) for row in rows)
+                self._storage.next_offsets.update({(run_id, partition): offset for partition, offset in moved.items()})
             self._storage.version += 1
             return CommitInfo(self._storage.version, len(outcomes), following, 0.0)
 

@@ -10,9 +10,13 @@ from kafka import KafkaProducer
 
 from contracts.arrow import outcomes_to_table
 from contracts.errors import SettingsError, StopPipeline
-from contracts.position import OffsetRange
+from contracts.position import KafkaPosition, OffsetRange
+from contracts.shadow_run import in_share
 from pipeline.kafka.settings import KafkaSettings
+from pipeline.kafka.topics import describe_topic
 from pipeline.ops.audit import PartitionAudit, audit
+from pipeline.ops.explain import Standing, explain
+from pipeline.table.beside import BesideRows
 from pipeline.table.delta import open_results
 from pipeline.table.results_table import ResultsTable
 from tests.conftest import RealKafka
@@ -59,6 +63,34 @@ def test_lost_rows(settings: KafkaSettings, tmp_path: Path) -> None:
     found = audited(settings, tmp_path)
     assert spelt(found.lost) == [(0, 1), (4, 6), (9, 10)]
     assert (found.ok, found.expected, found.empty, found.clean) == (6, 10, 0, False)
+
+
+def test_a_shadow_has_its_share_and_no_other(settings: KafkaSettings, tmp_path: Path) -> None:
+    commit(settings, tmp_path, [], 0, 4)
+    table = ResultsTable(str(tmp_path), "live", compact_after_commits=0)
+    table.open_or_create()
+    topic_id = describe_topic(settings, settings.topic).topic_id
+    positions = [KafkaPosition(settings.topic, 0, offset) for offset in range(4, 10)]
+    share = next(share / 100 for share in range(100) if sum(in_share(each, share / 100) for each in positions) == 2)
+    first, second = (each.offset for each in positions if in_share(each, share))
+    rows = BesideRows("shadow:mine", OffsetRange(settings.topic, 0, 4, 10), (result(first, settings.topic), letter(second, settings.topic)))
+    table.append([], [rows.span], {settings.topic: topic_id}, [rows])
+
+    def shadow_audited() -> PartitionAudit:
+        (found,) = audit(settings, open_results(str(tmp_path), {}), "shadow:mine", share=share)
+        return found
+
+    found = shadow_audited()
+    assert (found.ok, found.rejected, found.gaps, found.empty, found.clean) == (1, 1, 4, 0, True)
+    stranger = next(each.offset for each in positions if not in_share(each, share))
+    damage(tmp_path, outcomes_to_table([result(stranger, settings.topic)], "shadow:mine"))
+    DeltaTable(str(tmp_path)).delete(f"source_offset = {second} and run_id = 'shadow:mine'")
+    found = shadow_audited()
+    assert (spelt(found.lost), len(found.beyond), found.clean) == ([(second, second + 1)], 1, False)
+    table_now = open_results(str(tmp_path), {})
+    standings = [explain(settings, table_now, "shadow:mine", each, lambda _: (None, False), share).standing for each in positions]
+    assert standings.count(Standing.NOT_SHARED) == 3
+    assert standings[first - 4] is Standing.ROW
 
 
 def test_a_commit_that_moved_the_offsets_without_its_rows(settings: KafkaSettings, tmp_path: Path) -> None:

@@ -47,7 +47,7 @@ def test_frames_of_the_same_position(tmp_path: Path, monkeypatch: pytest.MonkeyP
     write(tmp_path, "b", [*(result(at, num_detections=at % 2) for at in range(2, 10)), gap(10, 12), result(3, partition=1)])
     found = compared(tmp_path)
     frames = list(found.frames)
-    assert (found.match_by, found.only_a, found.only_b, found.num_frames, len(frames)) == ("position", 2, 1, 9, 9)
+    assert (found.match_by, found.only_a, found.only_b, found.num_frames, len(frames)) == ("position", 2, 0, 9, 9)
     assert [(each.position_a, each.only_a, each.restated) for each in frames if each.differing] == [
         ("frames/0/2", 1, 0),
         ("frames/0/4", 1, 0),

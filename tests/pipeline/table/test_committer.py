@@ -14,6 +14,7 @@ from contracts.errors import GenerationFailed, RetryLater, StopPipeline
 from contracts.position import OffsetRange, TopicPartition
 from contracts.result import Outcome
 from pipeline.events.dead_letters import DeadLetterPublisher
+from pipeline.table.beside import BesideRows
 from pipeline.table.committer import Committer
 from pipeline.table.results_table import CommitInfo, OutcomeTable
 from pipeline.table.settings import SinkSettings
@@ -89,12 +90,14 @@ class Recording:
     def next_offsets(self, topic: str, partitions: Iterable[int]) -> dict[int, int]:
         return self._table.next_offsets(topic, partitions)
 
-    def append(self, outcomes: Sequence[Outcome], spans: Sequence[OffsetRange], topic_ids: Mapping[str, str]) -> CommitInfo:
+    def append(
+        self, outcomes: Sequence[Outcome], spans: Sequence[OffsetRange], topic_ids: Mapping[str, str], beside: Sequence[BesideRows] = ()
+    ) -> CommitInfo:
         self.entered.set()
         assert self.gate.wait(TIMEOUT_S)
         self._stage.events.append(f"append after {len(self._stage.producer.log)} dead letters")
         self.sizes.append(len(outcomes))
-        return self._table.append(outcomes, spans, topic_ids)
+        return self._table.append(outcomes, spans, topic_ids, beside)
 
 
 @contextmanager
@@ -201,10 +204,12 @@ class Unsteady(MemoryTable):
 
     attempts = 0
 
-    def append(self, outcomes: Sequence[Outcome], spans: Sequence[OffsetRange], topic_ids: Mapping[str, str]) -> CommitInfo:
+    def append(
+        self, outcomes: Sequence[Outcome], spans: Sequence[OffsetRange], topic_ids: Mapping[str, str], beside: Sequence[BesideRows] = ()
+    ) -> CommitInfo:
         self.attempts += 1
         if self.attempts > 1:
-            info = super().append(outcomes, spans, topic_ids)
+            info = super().append(outcomes, spans, topic_ids, beside)
         if self.attempts <= 2:
             raise RetryLater(expected="a table", got="no space left on device", where="memory", action="Wait.")
         return info
@@ -240,7 +245,9 @@ def test_while_the_table_is_away_what_depends_on_the_order_is_done_for_one_commi
 
 def test_the_end_of_the_generation_ends_the_waiting() -> None:
     class Gone(MemoryTable):
-        def append(self, outcomes: Sequence[Outcome], spans: Sequence[OffsetRange], topic_ids: Mapping[str, str]) -> CommitInfo:
+        def append(
+            self, outcomes: Sequence[Outcome], spans: Sequence[OffsetRange], topic_ids: Mapping[str, str], beside: Sequence[BesideRows] = ()
+        ) -> CommitInfo:
             raise RetryLater(expected="a table", got="silence", where="memory", action="Wait.")
 
     stage = Stage(Gone(MemoryStorage(), "live"))

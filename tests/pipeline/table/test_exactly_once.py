@@ -21,6 +21,7 @@ from contracts.errors import IrstreamError, StopPipeline
 from contracts.position import OffsetRange, TopicPartition
 from contracts.result import DeadLetter, Outcome
 from pipeline.events.dead_letters import DeadLetterPublisher
+from pipeline.table.beside import BesideRows
 from pipeline.table.committer import Committer
 from pipeline.table.results_table import CommitInfo, OutcomeTable, ResultsTable
 from pipeline.table.settings import SinkSettings
@@ -75,10 +76,12 @@ class CrashingDeltaTable(ResultsTable):
 class CrashingMemoryTable(MemoryTable):
     plan: CrashPlan
 
-    def append(self, outcomes: Sequence[Outcome], spans: Sequence[OffsetRange], topic_ids: Mapping[str, str]) -> CommitInfo:
+    def append(
+        self, outcomes: Sequence[Outcome], spans: Sequence[OffsetRange], topic_ids: Mapping[str, str], beside: Sequence[BesideRows] = ()
+    ) -> CommitInfo:
         self.plan.reach(CrashPoint.BEFORE_DATA_FILE)
         self.plan.reach(CrashPoint.AFTER_DATA_FILE)
-        info = super().append(outcomes, spans, topic_ids)
+        info = super().append(outcomes, spans, topic_ids, beside)
         self.plan.reach(CrashPoint.AFTER_COMMIT)
         return info
 

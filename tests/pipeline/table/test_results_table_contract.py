@@ -10,7 +10,8 @@ import pytest
 
 from contracts.errors import StopPipeline
 from contracts.position import OffsetRange
-from contracts.result import Outcome
+from contracts.result import Gap, Outcome
+from pipeline.table.beside import BesideRows
 from pipeline.table.results_table import OutcomeTable, ResultsTable
 from tests.outcomes import gap, letter, result
 from tests.pipeline.fakes import MemoryStorage, MemoryTable
@@ -52,6 +53,20 @@ def test_rows_and_offsets_become_visible_together(place: Place) -> None:
     assert table.next_offsets("frames", range(3)) == {0: 5, 2: 4}
     assert place.open("live").next_offsets("frames", range(3)) == {0: 5, 2: 4}
     assert place.rows("live") == outcomes
+
+
+def test_rows_of_another_run_become_visible_beside_and_gaps_say_where_it_was_not_at_work(place: Place) -> None:
+    table = place.open("live")
+    table.append([result(0), result(1)], [span(0, 2)], {"frames": "id-1"})
+    mine = [BesideRows("shadow:mine", span(2, 4), (result(3),)), BesideRows("shadow:mine", span(6, 7), ())]
+    table.append([result(offset) for offset in range(2, 7)], [span(2, 4), span(4, 6), span(6, 7)], {"frames": "id-1"}, mine)
+    table.append([result(7)], [span(7, 8)], {"frames": "id-1"}, [BesideRows("shadow:mine", span(7, 8), (result(7),))])
+    rows = place.rows("shadow:mine")
+    assert [(row.position.offset, row.stop if isinstance(row, Gap) else None) for row in rows] == [(0, 2), (3, None), (4, 6), (7, None)]
+    assert place.rows("live") == [result(offset) for offset in range(8)]
+    with pytest.raises(StopPipeline, match="where the table stands"):  # a zombie's rows, and those of its shadow
+        table.append([result(7)], [span(7, 8)], {"frames": "id-1"}, [BesideRows("shadow:mine", span(7, 8), (result(7),))])
+    assert place.rows("shadow:mine") == rows
 
 
 def test_spans_without_rows_move_the_offset_alone(place: Place) -> None:
