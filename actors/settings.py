@@ -72,7 +72,7 @@ class ModelActorSettings(BaseModel):
 
     Attributes:
         model: registered name (`irstream models list`).
-        weights: path of a safetensors file; None for the weights that ship with the network.
+        weights: path of a safetensors file, or the folder of a training; None for the weights that ship with the network.
         device: `auto` takes the first CUDA device when there is one, else the CPU.
         dtype: number format of the network; `auto` is float32, and on a GPU bfloat16 where a probe at start shows that it is clearly
             faster and the card of the weights that it moves IoU by no more than 0.1 points (`iou_bfloat16`).

@@ -22,6 +22,9 @@ _SPLIT = re.compile(
 """Split and number of images at the end of `Measurement.data`."""
 
 
+_OF_FOLDS = re.compile(r", folds [0-9a-f]{12}\)$")
+
+
 class Measurement(BaseModel):
     """Figures measured with one command on one set of images.
 
@@ -81,6 +84,7 @@ class ModelCard(BaseModel):
         measured: figures on test images.
         preprocess_version: `models.transforms.PREPROCESS_VERSION` it was trained with.
         digest: sha256 of the safetensors file.
+        members: networks of which the mean of the logits is the answer; parameters and multiply-adds are those of all.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -99,6 +103,7 @@ class ModelCard(BaseModel):
     measured: tuple[Measurement, ...] = ()
     preprocess_version: str
     digest: str = Field(pattern="^[0-9a-f]{64}$")
+    members: int = Field(1, ge=1, exclude_if=lambda members: members == 1)
 
     @property
     def learnt_from(self) -> tuple[str, ...]:
@@ -106,10 +111,21 @@ class ModelCard(BaseModel):
         return tuple(name for name in self.data.rpartition(" (")[0].split(", ") if name not in ("", NOTHING))
 
     @property
+    def knows_tests(self) -> bool:
+        """True where it may have learnt from images of test splits, too: folds are made of all images but those of `unseen`."""
+        return bool(_OF_FOLDS.search(self.data))
+
+    @property
     def bfloat16_iou_change(self) -> float | None:
         """By how much bfloat16 moves IoU, at most, on any measured set of images; None where one was not measured so."""
         changes = [abs(pair[1] - pair[0]) for each in self.measured if (pair := each.bfloat16_pair) is not None]
         return round(max(changes), FIGURE_DIGITS) if changes and len(changes) == len(self.measured) else None
+
+
+def weights_file(named: str | Path) -> Path:
+    """The file with weights that a path means: of a folder, `weights.safetensors` in it."""
+    path = Path(named)
+    return path / "weights.safetensors" if path.is_dir() else path
 
 
 def write_card(card: ModelCard, path: Path) -> None:

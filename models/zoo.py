@@ -13,7 +13,8 @@ from typing import Any, TypeVar
 
 from contracts.choices import chosen
 from contracts.errors import SettingsError
-from models.card import ModelCard, read_card, train_command
+from models.card import ModelCard, read_card, train_command, weights_file
+from models.ensemble import ensemble_of
 from models.interface import Model, Task
 from models.own_networks import VARIABLE, own_modules
 from models.transforms import PREPROCESS_VERSION
@@ -102,14 +103,15 @@ def load_model(name: str, weights: str | Path | None = None) -> tuple[AnyModel, 
 
     Args:
         name: registered name.
-        weights: safetensors file with its card beside it (same name, `.json`); None for those in the package.
+        weights: safetensors file with its card beside it (same name, `.json`), or a folder that has both; None for those in the
+            package. Where the card names several members, they are an ensemble (`models.ensemble`).
 
     Raises:
         SettingsError: unknown name, weights or card missing or damaged, they do not belong together, or they were trained with
             other preprocessing or other classes than this version has.
     """
-    model = create_model(name)
-    path = WEIGHTS_FOLDER / f"{name}.safetensors" if weights is None else Path(weights)
+    kind = _kind(name)
+    path = WEIGHTS_FOLDER / f"{name}.safetensors" if weights is None else weights_file(weights)
     if not path.is_file():
         raise SettingsError(
             expected="a safetensors file with trained weights",
@@ -118,6 +120,7 @@ def load_model(name: str, weights: str | Path | None = None) -> tuple[AnyModel, 
             action=f"Train it first ({train_command(name)}) or name another file.",
         )
     card = read_card(path.with_suffix(".json"))
+    model = (kind if card.members == 1 else ensemble_of(kind, card.members))()
     _check(card, model, digest_of(path), path)
     load_weights(model, path)
     model.configure(card.postprocess)

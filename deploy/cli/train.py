@@ -280,8 +280,12 @@ def _begun_with(start: Path | None) -> str:
 
 def _taught_by(recipe: Recipe) -> str:
     """Text: the teachers and their share."""
+    from training.tasks.teachers import what_they_know
+
+    if not recipe.teachers:
+        return ""
     names = ", ".join(teacher.digest[:12] for teacher in recipe.teachers)
-    return f"taught by weights {names} (share {recipe.teacher_share:g}); " if names else ""
+    return f"taught by weights {names} (share {recipe.teacher_share:g}), {what_they_know(recipe.teachers, recipe.sets)}; "
 
 
 def _precision(asked: str, device: str) -> Any:

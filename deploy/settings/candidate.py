@@ -9,10 +9,8 @@ from contracts.errors import SettingsError
 from deploy.settings.app_settings import AppSettings
 from deploy.settings.mistakes import InvalidSettingsError, Mistake
 from deploy.settings.model_check import network_mistakes, shipped_weights
-from models.card import ModelCard, read_card
+from models.card import ModelCard, read_card, weights_file
 from models.versions import ROLES, Role, Versions
-
-_WEIGHTS = "weights.safetensors"
 
 
 def weights_named(named: str, *versions: Versions) -> Path:
@@ -25,10 +23,8 @@ def weights_named(named: str, *versions: Versions) -> Path:
     Raises:
         SettingsError: there is no such thing.
     """
-    path = Path(named)
-    if path.is_dir():
-        return path / _WEIGHTS
-    if path.is_file():
+    path = weights_file(named)
+    if path.is_file() or Path(named).is_dir():
         return path
     for each in versions[:-1]:
         try:

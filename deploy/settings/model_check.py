@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from contracts.errors import SettingsError
 from contracts.result import CLUTTER, UNNAMED
 from deploy.settings.mistakes import Mistake, describe, shown
-from models.card import ModelCard, read_card, train_command
+from models.card import ModelCard, read_card, train_command, weights_file
 from models.thresholds import BY_TASK
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def label_mistakes(settings: AppSettings, place: Callable[[str], str] = lambda _
         place: where a dotted key is set.
     """
     classifier = settings.models.classifier
-    card = _card(shipped_weights(classifier.model) if classifier.weights is None else Path(classifier.weights))
+    card = _card(shipped_weights(classifier.model) if classifier.weights is None else weights_file(classifier.weights))
     if card is None or not card.classes:
         return []
     found = []
@@ -83,7 +83,7 @@ def _check(settings: ModelActorSettings, task: str) -> Iterator[tuple[str, str, 
         if settings.model not in names:
             yield "model", f"a {task} model: {', '.join(names)}", repr(settings.model), "See irstream models list."
             return
-    weights = shipped if settings.weights is None else Path(settings.weights)
+    weights = shipped if settings.weights is None else weights_file(settings.weights)
     if not weights.is_file():
         yield from _no_weights(settings, task)
         return

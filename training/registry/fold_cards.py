@@ -8,9 +8,13 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import safetensors.torch
+from torch import Tensor
+
 from contracts.errors import SettingsError
 from models.card import FIGURE_DIGITS, Measurement, ModelCard
 from models.cost import FRAME_PX, gmacs, num_parameters
+from models.ensemble import TASKS, joined_state
 from models.transforms import PREPROCESS_VERSION
 from models.zoo import create_model
 from training.data.parquet_set import read_table
@@ -23,6 +27,8 @@ WEIGHTS = "weights.safetensors"
 def write_candidates(run: CrossValidation, results: Sequence[Mapping[str, Any]], command: str) -> list[str]:
     """Write `fold-N/weights.safetensors` and `fold-N/weights.json` into the folder of a training that is done; the folders.
 
+    Where masks or classes have a mean, the networks of all folds as one, too: `weights.safetensors` and its card, in the folder itself.
+
     Args:
         run: the training.
         results: of its folds, see `cross_validate`.
@@ -32,6 +38,7 @@ def write_candidates(run: CrossValidation, results: Sequence[Mapping[str, Any]],
         SettingsError: the weights of a fold are not there.
     """
     storage, places = Storage(run.out), list[str]()
+    states, cards = list[dict[str, Tensor]](), list[ModelCard]()
     tables = [read_table(folder, ["dataset", "licence"]) for folder in run.folders]
     names, licences = (sorted({value for table in tables for value in table[column].to_pylist()}) for column in ("dataset", "licence"))
     for result in results:
@@ -46,9 +53,44 @@ def write_candidates(run: CrossValidation, results: Sequence[Mapping[str, Any]],
             )
         card = _card(run, result, names, licences, command, hashlib.sha256(value).hexdigest())
         storage.write(f"{fold}/{WEIGHTS}", value)
-        storage.write(f"{fold}/weights.json", (json.dumps(card.model_dump(mode="json"), indent=2, ensure_ascii=False) + "\n").encode())
+        storage.write(f"{fold}/weights.json", _text(card))
         places.append(f"{storage.place}/{fold}")
+        states.append(safetensors.torch.load(value))
+        cards.append(card)
+    if len(cards) == run.folds.num > 1 and cards[0].task in TASKS:
+        value = safetensors.torch.save(joined_state(states))
+        storage.write(WEIGHTS, value)
+        storage.write("weights.json", _text(_ensemble_card(run, cards, hashlib.sha256(value).hexdigest())))
+        places.append(storage.place)
     return places
+
+
+def _text(card: ModelCard) -> bytes:
+    return (json.dumps(card.model_dump(mode="json"), indent=2, ensure_ascii=False) + "\n").encode()
+
+
+def _ensemble_card(run: CrossValidation, cards: Sequence[ModelCard], digest: str) -> ModelCard:
+    first, num = cards[0], len(cards)
+    which = f"{num} networks of {num} folds, which know all images together; data {run.folds.data[:12]}, folds {run.folds.digest[:12]}"
+    total = {name: sum(float(str(card.recipe[name])) for card in cards) for name in ("steps", "minutes")}
+    return first.model_copy(
+        update={
+            "parameters": num * first.parameters,
+            "gmacs": round(num * first.gmacs, 6),
+            "data": f"{first.data.rpartition(' (')[0]} ({which})",
+            "recipe": {
+                "command": first.recipe["command"],
+                "steps": int(total["steps"]),
+                "minutes": round(total["minutes"], 1),
+                "details": f"{first.recipe['details']}; the mean of the logits of {num} networks, at {num} times the cost of one; "
+                "thresholds are the means of theirs",
+            },
+            "postprocess": {name: sum(card.postprocess[name] for card in cards) / num for name in first.postprocess},
+            "measured": (),
+            "digest": digest,
+            "members": num,
+        }
+    )
 
 
 def _card(

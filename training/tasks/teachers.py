@@ -17,8 +17,9 @@ from models.interface import Task
 from models.weights import WEIGHTS_FOLDER, digest_of
 from models.zoo import AnyModel, list_trained, load_model
 from training.data.batches import Batch, padded_pixels
+from training.data.folds import folds_of_file
 
-_WEIGHTS = "weights.safetensors"
+_WEIGHTS, _FOLDS = "weights.safetensors", "folds.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,15 @@ def _files_of(name: str) -> list[Path]:
     if name in list_trained():
         return [WEIGHTS_FOLDER / f"{name}.safetensors"]
     path = Path(name).resolve()
-    found = [path / _WEIGHTS] if (path / _WEIGHTS).is_file() else sorted(path.glob(f"fold-*/{_WEIGHTS}")) or [path]
+    folds = sorted(path.glob(f"fold-*/{_WEIGHTS}"))
+    if (path / _FOLDS).is_file() and len(folds) != (num := folds_of_file(path / _FOLDS).num):
+        raise SettingsError(
+            expected=f"the weights of all {num} folds",
+            got=f"those of {len(folds)}",
+            where=f"`teacher` {path}",
+            action="Give the command of that training again, or name single folds (fold-0, ...).",
+        )
+    found = folds or ([path / _WEIGHTS] if (path / _WEIGHTS).is_file() else [path])
     if not all(each.is_file() for each in found):
         raise SettingsError(
             expected="a network whose weights ship, a safetensors file with its card beside it, or the folder of a run",
@@ -56,6 +65,23 @@ def _files_of(name: str) -> list[Path]:
             action="Check the path; irstream models list says which weights ship.",
         )
     return found
+
+
+def what_they_know(teachers: Sequence[Teacher], sets: Sequence[str]) -> str:
+    """Text for the card of a student: the images that its teachers learnt from, and which figures of it say too much therefore.
+
+    Args:
+        teachers: of the student.
+        sets: data sets of the student.
+
+    Raises:
+        SettingsError: a card cannot be read.
+    """
+    cards = [read_card(Path(each.path).with_suffix(".json")) for each in teachers]
+    learnt = "; ".join(dict.fromkeys(card.data for card in cards))
+    known = sorted({name for card in cards if card.knows_tests for name in card.learnt_from} & set(sets))
+    warning = f", so they know test images of {', '.join(known)}: figures on these say too much" if known else ""
+    return f"which learnt from {learnt}{warning}"
 
 
 class Teachers:
