@@ -53,7 +53,7 @@ class ModelsSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    detector: ModelActorSettings = ModelActorSettings(model="fcos_light")
+    detector: ModelActorSettings = ModelActorSettings(model="harrier")
     segmenter: ModelActorSettings = ModelActorSettings(model="kestrel_wide")
     classifier: ModelActorSettings = ModelActorSettings(model="basic_cnn")
 

@@ -7,16 +7,16 @@ A table stands between `<!-- cards: NAME -->` and `<!-- end -->`; whatever is be
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from contracts.choices import chosen
 from models.card import ModelCard, read_card
 from models.weights import WEIGHTS_FOLDER
 from training.report.comparison import LONG, equal_rows, other_rows, printed_rows, read_rows, scores_text
 
-SEGMENTERS, DETECTOR, CLASSIFIER = (
+SEGMENTERS, DETECTORS, CLASSIFIER = (
     ("kestrel_wide", "kestrel_adaptive", "kestrel", "kestrel_fine", "acm", "unet_light", "top_hat"),
-    "fcos_light",
+    ("harrier", "fcos_light"),
     "basic_cnn",
 )
 _SECTION = re.compile(r"(?<=<!-- cards: )(\w+)( -->\n).*?(?=<!-- end -->)", re.DOTALL)
@@ -39,7 +39,7 @@ def fill_tables(text: str) -> str:
 def overview_rows() -> Iterator[Sequence[str]]:
     """One row for each network that ships: its task, its source and its cost."""
     yield from _head("network", "task", "from", "parameters", "GMACs")
-    for card in map(_card, (*SEGMENTERS, DETECTOR, CLASSIFIER)):
+    for card in map(_card, (*SEGMENTERS, *DETECTORS, CLASSIFIER)):
         yield f"`{card.name}`", card.task, card.paper, f"{card.parameters:,}", f"{card.gmacs:.3f} at {card.input_px}²"
 
 
@@ -64,14 +64,19 @@ def bfloat16_rows() -> Iterator[Sequence[str]]:
 
 
 def detection_rows() -> Iterator[Sequence[str]]:
-    """One row for each set of test images."""
-    card = _card(DETECTOR)
-    at = f"at {card.postprocess['score_threshold']:g}"
-    yield from _head("data", "AP50", "recall", f"precision {at}", f"recall {at}", f"false per image {at}")
-    for measured in card.measured:
-        value = measured.values
-        scores = (f"{value[name]:.3f}" for name in ("ap50", "recall", "precision_at", "recall_at"))
-        yield measured.data, *scores, f"{value['false_per_image']:.2f}"
+    """One row for each set of test images, the same columns for each detector."""
+    cards = [_card(name) for name in DETECTORS]
+    heads = ("AP50", "recall", "precision", "false per image")
+    yield from _head("data", *(f"`{card.name}`: {heads[0]}" if head == heads[0] else head for card in cards for head in heads))
+    for first in cards[0].measured:
+        values = [each.values for card in cards for each in card.measured if each.data == first.data]
+        yield first.data, *(text for value in values for text in _detected(value))
+
+
+def _detected(values: Mapping[str, float]) -> Iterator[str]:
+    """Average precision, and what comes of the threshold of the card."""
+    yield from (f"{values[name]:.3f}" for name in ("ap50", "recall_at", "precision_at"))
+    yield f"{values['false_per_image']:.2f}"
 
 
 def classification_rows() -> Iterator[Sequence[str]]:
@@ -102,7 +107,7 @@ def confusion_rows() -> Iterator[Sequence[str]]:
 def training_rows() -> Iterator[Sequence[str]]:
     """One row for each network that ships and has learnt: its training images, steps and minutes."""
     yield from _head("network", "learnt from", "steps", "minutes")
-    for card in map(_card, (*SEGMENTERS, DETECTOR, CLASSIFIER)):
+    for card in map(_card, (*SEGMENTERS, *DETECTORS, CLASSIFIER)):
         if card.learnt_from:
             yield f"`{card.name}`", ", ".join(card.learnt_from), f"{card.recipe['steps']:,}", _minutes(card)
 

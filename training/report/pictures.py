@@ -9,9 +9,9 @@ from contracts.choices import chosen
 from evaluation.drawing import write_small_png
 from models.zoo import load_model, task_named
 from training.recipes import default_task
-from training.report.card_tables import CLASSIFIER, DETECTOR, SEGMENTERS
+from training.report.card_tables import CLASSIFIER, DETECTORS, SEGMENTERS
 
-NETWORKS = (SEGMENTERS[0], DETECTOR, CLASSIFIER)
+NETWORKS = (SEGMENTERS[0], DETECTORS[0], CLASSIFIER)
 """Those that are drawn, one of each task."""
 
 

@@ -85,7 +85,7 @@ def test_postprocessing_values_out_of_range_are_named_with_what_the_card_has() -
     (high,) = told("detector", postprocess={"score_threshold": 1.7})
     assert high == (
         "settings: models.detector.postprocess.score_threshold: expected a value less than 1, got 1.7. "
-        "Leave it out: the model card's is 0.53."
+        "Leave it out: the model card's is 0.41."
     )
     low, part = told("segmenter", postprocess={"threshold": 0, "min_area_px": 2.5})
     assert "models.segmenter.postprocess.threshold: expected a value greater than 0, got 0.0" in low

@@ -11,7 +11,7 @@ import pytest
 from contracts.errors import SettingsError
 from models.zoo import list_trained
 from tests.pinned import DOCS, assert_pinned
-from training.report.card_tables import DETECTOR, TABLES, fill_tables, overview_rows
+from training.report.card_tables import DETECTORS, TABLES, fill_tables, overview_rows
 
 PAGES = [page for page in (*DOCS.glob("*.md"), *DOCS.with_name("benchmarks").glob("*.md")) if "<!-- cards: " in page.read_text("utf-8")]
 
@@ -32,12 +32,12 @@ def test_every_network_has_a_row() -> None:
 
 def test_old_rows_are_replaced_and_the_rest_stays() -> None:
     filled = fill_tables("before\n<!-- cards: detection -->\n| stale |\n<!-- end -->\nafter\n")
-    assert filled.startswith("before\n<!-- cards: detection -->\n| data | AP50 |")
+    assert filled.startswith("before\n<!-- cards: detection -->\n| data | `harrier`: AP50 |")
     assert filled.endswith("|\n<!-- end -->\nafter\n")
     assert "stale" not in filled
     assert fill_tables(filled) == filled
 
 
 def test_an_unknown_table_is_a_clear_error() -> None:
-    with pytest.raises(SettingsError, match=rf"one of overview.*got 'no{DETECTOR}'"):
-        fill_tables(f"<!-- cards: no{DETECTOR} -->\n<!-- end -->\n")
+    with pytest.raises(SettingsError, match=rf"one of overview.*got 'no{DETECTORS[0]}'"):
+        fill_tables(f"<!-- cards: no{DETECTORS[0]} -->\n<!-- end -->\n")
