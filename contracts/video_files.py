@@ -1,7 +1,8 @@
 """Frames of video files as grey counts: the one way for publishing and training.
 
 A video is decoded with its bits or refused, and what cannot be read is counted: a reader that ends early is no end of the video, and a
-frame that a decoder has made up around damage is none. PyAV rather than OpenCV: it hands on the errors and depths of FFmpeg's decoders.
+frame that a decoder has made up around damage is none. A length in time is no count of frames: sound may last longer, and a camera may
+pause. PyAV rather than OpenCV: it hands on the errors and depths of FFmpeg's decoders.
 """
 
 from __future__ import annotations
@@ -18,15 +19,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contracts.errors import RejectReason, RejectRecord
+from contracts.ffv1 import SliceChecks
+from contracts.video_packets import Metadata, Tally, Times, codec_of, is_klv, is_moving, length_s, note, packets_of
 
 VIDEO_SUFFIXES = frozenset(
     {".mp4", ".avi", ".mkv", ".mov", ".m4v", ".mpg", ".mpeg", ".webm", ".wmv", ".ts", ".m2ts", ".mts", ".3gp", ".flv", ".mjpg", ".mjpeg"}
 )
-# Their headers count frames; of the others a length in time is divided by the rate, which may be one frame off.
-_COUNTING = frozenset({".mp4", ".avi", ".mov", ".m4v", ".3gp"})
 # Of damage the decoder shall make an error, not a guess: https://ffmpeg.org/ffmpeg-codecs.html, `err_detect`.
-_STRICT = {"err_detect": "explode"}
-_MICROSECONDS = 1_000_000
+_STRICT = {"err_detect": "crccheck+explode"}
 
 _INTEGERS = re.compile("gray(9|10|12|14|16)(le|be)")
 
@@ -40,44 +40,46 @@ class VideoInfo:
 
     Attributes:
         fps: frames per second; None where it does not say.
-        num_frames: number of frames; None likewise.
-        uncertain_frames: by how many fewer it may have.
+        num_frames: number of frames, counted by its header, else as many as its length has at this rate; None where it says neither.
+        is_counted: whether the header counts them.
         bits: of a sample.
         is_grey: whether it has one channel.
+        unread: streams that hold neither frames nor sound, and are not read.
     """
 
-    fps: float | None
-    num_frames: int | None
-    uncertain_frames: int
-    bits: int
-    is_grey: bool
+    fps: float | None = None
+    num_frames: int | None = None
+    is_counted: bool = False
+    bits: int = 8
+    is_grey: bool = False
+    unread: tuple[str, ...] = ()
 
     def missing(self, num_read: int, num_lost: int = 0) -> int:
         """Frames that could not be read.
 
         Args:
             num_read: those that could.
-            num_lost: those that are there and damaged; of others only the number that the video promises tells.
+            num_lost: those that a pass has found missing.
         """
-        promised = self.num_frames or 0
-        return max(num_lost, promised - num_read if num_read < promised - self.uncertain_frames else 0)
+        return max(num_lost, (self.num_frames or 0) - num_read if self.is_counted else 0)
 
 
 def video_info(path: Path) -> VideoInfo:
     """Rate, length and depth as the file says; nothing of one that is no video."""
     with _opened(path) as video:
         if video is None:
-            return VideoInfo(None, None, 0, 8, is_grey=False)
+            return VideoInfo()
         container, stream = video
         fps = float(stream.average_rate or 0)
-        num = int(stream.frames)
-        if num <= 0 and container.duration:
-            num = round(container.duration / _MICROSECONDS * fps)
+        counted_frames = int(stream.frames)
+        num = counted_frames if counted_frames > 0 else round((length_s(container, stream) or 0) * fps)
         components = stream.codec_context.format.components if stream.codec_context.format else ()
         bits = max((component.bits for component in components), default=8)
         is_grey = len(components) == 1 and not stream.codec_context.format.has_palette
-    uncertain = 0 if path.suffix.lower() in _COUNTING else 1
-    return VideoInfo(fps if 0 < fps <= 1000 else None, num if num > 0 else None, uncertain, bits, is_grey)
+        unread = tuple(
+            f"{each.type} ({codec_of(each)})" for each in container.streams if each.type in ("data", "subtitle") and not is_klv(each)
+        )
+    return VideoInfo(fps if 0 < fps <= 1000 else None, num if num > 0 else None, counted_frames > 0, bits, is_grey, unread)
 
 
 def count_frames(path: Path) -> int:
@@ -99,14 +101,7 @@ def count_frames(path: Path) -> int:
             pass
     except RejectRecord:  # a form that is not decoded: as many as the header counts cannot be used
         return max(1, info.num_frames or 0)
-    return max(1, num + info.missing(num, tally.num_lost))
-
-
-@dataclass(slots=True)
-class Tally:
-    """Count of the frames of a pass that are there and cannot be decoded."""
-
-    num_lost: int = 0
+    return max(1, num + info.missing(num, tally.num_lost)) + sum(tally.beside.values())
 
 
 def grey_frames(path: Path, wanted: Callable[[int], bool] | None = None, tally: Tally | None = None) -> Iterator[tuple[int, Grey]]:
@@ -133,54 +128,55 @@ def grey_frames(path: Path, wanted: Callable[[int], bool] | None = None, tally: 
     with _opened(path) as video:
         if video is None:
             return
-        for frame in _whole_frames(*video, tally):
+        for frame in _whole_frames(path, *video, tally):
             if wanted is None or wanted(number):
                 yield number, _deep(frame, info.bits) if info.bits > 8 else _luma(frame)
             number += 1
 
 
-def _whole_frames(container: Any, stream: Any, tally: Tally) -> Iterator[Any]:
+def _whole_frames(path: Path, container: Any, stream: Any, tally: Tally) -> Iterator[Any]:
     """Decoded frames without those that damage has reached."""
-    import av
-
     any_damage = damaged = False  # ever, and since the last frame that stands by itself
     broken_at = -math.inf  # errors come in the order of decoding, frames in that of showing: time of the last broken packet
     num_packets = num_whole = 0
-    packets = _packets(container, stream)
-    for packet in packets:
-        num_packets += packet.size > 0
-        try:
-            frames = stream.decode(packet)
-        except EOFError:
-            break
-        except av.FFmpegError:
-            any_damage = damaged = True
-            broken_at = max(broken_at, -math.inf if packet.pts is None else packet.pts)
+    checks = SliceChecks() if stream.codec_context.name == "ffv1" else None
+    times, metadata = Times(path, container, stream), Metadata(float(stream.average_rate or 0))
+    for packet in packets_of(container, stream):
+        if packet is not None and packet.stream is not stream:
+            note(packet, tally, metadata)
             continue
+        frames, bad_from = ([], -math.inf) if packet is None else _decoded(packet, stream, times, checks)
+        if packet is None or bad_from is not None:
+            any_damage = damaged = True
+            broken_at = max(broken_at, bad_from or -math.inf)
+        num_packets += packet is not None and packet.size > 0
         for frame in frames:
             begins_anew = frame.key_frame and (frame.pts is None or frame.pts > broken_at)
             damaged = frame.is_corrupt or (damaged and not begins_anew)
             any_damage = any_damage or damaged
             if not damaged:
                 num_whole += 1
+                tally.klv = metadata.of(frame.time)
                 yield frame
+    gone = times.num_gone(any_damage=any_damage)
     # A packet is a frame, but not in every codec: only where something is damaged do they tell how much.
-    tally.num_lost = max(1, num_packets - num_whole) if any_damage else 0
+    tally.num_lost = max(1, num_packets + gone - num_whole) if any_damage or gone else 0
 
 
-def _packets(container: Any, stream: Any) -> Iterator[Any]:
-    """Packets up to the end, or to where the container ends in the middle of something; the last one empties the decoder."""
+def _decoded(packet: Any, stream: Any, times: Times, checks: SliceChecks | None) -> tuple[list[Any], float | None]:
+    """Frames that come out when a packet goes in; the time up to which they are bad, where it is damaged or one before it is gone."""
     import av
 
-    packets = container.demux(stream)
-    while True:
-        try:
-            packet = next(packets, None)
-        except av.FFmpegError:
-            return
-        if packet is None:
-            return
-        yield packet
+    at = -math.inf if packet.pts is None else float(packet.pts)
+    behind_a_hole = times.jumps_over_a_hole(packet)
+    if packet.is_corrupt or (checks is not None and packet.size and checks.is_damaged(bytes(packet))):
+        return [], at
+    try:
+        return list(stream.decode(packet)), at - 1 if behind_a_hole else None
+    except EOFError:
+        return [], None
+    except av.FFmpegError:
+        return [], at
 
 
 @contextmanager
@@ -195,19 +191,12 @@ def _opened(path: Path) -> Iterator[tuple[Any, Any] | None]:
         yield None
         return
     with container:
-        stream = next((each for each in container.streams.video if _is_moving(each)), None)
+        stream = next((each for each in container.streams.video if is_moving(each)), None)
         if stream is None:
             yield None
             return
         stream.codec_context.options = dict(_STRICT)
         yield container, stream
-
-
-def _is_moving(stream: Any) -> bool:
-    """True of a video that FFmpeg has a decoder for; a cover picture is none."""
-    from av.stream import Disposition
-
-    return stream.codec_context is not None and not stream.disposition & Disposition.attached_pic
 
 
 def _deep(frame: Any, bits: int) -> NDArray[np.uint16]:

@@ -37,6 +37,7 @@ class FrameToSend:
             content_type=picture.content_type,
             raw_layout=picture.raw_layout,
             nodata=picture.nodata,
+            klv=picture.klv,
             headers=picture.headers,
         )
 

@@ -87,7 +87,7 @@ def _look_into(path: Path, labels: Labels, left_out: list[str], not_in: Path | N
         raise _nothing(path, "nothing there")
     if path.is_file():
         if is_video(path):
-            return [_video(path, labels)]
+            return [_noted(_video(path, labels), left_out)]
         if is_image(path):
             return [_images(path.stem, [path], labels)]
         if is_parquet(path):
@@ -103,6 +103,9 @@ def _look_into(path: Path, labels: Labels, left_out: list[str], not_in: Path | N
         raise _nothing(path, f"no right to read {error.filename}") from error
     if not found:
         raise _nothing(path, "a folder without any, at any depth")
+    for video in found:
+        if isinstance(video, VideoFile):
+            _noted(video, left_out)
     if others:
         kinds = ", ".join(f"{num} {kind}" for kind, num in others.most_common(_SHOWN_KINDS))
         more = f", and {counted(len(others) - _SHOWN_KINDS, 'more kind')}" if len(others) > _SHOWN_KINDS else ""
@@ -138,7 +141,14 @@ def _images(name: str, paths: list[Path], labels: Labels) -> PictureSequence:
     return ImageFolder(name, paths, platform, band, labels.bit_depth, labels.nodata, as_picture=labels.as_picture)
 
 
-def _video(path: Path, labels: Labels) -> PictureSequence:
+def _noted(video: VideoFile, left_out: list[str]) -> VideoFile:
+    """The video, with a sentence about what it holds beside frames and sound."""
+    if video.unread:
+        left_out.append(f"{video.path}: {counted(len(video.unread), 'stream')} without frames: {', '.join(video.unread)}")
+    return video
+
+
+def _video(path: Path, labels: Labels) -> VideoFile:
     return VideoFile(path, labels.platform or Platform.UNKNOWN, labels.band or Band.UNKNOWN, labels.content_type, labels.bit_depth)
 
 

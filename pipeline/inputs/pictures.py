@@ -25,6 +25,7 @@ class Picture:
         headers: further headers (`item` names the picture within its input).
         truth: for synthetic frames.
         nodata: values that are no measurement.
+        klv: a MISB ST 0601 packet that came with it, base64.
         sensor_id, frame_id, captured_at: where the input says them; None: as its reader names and dates it.
     """
 
@@ -37,6 +38,7 @@ class Picture:
     headers: dict[str, str] = field(default_factory=dict)
     truth: FrameTruth | None = None
     nodata: tuple[float, ...] = ()
+    klv: str | None = None
     sensor_id: str | None = None
     frame_id: str | None = None
     captured_at: datetime | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
@@ -12,7 +13,8 @@ from contracts.codecs import check_counts, encode_pixels
 from contracts.errors import RejectReason, RejectRecord
 from contracts.frame import Band, ContentType, Platform
 from contracts.text import counted
-from contracts.video_files import VIDEO_SUFFIXES, Grey, Tally, VideoInfo, count_frames, grey_frames, video_info
+from contracts.video_files import VIDEO_SUFFIXES, Grey, VideoInfo, count_frames, grey_frames, video_info
+from contracts.video_packets import Tally
 from pipeline.inputs.pictures import Picture, Unusable
 from pipeline.inputs.raw_layout import layout_of
 
@@ -58,11 +60,11 @@ class VideoFile:
         return count_frames(self.path)
 
     def pictures(self, first: int = 0) -> Iterator[Picture | Unusable]:
-        """Each frame once, from the `first` on; at the end a word about those that could not be read."""
+        """Each frame once, from the `first` on; at the end a word about those that could not be read, and about further videos."""
         sent, tally = first, Tally()
         try:
             for number, pixels_HW in grey_frames(self.path, lambda number: number >= first, tally):
-                yield self._picture(number, pixels_HW)
+                yield self._picture(number, pixels_HW, tally.klv)
                 sent += 1
         except RejectRecord as error:
             yield Unusable(str(self.path), error.detail, max((self._info.num_frames or 0) - sent, 1))
@@ -73,8 +75,16 @@ class VideoFile:
         elif missing:
             why = f"expected {counted(sent + missing, 'whole frame')} in the file, got {sent}: it is damaged or ends early"
             yield Unusable(str(self.path), why, missing)
+        for stream, num in tally.beside.items():
+            why = f"expected one video in the file, got another one, {stream}: save it as a file of its own (ffmpeg -map)"
+            yield Unusable(str(self.path), why, num)
 
-    def _picture(self, number: int, pixels_HW: Grey) -> Picture:
+    @property
+    def unread(self) -> tuple[str, ...]:
+        """Streams that hold neither frames nor sound, and are not read."""
+        return self._info.unread
+
+    def _picture(self, number: int, pixels_HW: Grey, klv: bytes | None) -> Picture:
         deep = pixels_HW.dtype == np.uint16
         stated = self._bit_depth or (self._info.bits if self._info.bits < _CONTAINER_BITS else None)
         if deep and self._content_type is ContentType.JPEG:
@@ -88,6 +98,7 @@ class VideoFile:
             bit_depth,
             layout_of(pixels_HW, self._content_type),
             {"item": f"{self.name}/{number}"},
+            klv=None if klv is None else b64encode(klv).decode(),
         )
 
     @cached_property

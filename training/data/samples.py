@@ -25,7 +25,8 @@ from contracts.errors import RejectRecord, SettingsError
 from contracts.frame import Band, Normalisation, Pixels, Platform
 from contracts.image_files import nodata_of_file, read_counts
 from contracts.text import counted
-from contracts.video_files import Grey, Tally, grey_frames, video_info
+from contracts.video_files import Grey, grey_frames, video_info
+from contracts.video_packets import Tally
 from models.normalisation import Filled, fill
 from models.transforms import crop_square, normalise
 from training.data.box_checks import refuse_boxes_outside
