@@ -21,6 +21,7 @@ class Tag(IntEnum):
     """The tags that decide what the pixels are."""
 
     KIND = 254
+    OLD_KIND = 255
     WIDTH = 256
     HEIGHT = 257
     BITS = 258
@@ -36,6 +37,7 @@ class Tag(IntEnum):
     TILE_OFFSETS = 324
     TILE_BYTES = 325
     SUB_DIRECTORIES = 330
+    EXTRA_SAMPLES = 338
     SAMPLE_FORMAT = 339
     DEPTH = 32997
     GDAL_NODATA = 42113
@@ -56,6 +58,8 @@ _MAX_SUB_DIRECTORIES = 1000
 _MAX_VALUES_IN_ALL = 2**20
 _DESCRIPTION_BYTES = 4096
 _REDUCED, _MASK = 1, 4
+_OLD_REDUCED = 2
+_ALPHAS = frozenset({1, 2})
 # Both may write one directory for all images of a stack, which then lie one behind the other.
 _STACKS = (
     re.compile(rb"ImageJ=[^\n]*\nimages=(\d{1,9})\n"),
@@ -144,7 +148,7 @@ class TiffDirectories:
 
 
 def _pages(directories: Sequence[dict[int, tuple[int, ...]]]) -> list[int]:
-    kinds = [max(fields.get(Tag.KIND, ()), default=0) for fields in directories]
+    kinds = [_kind(fields) for fields in directories]
     if any(kind & _MASK for kind in kinds):
         raise unsupported("a TIFF without a mask of its pixels", "one with a mask; write it with a nodata value instead")
     for fields in directories:
@@ -153,26 +157,45 @@ def _pages(directories: Sequence[dict[int, tuple[int, ...]]]) -> list[int]:
         stacked = max(stacked, *fields.get(Tag.DEPTH, ()), 1)
         if stacked > len(directories):
             raise unsupported("a directory for each image of a TIFF", f"{stacked} images in {len(directories)}; save them as pages")
-    pages = [number for number, kind in enumerate(kinds) if not kind & _REDUCED]
+    largest_px = max((_pixels(fields) for fields, kind in zip(directories, kinds, strict=True) if not kind & _REDUCED), default=0)
+    pages = [number for number, kind in enumerate(kinds) if not kind & _REDUCED or 0 < largest_px <= _pixels(directories[number])]
     alone = len(directories) == 1 and Tag.SUB_DIRECTORIES not in directories[0]
     return [0] if alone else pages
 
 
 def _check_sub_directories(value: bytes, directories: Sequence[dict[int, tuple[int, ...]]]) -> None:
-    """Refuse an image of its own below a directory, where smaller copies belong: it would be left out without a word."""
+    """Refuse an image of its own below a directory, where smaller copies belong: it would be left out without a word.
+
+    Each of them may be the first of a chain, and have directories below it.
+    """
     places = sorted({place for fields in directories for place in fields.get(Tag.SUB_DIRECTORIES, ())})
-    if not places:
-        return
-    if len(places) > _MAX_SUB_DIRECTORIES:
-        raise RejectRecord(RejectReason.TOO_LARGE, expected=f"at most {_MAX_SUB_DIRECTORIES} TIFF sub-directories", got=f"{len(places)}")
     order, layout, _ = _layout_of(value)
+    largest_px = max(map(_pixels, directories))
+    seen: set[int] = set()
     num_values = 0
-    for place in places:
+    while places:
+        place = places.pop()
+        if not place or place in seen:
+            continue
+        seen.add(place)
+        if len(seen) > _MAX_SUB_DIRECTORIES:
+            raise RejectRecord(RejectReason.TOO_LARGE, expected=f"at most {_MAX_SUB_DIRECTORIES} TIFF sub-directories", got="more")
         fields: dict[int, tuple[int, ...]] = {}
-        _directory(value, place, order, layout, fields)
+        places.append(_directory(value, place, order, layout, fields))
+        places += fields.get(Tag.SUB_DIRECTORIES, ())
         num_values = _add_values(num_values, fields)
-        if not max(fields.get(Tag.KIND, ()), default=0) & _REDUCED:
+        if not _kind(fields) & _REDUCED or _pixels(fields) >= largest_px:
             raise unsupported("only smaller copies in the sub-directories of a TIFF", "an image of its own; save it as a page")
+
+
+def _kind(fields: dict[int, tuple[int, ...]]) -> int:
+    """Bits of `NewSubfileType`, also where only its predecessor is there."""
+    old = _REDUCED if fields.get(Tag.OLD_KIND, ()) == (_OLD_REDUCED,) else 0
+    return max(fields.get(Tag.KIND, ()), default=old)
+
+
+def _pixels(fields: dict[int, tuple[int, ...]]) -> int:
+    return max(fields.get(Tag.WIDTH, ()), default=0) * max(fields.get(Tag.HEIGHT, ()), default=0)
 
 
 def _layout_of(value: bytes) -> tuple[str, _Layout, int]:
@@ -250,6 +273,9 @@ def _header(fields: dict[int, tuple[int, ...]], *, inverted: bool) -> ImageHeade
     together = one(Tag.PLANES, 1) == 1
     with_opacity = photometric == _MIN_IS_BLACK and num_channels == 2
     colour = photometric == _RGB and num_channels in (3, 4)
+    extra = fields.get(Tag.EXTRA_SAMPLES, ())
+    if (colour or with_opacity) and extra and not _ALPHAS.issuperset(extra):
+        raise unsupported("one channel, or opacity as a further one", f"{len(extra)} further channel without a meaning: another band?")
     if not (grey or ((colour or with_opacity) and together)):
         got = f"{num_channels} channels{'' if together else ' in separate planes'}, photometric {photometric}"
         raise unsupported("one channel, black is zero (or grey stored as RGB)", got)

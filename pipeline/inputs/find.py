@@ -87,9 +87,9 @@ def _look_into(path: Path, labels: Labels, left_out: list[str], not_in: Path | N
         raise _nothing(path, "nothing there")
     if path.is_file():
         if is_video(path):
-            return [_noted(_video(path, labels), left_out)]
+            return _noted([_video(path, labels)], left_out)
         if is_image(path):
-            return [_images(path.stem, [path], labels)]
+            return _noted([_images(path.stem, [path], labels)], left_out)
         if is_parquet(path):
             require_frames(path)
             return [_parquet(path.stem, [path], labels)]
@@ -103,9 +103,7 @@ def _look_into(path: Path, labels: Labels, left_out: list[str], not_in: Path | N
         raise _nothing(path, f"no right to read {error.filename}") from error
     if not found:
         raise _nothing(path, "a folder without any, at any depth")
-    for video in found:
-        if isinstance(video, VideoFile):
-            _noted(video, left_out)
+    _noted(found, left_out)
     if others:
         kinds = ", ".join(f"{num} {kind}" for kind, num in others.most_common(_SHOWN_KINDS))
         more = f", and {counted(len(others) - _SHOWN_KINDS, 'more kind')}" if len(others) > _SHOWN_KINDS else ""
@@ -141,11 +139,14 @@ def _images(name: str, paths: list[Path], labels: Labels) -> PictureSequence:
     return ImageFolder(name, paths, platform, band, labels.bit_depth, labels.nodata, as_picture=labels.as_picture)
 
 
-def _noted(video: VideoFile, left_out: list[str]) -> VideoFile:
-    """The video, with a sentence about what it holds beside frames and sound."""
-    if video.unread:
-        left_out.append(f"{video.path}: {counted(len(video.unread), 'stream')} without frames: {', '.join(video.unread)}")
-    return video
+def _noted(found: list[PictureSequence], left_out: list[str]) -> list[PictureSequence]:
+    """The same, with sentences about what lies in its files beside frames and sound."""
+    for each in found:
+        if isinstance(each, VideoFile) and each.unread:
+            left_out.append(f"{each.path}: {counted(len(each.unread), 'stream')} without frames: {', '.join(each.unread)}")
+        elif isinstance(each, ImageFolder):
+            left_out += each.beside()
+    return found
 
 
 def _video(path: Path, labels: Labels) -> VideoFile:

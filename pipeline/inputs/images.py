@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
@@ -18,7 +19,9 @@ from contracts.flir import is_radiometric, read_radiometry
 from contracts.frame import Band, ContentType, Platform
 from contracts.frame_files import num_frames, read_frames
 from contracts.image_files import FILE_LIMITS, FRAME_SUFFIXES, IMAGE_SUFFIXES, ImageFile, read_image_file
+from contracts.jpeg_extras import beside_the_picture
 from contracts.probes import sniff
+from contracts.text import counted
 from pipeline.inputs.pictures import Picture, Unusable
 
 
@@ -201,6 +204,19 @@ class ImageFolder:
         """See `FileSequence`."""
         for path in self._paths:
             yield ImageInput(path, self._platform, self._band, self._bit_depth, self._nodata, self._as_picture)
+
+    def beside(self) -> list[str]:
+        """A sentence for each place of JPEG files where data lie that are not read; none where their pictures were asked for."""
+        found: dict[str, list[tuple[Path, int]]] = {}
+        for path in () if self._as_picture else self._paths:
+            with suppress(OSError):
+                for place, num_bytes in beside_the_picture(path).items():
+                    found.setdefault(place, []).append((path, num_bytes))
+        return [
+            f"{files[0][0].parent}: {counted(len(files), 'JPEG')} with data {'in ' if place.startswith('APP') else ''}{place} "
+            f"({files[0][1]:,} bytes in {files[0][0].name}), a raster of counts or a video of unknown layout: only the picture is sent"
+            for place, files in found.items()
+        ]
 
     @cached_property
     def _num_frames(self) -> int:
