@@ -23,11 +23,13 @@ class SliceChecks:
         self._has_checksums = False
 
     def is_damaged(self, packet: bytes) -> bool:
-        """True where a slice does not match its checksum; False of a video that has none.
+        """True where a slice does not match its checksum; False of a video that has none, and of an empty packet.
 
         Args:
-            packet: one encoded frame.
+            packet: bytes of one encoded frame.
         """
+        if not packet:
+            return False
         slices = _slices(packet)
         if slices is None:
             return self._has_checksums

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from contracts.errors import RejectReason, RejectRecord
 from contracts.ffv1 import SliceChecks
-from contracts.video_packets import Metadata, Tally, Times, codec_of, is_klv, is_moving, length_s, note, packets_of
+from contracts.video_packets import Metadata, Tally, Times, codec_of, is_klv, is_moving, judged, length_s, note, packets_of
 
 VIDEO_SUFFIXES = frozenset(
     {".mp4", ".avi", ".mkv", ".mov", ".m4v", ".mpg", ".mpeg", ".webm", ".wmv", ".ts", ".m2ts", ".mts", ".3gp", ".flv", ".mjpg", ".mjpeg"}
@@ -53,15 +53,6 @@ class VideoInfo:
     bits: int = 8
     is_grey: bool = False
     unread: tuple[str, ...] = ()
-
-    def missing(self, num_read: int, num_lost: int = 0) -> int:
-        """Frames that could not be read.
-
-        Args:
-            num_read: those that could.
-            num_lost: those that a pass has found missing.
-        """
-        return max(num_lost, (self.num_frames or 0) - num_read if self.is_counted else 0)
 
 
 def video_info(path: Path) -> VideoInfo:
@@ -101,7 +92,7 @@ def count_frames(path: Path) -> int:
             pass
     except RejectRecord:  # a form that is not decoded: as many as the header counts cannot be used
         return max(1, info.num_frames or 0)
-    return max(1, num + info.missing(num, tally.num_lost)) + sum(tally.beside.values())
+    return max(1, num + tally.num_lost) + sum(tally.beside.values())
 
 
 def grey_frames(path: Path, wanted: Callable[[int], bool] | None = None, tally: Tally | None = None) -> Iterator[tuple[int, Grey]]:
@@ -138,18 +129,24 @@ def _whole_frames(path: Path, container: Any, stream: Any, tally: Tally) -> Iter
     """Decoded frames without those that damage has reached."""
     any_damage = damaged = False  # ever, and since the last frame that stands by itself
     broken_at = -math.inf  # errors come in the order of decoding, frames in that of showing: time of the last broken packet
-    num_packets = num_whole = 0
+    num_whole = 0
     checks = SliceChecks() if stream.codec_context.name == "ffv1" else None
     times, metadata = Times(path, container, stream), Metadata(float(stream.average_rate or 0))
-    for packet in packets_of(container, stream):
+    for packet, is_corrupt in judged(packets_of(container, stream), stream):
         if packet is not None and packet.stream is not stream:
             note(packet, tally, metadata)
             continue
-        frames, bad_from = ([], -math.inf) if packet is None else _decoded(packet, stream, times, checks)
-        if packet is None or bad_from is not None:
+        if packet is None:
             any_damage = damaged = True
-            broken_at = max(broken_at, bad_from or -math.inf)
-        num_packets += packet is not None and packet.size > 0
+            continue
+        behind_a_hole = times.jumps_over_a_hole(packet)
+        if times.went_back:  # files joined into one
+            broken_at = -math.inf
+        frames, is_whole = ([], False) if is_corrupt or (checks and checks.is_damaged(bytes(packet))) else _decoded(packet, stream)
+        if behind_a_hole or not is_whole:
+            any_damage = damaged = True
+            at = -math.inf if packet.pts is None else float(packet.pts)
+            broken_at = max(broken_at, at if not is_whole else at - 1)
         for frame in frames:
             begins_anew = frame.key_frame and (frame.pts is None or frame.pts > broken_at)
             damaged = frame.is_corrupt or (damaged and not begins_anew)
@@ -158,25 +155,19 @@ def _whole_frames(path: Path, container: Any, stream: Any, tally: Tally) -> Iter
                 num_whole += 1
                 tally.klv = metadata.of(frame.time)
                 yield frame
-    gone = times.num_gone(any_damage=any_damage)
-    # A packet is a frame, but not in every codec: only where something is damaged do they tell how much.
-    tally.num_lost = max(1, num_packets + gone - num_whole) if any_damage or gone else 0
+    tally.num_lost = times.num_lost(num_whole, any_damage=any_damage)
 
 
-def _decoded(packet: Any, stream: Any, times: Times, checks: SliceChecks | None) -> tuple[list[Any], float | None]:
-    """Frames that come out when a packet goes in; the time up to which they are bad, where it is damaged or one before it is gone."""
+def _decoded(packet: Any, stream: Any) -> tuple[list[Any], bool]:
+    """Frames that come out when a packet goes in, and whether it was whole."""
     import av
 
-    at = -math.inf if packet.pts is None else float(packet.pts)
-    behind_a_hole = times.jumps_over_a_hole(packet)
-    if packet.is_corrupt or (checks is not None and packet.size and checks.is_damaged(bytes(packet))):
-        return [], at
     try:
-        return list(stream.decode(packet)), at - 1 if behind_a_hole else None
+        return list(stream.decode(packet)), True
     except EOFError:
-        return [], None
+        return [], True
     except av.FFmpegError:
-        return [], at
+        return [], False
 
 
 @contextmanager

@@ -76,23 +76,60 @@ class Times:
         self._begins_s = (container.start_time or 0) / _MICROSECONDS
         self._length_s = length_s(container, stream) if self._kind in _STATING else None
         self._at_s: list[float] = []
+        self._last_s = -math.inf
         self._shortest_s = math.inf
         self._holes: bool | None = None
+        self._num_packets = self._num_hidden = self._num_before_a_key = 0
+        self._has_key = False
+        self.went_back = False
 
     def jumps_over_a_hole(self, packet: Any) -> bool:
         """True where packets before this one are gone."""
+        self._count(packet)
         at = packet.pts if packet.dts is None else packet.dts
+        self.went_back = False
         if at is None or not packet.size:
             return False
         self._at_s.append(float(at * packet.time_base))
         step_s = self._at_s[-1] - self._at_s[-2] if len(self._at_s) > 1 else 0.0
+        self.went_back = step_s < 0
         if step_s <= 0:
             return False
         is_gap = step_s > _IS_A_GAP * self._shortest_s
         self._shortest_s = min(self._shortest_s, step_s)
         return is_gap and self._has_holes()
 
-    def num_gone(self, *, any_damage: bool) -> int:
+    def _count(self, packet: Any) -> None:
+        self._num_packets += packet.size > 0
+        self._num_hidden += packet.size > 0 and packet.is_discard  # what an edit list cuts off
+        self._has_key = self._has_key or packet.is_keyframe
+        self._num_before_a_key += packet.size > 0 and not self._has_key
+        if packet.size and packet.pts is not None:
+            self._last_s = max(self._last_s, float(packet.pts * packet.time_base))
+
+    def num_lost(self, num_whole: int, *, any_damage: bool) -> int:
+        """Frames that are damaged, gone, or predicted from others that are.
+
+        Args:
+            num_whole: frames that are whole.
+            any_damage: whether any was seen to be damaged.
+        """
+        gone = self._num_gone(any_damage=any_damage)
+        # A packet is a frame, but not in every codec: only where something is damaged do they tell how much.
+        unread = self._num_packets - self._num_hidden - num_whole
+        found = max(1, unread + gone) if any_damage or gone else max(0, min(self._num_before_a_key, unread))
+        stated = self._stream.frames - self._num_hidden - self._num_empty() - num_whole if self._stream.frames > 0 else 0
+        return max(found, stated)
+
+    def _num_empty(self) -> int:
+        """Chunks of an AVI that are empty and say that the frame before is shown on: the header counts them."""
+        rate = float(self._stream.average_rate or 0)
+        if self._kind != "avi" or not self._at_s:
+            return 0
+        steps = np.round(np.diff(np.array([-1 / rate if rate else 0.0, *self._at_s])) * rate).astype(int)
+        return int(np.maximum(steps - 1, 0).sum())
+
+    def _num_gone(self, *, any_damage: bool) -> int:
         """Packets that are gone, as well as their times tell; 0 where none is."""
         steps_s = np.diff(self._at_s)
         steps_s = steps_s[steps_s > 0]
@@ -100,7 +137,7 @@ class Times:
         if not len(steps_s):
             return int(cut)
         period_s = float(np.median(steps_s))
-        left_s = 0.0 if self._length_s is None else self._begins_s + self._length_s - self._at_s[-1]
+        left_s = 0.0 if self._length_s is None else self._begins_s + self._length_s - self._last_s
         ends_early = left_s > 2.5 * period_s and self._has_holes()
         if np.mean(steps_s < _IS_A_GAP * period_s) < _STEADY:  # no rate by which they could be counted
             return int(ends_early or cut)
@@ -149,6 +186,25 @@ def note(packet: Any, tally: Tally, metadata: Metadata) -> None:
         tally.beside[name] = tally.beside.get(name, 0) + 1
     elif is_klv(other):
         metadata.add(bytes(packet), None if packet.pts is None else float(packet.pts * packet.time_base))
+
+
+def judged(packets: Iterator[Any], stream: Any) -> Iterator[tuple[Any, bool]]:
+    """Each packet, and whether it is damaged.
+
+    The container says so of the last one before a jump of its counters, too. Where an earlier time follows, files were joined there, and
+    the decoder judges.
+    """
+    held = None
+    for packet in packets:
+        if held is not None and (packet is None or packet.stream is stream):
+            yield held, packet is None or None in (packet.dts, held.dts) or packet.dts >= held.dts
+            held = None
+        if packet is not None and packet.stream is stream and packet.is_corrupt:
+            held = packet
+        else:
+            yield packet, False
+    if held is not None:
+        yield held, True
 
 
 def packets_of(container: Any, stream: Any) -> Iterator[Any]:

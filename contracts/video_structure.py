@@ -23,8 +23,9 @@ _OF_SEGMENT = frozenset({0x114D9B74, 0x1549A966, 0x1654AE6B, 0x1043A770, 0x1C53B
 _OF_CLUSTER = frozenset({0xE7, 0xA3, _GROUP, 0xA7, 0xAB, 0x5854, 0xAF, 0xEC, 0xBF})
 _CHILDREN = {_SEGMENT: _OF_SEGMENT, _CLUSTER: _OF_CLUSTER}
 _SYNC, _NO_PAYLOAD_PID = 0x47, 0x1FFF
-_STRIDES = ((188, 0), (192, 4), (204, 0), (208, 0))  # plain, with a time before it (M2TS), with checks behind it
+_STRIDES = (188, 192, 204, 208)  # plain, with a time before it (M2TS), with checks behind it
 _LOOKED_AT = 5
+_MOST_BEFORE = 1024
 _AT_ONCE = 100_000
 _FLV_TAGS = frozenset({8, 9, 18})
 
@@ -61,13 +62,18 @@ def is_cut(path: Path, kind: str) -> bool:
         return False
     num_bytes = path.stat().st_size
     with path.open("rb") as file:
-        start = file.read(_LOOKED_AT * max(stride for stride, _ in _STRIDES))
-    return all(num_bytes % stride for stride, first in _STRIDES if _syncs(start, stride, first))
+        grid = _grid(file.read(_MOST_BEFORE + _LOOKED_AT * max(_STRIDES)))
+    if grid is None:
+        return False
+    stride, first = grid
+    # The time of M2TS stands before its packet.
+    return (num_bytes - first + (4 if stride == 192 else 0)) % stride != 0
 
 
 def _matroska(data: mmap.mmap) -> bool:
     """Elements that no parent may hold, or that end behind it."""
-    at, open_elements = 0, [(0, len(data), False)]  # of each open one: name, end, whether its end is stated
+    at, is_complete = 0, False
+    open_elements = [(0, len(data), False)]  # of each open one: name, end, whether its end is stated
     while at < len(data):
         while at >= open_elements[-1][1]:
             open_elements.pop()
@@ -79,7 +85,8 @@ def _matroska(data: mmap.mmap) -> bool:
         known = _CHILDREN.get(parent) if parent else _OF_FILE
         stop = end if size is None else body + size
         if name < 0 or stop > end or (known is not None and name not in known):
-            return True
+            return parent != 0 or not is_complete  # bytes behind the end are none of the file's
+        is_complete = is_complete or (name == _SEGMENT and size is not None)
         if name in _PARENTS:
             open_elements.append((name, stop, size is not None))
         at = body if name in _PARENTS else stop
@@ -103,14 +110,14 @@ def _element(data: mmap.mmap, at: int) -> tuple[int, int, int | None]:
 
 def _mpegts(data: mmap.mmap, pid: int) -> bool:
     """Packets that do not begin where they should, that say that they are damaged, or whose counter jumps."""
-    found = next(((stride, first) for stride, first in _STRIDES if _syncs(data, stride, first)), None)
-    if found is None:
+    grid = _grid(data)
+    if grid is None:
         return True
-    stride, first = found
-    num, counter = len(data) // stride, -1
+    stride, first = grid
+    num, counter = (len(data) - first) // stride, -1
     for begin in range(0, num, _AT_ONCE):
-        rows = np.frombuffer(data, np.uint8, stride * min(_AT_ONCE, num - begin), stride * begin).reshape(-1, stride)
-        heads_N5 = np.array(rows[:, first : first + 6])
+        rows = np.frombuffer(data, np.uint8, stride * min(_AT_ONCE, num - begin), first + stride * begin).reshape(-1, stride)
+        heads_N5 = np.array(rows[:, :6])
         del rows  # it holds the mapping
         if (heads_N5[:, 0] != _SYNC).any():
             return True
@@ -131,9 +138,15 @@ def _mpegts(data: mmap.mmap, pid: int) -> bool:
     return False
 
 
-def _syncs(data: mmap.mmap | bytes, stride: int, first: int) -> bool:
-    places = range(first, min(len(data), stride * _LOOKED_AT), stride)
-    return all(data[place] == _SYNC for place in places)
+def _grid(data: mmap.mmap | bytes) -> tuple[int, int] | None:
+    """Distance of the packets and place of the first one; None where none can be made out."""
+    for first in range(min(_MOST_BEFORE, len(data))):
+        if data[first] == _SYNC:
+            for stride in _STRIDES:
+                places = range(first, min(len(data), first + stride * _LOOKED_AT), stride)
+                if len(places) > 1 and all(data[place] == _SYNC for place in places):
+                    return stride, first
+    return None
 
 
 def _flv(data: mmap.mmap) -> bool:

@@ -69,7 +69,7 @@ class VideoFile:
         except RejectRecord as error:
             yield Unusable(str(self.path), error.detail, max((self._info.num_frames or 0) - sent, 1))
             return
-        missing = self._info.missing(sent, tally.num_lost)
+        missing = tally.num_lost
         if sent == 0:
             yield Unusable(str(self.path), "expected a video with at least one frame, got none that could be decoded", max(missing, 1))
         elif missing:

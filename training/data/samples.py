@@ -25,7 +25,7 @@ from contracts.errors import RejectRecord, SettingsError
 from contracts.frame import Band, Normalisation, Pixels, Platform
 from contracts.image_files import nodata_of_file, read_counts
 from contracts.text import counted
-from contracts.video_files import Grey, grey_frames, video_info
+from contracts.video_files import Grey, grey_frames
 from contracts.video_packets import Tally
 from models.normalisation import Filled, fill
 from models.transforms import crop_square, normalise
@@ -369,7 +369,7 @@ def _whole_clip(path: Path, wanted: Callable[[int], bool]) -> Iterator[tuple[int
         yield from grey_frames(path, asked, tally)
     except RejectRecord as error:
         raise SettingsError(expected=error.expected, got=error.got, where=str(path), action="Leave the clip out.") from error
-    if missing := video_info(path).missing(num_read, tally.num_lost):
+    if missing := tally.num_lost:
         raise SettingsError(
             expected=f"{counted(num_read + missing, 'frame')} as the clip says",
             got=f"{num_read}",

@@ -84,6 +84,46 @@ def test_a_length_in_time_is_no_count_of_frames(tmp_path: Path, name: str, codec
     assert (len(frames), unusable, count_frames(tmp_path / name)) == (len(times_ms), [], len(times_ms))
 
 
+def copied(source: Path, target: Path, *, skip: int = 0, earlier: int = 0) -> None:
+    """The packets of a video behind the first, as much earlier as so many frames take."""
+    with av.open(str(source)) as container, av.open(str(target), "w") as copy:
+        stream: Any = copy.add_stream_from_template(container.streams.video[0])
+        for number, packet in enumerate(container.demux(video=0)):
+            if packet.dts is not None and packet.pts is not None and number >= skip:
+                packet.pts -= round(earlier / 30 / packet.time_base)
+                packet.dts -= round(earlier / 30 / packet.time_base)
+                packet.stream = stream
+                copy.mux(packet)
+
+
+@pytest.mark.parametrize("kind", ["an edit list", "empty chunks of an AVI", "bytes before it", "bytes behind it"])
+def test_what_is_no_frame_is_not_lost(tmp_path: Path, kind: str) -> None:
+    name, num = tmp_path / "a.ts", len(_STEADY)
+    film(tmp_path / "a.ts", "mpeg2video", _STEADY)
+    value = name.read_bytes()
+    if kind == "an edit list":
+        film(tmp_path / "b.mp4", "mpeg4", _STEADY)
+        copied(tmp_path / "b.mp4", name := tmp_path / "c.mp4", earlier=5)
+        num -= 5
+    elif kind == "empty chunks of an AVI":
+        film(name := tmp_path / "a.avi", "mjpeg", [*_STEADY[:5], *(at + 1000 for at in _STEADY[5:])])
+    elif kind == "bytes before it":
+        name.write_bytes(bytes(100) + value)
+    else:
+        film(name := tmp_path / "a.mkv", "mpeg4", _STEADY)
+        name.write_bytes(name.read_bytes() + bytes(1000))
+    frames, unusable = read(name)
+    assert (len(frames), unusable, count_frames(name)) == (num, [], num)
+
+
+def test_frames_before_the_first_one_that_stands_by_itself_are_lost(tmp_path: Path) -> None:
+    film(tmp_path / "a.mkv", "libx264", _STEADY)
+    copied(tmp_path / "a.mkv", tmp_path / "b.mkv", skip=5)
+    good = read(tmp_path / "a.mkv")[0]
+    frames, (lost,) = read(tmp_path / "b.mkv")
+    assert (frames, lost.num) == (good[12:], 7)
+
+
 def hole(value: bytes) -> bytes:
     """Nothing where a few packets of the second half stood."""
     at = len(value) // 2
