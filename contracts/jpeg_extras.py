@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from contracts.errors import RejectRecord
-from contracts.jpeg import end_of
+from contracts.jpeg import end_of, segments
+from contracts.mpf import further_pictures
 
 _KNOWN = (
     b"JFIF\0",
@@ -29,7 +30,6 @@ _LEAST_BYTES = 8192
 """The smallest thermal arrays (80 x 60) make 9,600 bytes; comments and settings of cameras are shorter."""
 _APP0, _APP15, _SOS, _EOI = 0xE0, 0xEF, 0xDA, 0xD9
 _PADDING = b"\0\xff \r\n"
-_TAIL_BYTES = 65_536
 _MAX_SEGMENTS = 20_000
 
 
@@ -42,9 +42,9 @@ def beside_the_picture(path: Path) -> dict[str, int]:
     with path.open("rb") as file:
         if file.read(3) != b"\xff\xd8\xff":
             return {}
-        found = _application_data(file)
+        found = {name: num for name, num in _application_data(file).items() if num >= _LEAST_BYTES}
         behind = _bytes_behind(file)
-    return {name: num for name, num in (found | {"behind the end": behind}).items() if num >= _LEAST_BYTES}
+    return found | ({"behind the end": behind} if behind else {})
 
 
 def _application_data(file: BinaryIO) -> dict[str, int]:
@@ -64,13 +64,14 @@ def _application_data(file: BinaryIO) -> dict[str, int]:
 
 
 def _bytes_behind(file: BinaryIO) -> int:
-    num_bytes = file.seek(0, 2)
-    file.seek(max(0, num_bytes - _TAIL_BYTES))
-    if file.read().rstrip(_PADDING).endswith(b"\xff\xd9"):
-        return 0
+    """Bytes behind the end marker: another JPEG that no index names, or many; padding is none."""
     file.seek(0)
     value = file.read()
     try:
-        return num_bytes - end_of(value)
-    except RejectRecord:
+        if further_pictures(part.body for part in segments(value)):
+            return 0
+    except RejectRecord:  # the reader of pictures says what is wrong
         return 0
+    behind = value[end_of(value) :]
+    is_padding = not behind.strip(_PADDING)
+    return len(behind) if not is_padding and (len(behind) >= _LEAST_BYTES or b"\xff\xd8\xff" in behind) else 0

@@ -214,7 +214,7 @@ class ImageFolder:
                     found.setdefault(place, []).append((path, num_bytes))
         return [
             f"{files[0][0].parent}: {counted(len(files), 'JPEG')} with data {'in ' if place.startswith('APP') else ''}{place} "
-            f"({files[0][1]:,} bytes in {files[0][0].name}), a raster of counts or a video of unknown layout: only the picture is sent"
+            f"({files[0][1]:,} bytes in {files[0][0].name}), a raster, picture or video that nothing here reads"
             for place, files in found.items()
         ]
 

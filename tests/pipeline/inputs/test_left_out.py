@@ -90,6 +90,13 @@ def test_a_further_channel_is_opacity_only_where_it_says_so(tmp_path: Path, kind
     assert ["another band?" in text for text in published(tmp_path)[1]] == [True] * (1 - sent)
 
 
+def test_another_jpeg_behind_the_end_is_said_to_be_left_out(tmp_path: Path) -> None:
+    picture = encode_pixels((_RAMP >> 3).astype(np.uint8), ContentType.JPEG)
+    (tmp_path / "a.jpg").write_bytes(picture + picture)
+    sent, why, left_out = published(tmp_path)
+    assert (sent, why, ["1 JPEG with data behind the end" in text for text in left_out]) == (1, [], [True])
+
+
 @pytest.mark.parametrize("place", ["APP3", "behind the end"])
 def test_data_beside_the_picture_of_a_jpeg_are_said_to_be_left_out(tmp_path: Path, place: str) -> None:
     picture = encode_pixels((_RAMP >> 3).astype(np.uint8), ContentType.JPEG)
