@@ -22,7 +22,10 @@ class StreamSettings(BaseModel):
     in_flight_bytes: int = Field(256 * 2**20, gt=0, description="most bytes of frames between Kafka and their results (credits)")
     in_flight_blocks: int = Field(16, gt=0, description="most blocks between Kafka and their results (credits)")
     model_timeout_s: float = Field(
-        120.0, gt=0, description="models that answer nobody for this long, or ten times as long as their slowest answer, end the generation"
+        120.0,
+        gt=0,
+        description="models that answer nobody for this long, or ten times as long as their slowest answer, end the generation; "
+        "the next one waits twice as long",
     )
     drain_timeout_s: float = Field(
         60.0, gt=0, description="a stop gives up when nothing moves for this long; while models compute, `model_timeout_s` counts"

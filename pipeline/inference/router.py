@@ -28,10 +28,10 @@ from models.transforms import PREPROCESS_VERSION
 from pipeline.inference.crash_isolation import Isolation
 from pipeline.inference.fusion import Targets, join, name_targets
 from pipeline.inference.geolocation import placed
+from pipeline.inference.patience import Patience
 from pipeline.inference.rules import LiveRules, SensorRules
 from pipeline.settings import StreamSettings
 
-_TIMES_SLOWER = 10
 # The first argument is a block or its ObjectRef; the classifier also gets the boxes of each of its frames.
 DetectorCall = Callable[[Any], Awaitable[DetectorReply]]
 SegmenterCall = Callable[[Any], Awaitable[SegmenterReply]]
@@ -78,18 +78,19 @@ class RoutedBlock:
 class Router:
     """Calls the three networks for blocks and joins their answers."""
 
-    def __init__(self, models: ModelHandles, settings: StreamSettings, rules: LiveRules) -> None:
+    def __init__(self, models: ModelHandles, settings: StreamSettings, rules: LiveRules, patience: Patience | None = None) -> None:
         """Keep the handles; calls are made on the loop that runs `route`.
 
         Args:
             models: the three networks.
             settings: how long to wait, what is joined and named.
             rules: least scores of rows, and filters of detections.
+            patience: what is known of their slowness; None for nothing yet.
         """
         self._settings = settings
         self._rules = rules
         self._answered_at = time.monotonic()
-        self._slowest_s = 0.0
+        self._patience = patience or Patience(settings.model_timeout_s)
         self._num_waiting = 0
         self._detector: Isolation[Detections] = Isolation("detector", self._timed(models.detector))
         self._segmenter: Isolation[Segmentation] = Isolation("segmenter", self._timed(models.segmenter))
@@ -107,8 +108,8 @@ class Router:
 
     @property
     def patience_s(self) -> float:
-        """Silence of all networks that is no slowness any more: longer than the setting, and than ten of their slowest answers."""
-        return max(self._settings.model_timeout_s, _TIMES_SLOWER * self._slowest_s)
+        """Silence of all networks that is no slowness any more."""
+        return self._patience.seconds
 
     async def route(self, block: Any, fetch: Callable[[Any], Awaitable[pa.Table]]) -> RoutedBlock:
         """Take one block through the networks.
@@ -177,7 +178,7 @@ class Router:
                 done, _ = await asyncio.wait([answer], timeout=timeout_s)
                 if done:
                     self._answered_at = time.monotonic()  # a crash, too, is a sign of life
-                    self._slowest_s = max(self._slowest_s, self._answered_at - began_at)
+                    self._patience.answered_after(self._answered_at - began_at)
                     return answer.result()
                 if self._answered_at < asked_at:
                     break
@@ -187,11 +188,12 @@ class Router:
                 answer.cancel()
                 await asyncio.wait([answer])
                 _ = answer.cancelled() or answer.exception()  # looked at, or asyncio complains
+        self._patience.in_vain(timeout_s)
         raise RetryLater(
             expected=f"an answer of the model actors within {timeout_s:g} s",
             got="none",
             where="router",
-            action="The generation restarts; see the Serve logs if it happens again.",
+            action="The generation restarts and waits twice as long; see the Serve logs if it happens again.",
         )
 
     def _join(

@@ -18,6 +18,7 @@ import structlog
 from contracts.errors import IrstreamError, RetryLater, StopPipeline
 from contracts.position import OffsetRange
 from pipeline.events.alerts import AlertPublisher
+from pipeline.inference.patience import Patience
 from pipeline.inference.router import ModelHandles, Router
 from pipeline.inference.rules import LiveRules
 from pipeline.inference.shadow import LiveShadow
@@ -40,6 +41,7 @@ class GenerationParts:
         plan: what to read.
         reading: its block source and its coordinator.
         loop: the asyncio loop (in a thread of its own) the router runs on.
+        patience: what is known of the networks' slowness.
     """
 
     plan: ReadPlan
@@ -51,6 +53,7 @@ class GenerationParts:
     alerts: AlertPublisher
     stats: StreamStats
     loop: asyncio.AbstractEventLoop
+    patience: Patience
 
 
 class Generation:
@@ -60,7 +63,7 @@ class Generation:
         """Reading begins with `run`, which also closes what is the generation's own."""
         self._parts = parts
         self._stream = parts.plan.stream
-        self._router = Router(parts.models, parts.plan.stream, parts.rules)
+        self._router = Router(parts.models, parts.plan.stream, parts.rules, parts.patience)
         self._source, self._coordinator = parts.reading.source, parts.reading.coordinator
         self._epochs: list[EpochThread] = []
         self._tasks: dict[Future[None], int] = {}

@@ -12,6 +12,7 @@ import structlog
 from contracts.errors import IrstreamError, StopPipeline
 from contracts.position import OffsetRange, TopicPartition
 from contracts.result import Outcome
+from pipeline.inference.patience import Patience
 from pipeline.ingest.interfaces import ReadPlan
 from pipeline.kafka.group import Assignment, taken_over
 from pipeline.kafka.topics import TopicInfo, recreated
@@ -65,6 +66,7 @@ class Supervisor:
         self._committed_anything = False
         self._restarts = RestartPolicy(job.stream.restart_backoff_s)
         self._begins: dict[int, int] = {}
+        self._patience = Patience(job.stream.model_timeout_s)
 
     def run(self, stop: threading.Event) -> bool:
         """Generation after generation until done; True when everything read is visible.
@@ -183,6 +185,7 @@ class Supervisor:
                 alerts=self._resources.alerts,
                 stats=self._stats,
                 loop=self._resources.loop,
+                patience=self._patience,
             )
         )
         next_offsets = {TopicPartition(self._topic_name, each): at for each, at in known.items() if each in assignment.partitions}

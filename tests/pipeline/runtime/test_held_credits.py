@@ -6,6 +6,7 @@ from typing import Any, cast
 
 from contracts.limits import InputLimits
 from contracts.position import OffsetRange
+from pipeline.inference.patience import Patience
 from pipeline.inference.rules import LiveRules
 from pipeline.inference.shadow import LiveShadow
 from pipeline.ingest.interfaces import Coordinator, Reading, ReadPlan
@@ -38,7 +39,8 @@ def test_credits_of_rows_behind_a_hole_come_back_with_the_room() -> None:
     credits = Credits()
     nothing: Any = None  # no block is read, routed or committed here
     reading = Reading(nothing, cast(Coordinator, credits))
-    parts = GenerationParts(plan, reading, RuleNetworks().handles(), LiveRules(), LiveShadow(), nothing, nothing, StreamStats(), nothing)
+    models, stats = RuleNetworks().handles(), StreamStats()
+    parts = GenerationParts(plan, reading, models, LiveRules(), LiveShadow(), nothing, nothing, stats, nothing, Patience(1.0))
     generation = Generation(parts)
     generation._credit(span(0, 3), 10)
     assert credits.given == [(1, 10)]

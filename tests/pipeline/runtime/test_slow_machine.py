@@ -15,10 +15,11 @@ import pytest
 from actors.reply import DetectorReply, SegmenterReply
 from contracts.block import unpack_block
 from contracts.codecs import encode_pixels
+from contracts.errors import StopPipeline
 from contracts.frame import ContentType
 from pipeline.kafka.memory_topic import MemoryTopic, Message
 from tests.pipeline.inference.rule_networks import RuleNetworks
-from tests.pipeline.runtime.memory_stream import MemoryStream
+from tests.pipeline.runtime.memory_stream import MemoryStream, frames
 
 _SIDE_PX = 2048
 _FRAME_S = 100.0
@@ -71,3 +72,26 @@ def test_blocks_are_bounded_by_pixels_and_nothing_gives_up_while_networks_comput
     assert stream.offsets() == {0: list(range(6))}
     assert networks.blocks == [1] * 6, "frames of each block: one of 4 million pixels, for a second one passes 6 million"
     assert networks.now_s >= 6 * _FRAME_S
+
+
+class LateNetworks(RuleNetworks):
+    """Each call takes a second from the beginning, however often it was given up; whoever never waits so long is told to stop."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls = 0
+
+    async def detect(self, block: Any) -> DetectorReply:
+        self.calls += 1
+        if self.calls > 12:
+            raise StopPipeline(expected="an answer that is waited for", got="12 calls", where="test", action="Wait longer.")
+        await asyncio.sleep(1.0)
+        return await super().detect(block)
+
+
+def test_a_call_that_takes_longer_than_the_time_out_is_waited_for_in_the_end(tmp_path: Path) -> None:
+    networks = LateNetworks()
+    stream = MemoryStream(MemoryTopic({0: frames(3)}), tmp_path, networks.handles(), model_timeout_s=0.1)
+    summary = stream.catch_up()
+    assert (summary.drained, summary.progress.frames_out) == (True, 3), summary.progress.note
+    assert stream.offsets() == {0: [0, 1, 2]}

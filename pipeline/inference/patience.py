@@ -1,0 +1,41 @@
+"""Waiting for networks: how long silence is slowness, as far as they have shown; outlives generations."""
+
+from __future__ import annotations
+
+_TIMES_SLOWER = 10
+_LONGEST_S = 86_400.0
+
+
+class Patience:
+    """Learns from answers, and from waits that were too short.
+
+    A first call may take longer than any time-out that was set: weights come from a slow disk, a kernel is compiled, the machine is busy.
+    Whoever gave it up after the same time again and again would never see an answer.
+    """
+
+    def __init__(self, timeout_s: float) -> None:
+        """Nothing is known yet.
+
+        Args:
+            timeout_s: silence that is no slowness where nothing else is known.
+        """
+        self._timeout_s = timeout_s
+        self._slowest_s = 0.0
+        self._after_silence_s = 0.0
+
+    @property
+    def seconds(self) -> float:
+        """Silence of all networks that is no slowness any more.
+
+        Longer than the time-out, than ten of their slowest answers and, until one has answered, than twice what was waited in vain.
+        """
+        return max(self._timeout_s, _TIMES_SLOWER * self._slowest_s, self._after_silence_s)
+
+    def answered_after(self, seconds: float) -> None:
+        """A network has answered, or crashed, so long after it was asked."""
+        self._slowest_s = max(self._slowest_s, seconds)
+        self._after_silence_s = 0.0
+
+    def in_vain(self, seconds: float) -> None:
+        """Nobody answered for so long; the next wait is twice as long."""
+        self._after_silence_s = max(self._after_silence_s, min(2 * seconds, _LONGEST_S))
