@@ -11,6 +11,7 @@ import os
 import signal
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 FINAL_CODES = frozenset({0, 130})
 """Done, interrupted: another process would end alike."""
@@ -20,6 +21,7 @@ _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 1.0, 60.0
 _WELL_AFTER_S = 300.0
 _STOPS = frozenset({signal.SIGINT, signal.SIGTERM})
 _PASSED_ON = _STOPS | {signal.SIGHUP}
+_HEARD = _PASSED_ON | {signal.SIGTSTP}
 _PR_SET_PDEATHSIG = 1
 
 
@@ -32,7 +34,7 @@ def respawned(
 ) -> int | None:
     """Fork a child, and another one whenever one has died; SIGINT, SIGTERM and SIGHUP are passed on to it.
 
-    Call it before there are threads. If the parent is killed, its child gets SIGTERM.
+    Call it before there are threads. If the parent is killed, its child gets SIGTERM. Ctrl-Z stops both, and `fg` lets both go on.
 
     Args:
         say: gets a sentence about each death.
@@ -44,7 +46,7 @@ def respawned(
         None in a child: go on and do the work. In the parent the exit code, once a child has ended with one of `FINAL_CODES`, the first
         one with that of wrong settings, or after it was asked to stop.
     """
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, _PASSED_ON | {signal.SIGCHLD})
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _HEARD | {signal.SIGCHLD})
     parent = os.getpid()
     pause_s = first_pause_s
     final = FINAL_CODES | {_WRONG_CODE}
@@ -54,6 +56,8 @@ def respawned(
         if child == 0:
             _begin_child(parent, before)
             return None
+        with suppress(OSError):  # so that the group is there, whoever of the two comes first
+            os.setpgid(child, child)
         code, stopped = _wait_for(child)
         if stopped or code in final:
             return code if code >= 0 else 128 - code
@@ -61,7 +65,8 @@ def respawned(
         lived_s = clock() - began
         pause_s = first_pause_s if lived_s >= _WELL_AFTER_S else pause_s
         how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
-        say(f"the driver (process {child}) {how} after {lived_s:.0f} s; another one starts in {pause_s:g} s, where the table stands")
+        with suppress(OSError, ValueError):  # nobody listens any more
+            say(f"the driver (process {child}) {how} after {lived_s:.0f} s; another one starts in {pause_s:g} s, where the table stands")
         if _is_stopped_within(pause_s):
             return 130
         pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
@@ -80,8 +85,10 @@ def _wait_for(child: int) -> tuple[int, bool]:
     """Exit code of a child (below 0: the signal that killed it) and whether it was asked to stop."""
     stopped = False
     while True:
-        number = signal.sigwait(_PASSED_ON | {signal.SIGCHLD})
-        if number in _PASSED_ON:
+        number = signal.sigwait(_HEARD | {signal.SIGCHLD})
+        if number == signal.SIGTSTP:
+            _stop_until_continued(child)
+        elif number in _PASSED_ON:
             stopped = stopped or number in _STOPS
             os.kill(child, number)  # it is there until it has been waited for
         pid, status = os.waitpid(child, os.WNOHANG)
@@ -92,7 +99,22 @@ def _wait_for(child: int) -> tuple[int, bool]:
 def _is_stopped_within(seconds: float) -> bool:
     until = time.monotonic() + seconds
     while (left := until - time.monotonic()) > 0:
-        found = signal.sigtimedwait(_PASSED_ON, left)
+        found = signal.sigtimedwait(_HEARD, left)
         if found is not None and found.si_signo in _STOPS:
             return True
+        if found is not None and found.si_signo == signal.SIGTSTP:
+            _stop_until_continued(None)
     return False
+
+
+def _stop_until_continued(child: int | None) -> None:
+    """Stop as the terminal asked for: its Ctrl-Z does not reach the child, which is in a group of its own."""
+    _signal_group(child, signal.SIGSTOP)
+    os.kill(os.getpid(), signal.SIGSTOP)
+    _signal_group(child, signal.SIGCONT)
+
+
+def _signal_group(child: int | None, number: signal.Signals) -> None:
+    if child is not None:
+        with suppress(ProcessLookupError):
+            os.killpg(child, number)

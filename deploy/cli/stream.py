@@ -50,6 +50,7 @@ def stream(
     from deploy.terminal.consoles import answer_console
     from deploy.terminal.error_line import show_warning
     from deploy.terminal.stream_view import open_view
+    from deploy.terminal.streams import last_words
     from deploy.terminal.summary import summary_json, summary_table
 
     def read_settings() -> AppSettings:
@@ -63,9 +64,10 @@ def stream(
     title = f"irstream {settings.run_id}: {settings.kafka.topic} -> {without_secrets(('sink', 'table'), settings.sink.table)}"
     with stdout_for_json(as_json), open_view(console, title) as view, logs_to(view.say, debug=debugging(), human=console.is_terminal):
         summary = run_here(settings, view, until_caught_up=until_caught_up, again=read_settings)
-    if as_json:
-        print_json(summary_json(summary))
-    else:
-        console.print(summary_table(summary))
+    with last_words():
+        if as_json:
+            print_json(summary_json(summary))
+        else:
+            console.print(summary_table(summary))
     if not summary.drained:
         raise typer.Exit(1)

@@ -18,6 +18,8 @@ def show_warning(text: str) -> None:
 
 
 def _show(word: str, style: str, text: str) -> None:
+    if sys.stderr is None or sys.stderr.closed:  # `2>&-`: nobody listens
+        return
     if sys.stderr.isatty():
         from rich.text import Text
 

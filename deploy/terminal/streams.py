@@ -18,6 +18,18 @@ def never_fail_for_a_character() -> None:
 
 
 @contextmanager
+def last_words() -> Iterator[None]:
+    """What the block writes to stdout comes after the work: where nobody reads it any more (`| true`), the work is done all the same."""
+    try:
+        yield
+        sys.stdout.flush()
+    except (BrokenPipeError, SystemExit):  # the latter is how Rich says the former
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())  # what is still held back would fail again at the end of the process
+        os.close(nowhere)
+
+
+@contextmanager
 def no_echo_of_control_keys() -> Iterator[None]:
     """While the block runs, the terminal writes no `^C` into what is drawn on it; nothing where there is none."""
     try:

@@ -13,6 +13,7 @@ import pytest
 
 from deploy.respawn import respawned
 from tests.processes import started
+from tests.waiting import wait_until
 
 # Each child adds a line; what it then does is the next word of the arguments.
 _DRIVER = """
@@ -68,6 +69,35 @@ def test_signals_reach_the_driver_that_lives_and_a_stop_is_the_end(tmp_path: Pat
         parent.send_signal(signal.SIGTERM)
         assert parent.wait(300) == 0
     assert len((tmp_path / "told").read_text().split()) == 2
+
+
+def test_ctrl_z_stops_both_and_both_go_on(tmp_path: Path) -> None:
+    with started(command(tmp_path / "told", "stay"), dict(os.environ)) as parent:
+        assert parent.stdout is not None
+        assert parent.stdout.readline() == "here\n"
+        both = [psutil.Process(parent.pid), psutil.Process(int((tmp_path / "told").read_text()))]
+        for number, is_stopped in ((signal.SIGTSTP, True), (signal.SIGCONT, False)):
+            parent.send_signal(number)
+            wait_until(
+                lambda wanted=is_stopped: all((each.status() == psutil.STATUS_STOPPED) is wanted for each in both),
+                f"{number!r} to reach both",
+            )
+        parent.send_signal(signal.SIGTERM)
+        assert parent.wait(300) == 0
+
+
+def test_a_closed_stderr_does_not_end_it(tmp_path: Path) -> None:
+    def say(text: str) -> None:
+        raise BrokenPipeError(text)
+
+    ends = iter([(70, False), (0, False)])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("deploy.respawn._wait_for", lambda child: next(ends))
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, [])
+        try:
+            assert respawned(say, fork=lambda: 2**22 + 1, first_pause_s=0.0) == 0
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def test_a_driver_does_not_outlive_its_parent(tmp_path: Path) -> None:

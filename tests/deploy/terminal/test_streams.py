@@ -67,3 +67,27 @@ def test_ctrl_c_writes_nothing_into_what_is_drawn_and_a_child_behind_ends(code: 
         os.close(ours)
         os.close(theirs)
     assert done.stderr.strip() == said
+
+
+LAST_WORDS = """
+import sys
+from rich.console import Console
+from deploy.terminal.error_line import show_warning
+from deploy.terminal.streams import last_words
+with last_words():
+    Console().print("the answer") if sys.argv[1] == "table" else print("the answer")
+show_warning("goes nowhere")
+sys.exit(7)
+"""
+
+
+@pytest.mark.parametrize("kind", ["table", "json"])
+def test_an_answer_that_nobody_reads_does_not_undo_the_work(kind: str) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        command = ["sh", "-c", 'exec "$@" 2>&-', "sh", sys.executable, "-c", LAST_WORDS, kind]
+        done = subprocess.run(command, stdout=writing, timeout=300, check=False)
+    finally:
+        os.close(writing)
+    assert done.returncode == 7
