@@ -21,21 +21,25 @@ class Patience:
         """
         self._timeout_s = timeout_s
         self._slowest_s = 0.0
-        self._after_silence_s = 0.0
+        self._after_silence_s: dict[str, float] = {}
 
     @property
-    def seconds(self) -> float:
-        """Silence of all networks that is no slowness any more.
+    def longest_s(self) -> float:
+        """Silence that is no slowness of any network."""
+        return max(self.of(""), *self._after_silence_s.values(), 0.0)
 
-        Longer than the time-out, than ten of their slowest answers and, until one has answered, than twice what was waited in vain.
+    def of(self, network: str) -> float:
+        """Silence of all networks that is no slowness any more, for who waits for this one, in seconds.
+
+        Longer than the time-out, than ten of their slowest answers and, until it has answered, than twice what was waited for it in vain.
         """
-        return max(self._timeout_s, _TIMES_SLOWER * self._slowest_s, self._after_silence_s)
+        return max(self._timeout_s, _TIMES_SLOWER * self._slowest_s, self._after_silence_s.get(network, 0.0))
 
-    def answered_after(self, seconds: float) -> None:
-        """A network has answered, or crashed, so long after it was asked."""
+    def answered_after(self, network: str, seconds: float) -> None:
+        """It has answered, or crashed, so long after it was asked."""
         self._slowest_s = max(self._slowest_s, seconds)
-        self._after_silence_s = 0.0
+        self._after_silence_s.pop(network, None)
 
-    def in_vain(self, seconds: float) -> None:
-        """Nobody answered for so long; the next wait is twice as long."""
-        self._after_silence_s = max(self._after_silence_s, min(2 * seconds, _LONGEST_S))
+    def in_vain(self, network: str, seconds: float) -> None:
+        """Nobody answered for so long; the next wait for it is twice as long."""
+        self._after_silence_s[network] = max(self.of(network), min(2 * seconds, _LONGEST_S))

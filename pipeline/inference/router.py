@@ -92,9 +92,9 @@ class Router:
         self._answered_at = time.monotonic()
         self._patience = patience or Patience(settings.model_timeout_s)
         self._num_waiting = 0
-        self._detector: Isolation[Detections] = Isolation("detector", self._timed(models.detector))
-        self._segmenter: Isolation[Segmentation] = Isolation("segmenter", self._timed(models.segmenter))
-        self._classifier: Isolation[Classification] = Isolation("classifier", self._timed(models.classifier))
+        self._detector: Isolation[Detections] = Isolation("detector", self._timed("detector", models.detector))
+        self._segmenter: Isolation[Segmentation] = Isolation("segmenter", self._timed("segmenter", models.segmenter))
+        self._classifier: Isolation[Classification] = Isolation("classifier", self._timed("classifier", models.classifier))
 
     @property
     def answered_at(self) -> float:
@@ -109,7 +109,7 @@ class Router:
     @property
     def patience_s(self) -> float:
         """Silence of all networks that is no slowness any more."""
-        return self._patience.seconds
+        return self._patience.longest_s
 
     async def route(self, block: Any, fetch: Callable[[Any], Awaitable[pa.Table]]) -> RoutedBlock:
         """Take one block through the networks.
@@ -163,10 +163,10 @@ class Router:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
-    def _timed(self, call: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
-        return lambda *arguments: self._in_time(call(*arguments))
+    def _timed(self, network: str, call: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+        return lambda *arguments: self._in_time(network, call(*arguments))
 
-    async def _in_time(self, call: Awaitable[Any]) -> Any:
+    async def _in_time(self, network: str, call: Awaitable[Any]) -> Any:
         """Wait for a network as long as any answers anybody: a slow machine is no failure, a silent one is."""
         began_at = time.monotonic()
         answer = asyncio.ensure_future(call)
@@ -174,11 +174,11 @@ class Router:
         try:
             while True:
                 asked_at = time.monotonic()
-                timeout_s = self.patience_s
+                timeout_s = self._patience.of(network)
                 done, _ = await asyncio.wait([answer], timeout=timeout_s)
                 if done:
                     self._answered_at = time.monotonic()  # a crash, too, is a sign of life
-                    self._patience.answered_after(self._answered_at - began_at)
+                    self._patience.answered_after(network, self._answered_at - began_at)
                     return answer.result()
                 if self._answered_at < asked_at:
                     break
@@ -188,7 +188,7 @@ class Router:
                 answer.cancel()
                 await asyncio.wait([answer])
                 _ = answer.cancelled() or answer.exception()  # looked at, or asyncio complains
-        self._patience.in_vain(timeout_s)
+        self._patience.in_vain(network, timeout_s)
         raise RetryLater(
             expected=f"an answer of the model actors within {timeout_s:g} s",
             got="none",
