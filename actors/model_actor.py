@@ -194,8 +194,8 @@ def size_of(shape: Shape) -> ItemSize:
 
 
 def age_s(read_at: datetime) -> float:
-    """Seconds since a block was read."""
-    return (datetime.now(UTC) - read_at).total_seconds()
+    """Seconds since a block was read, perhaps by a machine whose clock is ahead."""
+    return max(0.0, (datetime.now(UTC) - read_at).total_seconds())
 
 
 @dataclass(slots=True)

@@ -19,7 +19,7 @@ def never_fail_for_a_character() -> None:
 
 @contextmanager
 def last_words() -> Iterator[None]:
-    """What the block writes to stdout comes after the work: where nobody reads it any more (`| true`), the work is done all the same."""
+    """Write to stdout behind the work: where nobody reads it any more (`| true`), the work is done all the same."""
     try:
         yield
         sys.stdout.flush()

@@ -249,7 +249,10 @@ def _require_as_it_was(file: ArchiveFile) -> datetime:
         ) from error
     if state.st_size != file.num_bytes:
         raise _changed(file, f"{state.st_size:,} bytes")
-    return datetime.fromtimestamp(state.st_mtime, UTC)
+    try:
+        return datetime.fromtimestamp(state.st_mtime, UTC)
+    except (ValueError, OverflowError, OSError):  # beyond the year 9999: it says nothing
+        return datetime.fromtimestamp(0, UTC)
 
 
 def _pictures(file: ArchiveFile, first: int) -> Iterator[Picture | Unusable]:

@@ -129,6 +129,8 @@ def _folder(folder: Path, name: str, labels: Labels, others: Counter[str], seen:
             elif place not in seen:
                 seen.add(place)
                 found += _folder(child, f"{below}{child.name}", labels, others, seen, f"{below}{child.name}-")
+        elif not child.is_file():  # a pipe, or a link to nothing or to itself
+            others["broken link" if child.is_symlink() else "no file"] += 1
         elif not is_image(child) and not is_video(child) and child not in parquet:
             others["hidden" if child.name.startswith(".") else child.suffix.lower() or "without suffix"] += 1
     return found

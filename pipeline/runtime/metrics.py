@@ -39,7 +39,7 @@ class StreamMetrics:
             self._meter.count("irstream_rejections_total", count, run_id=self._run_id, reason=reason)
         for header, count in Counter(name for _, name, _ in not_understood(outcomes)).items():
             self._meter.count("irstream_headers_not_understood_total", count, run_id=self._run_id, header=header)
-        latencies_s = [(now - outcome.ingested_at).total_seconds() for outcome in outcomes if not isinstance(outcome, Gap)]
+        latencies_s = [max(0.0, (now - outcome.ingested_at).total_seconds()) for outcome in outcomes if not isinstance(outcome, Gap)]
         self._meter.observe("irstream_visible_latency_seconds", latencies_s, run_id=self._run_id)
         self._on_results(results)
         self._on_sensors([*results, *letters], now)

@@ -13,6 +13,7 @@ import numpy as np
 
 from contracts.result import DeadLetter, FrameResult, Gap, Outcome, StageTimes
 from pipeline.inference.rules import suppressed_by
+from pipeline.runtime.clock_notes import ClockNotes
 from pipeline.runtime.header_notes import HeaderNotes
 from pipeline.runtime.metrics import StreamMetrics
 from pipeline.runtime.progress import StreamProgress, TaskProgress
@@ -44,6 +45,7 @@ class StreamStats:
         self._clock = clock
         self._metrics = metrics or StreamMetrics()
         self._header_notes = HeaderNotes()
+        self._clock_notes = ClockNotes()
         self._began = clock()
         self._lock = threading.Lock()
         self._recent: deque[_Moment] = deque()
@@ -129,7 +131,9 @@ class StreamStats:
         now = datetime.now(UTC)
         self._metrics.on_visible(outcomes, now)
         self._header_notes.on_visible(outcomes)
-        moment = _Moment(self._clock(), [(now - outcome.ingested_at).total_seconds() for outcome in outcomes], len(outcomes))
+        self._clock_notes.on_visible(outcomes, now)
+        latencies_s = [max(0.0, (now - outcome.ingested_at).total_seconds()) for outcome in outcomes]
+        moment = _Moment(self._clock(), latencies_s, len(outcomes))
         with self._lock:
             for outcome in outcomes:
                 self._count(outcome, moment)

@@ -76,12 +76,10 @@ def test_ctrl_z_stops_both_and_both_go_on(tmp_path: Path) -> None:
         assert parent.stdout is not None
         assert parent.stdout.readline() == "here\n"
         both = [psutil.Process(parent.pid), psutil.Process(int((tmp_path / "told").read_text()))]
-        for number, is_stopped in ((signal.SIGTSTP, True), (signal.SIGCONT, False)):
-            parent.send_signal(number)
-            wait_until(
-                lambda wanted=is_stopped: all((each.status() == psutil.STATUS_STOPPED) is wanted for each in both),
-                f"{number!r} to reach both",
-            )
+        parent.send_signal(signal.SIGTSTP)
+        wait_until(lambda: all(each.status() == psutil.STATUS_STOPPED for each in both), "both to be stopped")
+        parent.send_signal(signal.SIGCONT)
+        wait_until(lambda: all(each.status() != psutil.STATUS_STOPPED for each in both), "both to go on")
         parent.send_signal(signal.SIGTERM)
         assert parent.wait(300) == 0
 

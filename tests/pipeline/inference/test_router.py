@@ -175,7 +175,7 @@ def test_slow_networks_that_answer_others_are_waited_for() -> None:
         waiting = asyncio.ensure_future(router.route(table, fetch))
         while not waiting.done():
             # Others are answered meanwhile, by networks of the same router.
-            await router._in_time(quick.detect(table))
+            await router._in_time("detector", quick.detect(table))
         assert len(waiting.result().outcomes) == 1
 
     run_virtual(scenario())

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import struct
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,11 @@ import pytest
 import tifffile
 
 from contracts.codecs import encode_pixels
-from contracts.frame import ContentType
+from contracts.frame import ContentType, RawRecord
+from contracts.limits import InputLimits
+from contracts.message import encode_message, parse_record
+from contracts.position import KafkaPosition
+from pipeline.inputs.feeds import FrameSource, FrameToSend
 from pipeline.inputs.find import Labels, find_inputs
 from pipeline.inputs.pictures import Picture, Unusable
 
@@ -108,3 +114,23 @@ def test_data_beside_the_picture_of_a_jpeg_are_said_to_be_left_out(tmp_path: Pat
     assert (sent, why) == (2, [])
     assert [f"1 JPEG with data {'in ' if place == 'APP3' else ''}{place} (12,800 bytes in a.jpg)" in text for text in left_out] == [True]
     assert published(tmp_path, Labels(as_picture=True))[2] == ()
+
+
+def test_links_in_circles_and_to_nothing_are_named_and_names_with_control_characters_are_sent(tmp_path: Path) -> None:
+    folder = tmp_path / "bad\x1b[2J\u202e\n"
+    folder.mkdir()
+    (folder / "a\x07\udcff.png").write_bytes(encode_pixels(_RAMP, ContentType.PNG))
+    (folder / "round").symlink_to(tmp_path)
+    (folder / "self.png").symlink_to(folder / "self.png")
+    (folder / "gone.mp4").symlink_to(folder / "nowhere.mp4")
+    os.utime(folder / "a\x07\udcff.png", (0, 4e9))
+    sent, why, left_out = published(tmp_path)
+    assert (sent, why) == (1, [])
+    assert "2 files without the name of an image or video (2 broken link)" in left_out[0]
+    (frame,) = FrameSource(find_inputs([folder], Labels()).sequences).frames()
+    assert isinstance(frame, FrameToSend)
+    meta = frame.meta(frame_id="f", number=0, captured_at=datetime.now(UTC))
+    key, value, headers = encode_message(meta, frame.picture.payload, source="test")
+    again = parse_record(RawRecord(KafkaPosition("t", 0, 0), key, value, tuple(headers), 0), InputLimits())
+    assert again.sensor_id == "bad\x1b[2J\u202e\n"
+    assert again.headers["item"] == "a\x07\\udcff"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -211,3 +212,21 @@ def test_a_header_nobody_understood_is_counted_always_and_logged_once_a_sensor()
         ("cam0", "ir_platform", "submarine"),
         ("cam1", "ir_platform", "submarine"),
     ]
+
+
+def test_clocks_that_are_ahead_are_said_once_and_make_no_latency_negative() -> None:
+    latencies_s: list[float] = []
+
+    class Observing(NoMeter):
+        def observe(self, name: MetricName, values: Sequence[float], **tags: str) -> None:
+            if name == "irstream_visible_latency_seconds":
+                latencies_s.extend(values)
+
+    stats = StreamStats(Clock(), StreamMetrics(Observing()))
+    ahead = replace(result(0, age_s=-3600.0), captured_at=datetime.now(UTC) + timedelta(days=400))
+    with capture_logs() as logs:
+        for _ in range(2):
+            stats.on_visible([ahead, result(1, age_s=0.1)])
+    assert [(line["event"], line["sensor_id"]) for line in logs] == [("sensor_clock_ahead", "cam0"), ("producer_clock_ahead", "cam0")]
+    assert min(latencies_s) == 0.0
+    assert (stats.progress().latency_p50_s or 0.0) >= 0.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import shutil
 import threading
@@ -17,12 +18,17 @@ from deltalake import DeltaTable, Field
 from deltalake.exceptions import CommitFailedError
 from deltalake.schema import PrimitiveType
 
+from actors.reply import DetectorReply
+from contracts.block import unpack_block
 from contracts.errors import SettingsError
+from pipeline.kafka.memory_topic import MemoryTopic
 from pipeline.table.delta import open_results
 from pipeline.table.merge import merge_small_files
 from pipeline.table.results_table import ResultsTable
 from pipeline.table.settings import MergePolicy
 from pipeline.table.watermark import CommitRefused
+from tests.pipeline.inference.rule_networks import RuleNetworks
+from tests.pipeline.runtime.memory_stream import MemoryStream, frames
 from tests.pipeline.table.cared_table import FOLDER, age, care_for, filled, log_of
 from tests.pipeline.table.test_results_table import CrashingTable, append_one, data_files
 
@@ -64,7 +70,12 @@ def commit(path: Path, **actions: Any) -> None:
     """What another program writes into the log."""
     version = len(list((path / "_delta_log").glob("*.json")))
     lines = [{"commitInfo": {"timestamp": 1, "operation": "SET TBLPROPERTIES"}}, *({name: value} for name, value in actions.items())]
-    (path / "_delta_log" / f"{version:020}.json").write_text("\n".join(map(json.dumps, lines)) + "\n")
+    written = path / f"{version}.tmp"
+    written.write_text("\n".join(map(json.dumps, lines)) + "\n")
+    try:
+        (path / "_delta_log" / f"{version:020}.json").hardlink_to(written)  # whole, and never over another one's
+    finally:
+        written.unlink()
 
 
 def add_features(path: Path, reader: list[str], writer: list[str]) -> None:
@@ -210,6 +221,58 @@ def test_a_file_whose_name_is_escaped_in_the_log_is_not_taken_for_an_orphan(path
     assert offsets(path) == {0: 2}
     assert care_for(path).deleted_files == 0
     assert offsets(path) == {0: 2}
+
+
+class DeletingNetworks(RuleNetworks):
+    """At the second block, another program deletes rows of the first as Spark does: a vector beside the file, in one commit."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self._path = path
+        self.left: dict[int, int] | None = None
+
+    async def detect(self, block: Any) -> DetectorReply:
+        if self.left is None and unpack_block(block).span.start > 0:
+            while not (added := self._added()):
+                await asyncio.sleep(0.01)
+            self.left = offsets(self._path)
+            vector = {
+                "storageType": "i",
+                "pathOrInlineDv": "wi5b=000010000siXQKl0rr91000f55c8Xg0@@D72lkbi5=-{L",
+                "sizeInBytes": 40,
+                "cardinality": 6,
+            }
+            file = {name: added[0][name] for name in ("path", "partitionValues", "size", "dataChange")}
+            features = {"readerFeatures": ["deletionVectors"], "writerFeatures": ["deletionVectors"]}
+            while True:
+                try:
+                    commit(
+                        self._path,
+                        protocol={"minReaderVersion": 3, "minWriterVersion": 7} | features,
+                        remove=file | {"deletionTimestamp": 1},
+                        add=file | {"modificationTime": 1, "deletionVector": vector},
+                    )
+                    break
+                except FileExistsError:
+                    continue
+        return await super().detect(block)
+
+    def _added(self) -> list[dict[str, Any]]:
+        return [entry["add"] for entry in entries_of(self._path) if "add" in entry]
+
+
+def entries_of(path: Path) -> list[dict[str, Any]]:
+    """Actions of the log, in their order."""
+    return [json.loads(line) for log in sorted((path / "_delta_log").glob("*.json")) for line in log.read_text().splitlines()]
+
+
+def test_a_delete_with_vectors_while_the_stream_runs_ends_it_by_name(path: Path) -> None:
+    networks = DeletingNetworks(path)
+    stream = MemoryStream(MemoryTopic({0: frames(24)}), path, networks.handles(), in_flight_blocks=2)
+    with pytest.raises(SettingsError, match=r"got one with .*deletionVectors"):
+        stream.catch_up()
+    assert networks.left
+    assert "deletionVector" in [entry["add"] for entry in entries_of(path) if "add" in entry][-1], "the last commit is theirs"
 
 
 @pytest.mark.slow
