@@ -123,6 +123,12 @@ RESULTS_COLUMNS = (
     Column("detection_speed_px_s", pa.list_(pa.float32()), False, "speed of the target in the picture, pixels a second; null at first"),
     Column("detection_speed_m_s", pa.list_(pa.float32()), False, "on the ground, metres a second; null where its place is not known"),
     Column("detection_track_state", pa.list_(pa.string()), False, "what the stream goes on with after a restart; its form may change"),
+    Column(
+        "weak_left_out",
+        pa.int32(),
+        False,
+        "weak and double detections beyond `stream.max_weak`, left out; null unless `ok`",
+    ),
 )
 RESULTS_SCHEMA = pa.schema([pa.field(column.name, column.type, nullable=not column.required) for column in RESULTS_COLUMNS])
 _FIELDS = {kind: tuple(field.name for field in fields(kind)) for kind in (Detection, ModelRef, BatchInfo, StageTimes)}
@@ -218,6 +224,7 @@ def _row(outcome: Outcome, run_id: str) -> dict[str, Any]:
         **{f"detection_{name}": [getattr(each, name) for each in outcome.detections] for name in BESIDE_DETECTIONS},
         **{name: getattr(outcome, name) for name in _PLACE},
         "quality": [fault.value for fault in outcome.quality],
+        "weak_left_out": outcome.weak_left_out,
     }
 
 
@@ -262,6 +269,7 @@ def _outcome(row: dict[str, Any]) -> Outcome:
         batch=tuple(BatchInfo(**item) for item in row["batch"]),
         stage_ms=StageTimes(**row["stage_ms"]),
         quality=tuple(Quality(fault) for fault in row.get("quality") or ()),
+        weak_left_out=row.get("weak_left_out") or 0,
         **common | {name: row.get(name) for name in _PLACE},
     )
 

@@ -15,6 +15,12 @@ UNNAMED = "target"
 """Label of a target without a sure class."""
 CLASS_NAMES = ("person", "car", "bicycle", "other_vehicle", "airplane", "bird", "drone", "helicopter")
 """Classes of targets that data sets label, in the order in which networks answer."""
+WEAK = "weak"
+"""Word in `suppressed_by` for what the detector alone found below the score from which its card calls it a detection."""
+DOUBLE = "double"
+"""Word in `suppressed_by` for another box of the detector round or within a target that has one."""
+KEPT_BESIDE = frozenset({WEAK, DOUBLE})
+"""Words of what rows keep beside their targets, to be measured and to be looked up; nothing shows it."""
 CLUTTER = "clutter"
 """Class that a classifier may have for what is no target; never the label of a detection."""
 
@@ -109,7 +115,10 @@ class StageTimes:
 
 @dataclass(frozen=True, slots=True)
 class FrameResult:
-    """Status `ok`: the networks have seen this frame."""
+    """Status `ok`: the networks have seen this frame.
+
+    `weak_left_out` is the number of weak and double detections that the row has no place for.
+    """
 
     position: KafkaPosition
     sensor_id: str
@@ -134,6 +143,12 @@ class FrameResult:
     sensor_longitude: float | None = None
     sensor_altitude_m: float | None = None
     quality: tuple[Quality, ...] = ()
+    weak_left_out: int = 0
+
+    @property
+    def sure(self) -> tuple[Detection, ...]:
+        """The targets: the detections without those weak and double ones that rows keep beside them."""
+        return tuple(detection for detection in self.detections if detection.suppressed_by not in KEPT_BESIDE)
 
     @property
     def shown(self) -> tuple[Detection, ...]:

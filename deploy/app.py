@@ -19,6 +19,7 @@ from deploy.monitoring.server import monitoring
 from deploy.serving import DeploymentHandle, bound, handles_of, model_applications
 from deploy.settings.app_settings import AppSettings, settings_from_args
 from deploy.settings.production import in_production
+from deploy.settings.weak_scores import finder_score
 from deploy.shadowing import Shadowing
 from pipeline.inference.router import ModelHandles
 from pipeline.inference.rules import LiveRules, SensorRules
@@ -61,7 +62,8 @@ def stream_job(settings: AppSettings, models: ModelHandles) -> StreamJob:
 
 def rules_of(settings: AppSettings) -> SensorRules:
     """Least scores and filters of sensors, from the settings."""
-    return SensorRules(settings.stream.min_score, settings.alerts, settings.sensors, settings.stream.clutter_veto)
+    stream = settings.stream
+    return SensorRules(stream.min_score, settings.alerts, settings.sensors, stream.clutter_veto, finder_score(settings.models.detector))
 
 
 class StreamDriver:

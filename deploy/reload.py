@@ -9,6 +9,7 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from contracts.errors import IrstreamError
+from deploy.settings.weak_scores import with_weak_boxes
 
 if TYPE_CHECKING:
     from deploy.settings.app_settings import AppSettings
@@ -85,8 +86,11 @@ class Reload:
             self._say(f"{why}: loading the changed models beside the running ones")
             self._deploy(taken)
             done.append("the changed models are at work")
-        if changed & _RULES:
+        elif changed & _RULES and with_weak_boxes(taken) != with_weak_boxes(self._settings):
+            self._deploy(taken)  # a sensor wants weaker boxes of the detector
+        if changed & (_RULES | _MODELS):
             self._exchange_rules(taken)
+        if changed & _RULES:
             done.append("the changed least scores and filters hold")
         if changed & _SHADOW:
             self._exchange_shadow(taken)

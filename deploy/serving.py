@@ -24,6 +24,7 @@ from deploy.replica import ModelReplica, as_user_config
 from deploy.settings.app_settings import AppSettings
 from deploy.settings.mistakes import InvalidSettingsError
 from deploy.settings.model_check import model_mistakes
+from deploy.settings.weak_scores import with_weak_boxes
 from pipeline.inference.router import ModelHandles
 
 DeploymentHandle: TypeAlias = _DeploymentHandle[Any]
@@ -48,7 +49,7 @@ def bound(kind: type[Any], name: str, options: dict[str, Any], *arguments: Any) 
 
 def model_applications(settings: AppSettings) -> tuple[Application, Application, Application]:
     """Detector, segmenter and classifier of the settings."""
-    models, batching = settings.models, settings.batching
+    models, batching = with_weak_boxes(settings), settings.batching
     return (
         model_application("detector", models.detector, batching.detector),
         model_application("segmenter", models.segmenter, batching.segmenter),
@@ -158,7 +159,7 @@ def deploy_models(settings: AppSettings) -> None:
     if mistakes := model_mistakes(settings.models):  # once Serve has tried, the old ones are gone
         raise InvalidSettingsError(mistakes)
     name = app_name(settings)
-    models, batching = settings.models, settings.batching
+    models, batching = with_weak_boxes(settings), settings.batching
     others = (
         model_application("detector", models.detector, batching.detector),
         model_application("classifier", models.classifier, batching.classifier),

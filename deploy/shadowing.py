@@ -19,8 +19,9 @@ from deploy.cluster.session import cluster_address
 from deploy.serving import app_name, ask, delete, deployment_faults, lacking_resources, model_application
 from deploy.settings.app_settings import AppSettings
 from deploy.settings.candidate import shadow_candidate
+from deploy.settings.weak_scores import asked_for_weak, finder_score
 from pipeline.inference.router import ModelHandles
-from pipeline.inference.rules import LiveRules
+from pipeline.inference.rules import LiveRules, SensorRules
 from pipeline.inference.shadow import LiveShadow, Shadow
 from pipeline.table.delta import open_results
 from pipeline.table.run_shadow import store_shadow
@@ -116,6 +117,10 @@ class Shadowing:
             Exception: whatever Ray raises.
         """
         role, actor, card = shadow_candidate(settings)
+        adapted: Callable[[SensorRules], SensorRules] = lambda rules: rules  # noqa: E731 - another one for a detector
+        if role == "detector":
+            adapted = partial(SensorRules.of_finder, finder_score=finder_score(actor))
+            actor = asked_for_weak(actor, settings)
         if cluster_address() is None and (lacking := lacking_resources(settings, ray.cluster_resources(), actor)):
             raise SettingsError(
                 expected="a candidate that fits beside production",
@@ -143,6 +148,7 @@ class Shadowing:
             self._rules,
             patience_s=wanted.patience_s,
             max_lag_s=wanted.max_lag_s,
+            adapted=adapted,
         )
         return shadow, f"{run_id}: {card.name} ({card.digest[:12]}) beside the {role} on {wanted.share:.0%} of the frames"
 

@@ -16,6 +16,8 @@ MetricName = Literal[
     "irstream_rows_total",
     "irstream_detections_total",
     "irstream_suppressed_total",
+    "irstream_kept_beside_total",
+    "irstream_weak_left_out_total",
     "irstream_rejections_total",
     "irstream_headers_not_understood_total",
     "irstream_visible_latency_seconds",
@@ -64,6 +66,12 @@ METRICS: Mapping[MetricName, Metric] = {
     "irstream_detections_total": Metric(Kind.COUNTER, "detections", ("run_id", "label"), "detections in those rows"),
     "irstream_suppressed_total": Metric(
         Kind.COUNTER, "detections", ("run_id", "filter"), "of those, detections that the filter of this name keeps out of alerts"
+    ),
+    "irstream_kept_beside_total": Metric(
+        Kind.COUNTER, "detections", ("run_id", "mark"), "weak and double detections that rows keep beside their targets", by_ray=False
+    ),
+    "irstream_weak_left_out_total": Metric(
+        Kind.COUNTER, "detections", ("run_id",), "weak and double detections beyond `stream.max_weak`, which rows leave out", by_ray=False
     ),
     "irstream_rejections_total": Metric(Kind.COUNTER, "messages", ("run_id", "reason"), "messages that could not be used"),
     "irstream_headers_not_understood_total": Metric(

@@ -79,7 +79,7 @@ class PredictCounts:
             self._problem(f"{entry.outcome.frame_id}: {entry.outcome.reason}: {entry.outcome.detail}")
         elif isinstance(entry.outcome, FrameResult):
             self.frames += 1
-            self.detections += len(entry.outcome.detections)
+            self.detections += len(entry.outcome.sure)
             self.suppressed.update(suppressed_by([entry.outcome]))
 
     def _problem(self, text: str) -> None:

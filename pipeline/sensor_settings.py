@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, FiniteFloat, model_validator
 
-from contracts.result import CLUTTER
+from contracts.result import CLUTTER, KEPT_BESIDE
 
 OUTSIDE = "outside"
 """Filter that suppresses what lies in none of the zones with `effect: only_here`."""
@@ -17,7 +17,9 @@ Rectangle = tuple[FiniteFloat, FiniteFloat, FiniteFloat, FiniteFloat]
 _SHAPES = ("rectangle_px", "rectangle_fraction", "polygon_px", "polygon_fraction")
 _LEAST_CORNERS = 3
 # Names that stand in `detection_suppressed_by` for other filters than zones.
-_OTHER_FILTERS = frozenset({CLUTTER, OUTSIDE, SHOWN_LABELS, HIDDEN_LABELS, "min_size_px", "max_size_px", "min_score", "persistence"})
+_OTHER_FILTERS = frozenset(
+    {CLUTTER, *KEPT_BESIDE, OUTSIDE, SHOWN_LABELS, HIDDEN_LABELS, "min_size_px", "max_size_px", "min_score", "persistence"}
+)
 
 
 class Zone(BaseModel):
@@ -111,7 +113,12 @@ class AlertSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    min_score: float = Field(0.0, ge=0, le=1, description="a detection below this score makes no alert")
+    min_score: float | None = Field(
+        None,
+        ge=0,
+        le=1,
+        description="a detection below this score makes no alert; none: the score from which its finder's card calls it one",
+    )
     zones: Zones = Field(
         default_factory=dict, description="parts of the frame by name, `{display: {rectangle_px: [0, 0, 640, 20]}}`, see below"
     )

@@ -40,7 +40,17 @@ class StreamSettings(BaseModel):
     uncommitted_rows: int = Field(20_000, gt=0, description="above this many rows without a commit, reading waits for the table")
     max_detections: int = Field(500, gt=0, description="most detections of one frame, best scores first: noise must not fill the table")
     min_score: float = Field(
-        0.0, ge=0, le=1, description="a detection below this score is left out of its row, and so makes no alert; see also `sensors`"
+        0.05,
+        ge=0,
+        le=1,
+        description="a detection below this score is left out of its row, and so makes no alert; see also `sensors`. Below the score from "
+        "which the detector's card calls it a detection, it is marked `weak` (docs/alerts.md)",
+    )
+    max_weak: int = Field(
+        100,
+        ge=0,
+        le=1000,
+        description="most weak and double detections of one frame, best scores first; column `weak_left_out` counts the others; 0: none",
     )
     label_min_score: float = Field(0.5, ge=0, le=1, description="below this class score a target is labelled just `target`")
     clutter_veto: float | None = Field(

@@ -59,7 +59,7 @@ def findings(
     source = FrameSource(find_inputs([folder], Labels()).sequences)
     with asyncio.Runner() as runner:
         with status("loading the networks"):
-            loaded = networks_here(settings, runner)
+            loaded = networks_here(settings, settings.models, runner)
         with loaded as models, show_on(note_console(), "frames") as show:
             predictor = Predictor(runner, models, settings.stream, SensorRules(min_score), settings.preprocess, settings.tracks)
             report, counts = write_findings(request, out, predictor.run(source, limit), partial(show, request.name))

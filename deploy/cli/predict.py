@@ -38,6 +38,7 @@ def predict(
     """
     from deploy.predicting.output import Output
     from deploy.settings.production import in_production
+    from deploy.settings.weak_scores import finder_score, with_weak_boxes
     from deploy.terminal.consoles import note_console, status
     from deploy.terminal.predict_view import print_prediction
     from deploy.terminal.progress import show_on
@@ -56,11 +57,14 @@ def predict(
             from pipeline.inference.rules import SensorRules
             from pipeline.predict import Predictor
 
-            networks = networks_here(settings, runner)
+            networks = networks_here(settings, with_weak_boxes(settings), runner)
         of = _total(source.num_frames, limit)
         with networks as models, show_on(note_console(), "frames") as show:
-            rules = SensorRules(settings.stream.min_score, settings.alerts, settings.sensors, settings.stream.clutter_veto)
-            predictor = Predictor(runner, models, settings.stream, rules, settings.preprocess, settings.tracks)
+            stream = settings.stream
+            rules = SensorRules(
+                stream.min_score, settings.alerts, settings.sensors, stream.clutter_veto, finder_score(settings.models.detector)
+            )
+            predictor = Predictor(runner, models, stream, rules, settings.preprocess, settings.tracks)
             for entry in predictor.run(source, limit):
                 output.add(entry)
                 counts = output.counts

@@ -74,7 +74,7 @@ def write_findings(
     found: dict[str, tuple[Detection, ...]] = {}
     for entry in answers:
         if isinstance(entry, Answered) and isinstance(entry.outcome, FrameResult):
-            found[entry.outcome.frame_id] = entry.outcome.detections
+            found[entry.outcome.frame_id] = entry.outcome.sure
             report(len(found), of)
     for row in iterate_rows(request.folder):
         name = row["sample_id"]

@@ -9,22 +9,23 @@ from contextlib import contextmanager
 from actors.classifier import ClassifierActor
 from actors.detector import DetectorActor
 from actors.segmenter import SegmenterActor
-from deploy.settings.app_settings import AppSettings
+from deploy.settings.app_settings import AppSettings, ModelsSettings
 from pipeline.inference.router import ModelHandles
 
 
 @contextmanager
-def networks_here(settings: AppSettings, runner: asyncio.Runner) -> Iterator[ModelHandles]:
+def networks_here(settings: AppSettings, models: ModelsSettings, runner: asyncio.Runner) -> Iterator[ModelHandles]:
     """Load the networks of the settings, and close them at the end.
 
     Args:
-        settings: `models` and `batching`.
+        settings: `batching`.
+        models: which networks.
         runner: of the loop on which they will be asked.
 
     Raises:
         SettingsError: network, weights or device cannot be used as the settings say.
     """
-    models, batching = settings.models, settings.batching
+    batching = settings.batching
     detector = DetectorActor(models.detector, batching.detector)
     segmenter = SegmenterActor(models.segmenter, batching.segmenter)
     classifier = ClassifierActor(models.classifier, batching.classifier)

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from contracts.frame import Pixels
-from contracts.result import Detection
+from contracts.result import KEPT_BESIDE, Detection
 from evaluation.drawing import Colour, Picture, decode_mask, draw_outlines, grey_picture
 from evaluation.label_places import Area, free_place
 
@@ -27,7 +27,7 @@ _Place = tuple[int, int, int, int]
 def annotated(pixels_HW: Pixels, detections: Sequence[Detection]) -> Picture:
     """The frame with boxes, outlines of masks, and names that do not cover each other; those that are shown first, surest first.
 
-    What a filter suppresses is grey and bears the filter's name.
+    What a filter suppresses is grey and bears the filter's name; weak and double boxes, of which there are dozens, are not drawn.
 
     Args:
         pixels_HW: counts.
@@ -41,7 +41,10 @@ def annotated(pixels_HW: Pixels, detections: Sequence[Detection]) -> Picture:
     grey = grey_picture(pixels_HW)
     picture: Picture = np.ascontiguousarray(np.repeat(np.repeat(grey, times, 0), times, 1))
     taken: list[Area] = []
-    ordered = sorted(detections, key=lambda found: (found.suppressed_by is not None, -found.score))
+    ordered = sorted(
+        (each for each in detections if each.suppressed_by not in KEPT_BESIDE),
+        key=lambda found: (found.suppressed_by is not None, -found.score),
+    )
     for found in ordered:
         box = _box(found, times)
         cv2.rectangle(picture, box[:2], box[2:], _colour(found), 1)

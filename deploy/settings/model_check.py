@@ -51,7 +51,7 @@ def label_mistakes(settings: AppSettings, place: Callable[[str], str] = lambda _
         place: where a dotted key is set.
     """
     classifier = settings.models.classifier
-    card = _card(shipped_weights(classifier.model) if classifier.weights is None else weights_file(classifier.weights))
+    card = card_of(classifier)
     if card is None or not card.classes:
         return []
     found = []
@@ -70,6 +70,11 @@ def label_mistakes(settings: AppSettings, place: Callable[[str], str] = lambda _
                 expected = f"labels that {card.name} gives ({', '.join(labels)}) or {UNNAMED}"
                 found.append(Mistake(place(f"{prefix}.{name}"), f"{prefix}.{name}", expected, ", ".join(map(repr, unknown)), action))
     return found
+
+
+def card_of(settings: ModelActorSettings) -> ModelCard | None:
+    """The card beside the weights of a model; None where it cannot be read."""
+    return _card(shipped_weights(settings.model) if settings.weights is None else weights_file(settings.weights))
 
 
 def _check(settings: ModelActorSettings, task: str) -> Iterator[tuple[str, str, str, str]]:

@@ -91,8 +91,9 @@ def _result_lines(result: FrameResult) -> Lines:
     for model in result.models:
         yield f"model {model.task}", f"{model.name}, sha256 {model.digest}"
     yield "preprocessing", f"version {result.preprocess_version}"
-    yield "detections", str(len(result.detections))
-    for index, each in enumerate(result.detections):
+    beside = len(result.detections) - len(result.sure)
+    yield "detections", f"{len(result.sure)}{f', and {beside} weak or double (--json lists them)' if beside else ''}"
+    for index, each in enumerate(result.sure):
         box = f"x {each.x_min_px:.1f}..{each.x_max_px:.1f}, y {each.y_min_px:.1f}..{each.y_max_px:.1f}"
         yield (
             f"  {index}",

@@ -227,7 +227,7 @@ def _line(outcome: Outcome) -> dict[str, Any]:
     line["sensor_id"] = None if outcome.sensor_id is None else text(outcome.sensor_id)
     if isinstance(outcome, DeadLetter):
         return line | {"status": "rejected", "words": text(f"{outcome.reason.value}: {outcome.detail}")}
-    quiet = len(outcome.detections) - len(outcome.shown)
+    quiet = len(outcome.sure) - len(outcome.shown)
     words = [text(each.words) for each in outcome.shown[:4]]
     return line | {"status": "ok", "words": "; ".join(words), "targets": len(outcome.shown), "suppressed": quiet}
 

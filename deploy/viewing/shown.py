@@ -10,7 +10,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from contracts.result import DeadLetter, Detection, FrameResult
+from contracts.result import KEPT_BESIDE, DeadLetter, Detection, FrameResult
 from evaluation.drawing import decode_mask
 from pipeline.events.targets import TargetMessage
 
@@ -52,6 +52,7 @@ def shown_detections(result: FrameResult) -> list[dict[str, Any]]:
             "found_by": list(each.found_by),
         }
         for index, each in enumerate(result.detections)
+        if each.suppressed_by not in KEPT_BESIDE
     ]
 
 

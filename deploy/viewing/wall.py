@@ -263,7 +263,7 @@ class Wall:
         sensor.waiting.append(result)
         self._heard(sensor, result.ingested_at.timestamp())
         self._latencies_s.append(max(0.0, now - result.ingested_at.timestamp()))
-        self._suppressed.update(each.suppressed_by for each in result.detections if each.suppressed_by is not None)
+        self._suppressed.update(each.suppressed_by for each in result.sure if each.suppressed_by is not None)
 
     def _show(self, sensor: _Sensor, result: FrameResult) -> None:
         self._version += 1
@@ -301,7 +301,7 @@ def _shown(sensor: _Sensor, now: float) -> dict[str, Any]:
         "per_s": _frequency(sensor.times, now),
         "targets": len(shown),
         "labels": sorted({text(each.label) for each in shown})[:4],
-        "suppressed": 0 if result is None else len(result.detections) - len(shown),
+        "suppressed": 0 if result is None else len(result.sure) - len(shown),
         "row_at": None if result is None else seconds(result.ingested_at),
         "position": None if result is None else str(result.position),
         "faults": [] if result is None else [fault.value for fault in result.quality],

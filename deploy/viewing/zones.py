@@ -154,7 +154,7 @@ def effect(results: Iterable[FrameResult], now: AlertSettings, then: AlertSettin
     filters = Filters(now), Filters(then)
     for result in results:
         num += 1
-        bare = replace(result, detections=tuple(replace(each, suppressed_by=None) for each in result.detections))
+        bare = replace(result, detections=tuple(replace(each, suppressed_by=None) for each in result.sure))
         before, after = (each.marked(bare).detections for each in filters)
         for index, detections in enumerate((before, after)):
             left = sum(each.suppressed_by is None for each in detections)

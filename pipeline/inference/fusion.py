@@ -5,6 +5,7 @@ targets have tiny IoU). Several regions in one box are fragments of one target a
 the two found stays, and `found_by` says so. A box in a surer box, or around one (the bonnet in the car, the car around it), is the same
 target. Weak boxes that rows keep must not cost what the segmenter is sure of: one that is far larger than a much surer region is
 not its box, and of a target that both found the box of the much surer finder stays.
+A box round several others that are apart and nearly as sure is drawn round a group: it goes, and they stay.
 """
 
 from __future__ import annotations
@@ -17,20 +18,22 @@ from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 
 from contracts.outputs import Classification, Detections, Float32, Segmentation
-from contracts.result import Detection, label_of
+from contracts.result import WEAK, Detection, label_of
 from models.boxes import areas as box_areas
 from models.boxes import intersections, iou_matrix
 
 _NESTED_SHARE = 0.9
 _NESTED_AREAS = 36.0
 """A box whose area is less than this part of another's is no part of it: a person before a house."""
+_SEVERAL, _NEARLY = 2, 0.8
+"""A box round so many others that are apart, each at least this part as sure, is drawn round a group: two boats in one box."""
 _MUCH_SURER = 2.0
 _LIKE_AREAS = 4.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Targets:
-    """The targets of one frame before they are named, best score first.
+    """The targets of one frame before they are named, best score first; behind them what its row keeps beside them.
 
     Attributes:
         boxes_xyxy_px: `(n, 4)` float32, pixel edges of the frame; also what the classifier crops.
@@ -40,6 +43,8 @@ class Targets:
         mask_rles: n compressed RLE strings or None.
         found_by: n tuples of `detector`, `segmenter`.
         scrs: `(n,)` float32, signal-to-clutter ratios; NaN where there is no mask.
+        marks: of the last ones, `weak` first, then `double`; they are no targets.
+        weak_left_out: such ones that there was no place for.
     """
 
     boxes_xyxy_px: Float32
@@ -49,10 +54,21 @@ class Targets:
     mask_rles: tuple[str | None, ...]
     found_by: tuple[tuple[str, ...], ...]
     scrs: Float32
+    marks: tuple[str, ...] = ()
+    weak_left_out: int = 0
 
     def __len__(self) -> int:
         """Number of targets."""
         return len(self.scores)
+
+    def num_named(self, min_score: float | None) -> int:
+        """Number of those, from the first on, that are worth a class: all but those weak ones that make no alerts.
+
+        Args:
+            min_score: of alerts; None: no weak one makes any.
+        """
+        num_targets, num_weak = len(self) - len(self.marks), self.marks.count(WEAK)
+        return num_targets + (0 if min_score is None else int((self.scores[num_targets:][:num_weak] >= min_score).sum()))
 
 
 def join(
@@ -79,7 +95,8 @@ def join(
         max_targets: of more targets than this, those with the best scores are kept.
         min_score: targets with a lower score, of both together where both found it, are left out.
     """
-    detections = _without_nested(detections)
+    kept_N = not_nested(detections)
+    detections = Detections(detections.boxes_xyxy_px[kept_N], detections.scores[kept_N])
     owner = _owners(detections, segmentation, match_iou, match_distance_px)
     num_boxes = len(detections)
     boxes = list(detections.boxes_xyxy_px)
@@ -130,20 +147,20 @@ def name_targets(targets: Targets, classes: Classification | None, label_min_sco
 
     Args:
         targets: n targets.
-        classes: scores of their crops in the same order; None when no classifier ran.
+        classes: scores of their crops in the same order, of all targets and perhaps of some behind them; None when no classifier ran.
         label_min_score: a target whose best class scores lower is labelled `target`; `clutter` is no class of targets.
 
     Raises:
-        ValueError: not one row of class scores per target.
+        ValueError: not one row of class scores per target that needs one.
     """
-    if classes is not None and len(classes) != len(targets):
+    if classes is not None and not len(targets) - len(targets.marks) <= len(classes) <= len(targets):
         raise ValueError(f"expected class scores for {len(targets)} targets, got {len(classes)}")
     return tuple(_detection(targets, index, classes, label_min_score) for index in range(len(targets)))
 
 
 def _detection(targets: Targets, index: int, classes: Classification | None, label_min_score: float) -> Detection:
     class_scores: dict[str, float] = {}
-    if classes is not None:
+    if classes is not None and index < len(classes):
         class_scores = {name: float(score) for name, score in zip(classes.class_names, classes.scores[index], strict=True)}
     label, label_score = label_of(class_scores, label_min_score)
     x_min, y_min, x_max, y_max = (float(edge) for edge in targets.boxes_xyxy_px[index])
@@ -162,21 +179,49 @@ def _detection(targets: Targets, index: int, classes: Classification | None, lab
         found_by=targets.found_by[index],
         scr=None if math.isnan(targets.scrs[index]) else float(targets.scrs[index]),
         label_score=label_score,
+        suppressed_by=targets.marks[beside] if (beside := index - len(targets) + len(targets.marks)) >= 0 else None,
     )
 
 
-def _without_nested(detections: Detections) -> Detections:
-    """Boxes without those that lie in a surer one, or around it."""
-    boxes_N4, kept = detections.boxes_xyxy_px, list[int]()
+def are_nested(box_14: Float32, boxes_N4: Float32) -> NDArray[np.bool_]:
+    """True for boxes in which another one lies, or which lie in it, `(n,)`; neither is far smaller than the other."""
+    area, areas_N = box_areas(box_14), box_areas(boxes_N4)
+    smaller_N, larger_N = np.minimum(area, areas_N), np.maximum(area, areas_N)
+    shared_N = intersections(box_14, boxes_N4)[0]
+    nested_N: NDArray[np.bool_] = (shared_N >= _NESTED_SHARE * smaller_N) & (smaller_N * _NESTED_AREAS >= larger_N)
+    return nested_N
+
+
+def not_nested(detections: Detections) -> NDArray[np.bool_]:
+    """False for boxes that lie in a surer one, or around it, and for loose ones, round several that are nearly as sure; `(n,)`."""
+    loose: set[int] = set()
+    while True:
+        kept, inside = _greedy(detections, loose)
+        round_several = {index for index, others in inside.items() if len(others) >= _SEVERAL}
+        if not round_several:
+            return np.isin(np.arange(len(detections)), kept)
+        loose |= round_several
+
+
+def _greedy(detections: Detections, loose: set[int]) -> tuple[list[int], dict[int, list[int]]]:
+    """Boxes that are kept, the surest first, and of each those in it that would be targets of their own without it."""
+    boxes_N4, scores_N = detections.boxes_xyxy_px, detections.scores
     areas_N = box_areas(boxes_N4)
+    kept, inside = list[int](), dict[int, list[int]]()
     # Row by row: a large frame of many tiles has thousands.
-    for index in np.argsort(-detections.scores, kind="stable"):
-        smaller_K, larger_K = np.minimum(areas_N[index], areas_N[kept]), np.maximum(areas_N[index], areas_N[kept])
-        shared_K = intersections(boxes_N4[index : index + 1], boxes_N4[kept])[0]
-        if not ((shared_K >= _NESTED_SHARE * smaller_K) & (smaller_K * _NESTED_AREAS >= larger_K)).any():
-            kept.append(int(index))
-    in_order = sorted(kept)
-    return Detections(boxes_N4[in_order], detections.scores[in_order])
+    for index in np.argsort(-scores_N, kind="stable").tolist():
+        if index in loose:
+            continue
+        box_14 = boxes_N4[index : index + 1]
+        around = [kept[number] for number in np.flatnonzero(are_nested(box_14, boxes_N4[kept]))]
+        if not around:
+            kept.append(index)
+            continue
+        (first, *others), siblings = around, inside.get(around[0], [])
+        apart = not intersections(box_14, boxes_N4[siblings]).any()
+        if not others and apart and areas_N[index] < areas_N[first] and scores_N[index] >= _NEARLY * scores_N[first]:
+            inside.setdefault(first, []).append(index)
+    return kept, inside
 
 
 def _owners(detections: Detections, segmentation: Segmentation, match_iou: float, match_distance_px: float) -> NDArray[np.int64]:

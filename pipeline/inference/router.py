@@ -26,10 +26,11 @@ from contracts.position import KafkaPosition, OffsetRange
 from contracts.result import DeadLetter, Detection, FrameResult, Gap, Outcome, StageTimes
 from models.transforms import PREPROCESS_VERSION
 from pipeline.inference.crash_isolation import Isolation
-from pipeline.inference.fusion import Targets, join, name_targets
+from pipeline.inference.fusion import Targets, name_targets
 from pipeline.inference.geolocation import placed
 from pipeline.inference.patience import Patience
 from pipeline.inference.rules import LiveRules, SensorRules
+from pipeline.inference.weak import join_all
 from pipeline.settings import StreamSettings
 
 # The first argument is a block or its ObjectRef; the classifier also gets the boxes of each of its frames.
@@ -140,7 +141,10 @@ class Router:
             for frame, found, regions in zip(view.frames, detector.outputs, segmenter.outputs, strict=True)
         ]
         fuse_ms = (time.perf_counter() - began) * 1e3 / len(view.frames)
-        boxes = [_no_boxes() if isinstance(item, FramePoison) else item.boxes_xyxy_px for item in targets]
+        boxes = [
+            _no_boxes() if isinstance(item, FramePoison) else item.boxes_xyxy_px[: _num_named(item, frame, rules)]
+            for frame, item in zip(view.frames, targets, strict=True)
+        ]
         classifier = None
         if any(len(item) for item in boxes):
             classifier = await self._classifier(block, view, boxes)
@@ -204,13 +208,15 @@ class Router:
         if isinstance(regions, FramePoison):
             return regions
         settings = self._settings
-        return join(
+        return join_all(
             found,
             regions,
             (frame.height_px, frame.width_px),
             match_iou=settings.match_iou,
             match_distance_px=settings.match_distance_px,
             max_targets=settings.max_detections,
+            finder_score=rules.finder_score,
+            max_weak=settings.max_weak,
             min_score=rules.min_score(frame.meta.sensor_id),
         )
 
@@ -222,8 +228,10 @@ class Router:
             answer = work.classifier.outputs[work.index]
             if isinstance(answer, FramePoison):
                 return work.poisoned(answer)
-            classes = answer if len(work.targets) else None
-        result = work.result(name_targets(work.targets, classes, self._settings.label_min_score))
+            classes = answer if _num_named(work.targets, work.frame, rules) else None
+        result = work.result(
+            name_targets(work.targets, classes, self._settings.label_min_score), work.targets, is_named=classes is not None
+        )
         return rules.filters(result.sensor_id).marked(result)
 
 
@@ -244,10 +252,10 @@ class _FrameWork:
     def frame(self) -> Frame:
         return self.view.frames[self.index]
 
-    def result(self, detections: tuple[Detection, ...]) -> FrameResult:
+    def result(self, detections: tuple[Detection, ...], targets: Targets, *, is_named: bool) -> FrameResult:
         frame, meta = self.frame, self.frame.meta
         # What a row says may depend on its own frame only, not on who else was in the block.
-        named = self.classifier if detections else None
+        named = self.classifier if is_named else None
         replies = [reply for reply in (self.detector, self.segmenter, named) if reply is not None]
         packet = None if meta.klv is None else decode_klv(base64.b64decode(meta.klv))
         numbers = {} if packet is None else packet.numbers
@@ -275,6 +283,7 @@ class _FrameWork:
             batch=tuple(info for reply in replies if (info := reply.batches[self.index]) is not None),
             stage_ms=self._stages(),
             quality=frame.quality,
+            weak_left_out=targets.weak_left_out,
         )
 
     def _stages(self) -> StageTimes:
@@ -325,6 +334,11 @@ def _gap_of(view: FrameBlock) -> list[Outcome]:
             finished_at=datetime.now(UTC),
         )
     ]
+
+
+def _num_named(targets: Targets, frame: Frame, rules: SensorRules) -> int:
+    """Number of targets of a frame that the classifier is asked about, from the first on."""
+    return targets.num_named(rules.filters(frame.meta.sensor_id).min_score)
 
 
 def _no_boxes() -> Float32:

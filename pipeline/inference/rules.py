@@ -9,13 +9,14 @@ from __future__ import annotations
 import struct
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from copy import copy
 from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from contracts.result import CLUTTER, FrameResult, Outcome
+from contracts.result import CLUTTER, DOUBLE, KEPT_BESIDE, WEAK, FrameResult, Outcome
 from pipeline.sensor_settings import HIDDEN_LABELS, OUTSIDE, SHOWN_LABELS, AlertSettings, Persistence, SensorSettings, Zone
 
 
@@ -30,6 +31,7 @@ class Findings:
         centroids_N2: x, y in pixels of the frame.
         size_px: width, height of the frames.
         clutter_N: class scores of `clutter`, 0 to 1; 0 where the classifier has no such class.
+        marks_N: `weak` or `double`; None for targets.
     """
 
     labels_N: NDArray[np.object_]
@@ -38,6 +40,7 @@ class Findings:
     centroids_N2: NDArray[np.float64]
     size_px: tuple[int, int]
     clutter_N: NDArray[np.float64]
+    marks_N: NDArray[np.object_]
 
 
 class Filters:
@@ -52,7 +55,7 @@ class Filters:
         """
         self._clutter_veto = None if clutter_veto is None else as_float32(clutter_veto)
         self._settings = settings
-        self._min_score = as_float32(settings.min_score)
+        self._min_score = None if settings.min_score is None else as_float32(settings.min_score)
         self._only_here = [zone for zone in settings.zones.values() if zone.effect == "only_here"]
         self._idle = clutter_veto is None and settings == AlertSettings(persistence=settings.persistence)
 
@@ -61,6 +64,11 @@ class Filters:
         """Number of frames its targets must be seen in; tracks ask for it."""
         return self._settings.persistence
 
+    @property
+    def min_score(self) -> float | None:
+        """From this score on detections make alerts; None: those that are not weak."""
+        return self._min_score
+
     def of_label(self, label: str) -> str | None:
         """The filter that suppresses this label; tracks ask for it when they have elected one."""
         if self._settings.shown_labels and label not in self._settings.shown_labels:
@@ -68,7 +76,10 @@ class Filters:
         return HIDDEN_LABELS if label in self._settings.hidden_labels else None
 
     def marked(self, result: FrameResult) -> FrameResult:
-        """The result with the name of the first filter that suppresses it in each detection; None in those that are shown."""
+        """The result with the name of the first filter that suppresses it in each detection; None in those that are shown.
+
+        What a row keeps beside its targets comes with a mark, which a least score of alerts takes from weak ones that reach it.
+        """
         if self._idle or not result.detections:
             return result
         names = self.names(_findings(result))
@@ -77,7 +88,7 @@ class Filters:
         )
 
     def names(self, findings: Findings) -> list[str | None]:
-        """The first filter that suppresses each detection: zones, sizes, score, clutter, labels; None: it is shown."""
+        """The first filter that suppresses each detection, after the marks of what is no target; None: it is shown."""
         names: list[str | None] = [None] * len(findings.scores_N)
         left_N = np.ones(len(names), bool)
         for name, suppressed_N in self._asked(findings):
@@ -89,6 +100,9 @@ class Filters:
     def _asked(self, findings: Findings) -> Iterator[tuple[str, NDArray[np.bool_]]]:
         """Each filter in turn, and what it suppresses."""
         settings, labels_N = self._settings, findings.labels_N
+        below_N = np.ones(len(labels_N), bool) if self._min_score is None else findings.scores_N < self._min_score
+        yield DOUBLE, findings.marks_N == DOUBLE  # first: of the others the names of filters tell what was kept quiet
+        yield WEAK, (findings.marks_N == WEAK) & below_N
         for name, zone in settings.zones.items():
             if zone.effect == "ignore":
                 yield name, contains(zone, findings.centroids_N2, *findings.size_px)
@@ -98,7 +112,8 @@ class Filters:
         yield "min_size_px", sides_N < settings.min_size_px
         if settings.max_size_px is not None:
             yield "max_size_px", sides_N > settings.max_size_px
-        yield "min_score", findings.scores_N < self._min_score
+        if self._min_score is not None:
+            yield "min_score", below_N
         if self._clutter_veto is not None:
             yield CLUTTER, findings.clutter_N >= self._clutter_veto
         # Last, so that what they suppress is suppressed by nothing else: a track may overrule them.
@@ -117,6 +132,7 @@ class SensorRules:
         alerts: AlertSettings | None = None,
         sensors: Mapping[str, SensorSettings] | None = None,
         clutter_veto: float | None = None,
+        finder_score: float | None = None,
     ) -> None:
         """Prepare the filters of each sensor.
 
@@ -125,12 +141,20 @@ class SensorRules:
             alerts: filters, likewise; none by default.
             sensors: what single ones have of their own, by their ids.
             clutter_veto: of all sensors, see `Filters`.
+            finder_score: boxes of the detector are weak up to this score; None: none is.
         """
+        self.finder_score = finder_score
         common, own = alerts or AlertSettings(), sensors or {}
         self._min_score = as_float32(min_score)
         self._min_scores = {name: as_float32(each.min_score) for name, each in own.items() if each.min_score is not None}
         self._common = Filters(common, clutter_veto)
         self._filters = {name: Filters(each.alerts.over(common), clutter_veto) for name, each in own.items()}
+
+    def of_finder(self, finder_score: float | None) -> SensorRules:
+        """The same rules for boxes of another detector."""
+        other = copy(self)
+        other.finder_score = finder_score
+        return other
 
     def min_score(self, sensor_id: str) -> float:
         """Detections of this sensor with a lower score are left out of their rows."""
@@ -171,9 +195,9 @@ def contains(zone: Zone, points_N2: NDArray[np.float64], width_px: int, height_p
 
 
 def suppressed_by(outcomes: Iterable[Outcome]) -> Counter[str]:
-    """Number of detections that each filter suppresses."""
+    """Number of detections that each filter suppresses; weak and double ones are none that a filter keeps quiet."""
     results = (outcome for outcome in outcomes if isinstance(outcome, FrameResult))
-    return Counter(each.suppressed_by for result in results for each in result.detections if each.suppressed_by is not None)
+    return Counter(each.suppressed_by for result in results for each in result.sure if each.suppressed_by is not None)
 
 
 def _findings(result: FrameResult) -> Findings:
@@ -185,6 +209,7 @@ def _findings(result: FrameResult) -> Findings:
         centroids_N2=np.array([(each.centroid_x_px, each.centroid_y_px) for each in found]),
         size_px=(result.width_px, result.height_px),
         clutter_N=np.array([each.class_scores.get(CLUTTER, 0.0) for each in found]),
+        marks_N=np.array([each.suppressed_by if each.suppressed_by in KEPT_BESIDE else None for each in found], object),
     )
 
 

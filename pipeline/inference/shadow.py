@@ -23,7 +23,7 @@ from contracts.block import pack_block
 from contracts.result import FrameResult, Gap, Outcome
 from contracts.shadow_run import ShadowRun, in_share
 from pipeline.inference.router import Answers, ModelHandles, RoutedBlock, Router
-from pipeline.inference.rules import LiveRules
+from pipeline.inference.rules import LiveRules, SensorRules
 from pipeline.settings import StreamSettings
 
 _BYTES_AT_ONCE = 64 * 2**20
@@ -64,6 +64,7 @@ class Shadow:
         *,
         patience_s: float,
         max_lag_s: float | None,
+        adapted: Callable[[SensorRules], SensorRules] = lambda rules: rules,
     ) -> None:
         """Nothing is asked yet.
 
@@ -75,7 +76,9 @@ class Shadow:
             rules: as production leaves out and suppresses detections.
             patience_s: longest time that rows of production wait for those of the shadow.
             max_lag_s: frames that came to Kafka longer ago are passed over; None: none are.
+            adapted: makes the rules of production those of the candidate, whose scores may mean something else.
         """
+        self._adapted = adapted
         self.terms = terms
         self.rows: Counter[str] = Counter()
         self._candidate = candidate
@@ -117,7 +120,7 @@ class Shadow:
         self._in_work += block.nbytes
         try:
             async with asyncio.timeout(self._patience_s) as limit:
-                found = await Router(handles, self._settings, self._rules).route(block, _itself)
+                found = await Router(handles, self._settings, LiveRules(self._adapted(self._rules.now))).route(block, _itself)
         except TimeoutError:
             if not limit.expired():
                 raise

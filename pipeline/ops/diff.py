@@ -18,14 +18,14 @@ from contracts.archive_range import ARCHIVE_PREFIX
 from contracts.arrow import RESULTS_SCHEMA, Status, table_to_outcomes
 from contracts.errors import SettingsError
 from contracts.position import KafkaPosition, TopicPartition
-from contracts.result import Outcome
+from contracts.result import KEPT_BESIDE, Outcome
 from evaluation.run_diff import Answer, FrameDiff, MatchRules, compare
 from pipeline.table.delta import reading
 from pipeline.table.run_range import stored_range
 
 _PLACE = ["source_topic", "source_partition", "source_offset"]
 _NAME = ["sensor_id", "frame_id", "captured_at"]
-_COLUMNS = [*_PLACE, *_NAME, "ingested_at", "status", "detections"]
+_COLUMNS = [*_PLACE, *_NAME, "ingested_at", "status", "detections", "detection_suppressed_by"]
 _CHUNK_ROWS = 20_000
 MatchBy = Literal["position", "frame"]
 
@@ -215,7 +215,9 @@ def _tuples(places: pa.Table) -> Iterator[tuple[Any, ...]]:
 
 
 def _answer(row: Mapping[str, Any]) -> Answer:
-    found = row["detections"] or []
+    every = row["detections"] or []
+    marks = row.get("detection_suppressed_by") or [None] * len(every)
+    found = [each for each, mark in zip(every, marks, strict=True) if mark not in KEPT_BESIDE]
     return Answer(
         status=row["status"],
         labels=tuple(each["label"] for each in found),

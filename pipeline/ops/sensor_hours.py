@@ -20,12 +20,22 @@ from contracts.arrow import Status
 from contracts.choices import chosen
 from contracts.errors import RetryLater, SettingsError
 from contracts.position import KafkaPosition
-from contracts.result import CLUTTER
+from contracts.result import CLUTTER, KEPT_BESIDE
 from pipeline.inference.rules import Findings
 from pipeline.table.delta import open_results, reading
 
 _POSITION = ("source_topic", "source_partition", "source_offset")
-_COLUMNS = ("captured_at", "finished_at", "preprocess_version", "models", "detections", "width_px", "height_px", *_POSITION)
+_COLUMNS = (
+    "captured_at",
+    "finished_at",
+    "preprocess_version",
+    "models",
+    "detections",
+    "detection_suppressed_by",
+    "width_px",
+    "height_px",
+    *_POSITION,
+)
 _SCORING_TASKS = ("detection", "segmentation")  # the classifier names what they found; it is in rows with detections only
 _BOX = ("x_min_px", "y_min_px", "x_max_px", "y_max_px")
 _CENTROID = ("centroid_x_px", "centroid_y_px")
@@ -52,6 +62,7 @@ class SensorHours:
         boxes_M4: x_min, y_min, x_max, y_max in pixels.
         sizes_N2: width, height of each frame in pixels.
         clutter_M: class scores of `clutter` of all detections; 0 where their classifier has no such class.
+        marks_M: `weak` or `double`; None for targets.
         newest: position of the frame that was finished last; None where it is not known.
     """
 
@@ -65,6 +76,7 @@ class SensorHours:
     boxes_M4: NDArray[np.float64]
     sizes_N2: NDArray[np.int64]
     clutter_M: NDArray[np.float64]
+    marks_M: NDArray[np.object_]
     newest: KafkaPosition | None = None
 
     def findings(self, chosen_M: NDArray[np.bool_], size_px: tuple[int, int]) -> Findings:
@@ -76,6 +88,7 @@ class SensorHours:
             self.centroids_M2[chosen_M],
             size_px,
             self.clutter_M[chosen_M],
+            self.marks_M[chosen_M],
         )
 
 
@@ -97,6 +110,7 @@ class _Part:
         self._add("labels", pc.struct_field(each, "label").to_numpy(zero_copy_only=False).astype(object))
         clutter = pc.map_lookup(pc.struct_field(each, "class_scores"), pa.scalar(CLUTTER), "first")
         self._add("clutter", pc.fill_null(clutter, 0.0).to_numpy(zero_copy_only=False).astype(np.float64))
+        self._add("marks", _marks(rows.column("detection_suppressed_by"), len(each)))
         self._add("boxes", _side_by_side([pc.struct_field(each, name) for name in _BOX], np.float64))
         self._add("centroids", _side_by_side([pc.struct_field(each, name) for name in _CENTROID], np.float64))
         self._add("frames", self.num_frames + pc.list_parent_indices(found).to_numpy(zero_copy_only=False).astype(np.int64))
@@ -180,8 +194,19 @@ def sensor_hours(rows: Rows, run_id: str, sensor_id: str, since: datetime | None
         boxes_M4=part.joined("boxes"),
         sizes_N2=part.joined("sizes"),
         clutter_M=part.joined("clutter"),
+        marks_M=part.joined("marks"),
         newest=part.position,
     )
+
+
+def _marks(names: pa.Array, num: int) -> NDArray[np.object_]:
+    """Of a batch's detections, the marks of those that are no targets; none in rows of earlier versions, whose column is null."""
+    if names.null_count == len(names):
+        return np.full(num, None, object)
+    flat = pc.list_flatten(names)
+    is_mark = pc.is_in(flat, pa.array(sorted(KEPT_BESIDE), flat.type))
+    marks_M: NDArray[np.object_] = pc.if_else(is_mark, flat, None).to_numpy(zero_copy_only=False).astype(object)
+    return marks_M
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from datetime import datetime
 import numpy as np
 from numpy.typing import NDArray
 
+from contracts.result import WEAK
 from evaluation.false_alarms import Coverage, LeastScore, RateAt, coverage, least_score, rate_at
 from evaluation.places import Found, Place, find_places
 from pipeline.inference.rules import Filters, as_float32
@@ -89,8 +90,9 @@ def tune(
     hours = sensor_hours(rows, run_id, sensor_id, since)
     covered = coverage(hours.times_s_N)
     # The least score of now is no reason to leave anything out: the proposal may be a lower one.
-    shown_M = _shown(hours, alerts.model_copy(update={"min_score": 0.0}), clutter_veto)
-    alarming_M = shown_M & (hours.scores_M >= as_float32(alerts.min_score))
+    least_now = as_float32(alerts.min_score or 0.0)
+    shown_M = _shown(hours, alerts, clutter_veto)
+    alarming_M = shown_M & (hours.scores_M >= least_now)
     size_px = _usual_size(hours.sizes_N2)
     usual_M = (hours.sizes_N2[hours.frames_M] == size_px).all(axis=1)
     whole = Found(hours.times_s_N, hours.frames_M, hours.centroids_M2, hours.boxes_M4, size_px)
@@ -101,7 +103,7 @@ def tune(
     scores = hours.scores_M[left_M]
     least = None if max_per_hour is None else least_score(scores, covered.hours, max_per_hour)
     proposal = None if least is None else least.promised or least.counted
-    kept_M = left_M & (hours.scores_M >= np.float32(proposal.score if proposal else alerts.min_score))
+    kept_M = left_M & (hours.scores_M >= np.float32(proposal.score if proposal else least_now))
     alerting = (alarming_M, alarming_M & outside_M, kept_M)
     return Tuning(
         sensor_id=sensor_id,
@@ -122,10 +124,13 @@ def tune(
 
 
 def _shown(hours: SensorHours, alerts: AlertSettings, clutter_veto: float | None) -> NDArray[np.bool_]:
-    """Detections that the filters do not suppress."""
-    filters, shown_M = Filters(alerts, clutter_veto), np.ones(len(hours.scores_M), bool)
+    """Detections that the filters but that of scores do not suppress; of weak ones those that reach a least score that is set."""
+    filters, shown_M = Filters(alerts.model_copy(update={"min_score": None}), clutter_veto), np.ones(len(hours.scores_M), bool)
+    reaches_M = np.zeros(len(shown_M), bool) if alerts.min_score is None else hours.scores_M >= as_float32(alerts.min_score)
     for size_px, of_M in _by_size(hours):
-        shown_M[of_M] = [name is None for name in filters.names(hours.findings(of_M, size_px))]
+        findings = hours.findings(of_M, size_px)
+        findings.marks_N[(findings.marks_N == WEAK) & reaches_M[of_M]] = None
+        shown_M[of_M] = [name is None for name in filters.names(findings)]
     return shown_M
 
 

@@ -8,7 +8,7 @@ from dataclasses import fields
 from datetime import datetime
 
 from contracts.arrow import Status
-from contracts.result import DeadLetter, FrameResult, Gap, ModelRef, Outcome, StageTimes
+from contracts.result import KEPT_BESIDE, DeadLetter, FrameResult, Gap, ModelRef, Outcome, StageTimes
 from observability.metrics import Meter, NoMeter
 from pipeline.inference.rules import suppressed_by
 from pipeline.runtime.header_notes import not_understood
@@ -35,6 +35,10 @@ class StreamMetrics:
         letters = [outcome for outcome in outcomes if isinstance(outcome, DeadLetter)]
         for name, count in suppressed_by(results).items():
             self._meter.count("irstream_suppressed_total", count, run_id=self._run_id, filter=name)
+        beside = Counter(each.suppressed_by for result in results for each in result.detections if each.suppressed_by in KEPT_BESIDE)
+        for mark in sorted(KEPT_BESIDE):
+            self._meter.count("irstream_kept_beside_total", beside[mark], run_id=self._run_id, mark=mark)
+        self._meter.count("irstream_weak_left_out_total", sum(result.weak_left_out for result in results), run_id=self._run_id)
         for reason, count in Counter(letter.reason.value for letter in letters).items():
             self._meter.count("irstream_rejections_total", count, run_id=self._run_id, reason=reason)
         for header, count in Counter(name for _, name, _ in not_understood(outcomes)).items():
@@ -54,7 +58,7 @@ class StreamMetrics:
         kinds = Counter(map(type, outcomes))
         for status, kind in ((Status.OK, FrameResult), (Status.REJECTED, DeadLetter), (Status.GAP, Gap)):
             self._meter.count("irstream_rows_total", kinds[kind], run_id=run_id, status=status.value)
-        labels = Counter(each.label for outcome in outcomes if isinstance(outcome, FrameResult) for each in outcome.detections)
+        labels = Counter(each.label for outcome in outcomes if isinstance(outcome, FrameResult) for each in outcome.sure)
         for label, count in labels.items():
             self._meter.count("irstream_detections_total", count, run_id=run_id, label=label)
 

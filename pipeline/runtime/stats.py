@@ -165,8 +165,8 @@ class StreamStats:
 
     def _count_result(self, result: FrameResult, moment: _Moment) -> None:
         self._counts["ok"] += 1
-        self._counts["detections"] += len(result.detections)
-        self._by_label.update(detection.label for detection in result.detections)
+        self._counts["detections"] += len(result.sure)
+        self._by_label.update(detection.label for detection in result.sure)
         self._suppressed.update(suppressed_by([result]))
         for info in result.batch:
             self._closed_by.setdefault(info.task, Counter())[info.closed_by] += 1

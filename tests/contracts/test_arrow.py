@@ -61,7 +61,8 @@ detection_track_id: list<item: string>
 detection_track_age_s: list<item: float>
 detection_speed_px_s: list<item: float>
 detection_speed_m_s: list<item: float>
-detection_track_state: list<item: string>"""
+detection_track_state: list<item: string>
+weak_left_out: int32"""
 
 
 def test_schema_is_the_published_one() -> None:
@@ -233,6 +234,9 @@ STRUCT_NOTES = {
     "- Column `detection_suppressed_by` holds, in the same order, the name of the zone, or `outside`, `shown_labels`, `hidden_labels`,\n"
     "  `clutter`, `min_size_px`, `max_size_px`, `min_score` or `persistence`: the [filter](filters.md) that was the first to\n"
     "  keep it out of alerts.\n"
+    "  `weak` stands for what the detector found below the score from which its card calls it a detection, `double` for another\n"
+    "  box round or within a target that has one ([least scores](alerts.md#least-scores)). They come last, have no class, and are\n"
+    "  no targets: `where name is null or name not in ('weak', 'double')` leaves them out. Before, no row had them.\n"
     "  The row keeps all of it. Null stands for a detection that is shown; the whole column is null in rows of earlier versions.\n"
     "- `score` says how sure it is that there is a target, `detection_label_score` how sure its class is. Of a detection in a\n"
     "  [track](tracks.md) label and `detection_label_score` are votes of all sights of the track so far.",

@@ -66,7 +66,7 @@ def test_changed_filters_hold_without_a_word_to_the_models() -> None:
     assert told.hang_up() == "SIGHUP: the changed least scores and filters hold; stream at the next start"
     assert told.deployed == []
     (taken,) = told.rules
-    assert (taken.sensors["mast-1"].alerts.min_score, taken.stream.min_score) == (0.9, 0.0)
+    assert (taken.sensors["mast-1"].alerts.min_score, taken.stream.min_score) == (0.9, 0.05)
     assert told.hang_up() == "SIGHUP: no model, least score, filter or shadow changed; stream at the next start"
     told.later = {"models": {"segmenter": {"model": "unet_light"}}}
     assert told.hang_up() == "SIGHUP: the changed models are at work, the changed least scores and filters hold"

@@ -77,7 +77,12 @@ def exercise(meter: Meter, run_id: str = "live") -> None:
     """Everything a stream tells a meter."""
     metrics = StreamMetrics(meter, run_id)
     outcomes: list[Outcome] = [
-        replace(result(0), headers={"ir_band": "x-ray"}, detections=(make.detection(), replace(make.detection(), suppressed_by="display"))),
+        replace(
+            result(0),
+            headers={"ir_band": "x-ray"},
+            detections=tuple(replace(make.detection(), suppressed_by=name) for name in (None, "display", "weak", "weak", "double")),
+            weak_left_out=7,
+        ),
         result(1, num_detections=0),
         letter(2),
         gap(3, 9),
@@ -100,6 +105,9 @@ def test_a_stream_emits_every_documented_metric_and_no_other() -> None:
         ("irstream_rows_total", 1, run | {"status": "gap"}),
         ("irstream_detections_total", 2, run | {"label": "drone"}),
         ("irstream_suppressed_total", 1, run | {"filter": "display"}),
+        ("irstream_kept_beside_total", 1, run | {"mark": "double"}),
+        ("irstream_kept_beside_total", 2, run | {"mark": "weak"}),
+        ("irstream_weak_left_out_total", 7, run),
         ("irstream_rejections_total", 1, run | {"reason": "corrupt_image"}),
         ("irstream_headers_not_understood_total", 1, run | {"header": "ir_band"}),
         *[("irstream_visible_latency_seconds", 2.0, run)] * 3,

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from contracts.errors import SettingsError
 from contracts.position import KafkaPosition
+from contracts.result import DOUBLE, KEPT_BESIDE
 from training.data.labelled_frame import decode_rle, encode_rle
 
 IGNORED = "ignore"
@@ -101,7 +102,8 @@ def pseudo_labels(
     boxes, labels, origins = list[list[float]](), list[str](), list[Mapping[str, Any]]()
     mask_HW, masked = np.zeros(shape_HW, np.uint8), True
     for number, each in enumerate(detections):
-        verdict = verdicts.get(number, whole)
+        # What a row keeps beside its targets is none because somebody accepts the frame.
+        verdict = verdicts.get(number, None if each.get("suppressed_by") in KEPT_BESIDE else whole)
         label = _label(each, rule, verdict)
         if label is None:
             continue
@@ -121,6 +123,8 @@ def _label(detection: Mapping[str, Any], rule: LabelRule, verdict: Verdict | Non
     if verdict is not None:
         return {"accept": named, "reject": None, "relabel": verdict.label}[verdict.word]
     score = float(detection["score"])
+    if detection.get("suppressed_by") == DOUBLE:
+        return None
     sure = score >= rule.accept and detection.get("suppressed_by") is None
     return named if sure else IGNORED if score >= rule.doubt else None
 

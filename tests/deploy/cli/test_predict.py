@@ -57,7 +57,7 @@ def test_each_frame_has_its_row_and_its_picture(images: Path, tmp_path: Path, ca
     assert {(each.width_px, each.height_px) for each in results} == {(128, 96)}
     assert len(results) + sum(isinstance(each, DeadLetter) for each in outcomes) == len(outcomes)
     assert {model.name for each in results for model in each.models} >= {"harrier", "acm"}
-    assert told["detections"] == sum(len(each.detections) for each in results) > 0
+    assert told["detections"] == sum(len(each.sure) for each in results) > 0
     pictures = sorted(Path(told["files"]["pictures"]).iterdir())
     assert len(pictures) == NUM
     for path in (*pictures, Path(told["files"]["sheet"])):

@@ -35,7 +35,8 @@ def tuning(
     middles = np.full((num, 2), 300.0)
     found = Found(times, np.arange(num), middles, np.hstack([middles - 2, middles + 2]), (640, 512))
     labels, sizes, clutter = np.full(num, "drone", object), np.zeros((0, 2), int), np.zeros(num)
-    own = SensorHours(times, values, found.frames_M, origin, 0, labels, middles, found.boxes_M4, sizes, clutter)
+    marks = np.full(num, None, object)
+    own = SensorHours(times, values, found.frames_M, origin, 0, labels, middles, found.boxes_M4, sizes, clutter, marks)
     least = None if max_per_hour is None else least_score(values, hours, max_per_hour)
     best = None if least is None else least.promised or least.counted
     rates = tuple(rate_at(values, score, hours) for score in sorted({0.0, 0.5, 0.9} | ({best.score} if best else set())))

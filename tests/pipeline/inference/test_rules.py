@@ -132,3 +132,28 @@ def test_a_score_that_reads_like_the_least_one_reaches_it() -> None:
 def test_what_each_filter_suppresses_is_counted() -> None:
     two = replace(result(0), detections=(replace(detection(), suppressed_by="display"), detection()))
     assert suppressed_by([two, two, result(1), letter(2), gap(3, 9)]) == {"display": 2}
+
+
+@pytest.mark.parametrize(
+    ("mark", "alerts", "name"),
+    [
+        pytest.param("weak", {}, "weak", id="no least score"),
+        pytest.param("weak", {"min_score": 0.8}, "weak", id="below it"),
+        pytest.param("weak", {"min_score": 0.7}, None, id="it reaches one that is set"),
+        pytest.param("weak", {"min_score": 0.7, "zones": {"display": AROUND}}, "display", id="and then other filters count"),
+        pytest.param("weak", {"zones": {"display": AROUND}}, "weak", id="what is no target is none a zone keeps quiet"),
+        pytest.param("double", {"min_score": 0.1}, "double", id="a double never alerts"),
+        pytest.param(None, {"min_score": 0.8}, "min_score", id="a target keeps its word"),
+    ],
+)
+def test_what_is_kept_beside_targets_makes_no_alert(mark: str | None, alerts: dict[str, Any], name: str | None) -> None:
+    filters = Filters(AlertSettings(**alerts))
+    assert name_of(filters, replace(detection(), suppressed_by=mark)) == name
+
+
+def test_weak_ones_are_no_detections_that_filters_are_counted_by() -> None:
+    marks = ("weak", "double", "display", None)
+    row = replace(result(0), detections=tuple(replace(detection(), suppressed_by=mark) for mark in marks))
+    assert suppressed_by([row]) == {"display": 1}
+    assert [each.suppressed_by for each in row.sure] == ["display", None]
+    assert len(row.shown) == 1

@@ -171,3 +171,18 @@ def test_a_parquet_of_predict_is_taken_too(tmp_path: Path) -> None:
     file.write_bytes(b"no Parquet")
     with pytest.raises(SettingsError, match="expected a Parquet of `irstream predict`"):
         open_rows(str(file), {})
+
+
+def test_what_is_no_target_counts_for_no_proposal(tmp_path: Path) -> None:
+    """Weak ones count where the least score of alerts reaches them: then they alert."""
+    marks = ("weak", "double", None)
+    rows = [frame(offset, 60 * offset, [0.4, 0.9, 0.8]) for offset in range(30)]
+    rows = [
+        replace(row, detections=tuple(replace(each, suppressed_by=mark) for each, mark in zip(row.detections, marks, strict=True)))
+        for row in rows
+    ]
+    write(tmp_path, rows)
+    table = open_results(str(tmp_path), {})
+    for least, num in ((None, 30), (0.9, 30), (0.3, 60)):
+        found = tune(table, "live", "mast-1", 1.0, alerts=AlertSettings(min_score=least), zones=False)
+        assert found.num_left == num, least

@@ -94,3 +94,26 @@ def test_rules_are_exchanged_while_frames_flow(tmp_path: Path) -> None:
     suppressed = [sum(each.suppressed_by is not None for each in row.detections) for row in stream.rows() if isinstance(row, FrameResult)]
     assert suppressed == sorted(suppressed)
     assert {*suppressed} == {0, 3}
+
+
+def test_rows_keep_weak_ones_and_alerts_and_the_classifier_do_not(tmp_path: Path) -> None:
+    sensors = {"lower": SensorSettings(alerts=SensorAlertSettings(min_score=0.4)), "one": SensorSettings(min_score=0.5)}
+    networks, topic = Scored(), MemoryTopic({0: [of(name) for name in ("plain", *sensors)]})
+    stream = MemoryStream(topic, tmp_path, networks.handles(), "detections", max_weak=1)
+    stream.job = replace(stream.job, rules=LiveRules(SensorRules(0.05, None, sensors, finder_score=0.6)))
+    summary = stream.catch_up()
+    rows = {row.sensor_id: row for row in stream.rows() if isinstance(row, FrameResult)}
+    marked = {name: [(round(each.score, 2), each.suppressed_by, each.label) for each in row.detections] for name, row in rows.items()}
+    sure: list[tuple[float, str | None, str]] = [(0.97, None, "drone"), (0.9, None, "drone")]
+    assert marked == {
+        "plain": [*sure, (0.5, "weak", "target")],
+        "lower": [*sure, (0.5, None, "drone")],
+        "one": [*sure, (0.5, "weak", "target")],
+    }
+    assert {name: row.weak_left_out for name, row in rows.items()} == {"plain": 1, "lower": 1, "one": 0}
+    assert sorted(num for block in networks.classified for num in block if num) == [2, 2, 3]
+    assert (summary.progress.detections, summary.progress.suppressed) == (7, {})
+    bodies = [
+        json.loads(message.value or b"") for message in stream.producer.log if message.position.topic == stream.job.kafka.alerts_topic
+    ]
+    assert {body["sensor_id"]: body["num_detections"] for body in bodies} == {"plain": 2, "lower": 3, "one": 2}

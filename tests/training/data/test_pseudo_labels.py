@@ -61,6 +61,15 @@ def test_people_count_before_scores(verdicts: Verdicts, labels: tuple[str, ...] 
     assert (None if found is None else found.labels) == labels
 
 
+def test_what_a_row_keeps_beside_its_targets_is_accepted_one_by_one_only() -> None:
+    beside = [detection(x, 0.95) | {"suppressed_by": mark} for x, mark in ((0, None), (8, "weak"), (16, "double"))]
+    whole: dict[int | None, Verdict] = {None: Verdict("accept")}
+    of_frame, of_each = pseudo_labels(beside, SHAPE, RULE, whole), pseudo_labels(beside, SHAPE, RULE, {**whole, 1: Verdict("accept")})
+    assert of_frame is not None
+    assert of_each is not None
+    assert (of_frame.labels, of_each.labels) == (("car", "ignore"), ("car", "car"))
+
+
 def test_corrections_are_read_and_a_wrong_line_is_named(tmp_path: Path) -> None:
     path = tmp_path / "c.csv"
     path.write_text("position,detection,verdict,label\nframes/0/17,1,relabel,bird\nframes/0/17,,accept,\n")
