@@ -115,6 +115,8 @@ def doubt(result: FrameResult) -> float:
 
 
 def in_order(rows: Iterator[FrameResult], most: int) -> tuple[list[FrameResult], int]:
-    """The first `most` frames by position, and how many there are in all."""
-    found = sorted(rows, key=lambda result: result.position)
-    return found[:most], len(found)
+    """The first `most` frames by position, and how many there are in all; no more than those are held."""
+    numbers = count()
+    seen = (result for result, _ in zip(rows, numbers, strict=False))
+    first = heapq.nsmallest(most, seen, key=lambda result: result.position)
+    return first, next(numbers)

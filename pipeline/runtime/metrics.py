@@ -8,6 +8,7 @@ from dataclasses import fields
 from datetime import datetime
 
 from contracts.arrow import Status
+from contracts.errors import RejectReason
 from contracts.result import KEPT_BESIDE, DeadLetter, FrameResult, Gap, ModelRef, Outcome, StageTimes
 from observability.metrics import Meter, NoMeter
 from pipeline.inference.rules import suppressed_by
@@ -27,6 +28,14 @@ class StreamMetrics:
         self._run_id = run_id
         self._sensors: set[str] = set()
         self._models: dict[str, ModelRef] = {}
+        # A rate over counts that begin with their first event misses it, so those whose labels are known begin at 0.
+        for status in Status:
+            self._meter.count("irstream_rows_total", 0, run_id=run_id, status=status.value)
+        for reason in RejectReason:
+            self._meter.count("irstream_rejections_total", 0, run_id=run_id, reason=reason.value)
+        for mark in sorted(KEPT_BESIDE):
+            self._meter.count("irstream_kept_beside_total", 0, run_id=run_id, mark=mark)
+        self._meter.count("irstream_weak_left_out_total", 0, run_id=run_id)
 
     def on_visible(self, outcomes: Sequence[Outcome], now: datetime) -> None:
         """Rows became visible in the table."""

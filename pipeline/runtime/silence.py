@@ -24,6 +24,7 @@ class _Sensor:
     seen_s: float = 0.0
     first_at: datetime | None = None
     last_at: datetime | None = None
+    partition: int = 0
 
     @property
     def usual_s(self) -> float | None:
@@ -38,14 +39,20 @@ class Sensors:
     def __init__(self) -> None:
         """No row yet."""
         self._each: dict[str, _Sensor] = {}
+        self._read: frozenset[int] | None = None
 
-    def saw(self, sensor_id: str | None, now_s: float, ingested_at: datetime) -> None:
+    def read_from(self, partitions: frozenset[int]) -> None:
+        """Only these partitions are read from now on: of sensors in others somebody else hears."""
+        self._read = partitions
+
+    def saw(self, sensor_id: str | None, now_s: float, ingested_at: datetime, partition: int = 0) -> None:
         """A row of a sensor became visible.
 
         Args:
             sensor_id: None where its message has none.
             now_s: seconds of the clock that `silent` is asked by.
             ingested_at: Kafka's time of the message.
+            partition: where its message lies.
         """
         name = sensor_id or NO_ID
         if name not in self._each and len(self._each) >= SENSORS_AT_MOST:
@@ -55,6 +62,7 @@ class Sensors:
         sensor.seen_s = now_s
         sensor.first_at = ingested_at if sensor.first_at is None else sensor.first_at
         sensor.last_at = ingested_at
+        sensor.partition = partition
 
     def rows(self) -> dict[str, int]:
         """Rows of each sensor; those of more than a thousand are counted together."""
@@ -69,6 +77,8 @@ class Sensors:
         for name, sensor in self._each.items():
             usual_s, silent_s = sensor.usual_s, now_s - sensor.seen_s
             if name in (OTHER_SENSORS, NO_ID) or usual_s is None:
+                continue
+            if self._read is not None and sensor.partition not in self._read:
                 continue
             if max(_SILENT_LEAST_S, _TIMES_USUAL * usual_s) < silent_s < _FORGOTTEN_S:
                 found.append(SilentSensor(name, silent_s, usual_s))

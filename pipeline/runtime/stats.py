@@ -74,9 +74,10 @@ class StreamStats:
             self._read_now = messages_in_generation
             self._reads.append((self._clock(), self._read_before + messages_in_generation))
 
-    def on_new_readers(self) -> None:
-        """The readers count from 0 again: a new generation, or other partitions."""
+    def on_new_readers(self, partitions: frozenset[int]) -> None:
+        """The readers of these partitions count from 0 again: a new generation, or other partitions."""
         with self._lock:
+            self._sensors.read_from(partitions)
             # Whatever of the last one has no row is dropped, and read again.
             self._read_before = self._counts["ok"] + self._counts["rejected"]
             self._read_now = 0
@@ -157,7 +158,7 @@ class StreamStats:
         if isinstance(outcome, Gap):
             self._counts["gaps"] += 1
             return
-        self._sensors.saw(outcome.sensor_id, moment.at, outcome.ingested_at)
+        self._sensors.saw(outcome.sensor_id, moment.at, outcome.ingested_at, outcome.position.partition)
         if isinstance(outcome, DeadLetter):
             self._counts["rejected"] += 1
             return

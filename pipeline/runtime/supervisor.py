@@ -191,7 +191,7 @@ class Supervisor:
         next_offsets = {TopicPartition(self._topic_name, each): at for each, at in known.items() if each in assignment.partitions}
         self._lag_monitor.begin_generation(next_offsets, assignment.partitions, generation.fail)
         committer.start()
-        self._stats.on_new_readers()
+        self._stats.on_new_readers(frozenset(assignment.partitions))
         self._stats.on_state("streaming", generation=number)
         return generation
 
@@ -215,7 +215,7 @@ class Supervisor:
             return
         # What it read before is another driver's now: no lag of ours, nothing in flight.
         self._lag_monitor.begin_generation({}, frozenset(), lambda error: None)
-        self._stats.on_new_readers()
+        self._stats.on_new_readers(frozenset())
         self._stats.on_state("standby")
         while not (stop.is_set() or assignment.ended.wait(_ASSIGNMENT_POLL_S)):
             pass

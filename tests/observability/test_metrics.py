@@ -95,6 +95,14 @@ def exercise(meter: Meter, run_id: str = "live") -> None:
     metrics.on_beside([BesideRows("shadow:mine", OffsetRange("frames", 0, 0, 9), (result(0), gap(3, 9)), passed_over=2)])
 
 
+def test_counts_whose_labels_are_known_are_there_before_the_first_row() -> None:
+    meter = ScrapedMeter()
+    StreamMetrics(meter, "live")
+    text = meter.text().decode()
+    for line in ('irstream_rows_total{run_id="live",status="gap"} 0', 'irstream_rejections_total{reason="corrupt_image",run_id="live"} 0'):
+        assert line in text
+
+
 def test_a_stream_emits_every_documented_metric_and_no_other() -> None:
     meter = MemoryMeter()
     exercise(meter)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Iterator
+from dataclasses import fields, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from contracts.frame import ContentType
 from contracts.position import OffsetRange
 from contracts.result import FrameResult
 from deploy.cli.main import main
-from deploy.showing.rows import Wanted, rows_of, worst_of
+from deploy.showing.rows import Wanted, in_order, rows_of, worst_of
 from pipeline.kafka.interfaces import PartitionReader
 from pipeline.kafka.memory_topic import MemoryReader, MemoryTopic, Message
 from pipeline.table.delta import open_results
@@ -118,3 +118,24 @@ def test_a_clip_follows_a_track_and_leaves_out_what_is_gone(show: Callable[..., 
     assert show("--clip", str(tmp_path / "all.mp4"))["code"] == 2, "frames of two sensors are no video"
     MemoryLog.topic.delete_before(0, FRAMES)
     assert show("--track", "t", "--clip", str(tmp_path / "none.mp4"))["code"] == 1
+
+
+def test_the_first_frames_of_many_are_held_and_all_are_counted() -> None:
+    held = max_held = 0
+
+    class Watched(FrameResult):
+        def __del__(self) -> None:
+            nonlocal held
+            held -= 1
+
+    def rows() -> Iterator[FrameResult]:
+        nonlocal held, max_held
+        for offset in range(400):
+            row = result(offset * 7 % 400)
+            held += 1
+            max_held = max(max_held, held)
+            yield Watched(**{each.name: getattr(row, each.name) for each in fields(FrameResult)})
+
+    first, total = in_order(rows(), 5)
+    assert ([row.position.offset for row in first], total) == ([0, 1, 2, 3, 4], 400)
+    assert max_held < 20

@@ -93,7 +93,7 @@ def test_of_former_generations_stays_counted_what_has_its_row() -> None:
     stats.on_visible([result(offset, age_s=0.1) for offset in range(20)])
     assert stats.progress().in_flight == 10
     stats.on_state("restarting", generation=2, note="the broker is away")
-    stats.on_new_readers()
+    stats.on_new_readers(frozenset({0}))
     stats.on_read(12)
     progress = stats.progress()
     assert (progress.frames_in, progress.generation, progress.state, progress.note) == (32, 2, "restarting", "the broker is away")
@@ -148,6 +148,10 @@ def test_who_sent_often_and_stays_away_is_silent() -> None:
     assert [each.sensor_id for each in sensors.silent(700.0)] == ["fast", "slow"]
     sensors.saw("fast", 700.0, noon)
     assert [each.sensor_id for each in sensors.silent(700.0)] == ["slow"]
+    sensors.read_from(frozenset({1}))
+    assert sensors.silent(800.0) == (), "their partition is another driver's now"
+    sensors.read_from(frozenset({0, 1}))
+    assert {each.sensor_id for each in sensors.silent(800.0)} == {"fast", "slow"}
 
 
 def test_nobody_is_called_silent_while_frames_may_wait_in_kafka() -> None:
