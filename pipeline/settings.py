@@ -47,7 +47,7 @@ class StreamSettings(BaseModel):
         "which the detector's card calls it a detection, it is marked `weak` (docs/alerts.md)",
     )
     max_weak: int = Field(
-        100,
+        50,
         ge=0,
         le=1000,
         description="most weak and double detections of one frame, best scores first; column `weak_left_out` counts the others; 0: none",
