@@ -17,19 +17,28 @@ from ray import serve
 
 from contracts.errors import SettingsError
 from contracts.frame import ContentType
+from contracts.position import KafkaPosition
 from contracts.result import KEPT_BESIDE
+from contracts.shadow_run import in_share
 from deploy.app import build, stream_job
 from deploy.serving import app_name, deploy_models
 from deploy.settings.app_settings import AppSettings, settings_from_args
+from deploy.settings.shadow import ShadowSettings
+from deploy.shadowing import Shadowing
+from evaluation.run_diff import MatchRules
 from models.card import read_card
 from pipeline.inference.router import ModelHandles
 from pipeline.inputs.cameras import synthetic_source
 from pipeline.kafka.producer import SteadyProducer
 from pipeline.kafka.settings import KafkaSettings
-from pipeline.kafka.topics import end_offsets
+from pipeline.kafka.topics import describe_topic, end_offsets
+from pipeline.ops.audit import audit
+from pipeline.ops.diff import Side, compare_runs
 from pipeline.publish import publish
 from pipeline.runtime.progress import StreamProgress
+from pipeline.runtime.whole import open_table
 from pipeline.stream import run_stream
+from pipeline.table.delta import open_results
 from synthetic.settings import SyntheticSettings
 from tests.conftest import RealKafka
 from tests.integration.feeds import assert_exactly_once, models_for_a_test, rows
@@ -129,6 +138,38 @@ def check_detection(row: dict[str, Any], detection: dict[str, Any]) -> None:
         assert ys.min() - 1 < detection["centroid_y_px"] < ys.max() + 2
     assert detection["found_by"] in (["detector"], ["segmenter"], ["detector", "segmenter"])
     assert (detection["mask_rle"] is None) == (detection["found_by"] == ["detector"])
+
+
+def test_a_shadow_of_the_same_network_finds_the_same(settings: AppSettings, models: ModelHandles) -> None:
+    # cpus: the shadow may not fit beside three models of a test on few cores
+    settings = settings.model_copy(update={"shadow": ShadowSettings(name="same", model="fcos_light", share=0.6, patience_s=60, num_cpus=0)})
+    feed_synthetic(settings.kafka, 8, SMALL)
+    job, said = stream_job(settings, models), list[str]()
+    open_table(job, describe_topic(settings.kafka, settings.kafka.topic))
+    shadow = Shadowing(settings, job.shadow, models, job.rules, said.append)
+    with shadow.at_work(settings, delete_app=True):
+        shadow.wait(WAIT_S)
+        run_stream(job, stop=threading.Event(), until_caught_up=True)
+    assert [line.partition(" (")[0] for line in said] == [
+        "shadow:same: fcos_light",
+        f"shadow:same: {len(rows_of(settings))} rows, 0 frames passed over",
+    ]
+    assert rows_of(settings)
+    table = open_results(settings.sink.table, {})
+    found = compare_runs(Side(table, "live"), Side(table, "shadow:same"), MatchRules())
+    frames = list(found.frames)
+    assert [frame.position_a for frame in frames] == [str(each) for each in rows_of(settings)]
+    assert sum(frame.only_a + frame.only_b for frame in frames) == 0
+    live, shared = (list(audit(settings.kafka, table, run, share=share)) for run, share in (("live", 1.0), ("shadow:same", 0.6)))
+    assert all(each.clean for each in [*live, *shared])
+    assert sum(each.ok for each in shared) == len(frames)
+
+
+def rows_of(settings: AppSettings) -> list[KafkaPosition]:
+    """Positions of the shadow's share, in order."""
+    ends = sorted(end_offsets(settings.kafka, settings.kafka.topic).items())
+    positions = (KafkaPosition(name.topic, name.partition, offset) for name, end in ends for offset in range(end))
+    return [each for each in positions if in_share(each, settings.shadow.share)]
 
 
 def test_the_same_frames_give_the_same_rows_in_another_run(settings: AppSettings, models: ModelHandles) -> None:
