@@ -142,7 +142,7 @@ def check_detection(row: dict[str, Any], detection: dict[str, Any]) -> None:
 
 def test_a_shadow_of_the_same_network_finds_the_same(settings: AppSettings, models: ModelHandles) -> None:
     # cpus: the shadow may not fit beside three models of a test on few cores
-    settings = settings.model_copy(update={"shadow": ShadowSettings(name="same", model="fcos_light", share=0.6, patience_s=60, num_cpus=0)})
+    settings = settings.model_copy(update={"shadow": ShadowSettings(name="same", model="harrier", share=0.6, patience_s=60, num_cpus=0)})
     feed_synthetic(settings.kafka, 8, SMALL)
     job, said = stream_job(settings, models), list[str]()
     open_table(job, describe_topic(settings.kafka, settings.kafka.topic))
@@ -151,7 +151,7 @@ def test_a_shadow_of_the_same_network_finds_the_same(settings: AppSettings, mode
         shadow.wait(WAIT_S)
         run_stream(job, stop=threading.Event(), until_caught_up=True)
     assert [line.partition(" (")[0] for line in said] == [
-        "shadow:same: fcos_light",
+        "shadow:same: harrier",
         f"shadow:same: {len(rows_of(settings))} rows, 0 frames passed over",
     ]
     assert rows_of(settings)

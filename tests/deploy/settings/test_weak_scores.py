@@ -26,7 +26,7 @@ def test_the_detector_is_asked_down_to_the_least_score_of_rows(given: dict[str, 
     models = with_weak_boxes(settings)
     assert models.detector.postprocess == ({} if asked is None else {"score_threshold": asked})
     assert (models.segmenter, models.classifier) == (settings.models.segmenter, settings.models.classifier)
-    assert finder_score(settings.models.detector) == 0.53, "of the card of fcos_light"
+    assert finder_score(settings.models.detector) == 0.41, "of the card of harrier"
 
 
 def test_a_threshold_of_the_settings_takes_the_place_of_the_cards() -> None:
