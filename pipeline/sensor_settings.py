@@ -117,7 +117,7 @@ class AlertSettings(BaseModel):
         None,
         ge=0,
         le=1,
-        description="a detection below this score makes no alert; none: the score from which its finder's card calls it one",
+        description="a detection below this score makes no alert; none: all targets do",
     )
     zones: Zones = Field(
         default_factory=dict, description="parts of the frame by name, `{display: {rectangle_px: [0, 0, 640, 20]}}`, see below"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 from collections.abc import Iterator
@@ -136,8 +137,15 @@ def secured_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecuredK
 
 @pytest.fixture(scope="session")
 def local_ray() -> Iterator[None]:
-    """One Ray for the session; each test starts its own stream in it."""
-    with ray_session():
+    """One Ray for the session; each test starts its own stream in it.
+
+    Its workers find the networks of tests, whichever driver starts Serve: replicas are its controller's, not of the driver that asks for them.
+    """
+    path = os.pathsep.join(each for each in (str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH")) if each)
+    with contextlib.ExitStack() as session:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("PYTHONPATH", path)
+            session.enter_context(ray_session())
         yield
 
 

@@ -62,7 +62,7 @@ def proposed_settings(found: Tuning) -> dict[str, Any]:
     A sensor's zones take the place of those of all sensors, so those it has now are named again.
     """
     alerts: dict[str, Any] = {}
-    if found.least is not None and found.least.promised is not None and found.least.promised.score != found.alerts.min_score:
+    if found.least is not None and found.least.promised is not None and found.least.promised.score != (found.alerts.min_score or 0.0):
         alerts["min_score"] = found.least.promised.score
     if found.places:
         had = {name: zone.model_dump(mode="json", exclude_defaults=True) for name, zone in found.alerts.zones.items()}

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 
 from contracts.outputs import Classification, Detections, Float32, Segmentation
-from contracts.result import WEAK, Detection, label_of
+from contracts.result import Detection, label_of
 from models.boxes import areas as box_areas
 from models.boxes import intersections, iou_matrix
 
@@ -61,14 +61,10 @@ class Targets:
         """Number of targets."""
         return len(self.scores)
 
-    def num_named(self, min_score: float | None) -> int:
-        """Number of those, from the first on, that are worth a class: all but those weak ones that make no alerts.
-
-        Args:
-            min_score: of alerts; None: no weak one makes any.
-        """
-        num_targets, num_weak = len(self) - len(self.marks), self.marks.count(WEAK)
-        return num_targets + (0 if min_score is None else int((self.scores[num_targets:][:num_weak] >= min_score).sum()))
+    @property
+    def num_named(self) -> int:
+        """Number of those, from the first on, that are worth a class: all but what is kept beside them."""
+        return len(self) - len(self.marks)
 
 
 def join(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-_TIMES_SLOWER = 10
+_TIMES_SLOWER, _LEAST_TIMES, _LONG_S = 10, 3, 1800.0
 _LONGEST_S = 86_400.0
 
 
@@ -31,9 +31,11 @@ class Patience:
     def of(self, network: str) -> float:
         """Silence of all networks that is no slowness any more, for who waits for this one, in seconds.
 
-        Longer than the time-out, than ten of their slowest answers and, until it has answered, than twice what was waited for it in vain.
+        Longer than the time-out, than ten of their slowest answers (three, where ten are more than half an hour) and, until it has
+        answered, than twice what was waited for it in vain.
         """
-        return max(self._timeout_s, _TIMES_SLOWER * self._slowest_s, self._after_silence_s.get(network, 0.0))
+        of_answers_s = min(_TIMES_SLOWER * self._slowest_s, max(_LONG_S, _LEAST_TIMES * self._slowest_s))
+        return max(self._timeout_s, of_answers_s, self._after_silence_s.get(network, 0.0))
 
     def answered_after(self, network: str, seconds: float) -> None:
         """It has answered, or crashed, so long after it was asked."""

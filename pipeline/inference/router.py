@@ -142,7 +142,7 @@ class Router:
         ]
         fuse_ms = (time.perf_counter() - began) * 1e3 / len(view.frames)
         boxes = [
-            _no_boxes() if isinstance(item, FramePoison) else item.boxes_xyxy_px[: _num_named(item, frame, rules)]
+            _no_boxes() if isinstance(item, FramePoison) else item.boxes_xyxy_px[: item.num_named]
             for frame, item in zip(view.frames, targets, strict=True)
         ]
         classifier = None
@@ -228,7 +228,7 @@ class Router:
             answer = work.classifier.outputs[work.index]
             if isinstance(answer, FramePoison):
                 return work.poisoned(answer)
-            classes = answer if _num_named(work.targets, work.frame, rules) else None
+            classes = answer if work.targets.num_named else None
         result = work.result(
             name_targets(work.targets, classes, self._settings.label_min_score), work.targets, is_named=classes is not None
         )
@@ -334,11 +334,6 @@ def _gap_of(view: FrameBlock) -> list[Outcome]:
             finished_at=datetime.now(UTC),
         )
     ]
-
-
-def _num_named(targets: Targets, frame: Frame, rules: SensorRules) -> int:
-    """Number of targets of a frame that the classifier is asked about, from the first on."""
-    return targets.num_named(rules.filters(frame.meta.sensor_id).min_score)
 
 
 def _no_boxes() -> Float32:

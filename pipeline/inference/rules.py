@@ -64,11 +64,6 @@ class Filters:
         """Number of frames its targets must be seen in; tracks ask for it."""
         return self._settings.persistence
 
-    @property
-    def min_score(self) -> float | None:
-        """From this score on detections make alerts; None: those that are not weak."""
-        return self._min_score
-
     def of_label(self, label: str) -> str | None:
         """The filter that suppresses this label; tracks ask for it when they have elected one."""
         if self._settings.shown_labels and label not in self._settings.shown_labels:
@@ -78,7 +73,7 @@ class Filters:
     def marked(self, result: FrameResult) -> FrameResult:
         """The result with the name of the first filter that suppresses it in each detection; None in those that are shown.
 
-        What a row keeps beside its targets comes with a mark, which a least score of alerts takes from weak ones that reach it.
+        What a row keeps beside its targets comes with a mark, and keeps it.
         """
         if self._idle or not result.detections:
             return result
@@ -100,9 +95,8 @@ class Filters:
     def _asked(self, findings: Findings) -> Iterator[tuple[str, NDArray[np.bool_]]]:
         """Each filter in turn, and what it suppresses."""
         settings, labels_N = self._settings, findings.labels_N
-        below_N = np.ones(len(labels_N), bool) if self._min_score is None else findings.scores_N < self._min_score
         yield DOUBLE, findings.marks_N == DOUBLE  # first: of the others the names of filters tell what was kept quiet
-        yield WEAK, (findings.marks_N == WEAK) & below_N
+        yield WEAK, findings.marks_N == WEAK
         for name, zone in settings.zones.items():
             if zone.effect == "ignore":
                 yield name, contains(zone, findings.centroids_N2, *findings.size_px)
@@ -113,7 +107,7 @@ class Filters:
         if settings.max_size_px is not None:
             yield "max_size_px", sides_N > settings.max_size_px
         if self._min_score is not None:
-            yield "min_score", below_N
+            yield "min_score", findings.scores_N < self._min_score
         if self._clutter_veto is not None:
             yield CLUTTER, findings.clutter_N >= self._clutter_veto
         # Last, so that what they suppress is suppressed by nothing else: a track may overrule them.

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -209,17 +210,22 @@ class LiveShadow:
         if rows.passed_over and shadow not in self._said:
             self._said.add(shadow)
             first = next(each.detail for each in rows.outcomes if isinstance(each, Gap))
-            self._say(f"{rows.run_id}: frames are passed over ({first.partition(': ')[2]}); they are gap rows, and are counted")
+            self._tell(f"{rows.run_id}: frames are passed over ({first.partition(': ')[2]}); they are gap rows, and are counted")
         if shadow.too_slow:
             self._end(shadow, CandidateError(f"no answer in time for {_UNANSWERED_AT_MOST} blocks, one after the other"))
         return rows
+
+    def _tell(self, text: str) -> None:
+        """Say it, where there is somebody who listens: a closed terminal or a full disk is no end of production."""
+        with suppress(Exception, SystemExit):
+            self._say(text)
 
     def _end(self, shadow: Shadow, error: Exception) -> None:
         if self.now is not shadow:
             return  # it is put away already
         self.now = None
         log.warning("shadow_ended", run_id=shadow.terms.run_id, error=str(error), kind=type(error).__name__)
-        self._say(f"{shadow.terms.run_id} has ended, production goes on: {error}")
+        self._tell(f"{shadow.terms.run_id} has ended, production goes on: {error}")
         self._on_end(shadow)
 
 

@@ -1,6 +1,6 @@
 """Boxes of the detector that are no targets of their own, behind the targets of a frame: rows keep what alerts do not.
 
-Average precision, a lower least score and a target that fades need them; they change nothing of the targets. Two kinds, by the word in
+Average precision needs them, and whoever looks for what was nearly found; they change nothing of the targets. Two kinds, by the word in
 `suppressed_by`: `weak` is what the detector found below the score from which its card calls it a detection; `double` is another box of a
 target that has one, because it lies in it, or round it or several. Round a region that only the segmenter found a weak box stays weak:
 which of the two has the right size nobody knows.
@@ -64,14 +64,12 @@ def join_all(
 def _with_others(targets: Targets, others: Detections, finder_score: float | None, most: int) -> Targets:
     by_detector_N = np.array(["detector" in finders for finders in targets.found_by], bool)
     seen_N4, regions_N4 = targets.boxes_xyxy_px[by_detector_N], targets.boxes_xyxy_px[~by_detector_N]
-    weak, doubles, left_out = list[int](), list[int](), 0
-    for index in np.argsort(-others.scores, kind="stable").tolist():
+    weak, doubles = list[int](), list[int]()
+    of_regions_N = (iou_matrix(others.boxes_xyxy_px, regions_N4) >= _SAME_IOU).any(axis=1)
+    left = [index for index in np.argsort(-others.scores, kind="stable").tolist() if not of_regions_N[index]]
+    for index in left[:most]:  # what is left out here is not looked at: a large frame has thousands
         box_14 = others.boxes_xyxy_px[index : index + 1]
-        if (iou_matrix(box_14, regions_N4) >= _SAME_IOU).any():
-            continue  # the box of that region again
-        if len(weak) + len(doubles) == most:
-            left_out += 1
-        elif (
+        if (
             (finder_score is not None and others.scores[index] > np.float32(finder_score))
             or are_nested(box_14, seen_N4).any()
             or are_nested(box_14, others.boxes_xyxy_px[weak]).any()
@@ -79,6 +77,7 @@ def _with_others(targets: Targets, others: Detections, finder_score: float | Non
             doubles.append(index)
         else:
             weak.append(index)
+    left_out = max(0, len(left) - most)
     marks = (*[WEAK] * len(weak), *[DOUBLE] * len(doubles))
     return _behind(targets, _of(others, [*weak, *doubles]), marks, left_out)
 

@@ -110,7 +110,7 @@ class _Part:
         self._add("labels", pc.struct_field(each, "label").to_numpy(zero_copy_only=False).astype(object))
         clutter = pc.map_lookup(pc.struct_field(each, "class_scores"), pa.scalar(CLUTTER), "first")
         self._add("clutter", pc.fill_null(clutter, 0.0).to_numpy(zero_copy_only=False).astype(np.float64))
-        self._add("marks", _marks(rows.column("detection_suppressed_by"), len(each)))
+        self._add("marks", _marks(rows.column("detection_suppressed_by"), found))
         self._add("boxes", _side_by_side([pc.struct_field(each, name) for name in _BOX], np.float64))
         self._add("centroids", _side_by_side([pc.struct_field(each, name) for name in _CENTROID], np.float64))
         self._add("frames", self.num_frames + pc.list_parent_indices(found).to_numpy(zero_copy_only=False).astype(np.int64))
@@ -199,10 +199,12 @@ def sensor_hours(rows: Rows, run_id: str, sensor_id: str, since: datetime | None
     )
 
 
-def _marks(names: pa.Array, num: int) -> NDArray[np.object_]:
+def _marks(names: pa.Array, found: pa.Array) -> NDArray[np.object_]:
     """Of a batch's detections, the marks of those that are no targets; none in rows of earlier versions, whose column is null."""
-    if names.null_count == len(names):
-        return np.full(num, None, object)
+    if names.null_count:  # of a merge of old rows and new ones
+        lengths_N = pc.fill_null(pc.list_value_length(found), 0).to_pylist()
+        whole = [each if each is not None else [None] * length for each, length in zip(names.to_pylist(), lengths_N, strict=True)]
+        names = pa.array(whole, pa.list_(pa.string()))
     flat = pc.list_flatten(names)
     is_mark = pc.is_in(flat, pa.array(sorted(KEPT_BESIDE), flat.type))
     marks_M: NDArray[np.object_] = pc.if_else(is_mark, flat, None).to_numpy(zero_copy_only=False).astype(object)

@@ -9,7 +9,6 @@ from datetime import datetime
 import numpy as np
 from numpy.typing import NDArray
 
-from contracts.result import WEAK
 from evaluation.false_alarms import Coverage, LeastScore, RateAt, coverage, least_score, rate_at
 from evaluation.places import Found, Place, find_places
 from pipeline.inference.rules import Filters, as_float32
@@ -124,13 +123,10 @@ def tune(
 
 
 def _shown(hours: SensorHours, alerts: AlertSettings, clutter_veto: float | None) -> NDArray[np.bool_]:
-    """Detections that the filters but that of scores do not suppress; of weak ones those that reach a least score that is set."""
+    """Detections that the filters but that of scores do not suppress."""
     filters, shown_M = Filters(alerts.model_copy(update={"min_score": None}), clutter_veto), np.ones(len(hours.scores_M), bool)
-    reaches_M = np.zeros(len(shown_M), bool) if alerts.min_score is None else hours.scores_M >= as_float32(alerts.min_score)
     for size_px, of_M in _by_size(hours):
-        findings = hours.findings(of_M, size_px)
-        findings.marks_N[(findings.marks_N == WEAK) & reaches_M[of_M]] = None
-        shown_M[of_M] = [name is None for name in filters.names(findings)]
+        shown_M[of_M] = [name is None for name in filters.names(hours.findings(of_M, size_px))]
     return shown_M
 
 

@@ -10,7 +10,7 @@ class TrackSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    start_score: float = Field(0.5, ge=0, le=1, description="a detection below this score begins no track; it may go on with one")
+    start_score: float = Field(0.4, ge=0, le=1, description="a detection below this score begins no track; it may go on with one")
     max_gap_s: float = Field(2.0, gt=0, description="a target that is not seen for longer, and in three frames, has left")
     max_gap_frames: int = Field(
         60, ge=3, description="a target that is not seen in more frames of its sensor has left, whatever their times"

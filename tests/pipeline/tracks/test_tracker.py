@@ -42,7 +42,7 @@ def test_targets_that_cross_keep_their_tracks() -> None:
 
 
 def test_an_unsure_detection_begins_no_track_and_a_second_box_of_a_target_neither() -> None:
-    rows, _ = run(tracker(), [frame(0, seen(50, 50, size_px=20), seen(54, 50, size_px=8), seen(200, 9, score=0.49))])
+    rows, _ = run(tracker(), [frame(0, seen(50, 50, size_px=20), seen(54, 50, size_px=8), seen(200, 9, score=0.39))])
     assert ids(rows[0]) == ["frames/0/0#0", None, None]
 
 
