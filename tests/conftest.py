@@ -139,7 +139,7 @@ def secured_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecuredK
 def local_ray() -> Iterator[None]:
     """One Ray for the session; each test starts its own stream in it.
 
-    Its workers find the networks of tests, whichever driver starts Serve: replicas are its controller's, not of the driver that asks for them.
+    Its workers find the networks of tests, whichever driver starts Serve: replicas are those of its controller.
     """
     path = os.pathsep.join(each for each in (str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH")) if each)
     with contextlib.ExitStack() as session:

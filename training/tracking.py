@@ -1,4 +1,4 @@
-"""Trainings in MLflow: settings, curves and files of each run. What goes wrong there never ends a training, and never slows it."""
+"""Trainings in MLflow: settings, curves and files of each run. What goes wrong there never ends a training."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ RUNS_FILE = "mlflow.json"
 _EXPERIMENT, _DATABASE, _FILES = "irstream", "mlflow.db", "mlflow-files"
 _MOST_PARAMETERS, _LONGEST_VALUE = 100, 500
 _NO_NAME = re.compile(r"[^\w\-. :/]")
-_RETRY_S, _LAST_S = 5.0, 30.0
+_RETRY_S, _LAST_S, _HANGS_S = 5.0, 30.0, 120.0
 # A server that does not answer is left after seconds; MLflow itself would try for many minutes. Nothing is told to its makers.
 _ENVIRONMENT = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -37,7 +37,8 @@ _ENVIRONMENT = {
     "MLFLOW_LOGGING_LEVEL": "ERROR",
 }
 # Asked again, these would be refused again.
-_REFUSED = frozenset({"INVALID_PARAMETER_VALUE", "BAD_REQUEST", "RESOURCE_DOES_NOT_EXIST", "RESOURCE_ALREADY_EXISTS", "PERMISSION_DENIED"})
+_REFUSED = frozenset({"INVALID_PARAMETER_VALUE", "BAD_REQUEST", "RESOURCE_DOES_NOT_EXIST", "PERMISSION_DENIED"})
+_CREDENTIALS = re.compile(r"(?<=://)[^/@]*@")
 
 _Job = Callable[["MlflowClient"], None]
 
@@ -104,13 +105,14 @@ class Tracker:
             say: gets a sentence when the server cannot be reached, once, and when something is lost.
         """
         self._uri, self._place, self._say, self._storage = uri, place, say, Storage(place)
-        there = tracked_as(place)
-        self._known: dict[str, Any] = there if there and there["uri"] == uri else {"uri": uri, "experiment": None, "runs": {}}
+        there, shown = tracked_as(place), masked(uri)
+        self._known: dict[str, Any] = there if there and there["uri"] == shown else {"uri": shown, "experiment": None, "runs": {}}
+        self._open: list[str] = []
         self.begun = False
         self._begin_whole: _Job = self._beginning("", title, parameters)
         self._jobs: deque[_Job] = deque()
         self._more, self._closing = threading.Condition(), False
-        self._until_s, self._lost, self._told = math.inf, 0, False
+        self._until_s, self._patience_s, self._lost, self._told = math.inf, _LAST_S, 0, False
         self._thread = threading.Thread(target=self._write, name="mlflow", daemon=True)
         self._thread.start()
 
@@ -122,17 +124,33 @@ class Tracker:
         def job(client: MlflowClient) -> None:
             from mlflow.entities import Param
 
-            if name not in self._known["runs"]:
-                experiment, tags = self._experiment(client), {"mlflow.parentRunId": self._known["runs"][""]} if name else {}
-                self._known["runs"][name] = client.create_run(experiment, run_name=title, tags=tags).info.run_id
-                self._storage.write(RUNS_FILE, json.dumps(self._known, indent=1).encode())
-            run = self._known["runs"][name]
-            client.update_run(run, status="RUNNING")
+            if name in self._known["runs"] and self._goes_on(client, name):
+                return
+            experiment, tags = self._experiment(client), {"mlflow.parentRunId": self._known["runs"][""]} if name else {}
+            run = self._known["runs"][name] = client.create_run(experiment, run_name=title, tags=tags).info.run_id
+            self._storage.write(RUNS_FILE, json.dumps(self._known, indent=1).encode())
+            self._open.append(name)
             each = [Param(key, value[:_LONGEST_VALUE]) for key, value in flat(parameters).items()]
             for first in range(0, len(each), _MOST_PARAMETERS):
                 client.log_batch(run, params=each[first : first + _MOST_PARAMETERS])
 
         return job
+
+    def _goes_on(self, client: MlflowClient, name: str) -> bool:
+        """Go on with a run, whose settings stay; False where somebody deleted it, or what it was in."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            client.update_run(self._known["runs"][name], status="RUNNING")
+            client.log_batch(self._known["runs"][name], metrics=[])
+        except MlflowException as error:
+            if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE", "INVALID_STATE"):
+                raise
+            if not name:
+                self._known = {"uri": self._known["uri"], "experiment": None, "runs": {}}
+            return False
+        self._open.append(name)
+        return True
 
     def point(self, step: int, values: Mapping[str, float | None], name: str = "") -> None:
         """Figures at a step; those that are none or not finite are left out."""
@@ -163,18 +181,25 @@ class Tracker:
         self._put(job)
 
     def end(self, status: str, name: str = "") -> None:
-        """End a run: `FINISHED`, `KILLED` or `FAILED`."""
-        self._put(lambda client: client.set_terminated(self._known["runs"][name], status))
+        """End a run: `FINISHED`, `KILLED` or `FAILED`; the whole with all that are still under way."""
+
+        def job(client: MlflowClient) -> None:
+            for each in [name] if name else self._open[::-1]:
+                client.set_terminated(self._known["runs"][each], status)
+            self._open = [each for each in self._open if name and each != name]
+
+        self._put(job)
 
     def close(self, patience_s: float = _LAST_S) -> None:
-        """Wait until everything is written, or until patience ends; what is lost then is said."""
+        """Wait as long as things are written, and so long for one that is not; what is lost then is said."""
         with self._more:
-            self._closing, self._until_s = True, time.monotonic() + patience_s
+            self._closing, self._patience_s, self._until_s = True, patience_s, time.monotonic() + patience_s
             self._more.notify()
-        self._thread.join(patience_s + _RETRY_S)
+        while self._thread.is_alive() and time.monotonic() < self._until_s + _HANGS_S:
+            self._thread.join(1.0)
         lost = self._lost + len(self._jobs)
         if lost:
-            self._say(f"MLflow ({self._uri}): {counted(lost, 'record')} not written")
+            self._say(f"MLflow ({masked(self._uri)}): {counted(lost, 'record')} not written")
 
     def _put(self, job: _Job) -> None:
         with self._more:
@@ -198,7 +223,7 @@ class Tracker:
                 job(client)
             except Exception as error:  # noqa: BLE001 - whatever a server answers is no end of a training
                 self._failed(error)
-                if getattr(error, "error_code", None) not in _REFUSED and not isinstance(error, KeyError):
+                if getattr(error, "error_code", None) not in _REFUSED and not isinstance(error, (KeyError, ImportError)):
                     with self._more:
                         if not self._closing:
                             self._more.wait_for(lambda: self._closing, _RETRY_S)
@@ -208,12 +233,14 @@ class Tracker:
                 self._lost += 1
             with self._more:
                 self._jobs.popleft()
+                if self._closing:
+                    self._until_s = max(self._until_s, time.monotonic() + self._patience_s)
 
     def _failed(self, error: Exception) -> None:
         if not self._told:
             self._told = True
             words = str(error).splitlines() or [type(error).__name__]
-            self._say(f"MLflow ({self._uri}): {words[0][:200]}; the training goes on")
+            self._say(f"MLflow ({masked(self._uri)}): {words[0][:200]}; the training goes on")
 
     def _experiment(self, client: MlflowClient) -> str:
         if self._known["experiment"] is None:
@@ -250,6 +277,11 @@ def tracked(
         if tracker.begun:
             tracker.end(status)
         tracker.close()
+
+
+def masked(uri: str) -> str:
+    """The URI without user and password: folders of trainings travel."""
+    return _CREDENTIALS.sub("", uri)
 
 
 def flat(values: Mapping[str, object], before: str = "") -> dict[str, str]:

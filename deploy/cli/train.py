@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -251,12 +249,13 @@ def _weights(model: str, start: str | None) -> Path | None:
 
 def _provenance(plan: TrainingPlan, how: str, device: str, start: Path | None) -> Provenance:
     """The card's text about the origin of the weights; `how`: by which recipe."""
+    from deploy.terminal.tracking import command_line
     from training.data.samples import Role
     from training.registry.export import Provenance
 
     learnt = "learnt from all training and validation images, threshold not chosen; " if Role.SELECT in plan.recipe.roles else ""
     return Provenance(
-        shlex.join(["irstream", *sys.argv[1:]]),
+        command_line(),
         f"{how}; {learnt}{_begun_with(start)}{_taught_by(plan.recipe)}{plan.length()}, {plan.loop.precision}",
         plan.recipe,
         clock="processor_minutes" if device == "cpu" else "minutes",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shlex
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -107,6 +106,7 @@ def train_in_folds(model: str, plan: TrainingPlan, options: FoldOptions, as_json
 
 def _write_report(run: CrossValidation, results: list[dict[str, Any]]) -> tuple[FoldsRun, list[str]]:
     """Join what the folds predicted, write page, figures and candidates into the folder; the training, and folders of the candidates."""
+    from deploy.terminal.tracking import command_line
     from training.distributed.cross_validation import join_predictions
     from training.distributed.storage import Storage
     from training.registry.fold_cards import write_candidates
@@ -117,7 +117,7 @@ def _write_report(run: CrossValidation, results: list[dict[str, Any]]) -> tuple[
     storage, read = Storage(run.out), read_run(run.out)
     storage.write("report.json", json.dumps(summary_of(read), indent=1).encode())
     storage.write("report.html", render_folds_page(read).encode())
-    return read, write_candidates(run, results, shlex.join(["irstream", *sys.argv[1:]]))
+    return read, write_candidates(run, results, command_line())
 
 
 @contextmanager

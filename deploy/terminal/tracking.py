@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from deploy.terminal.folds_view import FoldsTold, epoch_of
 from training.distributed.storage import Storage
-from training.tracking import Tracker, tracked, tracking_uri
+from training.tracking import Tracker, masked, tracked, tracking_uri
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -23,6 +23,17 @@ if TYPE_CHECKING:
     from training.recipes import TrainingPlan
 
 _POINT_S = 10.0
+
+
+def command_line() -> str:
+    """The command that runs, without the address of a server, which may hold a password."""
+    words, kept = iter(sys.argv[1:]), ["irstream"]
+    for word in words:
+        if word == "--mlflow":
+            next(words, None)
+        elif not word.startswith("--mlflow="):
+            kept.append(word)
+    return shlex.join(kept)
 
 
 def how_to_see(uri: str, run_id: str | None = None, experiment: str | None = None) -> str:
@@ -55,7 +66,7 @@ def tracked_training(
         console.print(text, soft_wrap=True, markup=False, highlight=False)
 
     uri = tracking_uri(asked, place)
-    parameters = {"command": shlex.join(["irstream", *sys.argv[1:]]), "place": place, "source": plan.source, "length": plan.length()}
+    parameters = {"command": command_line(), "place": place, "source": plan.source, "length": plan.length()}
     title = f"{model} ({place.rstrip('/').rpartition('/')[2]})"
     tracker = None
     try:
@@ -63,7 +74,7 @@ def tracked_training(
             yield tracker
     finally:
         if uri is not None and tracker is not None and tracker.begun:
-            say(f"MLflow: {how_to_see(uri)}")
+            say(f"MLflow: {how_to_see(masked(uri))}")
 
 
 def curve_of(tracker: Tracker | None, now: Callable[[], float] = time.monotonic) -> Callable[[Progress], None]:

@@ -65,7 +65,7 @@ def _with_others(targets: Targets, others: Detections, finder_score: float | Non
     by_detector_N = np.array(["detector" in finders for finders in targets.found_by], bool)
     seen_N4, regions_N4 = targets.boxes_xyxy_px[by_detector_N], targets.boxes_xyxy_px[~by_detector_N]
     weak, doubles = list[int](), list[int]()
-    of_regions_N = (iou_matrix(others.boxes_xyxy_px, regions_N4) >= _SAME_IOU).any(axis=1)
+    of_regions_N = np.asarray((iou_matrix(others.boxes_xyxy_px, regions_N4) >= _SAME_IOU).any(axis=1))
     left = [index for index in np.argsort(-others.scores, kind="stable").tolist() if not of_regions_N[index]]
     for index in left[:most]:  # what is left out here is not looked at: a large frame has thousands
         box_14 = others.boxes_xyxy_px[index : index + 1]

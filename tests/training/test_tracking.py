@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 
 from contracts.errors import SettingsError
-from deploy.terminal.tracking import curve_of, curves_of, how_to_see
+from deploy.terminal.tracking import command_line, curve_of, curves_of, how_to_see
 from models.versions import Versions
 from models.weights import WEIGHTS_FOLDER
 from training.loop.settings import Progress
 from training.registry.registered import show_production
 from training.report.trainings import list_trainings
-from training.tracking import Tracker, open_client, tracked, tracked_as, tracking_uri
+from training.tracking import Tracker, masked, open_client, tracked, tracked_as, tracking_uri
 
 pytestmark = pytest.mark.slow
 
@@ -136,3 +136,11 @@ def test_of_a_training_that_is_refused_there_is_no_run(tmp_path: Path) -> None:
     with contextlib.suppress(SettingsError), tracked(f"sqlite:///{tmp_path / 'm.db'}", str(tmp_path), "mine", {}, lambda text: None):
         raise SettingsError(expected="x", got="y", where="z", action="w")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_no_password_of_a_server_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert masked("https://me:secret@host/x") == "https://host/x"
+    assert masked("sqlite:///a@b.db") == "sqlite:///a@b.db"
+    for given in (["--mlflow", "https://me:secret@host"], ["--mlflow=https://me:secret@host"]):
+        monkeypatch.setattr("sys.argv", ["irstream", "train", "acm", *given, "--epochs", "1"])
+        assert command_line() == "irstream train acm --epochs 1"

@@ -150,7 +150,10 @@ def begin(run: CrossValidation) -> None:
     now = run.identity()
     if before is not None:
         there = json.loads(before)["identity"]
-        differing = [name for name in now if there.get(name) != now[name]]
+        # Settings that are newer than what is there say nothing, as in checkpoints.
+        known = {**now, "plan": {name: value for name, value in now["plan"].items() if name in there.get("plan", {})}}
+        before_plan = {name: value for name, value in there.get("plan", {}).items() if name in now["plan"]}
+        differing = [name for name, value in known.items() if (before_plan if name == "plan" else there.get(name)) != value]
         if differing:
             raise SettingsError(
                 expected=f"the same {', '.join(differing)} as the training that is there",

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from models.versions import Versions
-from training.tracking import OFF, RUNS_FILE, open_client, tracked_as
+from training.tracking import OFF, RUNS_FILE, masked, open_client, tracked_as
 
 _ALIAS, _DIGEST = "production", "sha256"
 
@@ -36,7 +36,7 @@ def show_production(
     uri = asked or (known["uri"] if known else json.loads(shown.read_bytes())["uri"] if shown.is_file() else None)
     if uri in (None, OFF):
         return False
-    run_id = known["runs"].get(name_of_run) if known and known["uri"] == uri else None
+    run_id = known["runs"].get(name_of_run) if known and known["uri"] == masked(uri) else None
     try:
         client = open_client(uri)
         from mlflow.exceptions import MlflowException
@@ -56,16 +56,16 @@ def show_production(
             if there
             else client.create_model_version(
                 name,
-                versions.weights_of(digest).parent.resolve().as_uri(),
+                f"runs:/{run_id}" if run_id else versions.weights_of(digest).parent.resolve().as_uri(),
                 run_id,
                 tags={_DIGEST: digest},
                 description=versions.card_of(digest).name,
             )
         )
         client.set_registered_model_alias(name, _ALIAS, version.version)
-        shown.write_text(json.dumps({"uri": uri}), encoding="utf-8")
+        shown.write_text(json.dumps({"uri": masked(uri)}), encoding="utf-8")
     except Exception as error:  # noqa: BLE001 - a page that does not show it is no reason to end a command that has done its work
-        say(f"MLflow ({uri}) does not show it: {(str(error).splitlines() or [type(error).__name__])[0][:200]}")
+        say(f"MLflow ({masked(uri)}) does not show it: {(str(error).splitlines() or [type(error).__name__])[0][:200]}")
         return False
     return True
 
