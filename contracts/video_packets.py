@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from contracts.klv import UAS_LOCAL_SET
-from contracts.video_structure import has_holes, is_cut
+from contracts.video_structure import hole_places, is_cut
 
 _MICROSECONDS = 1_000_000
 # Containers that state how long they are; the length of others is what FFmpeg has found in them.
@@ -21,6 +21,7 @@ _MAX_DEMUX_ERRORS = 100
 _IS_A_GAP = 1.6
 """Times the shortest distance of two frames: times in milliseconds are up to one and a half off."""
 _STEADY = 0.8
+_TS_SLACK = 208
 _CLOCK = re.compile(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)")
 
 
@@ -78,7 +79,8 @@ class Times:
         self._at_s: list[float] = []
         self._last_s = -math.inf
         self._shortest_s = math.inf
-        self._holes: bool | None = None
+        self._holes: list[int] | None = None
+        self._before_byte = 0
         self._num_packets = self._num_hidden = self._num_before_a_key = 0
         self._has_key = False
         self.went_back = False
@@ -86,6 +88,7 @@ class Times:
     def jumps_over_a_hole(self, packet: Any) -> bool:
         """True where packets before this one are gone."""
         self._count(packet)
+        before, self._before_byte = self._before_byte, packet.pos if packet.pos is not None and packet.pos >= 0 else -1
         at = packet.pts if packet.dts is None else packet.dts
         self.went_back = False
         if at is None or not packet.size:
@@ -97,7 +100,7 @@ class Times:
             return False
         is_gap = step_s > _IS_A_GAP * self._shortest_s
         self._shortest_s = min(self._shortest_s, step_s)
-        return is_gap and self._has_holes()
+        return is_gap and self._is_hole_between(before, self._before_byte)
 
     def _count(self, packet: Any) -> None:
         self._num_packets += packet.size > 0
@@ -144,12 +147,21 @@ class Times:
         num = int(np.sum(np.maximum(np.round(steps_s / period_s) - 1, 0))) if any_damage else 0
         return num + (round(left_s / period_s) - 1 if ends_early else int(cut))
 
+    def _is_hole_between(self, before: int, byte: int) -> bool:
+        """True where something is missing between two packets, as far as is known: behind the first hole of some containers nothing is."""
+        if self._kind == "mpegts" and before >= 0 and byte >= 0:
+            return any(before <= place <= byte + _TS_SLACK for place in self._hole_places())
+        return any(byte < 0 or place <= byte for place in self._hole_places())
+
     def _has_holes(self) -> bool:
+        return bool(self._hole_places())
+
+    def _hole_places(self) -> list[int]:
         if self._holes is None:
             try:
-                self._holes = has_holes(self._path, self._kind, self._stream.id)
+                self._holes = hole_places(self._path, self._kind, self._stream.id)
             except OSError:
-                self._holes = False
+                self._holes = []
         return self._holes
 
 

@@ -27,11 +27,14 @@ _STRIDES = (188, 192, 204, 208)  # plain, with a time before it (M2TS), with che
 _LOOKED_AT = 5
 _MOST_BEFORE = 1024
 _AT_ONCE = 100_000
+_LONGEST_HEAD = 12
 _FLV_TAGS = frozenset({8, 9, 18})
 
 
-def has_holes(path: Path, kind: str, stream_id: int) -> bool:
-    """True where something is missing in the middle of a file, or at its end.
+def hole_places(path: Path, kind: str, stream_id: int) -> list[int]:
+    """Bytes before which something is missing, in order; the number of all bytes where the file is cut off at its end.
+
+    In MPEG-TS all of them; in the others the first one, behind which nothing is known.
 
     Args:
         path: the file.
@@ -41,13 +44,13 @@ def has_holes(path: Path, kind: str, stream_id: int) -> bool:
     Raises:
         OSError: the file cannot be read.
     """
-    walk: dict[str, Callable[[mmap.mmap], bool]] = {
+    walk: dict[str, Callable[[mmap.mmap], list[int]]] = {
         "matroska,webm": _matroska,
         "mpegts": lambda data: _mpegts(data, stream_id),
         "flv": _flv,
     }
     if kind not in walk:
-        return False
+        return []
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         return walk[kind](data)
 
@@ -70,9 +73,9 @@ def is_cut(path: Path, kind: str) -> bool:
     return (num_bytes - first + (4 if stride == 192 else 0)) % stride != 0
 
 
-def _matroska(data: mmap.mmap) -> bool:
-    """Elements that no parent may hold, or that end behind it."""
-    at, is_complete = 0, False
+def _matroska(data: mmap.mmap) -> list[int]:
+    """The first element that its parent may not hold, or that ends behind it."""
+    at, is_complete, is_cut_off = 0, False, False
     open_elements = [(0, len(data), False)]  # of each open one: name, end, whether its end is stated
     while at < len(data):
         while at >= open_elements[-1][1]:
@@ -84,13 +87,17 @@ def _matroska(data: mmap.mmap) -> bool:
         parent, end, _ = open_elements[-1]
         known = _CHILDREN.get(parent) if parent else _OF_FILE
         stop = end if size is None else body + size
+        if stop > end == len(data):  # all before the end is there
+            stop, is_cut_off = end, True
+        if name < 0 and len(data) - at < _LONGEST_HEAD:
+            return [len(data)] if parent or not is_complete else []
         if name < 0 or stop > end or (known is not None and name not in known):
-            return parent != 0 or not is_complete  # bytes behind the end are none of the file's
+            return [at] if parent or not is_complete else []  # bytes behind the end are none of the file's
         is_complete = is_complete or (name == _SEGMENT and size is not None)
         if name in _PARENTS:
             open_elements.append((name, stop, size is not None))
         at = body if name in _PARENTS else stop
-    return False
+    return [len(data)] if is_cut_off else []
 
 
 def _element(data: mmap.mmap, at: int) -> tuple[int, int, int | None]:
@@ -108,23 +115,26 @@ def _element(data: mmap.mmap, at: int) -> tuple[int, int, int | None]:
     return name, start + width, None if size == ones else size
 
 
-def _mpegts(data: mmap.mmap, pid: int) -> bool:
+def _mpegts(data: mmap.mmap, pid: int) -> list[int]:
     """Packets that do not begin where they should, that say that they are damaged, or whose counter jumps."""
     grid = _grid(data)
     if grid is None:
-        return True
+        return [0]
+    places: list[int] = []
     stride, first = grid
     num, counter = (len(data) - first) // stride, -1
     for begin in range(0, num, _AT_ONCE):
         rows = np.frombuffer(data, np.uint8, stride * min(_AT_ONCE, num - begin), first + stride * begin).reshape(-1, stride)
         heads_N5 = np.array(rows[:, :6])
         del rows  # it holds the mapping
-        if (heads_N5[:, 0] != _SYNC).any():
-            return True
+        starts_N = first + stride * (begin + np.arange(len(heads_N5)))
+        if (heads_N5[:, 0] != _SYNC).any():  # nothing behind it is where it should be
+            lost = int(starts_N[np.argmax(heads_N5[:, 0] != _SYNC)])
+            return sorted({*places, *range(lost, len(data), stride)})
         pids = (heads_N5[:, 1].astype(np.int32) & 0x1F) << 8 | heads_N5[:, 2]
-        own = heads_N5[(pids == pid) & (pid != _NO_PAYLOAD_PID)]
-        if (own[:, 1] & 0x80).any():
-            return True
+        is_own_N = (pids == pid) & (pid != _NO_PAYLOAD_PID)
+        own, own_starts = heads_N5[is_own_N], starts_N[is_own_N]
+        places += own_starts[own[:, 1] & 0x80 > 0].tolist()
         announced = (own[:, 3] & 0x20 > 0) & (own[:, 4] > 0) & (own[:, 5] & 0x80 > 0)
         with_payload = own[:, 3] & 0x10 > 0
         counters = own[with_payload, 3] & 15
@@ -132,10 +142,10 @@ def _mpegts(data: mmap.mmap, pid: int) -> bool:
             continue
         before = np.concatenate([counters[:1] - 1 if counter < 0 else [counter], counters[:-1]])
         steps = (counters.astype(np.int32) - before) & 15
-        if ((steps > 1) & ~announced[with_payload]).any():  # 0: sent twice, which is allowed
-            return True
+        jumps = (steps > 1) & ~announced[with_payload]  # 0: sent twice, which is allowed
+        places += own_starts[with_payload][jumps].tolist()
         counter = int(counters[-1])
-    return False
+    return sorted(places)
 
 
 def _grid(data: mmap.mmap | bytes) -> tuple[int, int] | None:
@@ -149,15 +159,17 @@ def _grid(data: mmap.mmap | bytes) -> tuple[int, int] | None:
     return None
 
 
-def _flv(data: mmap.mmap) -> bool:
-    """Tags of other kinds, or of another size than stands behind them."""
+def _flv(data: mmap.mmap) -> list[int]:
+    """The first tag of another kind, or of another size than stands behind it."""
     at = int.from_bytes(data[5:9], "big") + 4
     while at < len(data):
         size = int.from_bytes(data[at + 1 : at + 4], "big")
         behind = at + 11 + size
-        if data[at] & 0x1F not in _FLV_TAGS or behind + 4 > len(data):
-            return True
+        if data[at] & 0x1F not in _FLV_TAGS:
+            return [at]
+        if behind + 4 > len(data):
+            return [len(data)]
         if int.from_bytes(data[behind : behind + 4], "big") not in (0, 11 + size):
-            return True
+            return [at]
         at = behind + 4
-    return False
+    return []

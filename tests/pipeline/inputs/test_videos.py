@@ -155,6 +155,20 @@ def test_frames_that_are_gone_are_counted_and_none_is_predicted_from_them(
     assert len(frames) + lost.num == len(_STEADY) == count_frames(tmp_path / name)
 
 
+@pytest.mark.parametrize(("name", "codec"), [("a.mkv", "mpeg4"), ("a.flv", "flv1")])
+def test_a_recorder_that_lost_power_and_kept_no_time_loses_the_end_alone(tmp_path: Path, name: str, codec: str) -> None:
+    """Uneven steps are no gaps where nothing is missing between the packets; predicted frames stay."""
+    uneven_ms = np.cumsum([0, *([34, 100, 67, 34, 99] * 8)]).tolist()
+    film(tmp_path / name, codec, uneven_ms)
+    value = (tmp_path / name).read_bytes()
+    (tmp_path / f"cut-{name}").write_bytes(value[: len(value) * 3 // 4])
+    whole, (kept, unusable) = read(tmp_path / name)[0], read(tmp_path / f"cut-{name}")
+    assert len(whole) == len(uneven_ms)
+    assert kept == whole[: len(kept)]
+    assert len(kept) > len(whole) * 0.6
+    assert sum(each.num for each in unusable) >= 1
+
+
 def test_an_mpeg_ts_that_ends_in_a_packet_is_said_to_end_early(tmp_path: Path) -> None:
     film(tmp_path / "a.ts", "mpeg2video", _STEADY)
     value = (tmp_path / "a.ts").read_bytes()
