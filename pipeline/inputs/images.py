@@ -24,6 +24,8 @@ from contracts.probes import sniff
 from contracts.text import counted
 from pipeline.inputs.pictures import Picture, Unusable
 
+_JPEG, _MOST_LOOKED_AT = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".mpo"}), 200
+
 
 def natural_key(path: Path) -> list[tuple[int, str]]:
     """Sorting key by which `frame9` comes before `frame10`."""
@@ -206,14 +208,19 @@ class ImageFolder:
             yield ImageInput(path, self._platform, self._band, self._bit_depth, self._nodata, self._as_picture)
 
     def beside(self) -> list[str]:
-        """A sentence for each place of JPEG files where data lie that are not read; none where their pictures were asked for."""
+        """A sentence for each place of JPEG files where data lie that are not read; none where their pictures were asked for.
+
+        Files of one folder are alike, and each of these is read for it: of many the first ones are looked at, and the sentence says so.
+        """
         found: dict[str, list[tuple[Path, int]]] = {}
-        for path in () if self._as_picture else self._paths:
+        looked_at = [path for path in self._paths if path.suffix.lower() in _JPEG][:_MOST_LOOKED_AT]
+        of_first = f" of the first {_MOST_LOOKED_AT}" if len(looked_at) == _MOST_LOOKED_AT else ""
+        for path in () if self._as_picture else looked_at:
             with suppress(OSError):
                 for place, num_bytes in beside_the_picture(path).items():
                     found.setdefault(place, []).append((path, num_bytes))
         return [
-            f"{files[0][0].parent}: {counted(len(files), 'JPEG')} with data {'in ' if place.startswith('APP') else ''}{place} "
+            f"{files[0][0].parent}: {counted(len(files), 'JPEG')}{of_first} with data {'in ' if place.startswith('APP') else ''}{place} "
             f"({files[0][1]:,} bytes in {files[0][0].name}), a raster, picture or video that nothing here reads"
             for place, files in found.items()
         ]
