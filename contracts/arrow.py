@@ -92,7 +92,13 @@ RESULTS_COLUMNS = (
     Column("source_offset_end", pa.int64(), False, "only on gap rows: first offset after the gap"),
     Column("reason", pa.string(), False, "only on rejected rows: name of the rejection (list below)"),
     Column("detail", pa.string(), False, "rejected and gap rows: what was expected, what came"),
-    Column("detections", pa.list_(_DETECTION), True, "the targets; empty where none was found or the row is not `ok`"),
+    Column(
+        "detections",
+        pa.list_(_DETECTION),
+        True,
+        "the targets, and behind them what was nearly one (`weak`, `double` in `detection_suppressed_by`); "
+        "empty where there is none or the row is not `ok`",
+    ),
     Column("models", pa.list_(_MODEL), True, "the weights that made this row; `digest` is the sha256 of their file"),
     Column("preprocess_version", pa.string(), False, "version of the preprocessing; null unless `ok`"),
     Column("batch", pa.list_(_BATCH), True, "per task: the batch this frame was computed in"),

@@ -10,7 +10,8 @@ from pathlib import Path
 from deploy.settings.app_settings import variable_of
 
 _QUERY = (
-    "import polars as pl; print(pl.read_delta('{table}').explode('detections').unnest('detections').drop_nulls('label')"
+    "import polars as pl; print(pl.read_delta('{table}').explode('detections', 'detection_suppressed_by')"
+    ".filter(pl.col('detection_suppressed_by').is_null()).unnest('detections').drop_nulls('label')"
     ".group_by('sensor_id', 'label').agg(pl.len().alias('detections'), pl.col('score').mean().round(2)).sort('sensor_id', 'label'))"
 )
 
